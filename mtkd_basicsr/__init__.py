@@ -1,0 +1,16 @@
+"""Multi-teacher knowledge distillation (MTKD) for super-resolution, as a plug-in for BasicSR.
+
+Importing this package registers its models, archs and losses in BasicSR's registries.
+"""
+
+__version__ = '0.1.0'
+
+from . import compat
+
+compat.apply()
+
+from .archs import DCTSwin  # noqa: E402
+from .losses import WaveletLoss  # noqa: E402
+from .models import KDModel, MTKDFusionModel, MTKDModel  # noqa: E402
+
+__all__ = ['DCTSwin', 'KDModel', 'MTKDFusionModel', 'MTKDModel', 'WaveletLoss']

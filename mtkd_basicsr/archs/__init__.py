@@ -1,0 +1,3 @@
+from .dctswin_arch import DCTSwin
+
+__all__ = ['DCTSwin']

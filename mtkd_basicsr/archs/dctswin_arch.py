@@ -1,0 +1,187 @@
+"""DCTSwin, the network that fuses the outputs of several super-resolution teachers."""
+
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from ..errors import OptionError, did_you_mean
+from ..functional.dct import NORMS, window_dct_matrices
+from ..functional.padding import run_padded
+from ..registry import register
+from .dct_window import SHIFT_MASKS, DCTSwinBlock
+
+SKIPS = ('none', 'mean', 'learned')
+# What the authors add to the output, outside of their network: the RGB mean of DIV2K.
+_RGB_MEAN = (0.4488, 0.4371, 0.4040)
+# Buffers of Swin checkpoints that follow from the sizes; here they are computed.
+_COMPUTED = ('attn_mask', 'relative_position_index')
+
+
+class ResidualGroup(nn.Module):
+    """DCTSwin blocks, every second one with shifted windows, then a 3×3 convolution, and a skip around all."""
+
+    def __init__(self, dim, depth, num_heads, size, drop_paths, use_checkpoint, **block):
+        super().__init__()
+        self.use_checkpoint = use_checkpoint
+        self.residual_group = nn.Module()
+        self.residual_group.blocks = nn.ModuleList(
+            DCTSwinBlock(dim, num_heads, size, (i % 2) * (size // 2), drop_path=drop_paths[i], **block)
+            for i in range(depth))
+        self.conv = nn.Conv2d(dim, dim, 3, 1, 1)
+
+    def forward(self, x, dct, inverse):
+        """(b, h, w, dim) -> the same shape."""
+        y = x
+        for block in self.residual_group.blocks:
+            if self.use_checkpoint and torch.is_grad_enabled():
+                y = checkpoint(block, y, dct, inverse, use_reentrant=False)
+            else:
+                y = block(y, dct, inverse)
+        return x + self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+class Upsample(nn.Sequential):
+    """3×3 convolutions and pixel shuffles: ×2 once per factor of 2, or ×3 once."""
+
+    def __init__(self, scale, channels):
+        factors = {1: [], 2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}[scale]
+        super().__init__(*[layer for factor in factors for layer in
+                           (nn.Conv2d(channels, factor**2 * channels, 3, 1, 1), nn.PixelShuffle(factor))])
+
+
+@register(ARCH_REGISTRY)
+class DCTSwin(nn.Module):
+    r"""Fusion network of MTKD: teacher outputs in, one better image out.
+
+    Jiang, Feng, Zhang, Bull: *Multi-Teacher Knowledge Distillation for Image Super-Resolution*, ECCV 2024,
+    https://arxiv.org/abs/2404.09571.
+
+    .. code-block:: text
+
+        teachers' outputs (b, 3N, H, W)
+          │  PixelUnshuffle(scale) ─ conv_first ─┬─ groups of DCTSwin blocks ─ norm ─ conv ─ + ─ pixel shuffle ─ conv_last
+          │                                      └───────────────────────────────────────────┘                     │
+          └─ skip: none, mean, or a learned 1×1 mix ───────────────────────────────────────────────────────────── + ─►
+
+    The arguments are those of the authors' option files; ``skip``, ``dct_norm`` and ``shift_mask`` are added. With
+    ``dct_norm='none', shift_mask='authors'`` and the rest left alone this is the authors' network: it takes their
+    checkpoints, and gives their ``output / 255 + mean``.
+
+    Args:
+        upscale (int): Factor of the teachers, 1, 2, 3, 4 or 8: the net works at the size of the low-resolution image.
+        in_chans (int): 3 × number of teachers.
+        num_out_ch (int): Channels of the output, 3.
+        img_size (int): Size of the feature map that the authors' mask is special for; with ``shift_mask='none'``
+            without effect. Any size can be used.
+        window_size (int): Height and width of a window, an even number.
+        img_range (float): The input is multiplied, the correction divided by it.
+        depths (list[int]): Blocks of each group.
+        embed_dim (int): Channels inside.
+        num_heads (list[int]): Attention heads of each group.
+        mlp_ratio (float): Hidden channels of an MLP as a multiple of ``embed_dim``.
+        qkv_bias, qk_scale, drop_rate, attn_drop_rate, drop_path_rate: As in SwinIR.
+        patch_norm (bool): Layer norm before the groups.
+        upsampler (str): ``'pixelshuffle'``.
+        resi_connection (str): ``'1conv'``.
+        use_checkpoint (bool): Recomputes the blocks in the backward pass, to save memory.
+        dct_norm (str): ``'ortho'``, or ``'none'`` for the authors' DCT, whose DC is 256 × the value of a flat window.
+        shift_mask (str): ``'none'``, or ``'authors'`` for the mask of :func:`~.dct_window.authors_shift_mask`.
+        skip (str): ``'none'``: the output is y / 255 + RGB mean, as in the authors' code. ``'mean'``: y + mean of the
+            teachers. ``'learned'``: y + a 1×1 convolution of the teachers. With the last two the last convolution
+            starts at zero, so that an untrained net gives the mean of the teachers.
+
+    Raises:
+        OptionError: a value is not one of the above.
+
+    Shape:
+        - Input: (b, in_chans, H, W), teachers one after the other, RGB in [0, 1]; any H and W.
+        - Output: (b, num_out_ch, H, W), RGB, [0, 1] up to over- and undershoots, which are not cut off.
+    """
+
+    def __init__(self, upscale=4, in_chans=9, num_out_ch=3, img_size=64, window_size=8, img_range=1., depths=(4, 4),
+                 embed_dim=96, num_heads=(6, 6), mlp_ratio=2., qkv_bias=True, qk_scale=None, drop_rate=0.,
+                 attn_drop_rate=0., drop_path_rate=0.1, patch_norm=True, upsampler='pixelshuffle',
+                 resi_connection='1conv', use_checkpoint=False, dct_norm='ortho', shift_mask='none', skip='none'):
+        super().__init__()
+        for key, value, known in (('upscale', upscale, (1, 2, 3, 4, 8)), ('dct_norm', dct_norm, NORMS),
+                                  ('shift_mask', shift_mask, SHIFT_MASKS), ('skip', skip, SKIPS),
+                                  ('upsampler', upsampler, ('pixelshuffle', )),
+                                  ('resi_connection', resi_connection, ('1conv', ))):
+            if value not in known:
+                raise OptionError(f"DCTSwin: {key}: unknown value '{value}'; {did_you_mean(value, known)}")
+        if len(depths) != len(num_heads):
+            raise OptionError(f'DCTSwin: depths has {len(depths)} groups, num_heads {len(num_heads)}; expected as many')
+        if any(embed_dim % heads for heads in num_heads):
+            raise OptionError(f'DCTSwin: embed_dim: {embed_dim} is not divisible by every one of num_heads {num_heads}')
+        if window_size < 2 or window_size % 2:
+            raise OptionError(f'DCTSwin: window_size: {window_size}; expected an even number')
+        if skip != 'none' and (num_out_ch < 1 or in_chans % num_out_ch):
+            raise OptionError(f'DCTSwin: in_chans: {in_chans} is not a multiple of num_out_ch, {num_out_ch}, '
+                              f'which skip: {skip} needs')
+        self.upscale, self.img_range, self.skip, self.window_size = upscale, img_range, skip, window_size
+        self.in_chans, self.num_out_ch = in_chans, num_out_ch
+
+        self.conv_first = nn.Conv2d(in_chans * upscale**2, embed_dim, 3, 1, 1)
+        # The name of the norm before the groups in Swin checkpoints is patch_embed.norm.
+        self.patch_embed = nn.Module()
+        self.patch_embed.norm = nn.LayerNorm(embed_dim) if patch_norm else nn.Identity()
+        drop_paths = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
+        self.layers = nn.ModuleList(
+            ResidualGroup(embed_dim, depth, num_heads[i], window_size, drop_paths[sum(depths[:i]):sum(depths[:i + 1])],
+                          use_checkpoint, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, qk_scale=qk_scale, drop=drop_rate,
+                          attn_drop=attn_drop_rate, dct_norm=dct_norm, shift_mask=shift_mask, img_size=img_size)
+            for i, depth in enumerate(depths))
+        self.norm = nn.LayerNorm(embed_dim)
+        self.conv_after_body = nn.Conv2d(embed_dim, embed_dim, 3, 1, 1)
+        self.conv_before_upsample = nn.Sequential(nn.Conv2d(embed_dim, 64, 3, 1, 1), nn.LeakyReLU(inplace=True))
+        self.upsample = Upsample(upscale, 64)
+        self.conv_last = nn.Conv2d(64, num_out_ch, 3, 1, 1)
+
+        dct, inverse = window_dct_matrices(window_size, dct_norm)
+        self.register_buffer('dct', dct, persistent=False)
+        self.register_buffer('inverse_dct', inverse, persistent=False)
+        self.register_buffer('rgb_mean', torch.tensor(_RGB_MEAN).view(1, 3, 1, 1), persistent=False)
+        self._initialise()
+
+    def _initialise(self):
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        if self.skip != 'none':
+            nn.init.zeros_(self.conv_last.weight)
+            nn.init.zeros_(self.conv_last.bias)
+        if self.skip == 'learned':
+            self.mix = nn.Conv2d(self.in_chans, self.num_out_ch, 1, bias=False)
+            with torch.no_grad():
+                self.mix.weight.copy_(self._mean_mix()[:, :, None, None])
+
+    def _mean_mix(self):
+        teachers = self.in_chans // self.num_out_ch
+        return torch.eye(self.num_out_ch).repeat(1, teachers) / teachers
+
+    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+        for key in [k for k in state_dict if k.startswith(prefix) and k.rsplit('.', 1)[-1] in _COMPUTED]:
+            del state_dict[key]
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _correction(self, x):
+        """Padded (b, in_chans, H, W) -> (b, num_out_ch, H, W)."""
+        x = self.conv_first(F.pixel_unshuffle(x * self.img_range, self.upscale))
+        y = self.patch_embed.norm(x.permute(0, 2, 3, 1))
+        for layer in self.layers:
+            y = layer(y, self.dct, self.inverse_dct)
+        x = x + self.conv_after_body(self.norm(y).permute(0, 3, 1, 2))
+        return self.conv_last(self.upsample(self.conv_before_upsample(x))) / self.img_range
+
+    def forward(self, x):
+        """(b, in_chans, H, W) in [0, 1] -> (b, num_out_ch, H, W) in [0, 1]."""
+        y = run_padded(self._correction, x, self.upscale * self.window_size, 1)
+        if self.skip == 'none':
+            return y / 255 + self.rgb_mean
+        if self.skip == 'mean':
+            return y + x.unflatten(1, (-1, self.num_out_ch)).mean(1)
+        return y + self.mix(x)

@@ -1,0 +1,45 @@
+"""The command ``mtkd``."""
+
+import argparse
+import signal
+import sys
+
+from . import __version__
+from .errors import MTKDError
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog='mtkd', description='Multi-teacher knowledge distillation for super-resolution')
+    parser.add_argument('--version', action='version', version=__version__)
+    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+
+    from . import demo, train
+    for name, run, text in (('train', train.train, "train by BasicSR's loop"), ('test', train.test, "test by BasicSR's loop")):
+        command = commands.add_parser(name, help=text, description=run.__doc__.split('\n')[0])
+        train.add_arguments(command)
+        command.set_defaults(run=run)
+
+    command = commands.add_parser('demo', help='the whole of MTKD on photographs, in minutes, on a CPU')
+    demo.add_arguments(command)
+    command.set_defaults(run=demo.demo)
+    return parser
+
+
+def main(argv=None):
+    """Entry point. Errors of a user's making are printed without a traceback.
+
+    Args:
+        argv (list[str] | None): Arguments; None takes those of the process.
+
+    Returns:
+        int: Exit status: 0, or 1 after an error.
+    """
+    args = _parser().parse_args(argv)
+    # As after Ctrl-C: commands that started other processes end them.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        args.run(args)
+    except MTKDError as error:
+        print(f'mtkd {args.command}: {error}', file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,143 @@
+"""What the demo shows at its end: a table of all networks, and a picture of what they make of the same places."""
+
+import dataclasses
+import time
+
+import cv2
+import numpy as np
+import torch
+import yaml
+
+from ..networks import build, load_weights, size_multiple
+from ..functional.padding import run_padded
+from ..options import parse_fusion, parse_teachers
+from ..resources import option_file
+from ..teachers import FusedTeachers, TeacherEnsemble
+from .photographs import TRAIN, VALIDATION
+
+_CROP = 64  # pixels of the ground truth
+
+
+def _options(name):
+    from basicsr.utils.options import ordered_yaml
+    with open(option_file('demo', f'{name}.yml'), encoding='utf-8') as file:
+        return yaml.load(file, Loader=ordered_yaml()[0])
+
+
+def _methods(out, scale):
+    """Name -> (function from (1, 3, h, w) to (1, 3, scale · h, scale · w), parameters), in the order of the table."""
+    opt = _options('mtkd')
+    absolute = {name: dataclasses.replace(t, weights=str(out / t.weights)) for name, t in parse_teachers(opt).items()}
+    fusion = parse_fusion(opt)
+    target = FusedTeachers(TeacherEnsemble(absolute, scale),
+                           dataclasses.replace(fusion, weights=str(out / fusion.weights)))
+    methods = {'bicubic': (None, 0)}
+
+    def size(net):
+        return sum(p.numel() for p in net.parameters())
+
+    def padded(net):
+        return lambda lq: run_padded(net, lq, size_multiple(net), scale)
+
+    for name, net in zip(target.ensemble.names, target.ensemble.networks):
+        methods[f'teacher {name}'] = padded(net), size(net)
+    methods['mean of teachers'] = lambda lq: target.ensemble(lq).unflatten(1, (-1, 3)).mean(1), size(target.ensemble)
+    methods['fused teachers'] = target, size(target)
+    for label, name in (('student from scratch', 'scratch'), ('student MTKD', 'mtkd')):
+        net = build(_options(name)['network_g'], 'network_g').eval()
+        load_weights(net, str(out / 'experiments' / f'demo_{name}' / 'models' / 'net_g_latest.pth'), name)
+        methods[label] = padded(net), size(net)
+    return methods
+
+
+def _enlarge(function, lq, scale):
+    """An image as a network makes it: (h, w, 3), BGR, uint8 -> (scale · h, scale · w, 3), BGR, uint8, and the seconds."""
+    from basicsr.utils import img2tensor, tensor2img
+    from basicsr.utils.matlab_functions import imresize
+    start = time.perf_counter()
+    if function is None:
+        result = (np.clip(imresize(lq.astype(np.float64) / 255, scale), 0, 1) * 255).round().astype(np.uint8)
+    else:
+        with torch.no_grad():
+            result = tensor2img(function(img2tensor(lq.astype(np.float32) / 255)[None]))
+    return result, time.perf_counter() - start
+
+
+def _measure(methods, folder, scale):
+    from basicsr.metrics import calculate_psnr, calculate_ssim
+    rows, images = {name: [] for name in methods}, {}
+    for photograph in VALIDATION:
+        gt = cv2.imread(str(folder / 'GT' / f'{photograph}.png'))
+        lq = cv2.imread(str(folder / f'LRbicx{scale}' / f'{photograph}.png'))
+        images[photograph] = {'ground truth': gt}
+        for name, (function, _) in methods.items():
+            result, seconds = _enlarge(function, lq, scale)
+            images[photograph][name] = result
+            border = {'crop_border': scale, 'test_y_channel': True}
+            rows[name].append((calculate_psnr(result, gt, **border), calculate_ssim(result, gt, **border), seconds))
+    return {name: np.mean(values, 0) for name, values in rows.items()}, images
+
+
+def _table(methods, measured, scale, seconds, quick):
+    scratch = measured['student from scratch'][0]
+    lines = [f'# mtkd demo, ×{scale}', '',
+             f"PSNR and SSIM on the Y channel, {scale} pixels cut from each border, mean over {', '.join(VALIDATION)}. "
+             f"Trained on {', '.join(TRAIN)}" + (', with a twentieth of the iterations (`--quick`).' if quick else '.'), '',
+             '| | PSNR (dB) | SSIM | against scratch (dB) | parameters | seconds per image |', '|---|---|---|---|---|---|']
+    for name, (_, parameters) in methods.items():
+        psnr, ssim, per_image = measured[name]
+        gain = f'{psnr - scratch:+.2f}' if name != 'student from scratch' else '–'
+        lines.append(f"| {name} | {psnr:.2f} | {ssim:.4f} | {gain} | {parameters:,d} | {per_image:.3f} |")
+    lines += ['', f'Seconds on this machine, one image at a time, {torch.get_num_threads()} CPU threads. '
+              f'The call that wrote this took {seconds:.0f} s.', '']
+    return '\n'.join(lines)
+
+
+def _busiest(image, reference, size):
+    """Upper left corner of the square where two images differ most."""
+    difference = np.abs(image.astype(np.float32) - reference).mean(2)
+    mean = cv2.boxFilter(difference, -1, (size, size), anchor=(0, 0))[:-size, :-size]
+    return np.unravel_index(mean.argmax(), mean.shape)
+
+
+def _picture(images, path):
+    from matplotlib.figure import Figure
+    names = list(next(iter(images.values())))
+    figure = Figure(figsize=(1.75 * len(names), 1.95 * len(images)), layout='constrained')
+    axes = figure.subplots(len(images), len(names), squeeze=False)
+    for i, (photograph, results) in enumerate(images.items()):
+        # Where the fused target differs most from bicubic: the place is chosen without looking at either student.
+        y, x = _busiest(results['fused teachers'], results['bicubic'], _CROP)
+        gt = results['ground truth'][y:y + _CROP, x:x + _CROP]
+        for axis, name in zip(axes[i], names):
+            crop = results[name][y:y + _CROP, x:x + _CROP]
+            axis.imshow(crop[..., ::-1], interpolation='nearest')
+            axis.set_xticks([])
+            axis.set_yticks([])
+            label = photograph
+            if name != 'ground truth':
+                label = f'{10 * np.log10(255**2 / np.mean((crop.astype(np.float64) - gt)**2)):.2f} dB'
+            axis.set_xlabel(label, fontsize=8)
+            if i == 0:
+                axis.set_title(name, fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def report(out, scale, seconds, quick):
+    """Measures every network on the validation photographs, and writes the table and the picture.
+
+    Args:
+        out (Path): Folder of the demo.
+        scale (int): Factor.
+        seconds (float): What the call has taken until now.
+        quick (bool): Whether the trainings were short ones.
+
+    Returns:
+        tuple[Path, Path]: ``results.md`` and ``results.png``.
+    """
+    methods = _methods(out, scale)
+    measured, images = _measure(methods, out / 'datasets' / 'val', scale)
+    table, picture = out / 'results.md', out / 'results.png'
+    table.write_text(_table(methods, measured, scale, seconds, quick), encoding='utf-8')
+    _picture(images, picture)
+    return table, picture

@@ -1,0 +1,40 @@
+"""What can go wrong, as types. Every message names the option key or file, the value seen and what was expected."""
+
+import difflib
+
+
+class MTKDError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class OptionError(MTKDError, ValueError):
+    """A value in an option file or on a command line cannot be used."""
+
+
+class WeightsError(MTKDError, ValueError):
+    """A file with weights is missing, unreadable, or does not fit its network."""
+
+
+class DataError(MTKDError, ValueError):
+    """Images or tensors have a size, range or number that cannot be used."""
+
+
+def did_you_mean(name, known):
+    """Text that lists what is known and the nearest match.
+
+    Args:
+        name: what was asked for.
+        known: iterable of names that would have been accepted.
+
+    Returns:
+        str: ``"known: a, b (did you mean 'a'?)"``.
+
+    Example:
+        >>> did_you_mean('levle', ['level', 'wave'])
+        "known: level, wave (did you mean 'level'?)"
+    """
+    known = [str(k) for k in known]
+    by_lower = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
+    hint = f" (did you mean '{by_lower[near[0]]}'?)" if near else ''
+    return f"known: {', '.join(known)}{hint}"

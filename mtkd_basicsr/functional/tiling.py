@@ -1,0 +1,47 @@
+"""Running a network on an image that does not fit, tile by tile."""
+
+
+def _starts(size, tile, overlap):
+    if size <= tile:
+        return [0]
+    step = tile - overlap
+    starts = list(range(0, size - tile, step))
+    return starts + [size - tile]
+
+
+def _spans(size, tile, overlap):
+    """(start of tile, first pixel kept, end of pixels kept): neighbours meet in the middle of what they share."""
+    starts = _starts(size, tile, overlap)
+    ends = [min(s + tile, size) for s in starts]
+    cuts = [0] + [(ends[i] + starts[i + 1]) // 2 for i in range(len(starts) - 1)] + [size]
+    return [(s, e, cuts[i], cuts[i + 1]) for i, (s, e) in enumerate(zip(starts, ends))]
+
+
+def run_tiled(function, x, scale, tile=None, overlap=16):
+    """Runs ``function`` on overlapping tiles and puts the outputs together.
+
+    All tiles have the same size (the last one of a row or column is moved inwards), and each pixel of the output is
+    taken from one tile, from the one whose border is farther away: there is no averaging.
+
+    Args:
+        function: (b, c, h, w) -> (b, c', scale·h, scale·w).
+        x (Tensor): (b, c, H, W).
+        scale (int): How much larger the output is than the input.
+        tile (int | None): Height and width of a tile in input pixels; None runs the whole image at once.
+        overlap (int): Input pixels that neighbouring tiles share at least; less than ``tile``.
+
+    Returns:
+        Tensor: (b, c', scale·H, scale·W).
+    """
+    h, w = x.shape[-2:]
+    if tile is None or (h <= tile and w <= tile):
+        return function(x)
+    out = None
+    for y0, y1, top, bottom in _spans(h, tile, overlap):
+        for x0, x1, left, right in _spans(w, tile, overlap):
+            part = function(x[..., y0:y1, x0:x1])
+            if out is None:
+                out = part.new_empty(*part.shape[:-2], h * scale, w * scale)
+            out[..., top * scale:bottom * scale, left * scale:right * scale] = part[
+                ..., (top - y0) * scale:(bottom - y0) * scale, (left - x0) * scale:(right - x0) * scale]
+    return out

@@ -1,0 +1,3 @@
+from .wavelet_loss import WaveletLoss
+
+__all__ = ['WaveletLoss']

@@ -1,0 +1,78 @@
+"""The wavelet loss of MTKD's second stage."""
+
+import torch
+from basicsr.utils.registry import LOSS_REGISTRY
+from torch import nn
+
+from .. import compat
+from ..errors import OptionError, did_you_mean
+from ..functional.wavelet import haar_bands, mean_absolute
+from ..registry import register
+
+REDUCTIONS = ('mean', 'sum')
+
+
+def _other_wavelet(level, wave):
+    """Transform by pytorch_wavelets: (b, c, h, w) -> its low band and, for each level, (b, c, 3, h', w')."""
+    import pywt
+    if wave not in pywt.wavelist(kind='discrete'):
+        raise OptionError(f"WaveletLoss: wave: unknown wavelet '{wave}'; {did_you_mean(wave, pywt.wavelist(kind='discrete'))}")
+    with compat.pkg_resources():
+        from pytorch_wavelets import DWTForward
+    return DWTForward(J=level, wave=wave, mode='zero')
+
+
+@register(LOSS_REGISTRY)
+class WaveletLoss(nn.Module):
+    r"""Mean absolute difference of two images over the bands of a wavelet transform.
+
+    .. math::
+        w \Big( \overline{|LL_K(x) - LL_K(y)|} + \sum_{k=1}^{K} \sum_{B \in \{LH, HL, HH\}} \overline{|B_k(x) - B_k(y)|} \Big)
+
+    with the mean over all images, channels and positions of a band. Jiang, Feng, Zhang, Bull: *Multi-Teacher Knowledge
+    Distillation for Image Super-Resolution*, ECCV 2024; there K = 1, Haar.
+
+    The transform is linear, so that it is taken of x − y, once. It is computed in fp32, under autocast as well. Haar is
+    computed here, every other wavelet of PyWavelets by ``pytorch_wavelets`` with ``mode='zero'``.
+
+    Args:
+        loss_weight (float): w. Default: 1.0.
+        level (int): Levels of the transform, K. Default: 1.
+        wave (str): Name of a discrete wavelet in PyWavelets. Default: ``'haar'``.
+        reduction (str): ``'mean'`` or ``'sum'`` within each band.
+
+    Raises:
+        OptionError: an argument is none of the above.
+
+    Shape:
+        - pred, target: (b, c, h, w), the same shape, any range.
+        - Output: a scalar.
+
+    Example:
+        >>> loss = WaveletLoss(loss_weight=1.0, level=2)
+        >>> loss(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
+        tensor(0.)
+    """
+
+    def __init__(self, loss_weight=1.0, level=1, wave='haar', reduction='mean'):
+        super().__init__()
+        if reduction not in REDUCTIONS:
+            raise OptionError(f"WaveletLoss: reduction: unknown value '{reduction}'; {did_you_mean(reduction, REDUCTIONS)}")
+        if not isinstance(level, int) or isinstance(level, bool) or level < 1:
+            raise OptionError(f'WaveletLoss: level: {level!r}; expected a whole number from 1 on')
+        self.loss_weight, self.level, self.wave, self.reduction = loss_weight, level, wave, reduction
+        self.transform = None if wave == 'haar' else _other_wavelet(level, wave)
+
+    def _bands(self, x):
+        if self.transform is None:
+            return haar_bands(x, self.level)
+        low, high = self.transform(x)
+        return [low, *(band for bands in high for band in bands.unbind(2))]
+
+    def forward(self, pred, target):
+        """(b, c, h, w) against (b, c, h, w) -> a scalar."""
+        if pred.shape != target.shape:
+            raise ValueError(f'WaveletLoss: pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape')
+        with torch.autocast(pred.device.type, enabled=False):
+            bands = self._bands(pred.float() - target.float())
+            return self.loss_weight * mean_absolute(bands, self.reduction)

@@ -1,0 +1,61 @@
+"""What our models share: tiled inference, and checkpoints that are written whole."""
+
+import os
+
+import torch
+from basicsr.models.sr_model import SRModel
+from basicsr.utils.dist_util import master_only
+
+from ..checkpoints import save_atomically
+from ..errors import OptionError
+from ..functional.padding import run_padded
+from ..functional.tiling import run_tiled
+from ..networks import size_multiple
+from ..options import check_near_misses, parse_val, require
+
+
+class DistillBase(SRModel):
+    """BasicSR's ``SRModel`` for networks of any input size, with tiles where ``val.tile`` says so.
+
+    Args:
+        opt (dict): Options as parsed by BasicSR.
+
+    Raises:
+        OptionError: a key of ours is wrong, or ``num_gpu`` asks for a GPU that is not there.
+    """
+
+    def __init__(self, opt):
+        check_near_misses(opt)
+        self.val_options = parse_val(opt)
+        self.scale = require(opt, 'scale')
+        if opt['num_gpu'] != 0 and not torch.cuda.is_available():
+            raise OptionError(f"num_gpu: {opt['num_gpu']}, but torch finds no CUDA device; use 0, or auto")
+        super().__init__(opt)
+
+    def infer(self, net, lq):
+        """Runs the network on an image or a tile: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
+        return run_padded(net, lq, size_multiple(net), self.scale)
+
+    def test(self):
+        """Sets ``self.output`` to what the network (its moving average, if there is one) makes of ``self.lq``."""
+        net = self.get_bare_model(getattr(self, 'net_g_ema', self.net_g))
+        training = net.training
+        net.eval()
+        with torch.no_grad():
+            self.output = run_tiled(lambda lq: self.infer(net, lq), self.lq, self.scale, self.val_options.tile,
+                                    self.val_options.tile_overlap)
+        net.train(training)
+
+    def checkpoint_extras(self):
+        """What a checkpoint holds beside the weights."""
+        return {}
+
+    @master_only
+    def save_network(self, net, net_label, current_iter, param_key='params'):
+        """Writes BasicSR's ``net_g_<iteration>.pth``, and :meth:`checkpoint_extras` with it."""
+        nets = net if isinstance(net, list) else [net]
+        keys = param_key if isinstance(param_key, list) else [param_key]
+        content = {key: {name: value.cpu() for name, value in self.get_bare_model(n).state_dict().items()}
+                   for n, key in zip(nets, keys)}
+        name = f"{net_label}_{'latest' if current_iter == -1 else current_iter}.pth"
+        save_atomically({**content, **self.checkpoint_extras()}, os.path.join(self.opt['path']['models'], name))

@@ -1,0 +1,127 @@
+"""Building any network that BasicSR knows, and giving it the weights of a file."""
+
+import math
+import os
+
+import torch
+
+from .errors import OptionError, WeightsError, did_you_mean
+
+# Buffers of Swin networks that are computed from the sizes in the option file. In a checkpoint they have the sizes of
+# the training that wrote it, which may be others; the parameters do not depend on them.
+_COMPUTED = ('attn_mask', 'relative_position_index')
+
+
+def build(network, key):
+    """Builds a network by BasicSR's registry.
+
+    Args:
+        network (dict): ``type`` and the arguments of that arch.
+        key (str): Where it stands in the option file, for messages.
+
+    Returns:
+        nn.Module: with random weights.
+
+    Raises:
+        OptionError: unknown arch, or arguments that it does not take.
+    """
+    from basicsr.archs import build_network
+    from basicsr.utils.registry import ARCH_REGISTRY
+    name = network.get('type')
+    if name not in ARCH_REGISTRY:
+        raise OptionError(f"{key}.type: unknown arch '{name}'; {did_you_mean(name, sorted(ARCH_REGISTRY.keys()))}")
+    try:
+        return build_network(network)
+    except (TypeError, ValueError, AssertionError, KeyError) as error:
+        raise OptionError(f'{key}: {name} cannot be built: {error}') from error
+
+
+def size_multiple(net):
+    """What height and width of the input of a BasicSR network have to be divisible by.
+
+    Args:
+        net (nn.Module): A network.
+
+    Returns:
+        int: The window size of Swin networks, the factor of the pixel unshuffle of RRDBNet at ×1 and ×2, else 1.
+    """
+    if type(net).__name__ == 'RRDBNet':
+        return {1: 4, 2: 2}.get(net.scale, 1)
+    sizes = (getattr(module, 'window_size', None) for module in net.modules())
+    return math.lcm(*(size for size in sizes if isinstance(size, int)))
+
+
+def read_weights(path, key):
+    """Reads a file with weights. Nothing in it is executed.
+
+    Args:
+        path (str): A file written by ``torch.save``.
+        key (str): The option that names it, for messages.
+
+    Returns:
+        dict: What the file holds, tensors on the CPU.
+
+    Raises:
+        WeightsError: no such file, not readable without executing code, or not a mapping.
+    """
+    path = os.path.expanduser(path)
+    if not os.path.isfile(path):
+        raise WeightsError(f"{key}: no file '{path}'")
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:
+        raise WeightsError(f"{key}: '{path}' cannot be read as weights: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict) or not content:
+        raise WeightsError(f"{key}: '{path}' holds {type(content).__name__}; expected a state dict")
+    return content
+
+
+def state_dict_of(content, path, key, param_key=None):
+    """The state dict in the content of a weights file: under ``param_key``, or the first of ``params_ema``, ``params``, bare.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    if param_key is not None and param_key not in content:
+        raise WeightsError(f"{key}: '{path}' has no '{param_key}'; it has {', '.join(map(str, list(content)[:5]))}")
+    name = param_key or next((k for k in ('params_ema', 'params') if k in content), None)
+    state = content[name] if name else content
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise WeightsError(f"{key}: '{path}' holds no state dict; its first keys are {', '.join(map(str, list(content)[:5]))}")
+    prefix = 'module.' if state and all(k.startswith('module.') for k in state) else ''
+    return {k[len(prefix):]: v for k, v in state.items()}
+
+
+def load_weights(net, path, key, strict=True, param_key=None):
+    """Gives a network the weights of a file.
+
+    Args:
+        net (nn.Module): The network.
+        path (str): BasicSR's format (``params_ema`` preferred, ``params``), or a bare state dict.
+        key (str): The option that names the file, for messages.
+        strict (bool): Whether all names have to match. Shapes have to in any case.
+        param_key (str | None): Takes this entry of the file instead.
+
+    Returns:
+        dict: The whole content of the file, which may hold more than weights.
+
+    Raises:
+        WeightsError: unreadable, or it does not fit; lists the first differences.
+    """
+    content = read_weights(path, key)
+    state = state_dict_of(content, path, key, param_key)
+    own = net.state_dict()
+    for name in [n for n in state if n.rsplit('.', 1)[-1] in _COMPUTED]:
+        if name not in own or own[name].shape != state[name].shape:
+            del state[name]
+    computed = {n for n in own if n.rsplit('.', 1)[-1] in _COMPUTED}
+    differences = [f'{n}: {tuple(state[n].shape)} in the file, {tuple(own[n].shape)} in the network'
+                   for n in state if n in own and state[n].shape != own[n].shape]
+    if strict:
+        differences += [f'{n}: only in the network' for n in own if n not in state and n not in computed]
+        differences += [f'{n}: only in the file' for n in state if n not in own]
+    if differences:
+        more = f' and {len(differences) - 5} more' if len(differences) > 5 else ''
+        raise WeightsError(f"{key}: '{path}' does not fit {type(net).__name__}: " + '; '.join(differences[:5]) + more)
+    net.load_state_dict(state, strict=False)
+    return content

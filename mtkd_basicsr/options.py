@@ -1,0 +1,153 @@
+"""Our blocks of an option file as frozen dataclasses. BasicSR's own keys are left to BasicSR.
+
+Models parse before BasicSR takes the options apart (it pops ``type`` out of several blocks). An unknown key is refused
+with the nearest known one; so is a missing one, a value of the wrong type, and a key of BasicSR's blocks that looks like
+one of ours misspelled.
+"""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from typing import Optional
+
+from .errors import OptionError, did_you_mean
+
+# Keys that we add to blocks which otherwise belong to BasicSR: a near miss of one of them is a typing error.
+_OURS = {'': ('teachers', 'fusion'), 'train': ('distill_opt', 'pixel_opt', 'kd', 'mix_batches'),
+         'val': ('tile', 'tile_overlap')}
+
+
+@dataclass(frozen=True)
+class TeacherOptions:
+    """One entry of ``teachers:``, or ``fusion:``: a network and its weights."""
+    network: dict
+    weights: str
+    strict: bool = True
+    param_key: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class KDOptions:
+    """``train.kd``: which distillation method trains the student."""
+    type: str = 'MTKD'
+
+
+@dataclass(frozen=True)
+class ValOptions:
+    """Our keys of ``val:``: tiled inference."""
+    tile: Optional[int] = None
+    tile_overlap: int = 16
+
+
+_TYPES = {dict: 'a mapping', str: 'a text', bool: 'true or false', int: 'a whole number', float: 'a number'}
+
+
+def _check_type(value, annotation, key):
+    optional = getattr(annotation, '__args__', None)
+    kind = optional[0] if optional else annotation
+    if (value is None and optional) or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
+        return
+    raise OptionError(f'{key}: {value!r}; expected {_TYPES[kind]}{" or nothing (~)" if optional else ""}')
+
+
+def parse(cls, block, key):
+    """Builds a dataclass out of a mapping of an option file.
+
+    Args:
+        cls: A dataclass of this module.
+        block: What stands in the option file.
+        key (str): Where it stands, for messages: ``'teachers.edsr'``.
+
+    Returns:
+        An instance of ``cls``.
+
+    Raises:
+        OptionError: not a mapping, an unknown or missing key, a value of the wrong type.
+    """
+    if not isinstance(block, dict):
+        raise OptionError(f'{key}: {block!r}; expected a mapping with the keys '
+                          f"{', '.join(f.name for f in dataclasses.fields(cls))}")
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    for name, value in block.items():
+        if name not in fields:
+            raise OptionError(f"{key}: unknown key '{name}'; {did_you_mean(name, fields)}")
+        _check_type(value, fields[name].type, f'{key}.{name}')
+    for name, field in fields.items():
+        if name not in block and field.default is dataclasses.MISSING:
+            raise OptionError(f"{key}: key '{name}' is missing; it is needed")
+    return cls(**block)
+
+
+def parse_teachers(opt):
+    """``teachers:`` in its order.
+
+    Args:
+        opt (dict): All options.
+
+    Returns:
+        dict[str, TeacherOptions]: By name.
+
+    Raises:
+        OptionError: no teachers, or something is wrong with one of them.
+    """
+    teachers = opt.get('teachers')
+    if not isinstance(teachers, dict) or not teachers:
+        raise OptionError(f'teachers: {teachers!r}; expected a mapping of names to a network and its weights, '
+                          'for example {edsr: {network: {type: EDSR, ...}, weights: edsr.pth}}')
+    for name in teachers:
+        if not isinstance(name, str):
+            raise OptionError(f'teachers: the name {name!r} is not a text; put it in quotes')
+    return {name: parse(TeacherOptions, block, f'teachers.{name}') for name, block in teachers.items()}
+
+
+def parse_fusion(opt):
+    """``fusion:``, or None where the option file has none."""
+    return None if opt.get('fusion') is None else parse(TeacherOptions, opt['fusion'], 'fusion')
+
+
+def parse_val(opt):
+    """Our keys of ``val:``.
+
+    Raises:
+        OptionError: tile or overlap cannot be used.
+    """
+    names = [f.name for f in dataclasses.fields(ValOptions)]
+    val = parse(ValOptions, {k: v for k, v in (opt.get('val') or {}).items() if k in names}, 'val')
+    if val.tile is not None and val.tile < 1:
+        raise OptionError(f'val.tile: {val.tile}; expected a number of pixels from 1 on, or nothing (~) for whole images')
+    if val.tile_overlap < 0 or (val.tile is not None and val.tile_overlap >= val.tile):
+        raise OptionError(f'val.tile_overlap: {val.tile_overlap}; expected a number of pixels from 0 on, '
+                          f'less than val.tile, {val.tile}')
+    return val
+
+
+def check_near_misses(opt):
+    """Refuses keys of BasicSR's blocks that are one of ours, misspelled: BasicSR would ignore them in silence.
+
+    Raises:
+        OptionError: names the key and the one that was probably meant.
+    """
+    for block, ours in _OURS.items():
+        for key in (opt if not block else opt.get(block) or {}):
+            near = difflib.get_close_matches(str(key), ours, n=1, cutoff=0.8)
+            if near and key not in ours:
+                where = f'{block}.{key}' if block else key
+                raise OptionError(f"{where}: unknown key '{key}' (did you mean '{near[0]}'?)")
+
+
+def require(opt, *path):
+    """The value at a path of keys.
+
+    Args:
+        opt (dict): All options.
+        *path (str): Keys from the outside in.
+
+    Raises:
+        OptionError: a key is missing or empty.
+    """
+    value = opt
+    for i, key in enumerate(path):
+        value = value.get(key) if isinstance(value, dict) else None
+        if value is None:
+            raise OptionError(f"{'.'.join(path[:i + 1])}: missing; it is needed here")
+    return value

@@ -1,0 +1,63 @@
+"""``mtkd train`` and ``mtkd test``: BasicSR's own loops with the current directory as root."""
+
+import os
+import sys
+from contextlib import contextmanager
+
+from . import compat
+from .errors import OptionError
+
+
+@contextmanager
+def _command_line(command, argv):
+    # BasicSR reads sys.argv itself, and writes it into the copy of the option file that it keeps.
+    before = sys.argv
+    sys.argv = [f'mtkd {command}', *argv]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def _basicsr_arguments(args):
+    if not os.path.isfile(args.opt):
+        raise OptionError(f"-opt: no file '{args.opt}'")
+    argv = ['-opt', args.opt, '--launcher', args.launcher, '--local_rank', str(args.local_rank)]
+    argv += ['--auto_resume'] if args.auto_resume else []
+    argv += ['--debug'] if args.debug else []
+    return argv + (['--force_yml', *args.force_yml] if args.force_yml else [])
+
+
+def train(args):
+    """Trains as ``python basicsr/train.py`` does; experiments/ and tb_logger/ go into the current directory.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+    """
+    import basicsr.train
+    compat.fix_resume(basicsr.train)
+    with _command_line('train', _basicsr_arguments(args)):
+        basicsr.train.train_pipeline(os.getcwd())
+
+
+def test(args):
+    """Tests as ``python basicsr/test.py`` does; results/ goes into the current directory.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+    """
+    import basicsr.test
+    with _command_line('test', _basicsr_arguments(args)):
+        basicsr.test.test_pipeline(os.getcwd())
+
+
+def add_arguments(parser):
+    """Adds BasicSR's own arguments to the parser of a command."""
+    parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file (YAML)')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='how processes are started')
+    parser.add_argument('--auto_resume', '--auto-resume', action='store_true', help='go on from the newest state')
+    parser.add_argument('--debug', action='store_true', help="BasicSR's debug mode: validate and save after 8 iterations")
+    # torch.distributed.launch passes --local-rank since torch 2.0, --local_rank before.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
+    parser.add_argument('--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE',
+                        help='override options, for example train:total_iter=100 path:pretrain_network_g=net.pth')
