@@ -33,10 +33,11 @@ setup(
         'pytorch-wavelets>=1.3.0',
         'pyyaml',
         'scikit-image',
+        'scipy<2',  # BasicSR's metrics import scipy.ndimage.filters, which SciPy 2 removes
         'torch>=2.1',
         'torchvision',
         'tqdm',
     ],
-    extras_require={'test': ['pytest', 'scipy']},
+    extras_require={'test': ['pytest']},
     entry_points={'console_scripts': ['mtkd=mtkd_basicsr.cli:main']},
 )

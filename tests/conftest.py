@@ -1,0 +1,173 @@
+"""Real photographs, tiny networks, and an unmodified BasicSR tree for all tests."""
+
+import copy
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+import yaml
+
+import mtkd_basicsr  # noqa: F401  (makes `import basicsr` work)
+from mtkd_basicsr.demo.photographs import load, low_resolution
+
+ROOT = Path(__file__).resolve().parent.parent
+
+torch.set_num_threads(2)
+
+
+def tiny(arch, scale, **changes):
+    """Options of a network with a few thousand parameters."""
+    networks = {
+        'EDSR': {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': scale},
+        'RCAN': {'type': 'RCAN', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_group': 1, 'num_block': 1,
+                 'squeeze_factor': 4, 'upscale': scale},
+        'SwinIR': {'type': 'SwinIR', 'upscale': scale, 'in_chans': 3, 'img_size': 16, 'window_size': 8, 'img_range': 1.,
+                   'depths': [2], 'embed_dim': 8, 'num_heads': [2], 'mlp_ratio': 2, 'drop_path_rate': 0.2,
+                   'upsampler': 'pixelshuffle', 'resi_connection': '1conv'},
+        'DCTSwin': {'type': 'DCTSwin', 'upscale': scale, 'in_chans': 9, 'depths': [2], 'embed_dim': 8, 'num_heads': [2],
+                    'drop_path_rate': 0., 'skip': 'learned'},
+    }
+    return {**networks[arch], **changes}
+
+
+def build(network, seed=0):
+    """A network with random weights that belong to the seed; zero weights are made random, so that all of it is used."""
+    from basicsr.archs import build_network
+    torch.manual_seed(seed)
+    net = build_network(network)
+    with torch.no_grad():
+        for p in net.parameters():
+            if p.ndim > 1 and not p.any():
+                torch.nn.init.normal_(p, std=0.05)
+    return net
+
+
+def write_weights(path, network, seed=0, key='params', **extras):
+    """Saves such a network in BasicSR's format."""
+    state = build(network, seed).state_dict()
+    torch.save({key: state, **extras} if key else state, path)
+    return str(path)
+
+
+def teachers_block(folder, scale, archs=('SwinIR', 'EDSR', 'RCAN')):
+    """A ``teachers:`` block with its files."""
+    return {arch.lower(): {'network': tiny(arch, scale),
+                           'weights': write_weights(Path(folder) / f'{arch}_x{scale}.pth', tiny(arch, scale), seed)}
+            for seed, arch in enumerate(archs)}
+
+
+@pytest.fixture(scope='session')
+def photographs(tmp_path_factory):
+    """Folder with train/ and val/, each with GT/, LRx2/, LRx3/ and LRx4/ of crops of real photographs."""
+    root = tmp_path_factory.mktemp('photographs')
+    for split, names, size in (('train', ('rocket', 'brick', 'moon'), (96, 120)), ('val', ('chelsea', 'coffee'), (60, 84))):
+        for name in names:
+            gt = load(name)[100:100 + size[0], 120:120 + size[1], ::-1]
+            for kind, pixels in (('GT', gt), *((f'LRx{s}', low_resolution(gt, s)) for s in (2, 3, 4))):
+                (root / split / kind).mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(root / split / kind / f'{name}.png'), pixels)
+    return root
+
+
+def dataset(photographs, split, scale, **changes):
+    """A dataset block over these photographs."""
+    block = {'name': split, 'type': 'PairedImageDataset', 'dataroot_gt': str(photographs / split / 'GT'),
+             'dataroot_lq': str(photographs / split / f'LRx{scale}'), 'io_backend': {'type': 'disk'}}
+    if split == 'train':
+        block.update(filename_tmpl='{}', gt_size=8 * scale * 2, use_hflip=True, use_rot=True, num_worker_per_gpu=0,
+                     batch_size_per_gpu=2, dataset_enlarge_ratio=10, prefetch_mode=None)
+    return {**block, **changes}
+
+
+@pytest.fixture
+def make_options(photographs, tmp_path):
+    """Function that gives the options of a tiny training: BasicSR's blocks and ours."""
+    def make(model, scale=2, **changes):
+        metrics = {'psnr': {'type': 'calculate_psnr', 'crop_border': scale, 'test_y_channel': True}}
+        opt = {
+            'name': f'test_{model}', 'model_type': model, 'scale': scale, 'num_gpu': 0, 'manual_seed': 0,
+            'datasets': {'train': dataset(photographs, 'train', scale), 'val': dataset(photographs, 'val', scale)},
+            'network_g': tiny('DCTSwin' if model == 'MTKDFusionModel' else 'EDSR', scale),
+            'path': {'pretrain_network_g': None, 'strict_load_g': True, 'resume_state': None},
+            'train': {
+                'ema_decay': 0.9,
+                'optim_g': {'type': 'Adam', 'lr': 1e-3, 'weight_decay': 0, 'betas': [0.9, 0.99]},
+                'scheduler': {'type': 'MultiStepLR', 'milestones': [100], 'gamma': 0.5},
+                'total_iter': 2, 'warmup_iter': -1,
+                'pixel_opt': {'type': 'L1Loss', 'loss_weight': 0.1, 'reduction': 'mean'},
+            },
+            'val': {'val_freq': 2, 'save_img': False, 'suffix': None, 'metrics': metrics},
+            'logger': {'print_freq': 1, 'save_checkpoint_freq': 2, 'use_tb_logger': False,
+                       'wandb': {'project': None, 'resume_id': None}},
+            'dist_params': {'backend': 'nccl', 'port': 29500},
+        }
+        if model in ('MTKDFusionModel', 'MTKDModel'):
+            opt['teachers'] = teachers_block(tmp_path, scale)
+        if model == 'MTKDModel':
+            network = tiny('DCTSwin', scale)
+            weights = write_weights(tmp_path / f'fusion_x{scale}.pth', network, seed=7,
+                                    mtkd={'teachers': ['swinir', 'edsr', 'rcan']})
+            opt['fusion'] = {'network': network, 'weights': weights}
+            opt['train']['distill_opt'] = {'type': 'WaveletLoss', 'level': 1, 'loss_weight': 1.0}
+        for path, value in changes.items():
+            block = opt
+            *keys, last = path.split('__')
+            for key in keys:
+                block = block[key]
+            block[last] = value
+        return opt
+    return make
+
+
+def parsed(opt, is_train=True, root='.'):
+    """What BasicSR's ``parse_options`` adds to an option file."""
+    opt = copy.deepcopy(opt)
+    opt.update(dist=False, rank=0, world_size=1, auto_resume=False, is_train=is_train)
+    folder = Path(root) / 'experiments' / opt['name']
+    opt['path'].update(models=str(folder / 'models'), training_states=str(folder / 'training_states'),
+                       log=str(folder), visualization=str(folder / 'visualization'))
+    for phase, block in opt['datasets'].items():
+        block.update(phase=phase.split('_')[0], scale=opt['scale'])
+    return opt
+
+
+def write_options(path, opt, header="mtkd_basicsr: !!python/name:mtkd_basicsr.__version__\n"):
+    """Writes an option file whose first line registers the plug-in."""
+    Path(path).write_text(header + yaml.safe_dump(opt, sort_keys=False))
+    return str(path)
+
+
+@pytest.fixture(scope='session')
+def basicsr_tree(tmp_path_factory):
+    """A checkout of BasicSR's master: the released package with upstream's one-line repair, and nothing of ours."""
+    import basicsr
+    root = tmp_path_factory.mktemp('BasicSR')
+    shutil.copytree(Path(basicsr.__file__).parent, root / 'basicsr', ignore=shutil.ignore_patterns('__pycache__'))
+    broken = root / 'basicsr' / 'data' / 'degradations.py'
+    text = broken.read_text()
+    broken.write_text(text.replace('torchvision.transforms.functional_tensor', 'torchvision.transforms.functional'))
+    return root
+
+
+def run(command, cwd, expect=0, **environment):
+    """Runs a command; its exit status has to be ``expect``; gives what it printed."""
+    result = subprocess.run([str(c) for c in command], cwd=cwd, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, timeout=600,
+                            env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': '', **environment})
+    assert result.returncode == expect, f'{command} gave {result.returncode}:\n{result.stdout[-6000:]}'
+    return result.stdout
+
+
+def mtkd(*arguments, cwd, expect=0, **environment):
+    """Runs the command of this package."""
+    return run([sys.executable, '-m', 'mtkd_basicsr', *arguments], cwd, expect, **environment)
+
+
+def stock(tree, script, *arguments, expect=0):
+    """Runs ``python basicsr/<script>`` as a user of BasicSR does, in their folder."""
+    return run([sys.executable, f'basicsr/{script}', *arguments], tree, expect, PYTHONPATH=str(tree))

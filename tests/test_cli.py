@@ -1,0 +1,71 @@
+import re
+
+import pytest
+import torch
+from conftest import mtkd, write_options
+
+import mtkd_basicsr
+from mtkd_basicsr.cli import main
+
+
+def test_train_and_test_in_the_current_directory(make_options, tmp_path):
+    opt = make_options('MTKDModel', name='cli')
+    options = write_options(tmp_path / 'train.yml', opt, header='')
+    printed = mtkd('train', '-opt', options, cwd=tmp_path)
+    assert 'Save the latest model.' in printed
+    assert (tmp_path / 'experiments' / 'cli' / 'models' / 'net_g_latest.pth').is_file()
+
+    printed = mtkd('train', '-opt', options, '--auto_resume', '--force_yml', 'train:total_iter=3', '--local-rank', '0', cwd=tmp_path)
+    assert 'Resuming training from epoch: 0, iter: 2.' in printed and 'total_iter: 3' in printed
+
+    opt['path'].update(pretrain_network_g='experiments/cli/models/net_g_latest.pth', param_key_g='params_ema')
+    opt['datasets'] = {'test': opt['datasets']['val']}
+    opt['val']['save_img'] = True
+    printed = mtkd('test', '-opt', write_options(tmp_path / 'test.yml', opt), '--local_rank=0', cwd=tmp_path)
+    assert re.search(r'# psnr: \d', printed)
+    assert (tmp_path / 'results' / 'cli' / 'visualization' / 'val' / 'chelsea_cli.png').is_file()
+
+
+def test_a_started_training_is_archived_not_overwritten(make_options, tmp_path):
+    options = write_options(tmp_path / 'train.yml', make_options('MTKDModel', name='twice'))
+    for _ in range(2):
+        mtkd('train', '-opt', options, cwd=tmp_path)
+    folders = sorted(p.name for p in (tmp_path / 'experiments').iterdir())
+    assert folders[0] == 'twice' and folders[1].startswith('twice_archived_') and len(folders) == 2
+
+
+def test_unreadable_state(make_options, tmp_path):
+    states = tmp_path / 'experiments' / 'broken' / 'training_states'
+    states.mkdir(parents=True)
+    (states / '7.state').write_text('half a file')
+    (states / 'notes.state').write_text('not a state at all')
+    options = write_options(tmp_path / 'train.yml', make_options('MTKDModel', name='broken'))
+    printed = mtkd('train', '-opt', options, '--auto_resume', cwd=tmp_path, expect=1)
+    assert "7.state' is not a training state of BasicSR" in printed and 'Traceback' not in printed
+    assert (states / '7.state').read_text() == 'half a file'
+
+
+def test_errors_are_one_line(tmp_path, make_options):
+    assert "mtkd train: -opt: no file 'none.yml'" in mtkd('train', '-opt', 'none.yml', cwd=tmp_path, expect=1)
+    opt = make_options('MTKDModel', name='wrong', val__tile=0)
+    printed = mtkd('train', '-opt', write_options(tmp_path / 'wrong.yml', opt), cwd=tmp_path, expect=1)
+    assert 'mtkd train: val.tile: 0; expected' in printed and 'Traceback' not in printed
+
+
+@pytest.mark.parametrize('arguments', [[], ['trian'], ['train'], ['train', '-opt', 'x', '--no-such-thing']])
+def test_wrong_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2 and 'usage: mtkd' in capsys.readouterr().err
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(['--version'])
+    assert stop.value.code == 0 and capsys.readouterr().out.strip() == mtkd_basicsr.__version__
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_gpu_training(make_options, tmp_path):
+    options = write_options(tmp_path / 'train.yml', make_options('MTKDModel', name='gpu', num_gpu=1))
+    assert 'Save the latest model.' in mtkd('train', '-opt', options, cwd=tmp_path)

@@ -1,0 +1,199 @@
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from basicsr.data import build_dataloader, build_dataset
+from basicsr.models import build_model
+from conftest import build, parsed, tiny, write_weights
+
+from mtkd_basicsr.errors import OptionError, WeightsError
+
+
+def model_of(opt, tmp_path, is_train=True):
+    opt = parsed(opt, is_train, tmp_path)
+    Path(opt['path']['models']).mkdir(parents=True, exist_ok=True)
+    Path(opt['path']['training_states']).mkdir(parents=True, exist_ok=True)
+    return build_model(opt)
+
+
+def batch_of(opt, tmp_path):
+    block = parsed(opt, True, tmp_path)['datasets']['train']
+    torch.manual_seed(0)
+    return next(iter(build_dataloader(build_dataset(block), block, num_gpu=0, seed=0)))
+
+
+def snapshot(module):
+    return {k: v.clone() for k, v in module.state_dict().items()}
+
+
+def changed(before, module):
+    return {k for k, v in module.state_dict().items() if not torch.equal(v, before[k])}
+
+
+@pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR'])
+@pytest.mark.parametrize('scale', [2, 3, 4])
+def test_a_step_of_stage_2_changes_all_of_the_student_and_nothing_else(make_options, tmp_path, arch, scale):
+    opt = make_options('MTKDModel', scale, network_g=tiny(arch, scale, **({'drop_path_rate': 0.} if arch == 'SwinIR' else {})))
+    model = model_of(opt, tmp_path)
+    student, teachers = snapshot(model.net_g), snapshot(model.distiller)
+    model.feed_data(batch_of(opt, tmp_path))
+    model.optimize_parameters(1)
+    trainable = {name for name, p in model.net_g.named_parameters()}
+    assert changed(student, model.net_g) == trainable
+    assert changed(teachers, model.distiller) == set()
+    assert not any(p.grad is not None for p in model.distiller.parameters())
+    assert set(model.get_current_log()) == {'l_pix', 'l_distill'}
+
+
+def test_losses_of_stage_2_by_hand(make_options, tmp_path):
+    opt = make_options('MTKDModel', train__pixel_opt={'type': 'L1Loss', 'loss_weight': 0.25})
+    model, batch = model_of(opt, tmp_path), batch_of(opt, tmp_path)
+    with torch.no_grad():
+        output, target = model.net_g(batch['lq']), model.distiller.target(batch['lq'])
+        low = (output - target).unfold(2, 2, 2).unfold(3, 2, 2).sum((-1, -2)) / 2
+    model.feed_data(batch)
+    model.optimize_parameters(1)
+    log = model.get_current_log()
+    assert log['l_pix'] == pytest.approx(0.25 * (output - batch['gt']).abs().mean().item(), rel=1e-5)
+    assert low.abs().mean().item() < log['l_distill'] < 4 * low.abs().mean().item()
+
+
+def test_a_step_of_stage_1_changes_all_of_the_fusion_net_and_no_teacher(make_options, tmp_path):
+    opt = make_options('MTKDFusionModel')
+    model = model_of(opt, tmp_path)
+    # The last convolution starts at zero, so that what is before it gets its first gradient in the second step.
+    torch.nn.init.normal_(model.net_g.conv_last.weight, std=0.1)
+    fusion, teachers = snapshot(model.net_g), snapshot(model.ensemble)
+    model.feed_data(batch_of(opt, tmp_path))
+    model.optimize_parameters(1)
+    assert changed(fusion, model.net_g) == {name for name, _ in model.net_g.named_parameters()}
+    assert changed(teachers, model.ensemble) == set()
+
+
+def test_untrained_fusion_validates_as_the_mean_of_the_teachers(make_options, tmp_path):
+    model = model_of(make_options('MTKDFusionModel', network_g=tiny('DCTSwin', 2, skip='mean')), tmp_path)
+    model.lq = torch.rand(1, 3, 13, 17)
+    model.test()
+    expected = model.ensemble(model.lq).unflatten(1, (3, 3)).mean(1)
+    assert (model.output - expected).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize('name', ['MTKDFusionModel', 'MTKDModel'])
+def test_tiles_give_what_the_whole_image_gives(make_options, tmp_path, name):
+    changes = {'network_g': tiny('EDSR', 2)} if name == 'MTKDModel' else {}
+    opt = make_options(name, **changes)
+    if name == 'MTKDFusionModel':
+        opt['teachers'] = {'edsr': opt['teachers']['edsr']}
+        opt['network_g'].update(in_chans=3, skip='mean')
+    whole = model_of(opt, tmp_path)
+    opt['val'].update(tile=24, tile_overlap=16)
+    tiled = model_of(opt, tmp_path)
+    tiled.net_g_ema.load_state_dict(whole.net_g_ema.state_dict())
+    whole.lq = tiled.lq = torch.rand(1, 3, 50, 61)
+    shapes = []
+    tiled.net_g_ema.register_forward_hook(lambda net, inputs, output: shapes.append(output.shape[-2:]))
+    whole.test()
+    tiled.test()
+    assert set(shapes) == {(48, 48)} and len(shapes) > 4
+    assert (whole.output - tiled.output).abs().max() < 1e-5
+
+
+def test_students_with_windows_are_padded(make_options, tmp_path):
+    model = model_of(make_options('MTKDModel', network_g=tiny('SwinIR', 2)), tmp_path)
+    model.lq = torch.rand(1, 3, 13, 5)
+    model.test()
+    assert model.output.shape == (1, 3, 26, 10) and model.net_g.training
+
+
+def test_testing_a_student_needs_no_teacher(make_options, tmp_path):
+    opt = make_options('MTKDModel')
+    opt['path']['pretrain_network_g'] = write_weights(tmp_path / 'student.pth', opt['network_g'], 3)
+    for name in opt['teachers']:
+        opt['teachers'][name]['weights'] = 'gone.pth'
+    opt['fusion']['weights'] = 'gone.pth'
+    model = model_of(opt, tmp_path, is_train=False)
+    model.lq = torch.rand(1, 3, 12, 12)
+    model.test()
+    with torch.no_grad():
+        assert torch.equal(model.output, build(opt['network_g'], 3).eval()(model.lq))
+    assert not hasattr(model, 'distiller')
+
+
+def test_checkpoint_of_stage_1_names_its_teachers(make_options, tmp_path):
+    opt = make_options('MTKDFusionModel')
+    model = model_of(opt, tmp_path)
+    model.save(0, 5)
+    path = tmp_path / 'experiments' / opt['name'] / 'models' / 'net_g_5.pth'
+    content = torch.load(path, weights_only=True)
+    assert content['mtkd']['teachers'] == ['swinir', 'edsr', 'rcan'] and content['mtkd']['scale'] == 2
+    assert set(content) == {'params', 'params_ema', 'mtkd'}
+    assert [p.name for p in path.parent.iterdir()] == ['net_g_5.pth']
+
+    opt['path']['pretrain_network_g'] = str(path)
+    opt['teachers'] = {name: opt['teachers'][name] for name in ('rcan', 'edsr', 'swinir')}
+    again = model_of(opt, tmp_path)
+    assert again.ensemble.names == ['swinir', 'edsr', 'rcan']
+    opt['teachers']['hat'] = opt['teachers'].pop('rcan')
+    with pytest.raises(OptionError, match='missing: rcan; unknown to it: hat'):
+        model_of(opt, tmp_path)
+
+
+def test_resuming_brings_back_network_average_and_optimizer(make_options, tmp_path):
+    opt = make_options('MTKDModel')
+    model, batch = model_of(opt, tmp_path), batch_of(opt, tmp_path)
+    for i in (1, 2):
+        model.feed_data(batch)
+        model.optimize_parameters(i)
+    model.save(0, 2)
+    model.feed_data(batch)
+    model.optimize_parameters(3)
+
+    folder = tmp_path / 'experiments' / opt['name']
+    opt['path']['pretrain_network_g'] = str(folder / 'models' / 'net_g_2.pth')
+    again = model_of(opt, tmp_path)
+    again.resume_training(torch.load(folder / 'training_states' / '2.state', weights_only=True))
+    again.feed_data(batch)
+    again.optimize_parameters(3)
+    assert changed(snapshot(model.net_g), again.net_g) == set()
+    assert changed(snapshot(model.net_g_ema), again.net_g_ema) == set()
+
+
+def test_teachers_are_one_line_each_in_the_log(make_options, tmp_path, caplog):
+    logger = logging.getLogger('basicsr')
+    logger.addHandler(caplog.handler)
+    logger.setLevel(logging.INFO)
+    model_of(make_options('MTKDModel'), tmp_path)
+    logger.removeHandler(caplog.handler)
+    lines = [r.getMessage() for r in caplog.records]
+    assert [sum(line.startswith(f'Teacher {n}:') for line in lines) for n in ('swinir', 'edsr', 'rcan')] == [1, 1, 1]
+    assert any(line.startswith('Fusion: DCTSwin, ') and 'over swinir, edsr, rcan' in line for line in lines)
+    assert not any('WindowAttention' in line for line in lines)
+
+
+@pytest.mark.parametrize('model,change,error,text', [
+    ('MTKDModel', {'fusion': None}, OptionError, 'fusion: missing'),
+    ('MTKDModel', {'teachers': None}, OptionError, 'teachers: None'),
+    ('MTKDModel', {'train__kd': {'type': 'MTDK'}}, OptionError, r"train.kd.type: unknown method 'MTDK'.*did you mean 'MTKD'"),
+    ('MTKDModel', {'train__kd': {'type': 'MTKD', 'levl': 1}}, OptionError, "train.kd: unknown key 'levl'"),
+    ('KDModel', {}, OptionError, 'train.kd: None; expected a mapping'),
+    ('MTKDModel', {'train__distill_opt': None}, OptionError, 'train.distill_opt: missing'),
+    ('MTKDModel', {'train__distill_opt': {'type': 'WaveletLos'}}, OptionError,
+     "train.distill_opt.type: unknown loss 'WaveletLos'.*did you mean 'WaveletLoss'"),
+    ('MTKDModel', {'train__distill_opt': {'type': 'WaveletLoss', 'levels': 1}}, OptionError,
+     'train.distill_opt: WaveletLoss cannot be built.*levels'),
+    ('MTKDModel', {'train__distill_opt': {'type': 'WaveletLoss', 'level': 0}}, OptionError,
+     'train.distill_opt: .*level: 0; expected'),
+    ('MTKDModel', {'train__perceptual_opt': {'type': 'PerceptualLoss'}}, OptionError, 'train.perceptual_opt'),
+    ('MTKDModel', {'val__tile': -3}, OptionError, 'val.tile: -3'),
+    ('MTKDModel', {'num_gpu': 1}, OptionError, 'num_gpu: 1, but torch finds no CUDA device'),
+    ('MTKDModel', {'teachers__edsr__weights': 'gone.pth'}, WeightsError, "teachers.edsr.weights: no file 'gone.pth'"),
+    ('MTKDModel', {'fusion__weights': 'gone.pth'}, WeightsError, "fusion.weights: no file 'gone.pth'"),
+    ('MTKDFusionModel', {'network_g__in_chans': 6}, OptionError, 'network_g.in_chans: 6; expected 9'),
+    ('MTKDFusionModel', {'teachers': {}}, OptionError, 'teachers: {}'),
+])
+def test_wrong_options(make_options, tmp_path, model, change, error, text):
+    if 'num_gpu' in change and torch.cuda.is_available():
+        pytest.skip('there is a CUDA device')
+    with pytest.raises(error, match=text):
+        model_of(make_options(model, **change), tmp_path)

@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from mtkd_basicsr import compat
+from mtkd_basicsr.errors import OptionError
+from mtkd_basicsr.functional.wavelet import haar_bands, haar_dwt
+from mtkd_basicsr.losses import WaveletLoss
+
+with compat.pkg_resources():
+    from pytorch_wavelets import DWTForward
+
+SHAPES = [(2, 3, 16, 24), (1, 3, 7, 9), (2, 1, 1, 5), (1, 3, 33, 20)]
+
+
+def photograph(shape, seed=0):
+    from mtkd_basicsr.demo.photographs import load
+    b, c, h, w = shape
+    image = torch.from_numpy(load('chelsea' if seed else 'coffee')).permute(2, 0, 1).float() / 255
+    return torch.stack([image[:c, 40 + i:40 + i + h, 60:60 + w] for i in range(b)])
+
+
+def by_pytorch_wavelets(x, y, level, wave='haar'):
+    low, high = DWTForward(J=level, wave=wave, mode='zero')(x - y)
+    return low.abs().mean() + sum(h[:, :, i].abs().mean() for h in high for i in range(3))
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_bands_are_those_of_pytorch_wavelets(shape):
+    x = photograph(shape)
+    low, high = DWTForward(J=1, wave='haar', mode='zero')(x)
+    ours_low, ours_high = haar_dwt(x)
+    assert (ours_low - low).abs().max() < 1e-6
+    assert all((ours_high[i] - high[0][:, :, i]).abs().max() < 1e-6 for i in range(3))
+
+
+@pytest.mark.parametrize('wave', ['haar', 'db2'])
+@pytest.mark.parametrize('level', [1, 2, 4])
+@pytest.mark.parametrize('shape', SHAPES)
+def test_value_and_gradient_equal_pytorch_wavelets(shape, level, wave):
+    x, y = photograph(shape).requires_grad_(), photograph(shape, 1)
+    ours, theirs = WaveletLoss(level=level, wave=wave)(x, y), by_pytorch_wavelets(x, y, level, wave)
+    assert abs(ours - theirs) < 1e-6
+    (a, ), (b, ) = torch.autograd.grad(ours, x), torch.autograd.grad(theirs, x)
+    assert (a - b).abs().max() < 1e-6
+
+
+def test_by_hand():
+    x = torch.tensor([[[[1., 2.], [3., 5.]]]])
+    low, (lh, hl, hh) = haar_dwt(x)
+    assert (low.item(), lh.item(), hl.item(), hh.item()) == (5.5, -2.5, -1.5, 0.5)
+    assert WaveletLoss(loss_weight=2.)(x, torch.zeros_like(x)).item() == 2 * (5.5 + 2.5 + 1.5 + 0.5)
+
+
+def test_number_and_sizes_of_bands():
+    bands = haar_bands(torch.rand(1, 3, 16, 24), 2)
+    assert [tuple(b.shape[-2:]) for b in bands] == [(8, 12)] * 3 + [(4, 6)] * 4
+
+
+def test_all_images_of_the_batch_count_alike():
+    x, y = photograph((2, 3, 16, 16)), photograph((2, 3, 16, 16), 1)
+    loss = WaveletLoss(level=2)
+    assert loss(x, y).item() == pytest.approx((loss(x[:1], y[:1]) + loss(x[1:], y[1:])).item() / 2, abs=1e-6)
+
+
+def test_equal_images_give_zero_and_sum_is_mean_times_size():
+    x, y = photograph((1, 3, 16, 16)), photograph((1, 3, 16, 16), 1)
+    assert WaveletLoss(level=3)(x, x) == 0
+    assert WaveletLoss(reduction='sum')(x, y).item() == pytest.approx(WaveletLoss()(x, y).item() * 3 * 64, rel=1e-5)
+
+
+def test_fp32_inside_under_autocast():
+    x, y = photograph((1, 3, 16, 16)), photograph((1, 3, 16, 16), 1)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        mixed = WaveletLoss()(x, y)
+    assert mixed.dtype == torch.float32 and mixed == WaveletLoss()(x, y)
+    assert torch.isfinite(WaveletLoss()(x.bfloat16(), y.bfloat16()))
+
+
+@pytest.mark.parametrize('arguments,text', [
+    ({'level': 0}, 'level: 0; expected a whole number'),
+    ({'level': 1.5}, 'level: 1.5'),
+    ({'wave': 'har'}, "wave: unknown wavelet 'har'.*did you mean 'haar'"),
+    ({'reduction': 'none'}, "reduction: unknown value 'none'; known: mean, sum"),
+])
+def test_wrong_arguments(arguments, text):
+    with pytest.raises(OptionError, match=text):
+        WaveletLoss(**arguments)
+
+
+def test_shapes_have_to_agree():
+    with pytest.raises(ValueError, match='differ in shape'):
+        WaveletLoss()(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 9))
