@@ -121,6 +121,21 @@ def parse_val(opt):
     return val
 
 
+def parse_mix_batches(opt):
+    """``train.mix_batches``, 0 where it is left out.
+
+    Raises:
+        OptionError: not a number of batches, or the fusion network has no mix.
+    """
+    batches = opt['train'].get('mix_batches', 0)
+    if not isinstance(batches, int) or isinstance(batches, bool) or batches < 0:
+        raise OptionError(f'train.mix_batches: {batches!r}; expected a number of batches, from 0 on')
+    if batches and opt['network_g'].get('skip') != 'learned':
+        raise OptionError(f"train.mix_batches: {batches}, but network_g.skip is {opt['network_g'].get('skip')!r}; "
+                          "only 'learned' has a mix")
+    return batches
+
+
 def check_near_misses(opt):
     """Refuses keys of BasicSR's blocks that are one of ours, misspelled: BasicSR would ignore them in silence.
 

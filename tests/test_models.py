@@ -79,6 +79,24 @@ def test_untrained_fusion_validates_as_the_mean_of_the_teachers(make_options, tm
     assert (model.output - expected).abs().max() < 1e-6
 
 
+def test_fitted_mix_is_at_once_as_good_as_the_best_teacher(make_options, tmp_path):
+    opt = make_options('MTKDFusionModel', train__mix_batches=1)
+    model, batch = model_of(opt, tmp_path), batch_of(opt, tmp_path)
+    outputs = model.ensemble(batch['lq'])
+    errors = [(outputs[:, 3 * i:3 * i + 3] - batch['gt']).square().mean().item() for i in range(3)]
+    average = (outputs.unflatten(1, (3, 3)).mean(1) - batch['gt']).square().mean().item()
+    model.feed_data(batch)
+    model.ema_decay = 1.
+    model.optimize_parameters(1)
+    with torch.no_grad():
+        fitted = (model.net_g_ema(outputs) - batch['gt']).square().mean().item()
+    assert fitted < min(*errors, average)
+    before = model.net_g_ema.mix.weight.clone()
+    model.feed_data(batch)
+    model.optimize_parameters(2)
+    assert torch.equal(model.net_g_ema.mix.weight, before), 'fitted after the first batch'
+
+
 @pytest.mark.parametrize('name', ['MTKDFusionModel', 'MTKDModel'])
 def test_tiles_give_what_the_whole_image_gives(make_options, tmp_path, name):
     changes = {'network_g': tiny('EDSR', 2)} if name == 'MTKDModel' else {}
@@ -190,6 +208,8 @@ def test_teachers_are_one_line_each_in_the_log(make_options, tmp_path, caplog):
     ('MTKDModel', {'teachers__edsr__weights': 'gone.pth'}, WeightsError, "teachers.edsr.weights: no file 'gone.pth'"),
     ('MTKDModel', {'fusion__weights': 'gone.pth'}, WeightsError, "fusion.weights: no file 'gone.pth'"),
     ('MTKDFusionModel', {'network_g__in_chans': 6}, OptionError, 'network_g.in_chans: 6; expected 9'),
+    ('MTKDFusionModel', {'train__mix_batches': -1}, OptionError, 'train.mix_batches: -1; expected'),
+    ('MTKDFusionModel', {'train__mix_batches': 5, 'network_g__skip': 'mean'}, OptionError, "network_g.skip is 'mean'"),
     ('MTKDFusionModel', {'teachers': {}}, OptionError, 'teachers: {}'),
 ])
 def test_wrong_options(make_options, tmp_path, model, change, error, text):

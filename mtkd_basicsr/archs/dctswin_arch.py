@@ -157,9 +157,10 @@ class DCTSwin(nn.Module):
         if self.skip == 'learned':
             self.mix = nn.Conv2d(self.in_chans, self.num_out_ch, 1, bias=False)
             with torch.no_grad():
-                self.mix.weight.copy_(self._mean_mix()[:, :, None, None])
+                self.mix.weight.copy_(self.mean_mix()[:, :, None, None])
 
-    def _mean_mix(self):
+    def mean_mix(self):
+        """Weights of the mix that is the mean of the teachers: (num_out_ch, in_chans)."""
         teachers = self.in_chans // self.num_out_ch
         return torch.eye(self.num_out_ch).repeat(1, teachers) / teachers
 

@@ -5,8 +5,9 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 
 from .. import __version__
+from ..functional.mix import normal_equations, solve_mix
 from ..networks import read_weights
-from ..options import parse_teachers
+from ..options import parse_mix_batches, parse_teachers
 from ..registry import register
 from ..teachers import METADATA, TeacherEnsemble, check_channels, match_teachers
 from .base import DistillBase
@@ -18,6 +19,10 @@ class MTKDFusionModel(DistillBase):
 
     The loss is BasicSR's ``train.pixel_opt``. Checkpoints hold the names of the teachers in their order; a checkpoint
     that training or testing starts from decides about the order.
+
+    With ``train.mix_batches: n`` and ``skip: learned`` the mix of the teachers is set, in each of the first n steps, to
+    the one with the least squared error on all images seen until then. No single teacher and no average is better on
+    them, which gradient descent takes thousands of steps to find.
 
     Args:
         opt (dict): Options as parsed by BasicSR.
@@ -38,13 +43,31 @@ class MTKDFusionModel(DistillBase):
         for line in self.ensemble.describe():
             get_root_logger().info(line)
 
+    def init_training_settings(self):
+        self.mix_batches, self._sums = parse_mix_batches(self.opt), None
+        super().init_training_settings()
+
     def infer(self, net, lq):
         return net(self.ensemble(lq))
 
     def optimize_parameters(self, current_iter):
         """One step of BasicSR's, in which the input of ``network_g`` is what the teachers make of the image."""
         self.lq = self.ensemble(self.lq)
+        if current_iter <= self.mix_batches:
+            self._fit_mix()
         super().optimize_parameters(current_iter)
+
+    def _fit_mix(self):
+        sums = normal_equations(self.lq, self.gt)
+        if self.opt['dist']:
+            for part in sums:
+                torch.distributed.all_reduce(part)
+        self._sums = sums if self._sums is None else [a + b for a, b in zip(self._sums, sums)]
+        net = self.get_bare_model(self.net_g)
+        mix = solve_mix(*self._sums, net.mean_mix().to(self._sums[0]))
+        for each in (net, getattr(self, 'net_g_ema', net)):
+            with torch.no_grad():
+                each.mix.weight.copy_(mix[:, :, None, None])
 
     def checkpoint_extras(self):
         return {METADATA: {'teachers': list(self.ensemble.names), 'scale': self.scale, 'version': __version__}}

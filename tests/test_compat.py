@@ -1,0 +1,68 @@
+import importlib.util
+import subprocess
+import sys
+import types
+
+import pytest
+import torch
+
+from mtkd_basicsr import compat, resume
+
+
+def python(code):
+    return subprocess.run([sys.executable, '-c', code], text=True, capture_output=True)
+
+
+def test_basicsr_can_be_imported_because_of_us():
+    there = python('import torchvision.transforms.functional_tensor').returncode == 0
+    alone = python('import basicsr')
+    assert (alone.returncode == 0) == there, alone.stderr
+    assert python('import mtkd_basicsr, basicsr').returncode == 0
+
+
+def test_a_module_that_is_there_is_left_alone(monkeypatch):
+    real = types.ModuleType('torchvision.transforms.functional_tensor')
+    monkeypatch.setitem(sys.modules, real.__name__, real)
+    compat.apply()
+    assert sys.modules[real.__name__] is real and not hasattr(real, 'rgb_to_grayscale')
+
+
+def test_stand_in_does_what_basicsr_needs(monkeypatch):
+    name = 'torchvision.transforms.functional_tensor'
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    if importlib.util.find_spec(name) is not None:
+        pytest.skip('this torchvision has the module')
+    compat.apply()
+    from torchvision.transforms.functional import rgb_to_grayscale
+    assert sys.modules[name].rgb_to_grayscale is rgb_to_grayscale
+
+
+def test_pkg_resources_is_there_for_pytorch_wavelets_and_gone_after():
+    code = ('import importlib.util, sys\n'
+            'from mtkd_basicsr import compat\n'
+            'before = "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None\n'
+            'with compat.pkg_resources():\n'
+            '    import pkg_resources, pytorch_wavelets\n'
+            '    stream = pkg_resources.resource_stream("pytorch_wavelets.dtcwt.data", "near_sym_a.npz")\n'
+            '    assert stream.read(2) == b"PK"\n'
+            'after = "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None\n'
+            'assert before == after, (before, after)')
+    result = python(code)
+    assert result.returncode == 0, result.stderr
+
+
+def test_resume_is_repaired_in_the_training_script_only(tmp_path, monkeypatch):
+    script = types.ModuleType('__main__')
+    script.__file__ = str(tmp_path / 'basicsr' / 'train.py')
+    other = types.ModuleType('__main__')
+    other.__file__ = str(tmp_path / 'my_train.py')
+    for module in (script, other):
+        module.load_resume_state = original = object()
+        compat.fix_resume(module)
+        expected = original if module is other or torch.cuda.is_available() else resume.load_resume_state
+        assert module.load_resume_state is expected
+    script.load_resume_state = original
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    compat.fix_resume(script)
+    assert script.load_resume_state is original
+    compat.fix_resume(None)

@@ -1,0 +1,138 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, mtkd
+
+from mtkd_basicsr.demo import STAGES, photographs, runs
+from mtkd_basicsr.errors import MTKDError
+
+
+def test_training_and_validation_share_no_photograph():
+    assert not set(photographs.TRAIN) & set(photographs.VALIDATION)
+    for name in photographs.TRAIN + photographs.VALIDATION:
+        image = photographs.load(name)
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.std() > 1, name
+
+
+def test_photographs_are_prepared_once_and_whole(tmp_path):
+    (tmp_path / 'train.tmp').mkdir()  # what a killed call leaves behind
+    photographs.prepare(tmp_path, 4)
+    for split in ('train', 'val'):
+        names = sorted(p.name for p in (tmp_path / split / 'GT').iterdir())
+        assert names == sorted(p.name for p in (tmp_path / split / 'LRbicx4').iterdir()) and len(names) >= 3
+        for name in names[:5]:
+            gt, lq = (cv2.imread(str(tmp_path / split / kind / name)) for kind in ('GT', 'LRbicx4'))
+            assert gt.shape == (4 * lq.shape[0], 4 * lq.shape[1], 3)
+    assert not (tmp_path / 'train.tmp').exists()
+    stamp = (tmp_path / 'val' / 'GT' / 'chelsea.png').stat().st_mtime_ns
+    photographs.prepare(tmp_path, 4)
+    assert (tmp_path / 'val' / 'GT' / 'chelsea.png').stat().st_mtime_ns == stamp
+
+
+@pytest.fixture(scope='module')
+def tiny_demo(tmp_path_factory):
+    """Option files of the demo with two iterations each, and a folder for it."""
+    options = tmp_path_factory.mktemp('options')
+    for stage in STAGES:
+        for name in stage:
+            text = (ROOT / 'options' / 'demo' / f'{name}.yml').read_text()
+            iterations = yaml.safe_load(text.split('train settings')[-1].split('total_iter:')[1].split('\n')[0])
+            text = text.replace(f'total_iter: {iterations}', 'total_iter: 2').replace('batch_size_per_gpu: 8', 'batch_size_per_gpu: 1')
+            (options / f'{name}.yml').write_text(text.replace('print_freq: 20', 'print_freq: 1'))
+    return options, tmp_path_factory.mktemp('demo')
+
+
+CODE = '''
+import sys
+from pathlib import Path
+from mtkd_basicsr import cli
+from mtkd_basicsr.demo import runs
+runs.option_file = lambda *parts: Path(sys.argv[1]) / parts[-1]
+sys.exit(cli.main(['demo', '--out', sys.argv[2]]))
+'''
+
+
+def test_the_whole_demo_and_again(tiny_demo):
+    options, out = tiny_demo
+    command = [sys.executable, '-c', CODE, str(options), str(out)]
+    printed = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
+    table = (out / 'results.md').read_text()
+    rows = [line.split('|')[1].strip() for line in table.splitlines() if line.startswith('| ')][1:]
+    assert rows == ['bicubic', 'teacher swinir', 'teacher edsr', 'teacher rcan', 'mean of teachers', 'fused teachers',
+                    'student from scratch', 'student MTKD']
+    assert table in printed and cv2.imread(str(out / 'results.png')).shape[1] > 1500
+    bicubic = next(line for line in table.splitlines() if line.startswith('| bicubic'))
+    assert 28 < float(bicubic.split('|')[2]) < 29
+
+    weights = {p: p.stat().st_mtime_ns for p in out.rglob('net_g_latest.pth')}
+    assert len(weights) == 6
+    printed = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
+    assert printed.count('finished before') == 6
+    assert {p: p.stat().st_mtime_ns for p in out.rglob('net_g_latest.pth')} == weights
+
+
+def test_changed_settings_give_way_to_a_new_training(tiny_demo, monkeypatch, tmp_path):
+    options, _ = tiny_demo
+    monkeypatch.setattr(runs, 'option_file', lambda *parts: options / parts[-1])
+    (tmp_path / 'runs').mkdir()
+    folder = tmp_path / 'experiments' / 'demo_scratch'
+    folder.mkdir(parents=True)
+    (folder / 'precious.pth').write_text('weights')
+    first = runs._Run('scratch', tmp_path, 'upstream', quick=False)
+    first._write(finished=True)
+    assert not first.prepare() and folder.exists()
+    assert runs._Run('scratch', tmp_path, 'another upstream', quick=False).prepare()
+    archived, = (tmp_path / 'experiments').iterdir()
+    assert archived.name.startswith('demo_scratch_archived_') and (archived / 'precious.pth').read_text() == 'weights'
+
+
+def test_failure_names_the_log(tiny_demo, monkeypatch, tmp_path):
+    options, _ = tiny_demo
+    monkeypatch.setattr(runs, 'option_file', lambda *parts: options / parts[-1])
+    with pytest.raises(MTKDError, match='the training of scratch failed; its log is .*scratch.log'):
+        runs.run_stage(('scratch', ), tmp_path, '', quick=False, cores=1)  # there are no photographs
+    assert not json.loads((tmp_path / 'runs' / 'scratch.json').read_text())['finished']
+
+
+def running_in_session(session):
+    """Processes of a session, without those that are dead and wait for somebody to ask after them."""
+    found = []
+    for stat in Path('/proc').glob('[0-9]*/stat'):
+        try:
+            state, _, _, sid = stat.read_text().rsplit(')', 1)[1].split()[:4]
+        except OSError:
+            continue
+        if int(sid) == session and state != 'Z':
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='needs the /proc of Linux')
+def test_stopped_demo_leaves_no_process_behind(tmp_path):
+    process = subprocess.Popen([sys.executable, '-m', 'mtkd_basicsr', 'demo', '--out', str(tmp_path)], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, start_new_session=True)
+    deadline = time.time() + 120
+    assert running_in_session(process.pid)
+    while time.time() < deadline and not list(tmp_path.glob('runs/*.log')):
+        time.sleep(0.5)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    time.sleep(1)
+    alive = running_in_session(process.pid)
+    for pid in alive:
+        os.kill(pid, signal.SIGKILL)
+    assert not alive
+
+
+def test_wrong_arguments(tmp_path):
+    assert 'unrecognized arguments: --quik' in mtkd('demo', '--quik', cwd=tmp_path, expect=2)

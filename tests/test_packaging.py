@@ -1,0 +1,33 @@
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from conftest import ROOT
+
+from mtkd_basicsr.resources import option_file
+
+
+def test_a_wheel_carries_all_that_the_commands_need(tmp_path):
+    source = tmp_path / 'source'
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns('.git', '*.egg-info', 'build', '__pycache__', 'tests', 'experiments'))
+    subprocess.run([sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '-w', str(tmp_path), str(source)], check=True)
+    wheel, = tmp_path.glob('mtkd_basicsr-*.whl')
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        metadata = archive.read(next(n for n in names if n.endswith('METADATA'))).decode()
+    ours = {f'mtkd_basicsr/{p.relative_to(ROOT / "mtkd_basicsr")}' for p in (ROOT / 'mtkd_basicsr').rglob('*.py')}
+    options = {f'mtkd_basicsr/option_files/{p.relative_to(ROOT / "options")}' for p in (ROOT / 'options').rglob('*.yml')}
+    assert ours <= names, ours - names
+    assert options and options <= names, options - names
+    python = next(line for line in metadata.splitlines() if line.startswith('Requires-Python'))
+    assert '>=3.10' in python and '<3.13' in python
+    for package in ('basicsr', 'torch', 'torchvision', 'pytorch-wavelets', 'PyWavelets', 'opencv-python', 'lmdb', 'pyyaml'):
+        assert f'Requires-Dist: {package}' in metadata, package
+
+
+def test_option_files_are_found():
+    assert option_file('mtkd_edsr.yml').is_file() and option_file('demo', 'mtkd.yml').is_file()
+    with pytest.raises(FileNotFoundError, match="no option file 'demo/none.yml'"):
+        option_file('demo', 'none.yml')
