@@ -10,7 +10,8 @@ from . import compat
 compat.apply()
 
 from .archs import DCTSwin  # noqa: E402
+from .data import DistillImageDataset  # noqa: E402
 from .losses import WaveletLoss  # noqa: E402
 from .models import KDModel, MTKDFusionModel, MTKDModel  # noqa: E402
 
-__all__ = ['DCTSwin', 'KDModel', 'MTKDFusionModel', 'MTKDModel', 'WaveletLoss']
+__all__ = ['DCTSwin', 'DistillImageDataset', 'KDModel', 'MTKDFusionModel', 'MTKDModel', 'WaveletLoss']

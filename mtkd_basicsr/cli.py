@@ -13,11 +13,16 @@ def _parser():
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
-    from . import demo, train
+    from . import cache, demo, train
     for name, run, text in (('train', train.train, "train by BasicSR's loop"), ('test', train.test, "test by BasicSR's loop")):
         command = commands.add_parser(name, help=text, description=run.__doc__.split('\n')[0])
         train.add_arguments(command)
         command.set_defaults(run=run)
+
+    command = commands.add_parser('cache', help='run the teachers once over all training images, and keep the targets',
+                                  description=cache.cache.__doc__.split('\n')[0])
+    cache.add_arguments(command)
+    command.set_defaults(run=cache.cache)
 
     command = commands.add_parser('demo', help='the whole of MTKD on photographs, in minutes, on a CPU')
     demo.add_arguments(command)

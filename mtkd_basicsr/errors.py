@@ -19,6 +19,10 @@ class DataError(MTKDError, ValueError):
     """Images or tensors have a size, range or number that cannot be used."""
 
 
+class CacheError(MTKDError):
+    """A cache of targets is missing, unfinished, damaged, or belongs to other options."""
+
+
 def did_you_mean(name, known):
     """Text that lists what is known and the nearest match.
 

@@ -13,7 +13,7 @@ from typing import Optional
 from .errors import OptionError, did_you_mean
 
 # Keys that we add to blocks which otherwise belong to BasicSR: a near miss of one of them is a typing error.
-_OURS = {'': ('teachers', 'fusion'), 'train': ('distill_opt', 'pixel_opt', 'kd', 'mix_batches'),
+_OURS = {'': ('teachers', 'fusion'), 'train': ('distill_opt', 'pixel_opt', 'kd', 'mix_batches', 'amp', 'compile'),
          'val': ('tile', 'tile_overlap')}
 
 
@@ -37,6 +37,13 @@ class ValOptions:
     """Our keys of ``val:``: tiled inference."""
     tile: Optional[int] = None
     tile_overlap: int = 16
+
+
+@dataclass(frozen=True)
+class SpeedOptions:
+    """Our keys of ``train`` that make the student faster; with their defaults nothing changes by a bit."""
+    amp: Optional[str] = None
+    compile: bool = False
 
 
 _TYPES = {dict: 'a mapping', str: 'a text', bool: 'true or false', int: 'a whole number', float: 'a number'}
@@ -121,6 +128,19 @@ def parse_val(opt):
     return val
 
 
+def parse_speed(opt):
+    """``train.amp`` and ``train.compile``.
+
+    Raises:
+        OptionError: a value that is not known.
+    """
+    names = [f.name for f in dataclasses.fields(SpeedOptions)]
+    speed = parse(SpeedOptions, {k: v for k, v in opt['train'].items() if k in names}, 'train')
+    if speed.amp not in (None, 'bf16'):
+        raise OptionError(f"train.amp: {speed.amp!r}; expected bf16, or nothing (~) for fp32")
+    return speed
+
+
 def parse_mix_batches(opt):
     """``train.mix_batches``, 0 where it is left out.
 
@@ -128,6 +148,9 @@ def parse_mix_batches(opt):
         OptionError: not a number of batches, or the fusion network has no mix.
     """
     batches = opt['train'].get('mix_batches', 0)
+    for name in ('amp', 'compile'):
+        if opt['train'].get(name):
+            raise OptionError(f"train.{name}: {opt['train'][name]!r}; it is for students, not for stage 1")
     if not isinstance(batches, int) or isinstance(batches, bool) or batches < 0:
         raise OptionError(f'train.mix_batches: {batches!r}; expected a number of batches, from 0 on')
     if batches and opt['network_g'].get('skip') != 'learned':

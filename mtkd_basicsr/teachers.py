@@ -1,5 +1,7 @@
 """The frozen networks that a student learns from."""
 
+import functools
+
 import torch
 from torch import nn
 
@@ -14,13 +16,20 @@ METADATA = 'mtkd'
 class Frozen(nn.Module):
     """A module that is never trained: ``eval()`` for ever, no gradients, no part in anybody's training mode."""
 
-    def freeze(self):
-        """Call at the end of ``__init__``."""
+    def freeze(self, device):
+        """Call at the end of ``__init__``: moves everything to the device, for good."""
+        self.to(device)
+        if torch.device(device).type == 'cuda':
+            self.to(memory_format=torch.channels_last)
         self.requires_grad_(False)
         super().train(False)
 
     def train(self, mode=True):
         return self
+
+
+def _use_bf16(device, precision):
+    return precision == 'bf16' if precision else torch.device(device).type == 'cuda'
 
 
 class TeacherEnsemble(Frozen):
@@ -30,6 +39,7 @@ class TeacherEnsemble(Frozen):
         teachers (dict[str, TeacherOptions]): By name; their order is the order of the outputs.
         scale (int): What each of them has to enlarge by.
         device: Where they run.
+        precision (str | None): ``'fp32'``, or ``'bf16'`` for autocast; None is bf16 on a GPU and fp32 on a CPU.
 
     Raises:
         OptionError: a network cannot be built, or its output does not have the size that ``scale`` asks for.
@@ -40,7 +50,7 @@ class TeacherEnsemble(Frozen):
         - Output: (b, 3 · N, scale · h, scale · w), RGB, cut to [0, 1].
     """
 
-    def __init__(self, teachers, scale, device='cpu'):
+    def __init__(self, teachers, scale, device='cpu', precision=None):
         super().__init__()
         self.scale = scale
         self.names = list(teachers)
@@ -50,28 +60,29 @@ class TeacherEnsemble(Frozen):
             net = build(options.network, f'{key}.network')
             load_weights(net, options.weights, f'{key}.weights', options.strict, options.param_key)
             self.networks.append(net)
-        self.to(device)
-        self.freeze()
+        self.freeze(device)
+        self.autocast = functools.partial(torch.autocast, torch.device(device).type, torch.bfloat16,
+                                          enabled=_use_bf16(device, precision))
         for name, net in zip(self.names, self.networks):
             self._check_scale(name, net, device)
 
     def _check_scale(self, name, net, device):
-        x = torch.zeros(1, 3, 16, 16, device=device)
+        multiple = size_multiple(net)
+        size = -(-16 // multiple) * multiple
+        x = torch.zeros(1, 3, size, size, device=device)
         try:
-            shape = tuple(self._run(net, x).shape)
+            with torch.no_grad(), self.autocast():
+                shape = tuple(net(x).shape)
         except RuntimeError as error:
-            raise OptionError(f'teachers.{name}: fails for input (1, 3, 16, 16): {error}') from error
-        expected = (1, 3, 16 * self.scale, 16 * self.scale)
+            raise OptionError(f'teachers.{name}: fails for input {tuple(x.shape)}: {error}') from error
+        expected = (1, 3, size * self.scale, size * self.scale)
         if shape != expected:
-            raise OptionError(f'teachers.{name}: output {shape} for input (1, 3, 16, 16); scale is {self.scale}, '
+            raise OptionError(f'teachers.{name}: output {shape} for input {tuple(x.shape)}; scale is {self.scale}, '
                               f'expected {expected}')
 
     def _run(self, net, lq):
-        multiple = size_multiple(net)
-        with torch.no_grad():
-            if multiple == 1:
-                return net(lq)
-            return run_padded(net, lq, multiple, self.scale)
+        with torch.no_grad(), self.autocast():
+            return run_padded(net, lq, size_multiple(net), self.scale).float()
 
     def reorder(self, names):
         """Puts the teachers into the order of ``names``, the same names in any order."""
@@ -156,14 +167,13 @@ class FusedTeachers(Frozen):
         order = match_teachers(ensemble.names, content.get(METADATA), fusion.weights)
         self.order_known = order is not None
         ensemble.reorder(order or ensemble.names)
-        self.to(device)
-        self.freeze()
+        self.freeze(device)
 
     def forward(self, lq):
         """(b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
         outputs = self.ensemble(lq)
-        with torch.no_grad():
-            return self.fusion(outputs).clamp_(0, 1)
+        with torch.no_grad(), self.ensemble.autocast():
+            return self.fusion(outputs).float().clamp_(0, 1)
 
     def describe(self):
         """One line for each network, in the order in which they are used."""

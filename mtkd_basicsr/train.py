@@ -19,13 +19,35 @@ def _command_line(command, argv):
         sys.argv = before
 
 
-def _basicsr_arguments(args):
+def _file_arguments(args):
     if not os.path.isfile(args.opt):
         raise OptionError(f"-opt: no file '{args.opt}'")
-    argv = ['-opt', args.opt, '--launcher', args.launcher, '--local_rank', str(args.local_rank)]
+    return ['-opt', args.opt, *(['--force_yml', *args.force_yml] if args.force_yml else [])]
+
+
+def _basicsr_arguments(args):
+    argv = ['--launcher', args.launcher, '--local_rank', str(args.local_rank)]
     argv += ['--auto_resume'] if args.auto_resume else []
     argv += ['--debug'] if args.debug else []
-    return argv + (['--force_yml', *args.force_yml] if args.force_yml else [])
+    return argv + _file_arguments(args)
+
+
+def parse_like_basicsr(command, args):
+    """All options of a training, as BasicSR parses them; nothing is created.
+
+    Args:
+        command (str): Name of our command, for messages.
+        args (argparse.Namespace): ``opt`` and ``force_yml``.
+
+    Returns:
+        dict: Options.
+
+    Raises:
+        OptionError: no such file.
+    """
+    from basicsr.utils.options import parse_options
+    with _command_line(command, _file_arguments(args)):
+        return parse_options(os.getcwd(), is_train=True)[0]
 
 
 def train(args):

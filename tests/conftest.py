@@ -1,6 +1,7 @@
 """Real photographs, tiny networks, and an unmodified BasicSR tree for all tests."""
 
 import copy
+import functools
 import os
 import shutil
 import subprocess
@@ -84,44 +85,47 @@ def dataset(photographs, split, scale, **changes):
     return {**block, **changes}
 
 
+def options_for(photographs, folder, model, scale=2, **changes):
+    """Options of a tiny training: BasicSR's blocks and ours; its files go into a folder."""
+    metrics = {'psnr': {'type': 'calculate_psnr', 'crop_border': scale, 'test_y_channel': True}}
+    opt = {
+        'name': f'test_{model}', 'model_type': model, 'scale': scale, 'num_gpu': 0, 'manual_seed': 0,
+        'datasets': {'train': dataset(photographs, 'train', scale), 'val': dataset(photographs, 'val', scale)},
+        'network_g': tiny('DCTSwin' if model == 'MTKDFusionModel' else 'EDSR', scale),
+        'path': {'pretrain_network_g': None, 'strict_load_g': True, 'resume_state': None},
+        'train': {
+            'ema_decay': 0.9,
+            'optim_g': {'type': 'Adam', 'lr': 1e-3, 'weight_decay': 0, 'betas': [0.9, 0.99]},
+            'scheduler': {'type': 'MultiStepLR', 'milestones': [100], 'gamma': 0.5},
+            'total_iter': 2, 'warmup_iter': -1,
+            'pixel_opt': {'type': 'L1Loss', 'loss_weight': 0.1, 'reduction': 'mean'},
+        },
+        'val': {'val_freq': 2, 'save_img': False, 'suffix': None, 'metrics': metrics},
+        'logger': {'print_freq': 1, 'save_checkpoint_freq': 2, 'use_tb_logger': False,
+                   'wandb': {'project': None, 'resume_id': None}},
+        'dist_params': {'backend': 'nccl', 'port': 29500},
+    }
+    if model in ('MTKDFusionModel', 'MTKDModel'):
+        opt['teachers'] = teachers_block(folder, scale)
+    if model == 'MTKDModel':
+        network = tiny('DCTSwin', scale)
+        weights = write_weights(folder / f'fusion_x{scale}.pth', network, seed=7,
+                                mtkd={'teachers': ['swinir', 'edsr', 'rcan']})
+        opt['fusion'] = {'network': network, 'weights': weights}
+        opt['train']['distill_opt'] = {'type': 'WaveletLoss', 'level': 1, 'loss_weight': 1.0}
+    for path, value in changes.items():
+        block = opt
+        *keys, last = path.split('__')
+        for key in keys:
+            block = block[key]
+        block[last] = value
+    return opt
+
+
 @pytest.fixture
 def make_options(photographs, tmp_path):
-    """Function that gives the options of a tiny training: BasicSR's blocks and ours."""
-    def make(model, scale=2, **changes):
-        metrics = {'psnr': {'type': 'calculate_psnr', 'crop_border': scale, 'test_y_channel': True}}
-        opt = {
-            'name': f'test_{model}', 'model_type': model, 'scale': scale, 'num_gpu': 0, 'manual_seed': 0,
-            'datasets': {'train': dataset(photographs, 'train', scale), 'val': dataset(photographs, 'val', scale)},
-            'network_g': tiny('DCTSwin' if model == 'MTKDFusionModel' else 'EDSR', scale),
-            'path': {'pretrain_network_g': None, 'strict_load_g': True, 'resume_state': None},
-            'train': {
-                'ema_decay': 0.9,
-                'optim_g': {'type': 'Adam', 'lr': 1e-3, 'weight_decay': 0, 'betas': [0.9, 0.99]},
-                'scheduler': {'type': 'MultiStepLR', 'milestones': [100], 'gamma': 0.5},
-                'total_iter': 2, 'warmup_iter': -1,
-                'pixel_opt': {'type': 'L1Loss', 'loss_weight': 0.1, 'reduction': 'mean'},
-            },
-            'val': {'val_freq': 2, 'save_img': False, 'suffix': None, 'metrics': metrics},
-            'logger': {'print_freq': 1, 'save_checkpoint_freq': 2, 'use_tb_logger': False,
-                       'wandb': {'project': None, 'resume_id': None}},
-            'dist_params': {'backend': 'nccl', 'port': 29500},
-        }
-        if model in ('MTKDFusionModel', 'MTKDModel'):
-            opt['teachers'] = teachers_block(tmp_path, scale)
-        if model == 'MTKDModel':
-            network = tiny('DCTSwin', scale)
-            weights = write_weights(tmp_path / f'fusion_x{scale}.pth', network, seed=7,
-                                    mtkd={'teachers': ['swinir', 'edsr', 'rcan']})
-            opt['fusion'] = {'network': network, 'weights': weights}
-            opt['train']['distill_opt'] = {'type': 'WaveletLoss', 'level': 1, 'loss_weight': 1.0}
-        for path, value in changes.items():
-            block = opt
-            *keys, last = path.split('__')
-            for key in keys:
-                block = block[key]
-            block[last] = value
-        return opt
-    return make
+    """:func:`options_for` with files in the folder of the test."""
+    return functools.partial(options_for, photographs, tmp_path)
 
 
 def parsed(opt, is_train=True, root='.'):

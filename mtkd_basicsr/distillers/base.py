@@ -14,9 +14,11 @@ class Batch:
     Attributes:
         lq (Tensor): (b, 3, h, w).
         gt (Tensor): (b, 3, scale · h, scale · w).
+        target (Tensor | None): (b, 3, scale · h, scale · w), out of a cache.
     """
     lq: torch.Tensor
     gt: torch.Tensor
+    target: Optional[torch.Tensor] = None
 
 
 class Distiller(nn.Module):

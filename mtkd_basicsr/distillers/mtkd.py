@@ -1,5 +1,6 @@
 """MTKD, second stage."""
 
+from ..data.matching import matching_cache
 from ..losses.build import build
 from ..options import parse_fusion, parse_teachers, require
 from ..teachers import FusedTeachers, TeacherEnsemble
@@ -18,17 +19,18 @@ class MTKD(Distiller):
 
     def __init__(self, opt, device):
         super().__init__(opt, device)
-        teachers, fusion = parse_teachers(opt), parse_fusion(opt) or require(opt, 'fusion')
         self.pixel = build(require(opt, 'train', 'pixel_opt'), 'train.pixel_opt')
         self.distill = build(require(opt, 'train', 'distill_opt'), 'train.distill_opt')
-        ensemble = TeacherEnsemble(teachers, require(opt, 'scale'), device)
-        self.target = FusedTeachers(ensemble, fusion, device)
         self.to(device)
+        teachers, fusion = parse_teachers(opt), parse_fusion(opt) or require(opt, 'fusion')
+        self.target = None
+        if matching_cache(opt, 'target') is None:
+            self.target = FusedTeachers(TeacherEnsemble(teachers, require(opt, 'scale'), device), fusion, device)
 
     def losses(self, student, batch):
-        target = self.target(batch.lq)
+        target = self.target(batch.lq) if batch.target is None else batch.target
         output = student(batch.lq)
         return {'l_pix': self.pixel(output, batch.gt), 'l_distill': self.distill(output, target)}
 
     def describe(self):
-        return self.target.describe()
+        return [] if self.target is None else self.target.describe()

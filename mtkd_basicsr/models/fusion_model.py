@@ -5,6 +5,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 
 from .. import __version__
+from ..data.matching import matching_cache
 from ..functional.mix import normal_equations, solve_mix
 from ..networks import read_weights
 from ..options import parse_mix_batches, parse_teachers
@@ -32,27 +33,45 @@ class MTKDFusionModel(DistillBase):
     """
 
     def __init__(self, opt):
-        teachers = parse_teachers(opt)
+        self.teachers = parse_teachers(opt)
         super().__init__(opt)
-        check_channels(self.get_bare_model(self.net_g), list(teachers), 'network_g')
-        self.ensemble = TeacherEnsemble(teachers, self.scale, self.device)
+        self.names, self._ensemble, self.inputs = list(self.teachers), None, None
+        check_channels(self.get_bare_model(self.net_g), self.names, 'network_g')
         path = opt['path'].get('pretrain_network_g')
         if path is not None:
             content = read_weights(path, 'path.pretrain_network_g')
-            self.ensemble.reorder(match_teachers(self.ensemble.names, content.get(METADATA), path) or self.ensemble.names)
-        for line in self.ensemble.describe():
-            get_root_logger().info(line)
+            self.names = match_teachers(self.names, content.get(METADATA), path) or self.names
+        if not self.is_train or self.cached_names is None:
+            for line in self.ensemble.describe():
+                get_root_logger().info(line)
 
     def init_training_settings(self):
         self.mix_batches, self._sums = parse_mix_batches(self.opt), None
+        manifest = matching_cache(self.opt, 'teachers')
+        self.cached_names = None if manifest is None else list(manifest['teachers'])
         super().init_training_settings()
+
+    @property
+    def ensemble(self):
+        """The teachers. With a cache they are built for the first validation: its images are not in the cache."""
+        if self._ensemble is None:
+            self._ensemble = TeacherEnsemble({name: self.teachers[name] for name in self.names}, self.scale, self.device)
+        return self._ensemble
+
+    def feed_data(self, data):
+        """Takes a batch; ``teachers`` in it stands in for their run."""
+        super().feed_data(data)
+        self.inputs = None
+        if 'teachers' in data:
+            parts = dict(zip(self.cached_names, data['teachers'].to(self.device).split(3, 1)))
+            self.inputs = torch.cat([parts[name] for name in self.names], 1)
 
     def infer(self, net, lq):
         return net(self.ensemble(lq))
 
     def optimize_parameters(self, current_iter):
         """One step of BasicSR's, in which the input of ``network_g`` is what the teachers make of the image."""
-        self.lq = self.ensemble(self.lq)
+        self.lq = self.ensemble(self.lq) if self.inputs is None else self.inputs
         if current_iter <= self.mix_batches:
             self._fit_mix()
         super().optimize_parameters(current_iter)
@@ -70,4 +89,4 @@ class MTKDFusionModel(DistillBase):
                 each.mix.weight.copy_(mix[:, :, None, None])
 
     def checkpoint_extras(self):
-        return {METADATA: {'teachers': list(self.ensemble.names), 'scale': self.scale, 'version': __version__}}
+        return {METADATA: {'teachers': list(self.names), 'scale': self.scale, 'version': __version__}}

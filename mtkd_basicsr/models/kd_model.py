@@ -1,11 +1,12 @@
 """The trainer of all students."""
 
+import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 
 from ..distillers import Batch, build_distiller
 from ..errors import OptionError
-from ..options import KDOptions, parse
+from ..options import KDOptions, parse, parse_speed
 from ..registry import register
 from .base import DistillBase
 
@@ -34,12 +35,25 @@ class KDModel(DistillBase):
         self.distiller = build_distiller(parse(KDOptions, train_opt.get('kd', default), 'train.kd'), self.opt, self.device)
         for line in self.distiller.describe():
             get_root_logger().info(line)
+        self.speed = parse_speed(self.opt)
         super().init_training_settings()
+        if self.speed.compile:
+            self.get_bare_model(self.net_g).compile()
+
+    def feed_data(self, data):
+        """Takes a batch; ``target`` in it stands in for the teachers."""
+        super().feed_data(data)
+        self.target = data['target'].to(self.device) if 'target' in data else None
+
+    def student(self, lq):
+        """What the student makes of a batch: (b, 3, h, w) -> (b, 3, scale · h, scale · w), float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.speed.amp == 'bf16'):
+            return self.net_g(lq).float()
 
     def optimize_parameters(self, current_iter):
         """One step; ``self.log_dict`` holds each loss."""
         self.optimizer_g.zero_grad()
-        losses = self.distiller.losses(self.net_g, Batch(self.lq, self.gt))
+        losses = self.distiller.losses(self.student, Batch(self.lq, self.gt, self.target))
         sum(losses.values()).backward()
         self.optimizer_g.step()
         self.log_dict = self.reduce_loss_dict(losses)

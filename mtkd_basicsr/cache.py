@@ -1,0 +1,201 @@
+"""``mtkd cache``: runs teachers and fusion network once over every training image, and keeps what they give."""
+
+import copy
+import io
+import os
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from .data.distill_dataset import image_names
+from .data.manifest import WHAT, image_differences, new_manifest, source_differences, source_of
+from .data.target_cache import CacheReader, CacheWriter, state_of
+from .errors import CacheError, DataError, OptionError
+from .functional.self_ensemble import eightfold
+from .functional.tiling import run_tiled
+from .options import parse_fusion, parse_teachers, require
+from .teachers import FusedTeachers, TeacherEnsemble
+from .train import parse_like_basicsr
+
+_SMALLEST_TILE = 64
+# Measured with three networks on photographs, ×4 (benchmarks/tiling.py).
+DEFAULT_OVERLAP = 32
+
+
+class _Pairs(Dataset):
+    """Whole images of a ``PairedImageDataset`` that are still to be done, as files have them."""
+
+    def __init__(self, dataset, indices, scale):
+        self.dataset, self.indices, self.scale, self.client = dataset, indices, scale, None
+
+    def __len__(self):
+        return len(self.indices)
+
+    def bytes_of(self, index, kind):
+        from basicsr.utils import FileClient
+        if self.client is None:
+            options = dict(self.dataset.io_backend_opt)
+            self.client = FileClient(options.pop('type'), **options)
+        return self.client.get(self.dataset.paths[index][f'{kind}_path'], kind)
+
+    def size(self, index):
+        """(height, width) of a ground truth, out of the head of its file."""
+        with Image.open(io.BytesIO(self.bytes_of(index, 'gt'))) as image:
+            return image.height, image.width
+
+    def __getitem__(self, i):
+        from basicsr.utils import imfrombytes
+        index = self.indices[i]
+        lq, gt = (imfrombytes(self.bytes_of(index, kind)) for kind in ('lq', 'gt'))
+        if gt.shape[:2] != (lq.shape[0] * self.scale, lq.shape[1] * self.scale):
+            raise DataError(f"{self.dataset.paths[index]['gt_path']}: {gt.shape[0]}×{gt.shape[1]} pixels, and "
+                            f'{lq.shape[0]}×{lq.shape[1]} in the low-resolution image; scale is {self.scale}')
+        return index, torch.from_numpy(lq), torch.from_numpy(gt)
+
+
+def _list_images(dataset, root, scale):
+    pairs, images = _Pairs(dataset, [], scale), []
+    for index, name in enumerate(image_names(dataset, root)):
+        h, w = pairs.size(index)
+        if h % scale or w % scale:
+            raise DataError(f"{dataset.paths[index]['gt_path']}: {h}×{w} pixels; expected multiples of the scale, {scale}")
+        images.append([name, h, w])
+    return images
+
+
+def _to_tensor(image, device):
+    """(h, w, 3), BGR, uint8 -> (1, 3, h, w), RGB, [0, 1]."""
+    return image.to(device).flip(-1).permute(2, 0, 1)[None].float() / 255
+
+
+def _to_array(tensor):
+    """(1, 3, h, w), RGB, [0, 1] -> (h, w, 3), BGR, uint8."""
+    return (tensor[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).flip(-1).contiguous().cpu().numpy()
+
+
+class _Targets:
+    """Computes what a cache holds for one image, by tiles where it has to."""
+
+    def __init__(self, opt, what, device, args):
+        ensemble = TeacherEnsemble(parse_teachers(opt), opt['scale'], device, args.precision)
+        self.network = ensemble if what == 'teachers' else FusedTeachers(ensemble, parse_fusion(opt), device)
+        self.names, self.what, self.scale, self.device = ensemble.names, what, opt['scale'], device
+        self.tile, self.overlap, self.self_ensemble = args.tile, args.tile_overlap, args.self_ensemble
+
+    def _run(self, lq, tile):
+        def whole(part):
+            return eightfold(self.network, part) if self.self_ensemble else self.network(part)
+        return run_tiled(whole, lq, self.scale, tile, self.overlap)
+
+    def __call__(self, lq):
+        """(h, w, 3), BGR, uint8 tensor -> arrays by their kind."""
+        image, tile = _to_tensor(lq, self.device), self.tile
+        while True:
+            try:
+                output = self._run(image, tile)
+                break
+            except torch.cuda.OutOfMemoryError as error:
+                torch.cuda.empty_cache()
+                smaller = (tile or max(image.shape[-2:])) // 2
+                if smaller < max(_SMALLEST_TILE, self.overlap + 1):
+                    raise DataError(f'out of GPU memory even with tiles of {tile} pixels; use --device cpu') from error
+                tqdm.write(f'out of GPU memory with {tile or "whole images"}: going on with tiles of {smaller} pixels')
+                self.tile = tile = smaller
+        if self.what == 'target':
+            return {'target': _to_array(output)}
+        return {f'teacher/{name}': _to_array(part) for name, part in zip(self.names, output.split(3, 1))}
+
+
+def _psnr(a, b):
+    error = np.mean((a.astype(np.float32) - b)**2)
+    return float('inf') if error == 0 else 10 * np.log10(255**2 / error)
+
+
+def _device(name):
+    if name != 'auto':
+        if name.startswith('cuda') and not torch.cuda.is_available():
+            raise OptionError(f"--device: '{name}', but torch finds no CUDA device; use cpu")
+        return torch.device(name)
+    return torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0))) if torch.cuda.is_available() else torch.device('cpu')
+
+
+def _is_done(path, source, images, manifest, overwrite):
+    """Whether a complete cache of the same options stands there; refuses one of others."""
+    if state_of(path) != 'complete':
+        return False
+    found_manifest = CacheReader(path).manifest
+    found = source_differences(found_manifest, source) + image_differences(found_manifest, [image[0] for image in images])
+    found += [f'{k}: {v!r} in the cache, {manifest["made_with"][k]!r} asked for' for k, v in found_manifest['made_with'].items()
+              if manifest['made_with'].get(k) != v]
+    if found and not overwrite:
+        raise CacheError(f"a complete cache of other options stands at '{path}': {'; '.join(found)}; "
+                         'replace it with --overwrite')
+    return not found
+
+
+def cache(args):
+    """Makes the target cache of an option file, or goes on making it.
+
+    Under ``torchrun`` each process does its share of the images, on its own GPU, into the same file.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+
+    Raises:
+        MTKDError: options, weights or images cannot be used, or a cache of other options stands there.
+    """
+    from basicsr.data.paired_image_dataset import PairedImageDataset
+    if args.tile is not None and args.tile <= args.tile_overlap or args.tile_overlap < 0:
+        raise OptionError(f'--tile-overlap: {args.tile_overlap}; expected from 0 on, less than --tile, {args.tile}')
+    opt = parse_like_basicsr('cache', args)
+    train = require(opt, 'datasets', 'train')
+    path = require(opt, 'datasets', 'train', 'target_cache')
+    device, what = _device(args.device), args.what or ('target' if opt.get('fusion') else 'teachers')
+    args.precision = args.precision or ('bf16' if device.type == 'cuda' else 'fp32')
+
+    dataset = PairedImageDataset(copy.deepcopy({k: v for k, v in train.items() if k != 'target_cache'}))
+    # BasicSR lists a folder in the order of its file system, which two machines need not agree on.
+    dataset.paths.sort(key=lambda pair: pair['gt_path'])
+    images, source = _list_images(dataset, train['dataroot_gt'], opt['scale']), source_of(opt, what)
+    manifest = new_manifest(source, images, self_ensemble=args.self_ensemble, precision=args.precision, tile=args.tile,
+                            tile_overlap=args.tile_overlap)
+    if _is_done(path, source, images, manifest, args.overwrite):
+        print(f"'{path}' is complete: {what} of {len(images)} images")
+        return
+    targets = _Targets(opt, what, device, args)
+    writer = CacheWriter(path, manifest, args.overwrite)
+    rank, world = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
+    done = writer.done()
+    mine = [i for i in range(rank, len(images), world)]
+    todo = [i for i in mine if i not in done]
+    loader = DataLoader(_Pairs(dataset, todo, opt['scale']), batch_size=None, num_workers=args.workers)
+    psnr = []
+    with tqdm(loader, total=len(mine), initial=len(mine) - len(todo), unit='image', desc=what, disable=rank > 0) as bar:
+        for index, lq, gt in bar:
+            arrays = {'lq': lq.numpy(), 'gt': gt.numpy(), **targets(lq)}
+            writer.put(index, arrays)
+            psnr.append(np.mean([_psnr(array, arrays['gt']) for kind, array in arrays.items() if kind not in ('lq', 'gt')]))
+            bar.set_postfix_str(f'PSNR {np.mean(psnr):.2f} dB')
+    if writer.finish():
+        print(f"'{path}' is complete: {what} of {len(images)} images")
+    else:
+        print(f"'{path}': the share of process {rank} is done")
+
+
+def add_arguments(parser):
+    """Adds the arguments of the command to its parser."""
+    parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file; names the cache as datasets.train.target_cache')
+    parser.add_argument('--what', choices=WHAT, help='the fused target (stage 2), or the output of each teacher (stage 1); '
+                        'what the option file needs by default')
+    parser.add_argument('--self-ensemble', action='store_true', help='mean over eight flips and rotations, eight times slower')
+    parser.add_argument('--tile', type=int, metavar='N', help='low-resolution pixels; by default whole images, and smaller '
+                        'and smaller tiles where they do not fit into GPU memory')
+    parser.add_argument('--tile-overlap', type=int, default=DEFAULT_OVERLAP, metavar='N', help='what neighbouring tiles share')
+    parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
+    parser.add_argument('--precision', choices=('fp32', 'bf16'), help='bf16 on a GPU, fp32 on a CPU by default')
+    parser.add_argument('--workers', type=int, default=1, help='processes that decode images')
+    parser.add_argument('--overwrite', action='store_true', help='replace a cache of other options')
+    parser.add_argument('--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE', help='override options')

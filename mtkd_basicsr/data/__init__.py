@@ -1,0 +1,3 @@
+from .distill_dataset import DistillImageDataset
+
+__all__ = ['DistillImageDataset']

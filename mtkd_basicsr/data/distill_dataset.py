@@ -1,0 +1,101 @@
+"""BasicSR's paired images, and the targets of a cache with them."""
+
+import os
+
+import torch
+from basicsr.data.paired_image_dataset import PairedImageDataset
+from basicsr.data.transforms import augment, paired_random_crop
+from basicsr.utils import get_root_logger, img2tensor
+from basicsr.utils.registry import DATASET_REGISTRY
+from torchvision.transforms.functional import normalize
+
+from ..errors import CacheError, DataError, OptionError
+from ..registry import register
+from .manifest import image_differences
+from .target_cache import CacheReader, kinds_of, state_of
+
+
+def image_names(dataset, root):
+    """Names of the ground-truth images of a ``PairedImageDataset``, which a cache knows them by.
+
+    Args:
+        dataset (PairedImageDataset): Any.
+        root (str): Its ``dataroot_gt``.
+
+    Returns:
+        list[str]: Paths below ``root`` with their endings, or keys of an LMDB.
+
+    Raises:
+        DataError: two images have the same name.
+    """
+    names = [pair['gt_path'] for pair in dataset.paths]
+    if dataset.io_backend_opt.get('type') != 'lmdb':
+        names = [os.path.relpath(name, root) for name in names]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"datasets.train.dataroot_gt: '{root}' has the name '{twice}' twice; "
+                        'BasicSR cuts the keys of an LMDB at the first dot of a file name')
+    return names
+
+
+@register(DATASET_REGISTRY)
+class DistillImageDataset(PairedImageDataset):
+    """``PairedImageDataset`` with the targets of ``mtkd cache``.
+
+    Where ``target_cache`` names a cache that is there, low-resolution image, ground truth and target are cut out of its
+    memory map, at the place and with the flips that ``PairedImageDataset`` would have chosen, without decoding a file.
+    Where it names none, this is ``PairedImageDataset``, and the teachers run at every step.
+
+    Args:
+        opt (dict): The keys of ``PairedImageDataset`` and
+
+            - target_cache (str | None): LMDB made by ``mtkd cache``. Used in training only.
+
+    Raises:
+        CacheError: the cache is unfinished, damaged, or belongs to other images or another scale.
+        OptionError: ``color: y``, which a cache has no targets for.
+
+    An item is what ``PairedImageDataset`` gives, ``lq`` (3, h, w) and ``gt`` (3, scale · h, scale · w), RGB, [0, 1], with
+    ``lq_path`` and ``gt_path``; out of a cache also ``target`` (3, scale · h, scale · w), or ``teachers`` (3 N, scale · h,
+    scale · w) in the order of ``cache.manifest['teachers']``.
+    """
+
+    def __init__(self, opt):
+        super().__init__(opt)
+        path, self.cache = opt.get('target_cache'), None
+        if path is None or opt['phase'] != 'train':
+            return
+        if state_of(path) == 'none':
+            get_root_logger().info(f"Target cache '{path}' is not there: the teachers run at every step "
+                                   '(mtkd cache -opt FILE makes it).')
+            return
+        if opt.get('color') == 'y':
+            raise OptionError("datasets.train.color: 'y', but the targets of a cache are RGB; remove one of the two")
+        self.cache = CacheReader(path)
+        names = image_names(self, self.gt_folder)
+        found = image_differences(self.cache.manifest, names)
+        if self.cache.manifest['scale'] != opt['scale']:
+            found.insert(0, f"scale: {self.cache.manifest['scale']} in the cache, {opt['scale']} in the option file")
+        if found:
+            raise CacheError(f"target cache '{path}' does not match the option file: {'; '.join(found)}; "
+                             'rebuild it with mtkd cache -opt FILE --overwrite')
+        number = {image[0]: i for i, image in enumerate(self.cache.manifest['images'])}
+        self.numbers = [number[name] for name in names]
+        self.kinds = kinds_of(self.cache.manifest)
+        get_root_logger().info(f"Target cache '{path}': {self.cache.manifest['what']} of {len(names)} images "
+                               'out of a memory map; no teacher is needed.')
+
+    def __getitem__(self, index):
+        if self.cache is None:
+            return super().__getitem__(index)
+        paths = self.paths[index]
+        lq, *others = (self.cache.array(self.numbers[index], kind) for kind in self.kinds)
+        others, lq = paired_random_crop(others, lq, self.opt['gt_size'], self.opt['scale'], paths['gt_path'])
+        # A copy, because flipping works in place and the map is read-only.
+        images = augment([image.copy() for image in (*others, lq)], self.opt['use_hflip'], self.opt['use_rot'])
+        gt, *targets, lq = (tensor.div_(255) for tensor in img2tensor(images, bgr2rgb=True, float32=True))
+        if self.mean is not None or self.std is not None:
+            for image in (lq, gt, *targets):
+                normalize(image, self.mean, self.std, inplace=True)
+        key = 'target' if self.cache.manifest['what'] == 'target' else 'teachers'
+        return {'lq': lq, 'gt': gt, key: torch.cat(targets), 'lq_path': paths['lq_path'], 'gt_path': paths['gt_path']}

@@ -1,0 +1,533 @@
+import json
+import os
+import pickle
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import lmdb
+import numpy as np
+import pytest
+import torch
+from basicsr.data import build_dataloader, build_dataset
+from basicsr.utils.lmdb_util import make_lmdb_from_imgs
+from conftest import build, mtkd, options_for, parsed, run, stock, tiny, write_options, write_weights
+
+from mtkd_basicsr.data.target_cache import CacheReader, CacheWriter, kinds_of, partial_path, state_of
+from mtkd_basicsr.errors import CacheError, DataError, OptionError
+from mtkd_basicsr.functional.self_ensemble import eightfold
+from mtkd_basicsr.options import parse_fusion, parse_teachers
+from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
+
+
+def with_cache(opt, path):
+    opt['datasets']['train'].update(type='DistillImageDataset', target_cache=str(path))
+    return opt
+
+
+@pytest.fixture(scope='module')
+def template(photographs, tmp_path_factory):
+    """A folder with option files of both stages, the weights that they name, and the caches that belong to them."""
+    folder = tmp_path_factory.mktemp('template')
+    for model in ('MTKDModel', 'MTKDFusionModel'):
+        opt = with_cache(options_for(photographs, folder, model, name=f'cached_{model}'), folder / f'{model}.lmdb')
+        mtkd('cache', '-opt', write_options(folder / f'{model}.yml', opt), cwd=folder)
+        (folder / f'{model}.json').write_text(json.dumps(opt))
+    return folder
+
+
+@pytest.fixture
+def cached(template, tmp_path):
+    """Options of both stages with their finished caches, in a copy of that folder."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    for name in ('MTKDModel', 'MTKDFusionModel'):
+        for ending in ('json', 'yml'):
+            path = tmp_path / f'{name}.{ending}'
+            path.write_text(path.read_text().replace(str(template), str(tmp_path)))
+    return {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('MTKDModel', 'MTKDFusionModel')}
+
+
+def images_of(folder):
+    return {p.name: cv2.imread(str(p)) for p in sorted(Path(folder).iterdir())}
+
+
+def to_tensor(image):
+    return torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def to_array(tensor):
+    return (tensor[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()[..., ::-1]
+
+
+def almost_equal(a, b):
+    """Equal up to values that lie on the border between two levels."""
+    difference = np.abs(a.astype(int) - b)
+    return difference.max() <= 1 and (difference > 0).mean() < 1e-3
+
+
+def test_holds_images_and_targets(cached, photographs):
+    opt = cached['MTKDModel']
+    reader = CacheReader(opt['datasets']['train']['target_cache'])
+    target = FusedTeachers(TeacherEnsemble(parse_teachers(opt), 2), parse_fusion(opt))
+    gts, lqs = images_of(photographs / 'train' / 'GT'), images_of(photographs / 'train' / 'LRx2')
+    assert [image[0] for image in reader.manifest['images']] == sorted(gts)
+    for i, (name, h, w) in enumerate(reader.manifest['images']):
+        assert gts[name].shape == (h, w, 3)
+        assert np.array_equal(reader.array(i, 'gt'), gts[name]) and np.array_equal(reader.array(i, 'lq'), lqs[name])
+        assert almost_equal(reader.array(i, 'target'), to_array(target(to_tensor(lqs[name]))))
+        with pytest.raises(ValueError, match='read-only'):
+            reader.array(i, 'gt')[0] = 0
+
+
+def test_holds_the_output_of_each_teacher(cached, photographs):
+    opt = cached['MTKDFusionModel']
+    reader = CacheReader(opt['datasets']['train']['target_cache'])
+    teachers = TeacherEnsemble(parse_teachers(opt), 2)
+    for i, (name, lq) in enumerate(images_of(photographs / 'train' / 'LRx2').items()):
+        for teacher, part in zip(teachers.names, teachers(to_tensor(lq)).split(3, 1)):
+            assert almost_equal(reader.array(i, f'teacher/{teacher}'), to_array(part))
+
+
+def test_manifest_says_what_is_in_it(cached):
+    manifest = CacheReader(cached['MTKDModel']['datasets']['train']['target_cache']).manifest
+    assert set(manifest['teachers']) == {'swinir', 'edsr', 'rcan'} and manifest['scale'] == 2
+    assert all(len(t['sha256']) == 64 for t in (*manifest['teachers'].values(), manifest['fusion']))
+    assert manifest['made_with'] == {'self_ensemble': False, 'precision': 'fp32', 'tile': None, 'tile_overlap': 32}
+
+
+@pytest.mark.parametrize('backend', ['disk', 'lmdb', 'meta_info_file'])
+def test_crops_are_those_of_paired_image_dataset(cached, photographs, tmp_path, backend):
+    block = dict(cached['MTKDModel']['datasets']['train'], phase='train', scale=2)
+    if backend == 'meta_info_file':
+        (tmp_path / 'meta.txt').write_text(''.join(f'{p.name} (96,120,3)\n' for p in sorted((photographs / 'train' / 'GT').iterdir())))
+        block['meta_info_file'] = str(tmp_path / 'meta.txt')
+    if backend == 'lmdb':
+        for key, folder in (('dataroot_gt', 'GT'), ('dataroot_lq', 'LRx2')):
+            names = sorted(p.stem for p in (photographs / 'train' / folder).iterdir())
+            make_lmdb_from_imgs(str(photographs / 'train' / folder), str(tmp_path / f'{folder}.lmdb'), [f'{n}.png' for n in names], names)
+            block[key] = str(tmp_path / f'{folder}.lmdb')
+        block['io_backend'] = {'type': 'lmdb'}
+        opt = dict(cached['MTKDModel'], name='from_lmdb')
+        opt['datasets'] = {**opt['datasets'], 'train': {**block, 'target_cache': str(tmp_path / 'from_lmdb.lmdb')}}
+        mtkd('cache', '-opt', write_options(tmp_path / 'lmdb.yml', opt), cwd=tmp_path)
+        block = dict(opt['datasets']['train'])
+
+    def batches(block, workers=0):
+        torch.manual_seed(0)
+        random.seed(0)
+        block = dict(block, num_worker_per_gpu=workers)
+        return list(build_dataloader(build_dataset(block), block, num_gpu=0, seed=0))
+
+    plain = batches({**{k: v for k, v in block.items() if k != 'target_cache'}, 'type': 'PairedImageDataset'})
+    ours = batches(block)
+    assert len(plain) == len(ours) >= 1
+    for a, b in zip(plain, ours):
+        assert torch.equal(a['lq'], b['lq']) and torch.equal(a['gt'], b['gt']) and a['gt_path'] == b['gt_path']
+        assert b['target'].shape == b['gt'].shape and b['target'].dtype == torch.float32
+
+
+def test_target_is_cut_at_the_same_place_with_the_same_flips(cached):
+    block = dict(cached['MTKDModel']['datasets']['train'], phase='train', scale=2)
+    data = build_dataset(block)
+    # In place of the target the cache gives the ground truth: both crops have to be equal, whatever the flips.
+    read = data.cache.array
+    data.cache.array = lambda index, kind: read(index, 'gt' if kind == 'target' else kind)
+    items = [data[i % len(data)] for i in range(24)]
+    assert all(torch.equal(item['gt'], item['target']) for item in items)
+    assert len({item['gt'].sum().item() for item in items}) > 12
+
+
+def worker_start_methods():
+    return [m for m in ('fork', 'spawn') if m in torch.multiprocessing.get_all_start_methods()]
+
+
+@pytest.mark.parametrize('method', worker_start_methods())
+def test_workers(cached, method):
+    block = dict(cached['MTKDModel']['datasets']['train'], phase='train', scale=2)
+    data = build_dataset(block)
+    data[0]  # opens the map in this process before the fork
+    loader = torch.utils.data.DataLoader(data, batch_size=1, num_workers=2, multiprocessing_context=method)
+    assert sum(batch['target'].shape == (1, 3, 32, 32) for batch in loader) == 3
+    assert pickle.loads(pickle.dumps(data))[1]['target'].shape == (3, 32, 32)
+
+
+def test_normalisation_reaches_the_target(cached):
+    block = dict(cached['MTKDModel']['datasets']['train'], phase='train', scale=2)
+    random.seed(3)
+    plain = build_dataset(block)[0]
+    random.seed(3)
+    item = build_dataset({**block, 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]})[0]
+    for key in ('lq', 'gt', 'target'):
+        assert torch.allclose(item[key], plain[key] * 2 - 1, atol=1e-6)
+
+
+def test_training_never_touches_a_teacher(cached, tmp_path, monkeypatch):
+    from basicsr.models import build_model
+
+    import mtkd_basicsr.distillers.mtkd as stage_2
+    import mtkd_basicsr.models.fusion_model as stage_1
+
+    def never(*args, **kwargs):
+        raise AssertionError('a teacher was built')
+
+    monkeypatch.setattr(stage_1, 'TeacherEnsemble', never)
+    monkeypatch.setattr(stage_2, 'TeacherEnsemble', never)
+    for opt in cached.values():
+        opt = parsed(opt, True, tmp_path)
+        model = build_model(opt)
+        batch = next(iter(build_dataloader(build_dataset(opt['datasets']['train']), opt['datasets']['train'], num_gpu=0, seed=0)))
+        model.feed_data(batch)
+        model.optimize_parameters(1)
+        assert all(np.isfinite(v) for v in model.get_current_log().values())
+
+
+def test_cached_and_online_steps_are_the_same_but_for_rounding(cached, tmp_path):
+    from basicsr.models import build_model
+    for name, key in (('MTKDModel', 'target'), ('MTKDFusionModel', 'teachers')):
+        opt = cached[name]
+        reader = CacheReader(opt['datasets']['train']['target_cache'])
+        lq, gt, *outputs = (to_tensor(reader.array(0, kind)) for kind in kinds_of(reader.manifest))
+        logs = []
+        for batch in ({'lq': lq, 'gt': gt, key: torch.cat(outputs, 1)}, {'lq': lq, 'gt': gt}):
+            changed = parsed(json.loads(json.dumps(opt)), True, tmp_path)
+            if key not in batch:
+                del changed['datasets']['train']['target_cache']
+            torch.manual_seed(0)
+            model = build_model(changed)
+            model.feed_data(batch)
+            model.optimize_parameters(1)
+            logs.append(model.get_current_log())
+        assert logs[0].keys() == logs[1].keys()
+        for loss in logs[0]:
+            assert logs[0][loss] == pytest.approx(logs[1][loss], abs=0.003), (name, loss)
+
+
+def test_order_of_the_teachers_in_the_option_file_does_not_matter(cached, tmp_path):
+    from basicsr.models import build_model
+    opt = cached['MTKDFusionModel']
+    outputs = []
+    for order in (('swinir', 'edsr', 'rcan'), ('rcan', 'swinir', 'edsr')):
+        changed = parsed({**opt, 'teachers': {name: opt['teachers'][name] for name in order}}, True, tmp_path)
+        model, data = build_model(changed), build_dataset(changed['datasets']['train'])
+        random.seed(0)
+        model.feed_data(torch.utils.data.default_collate([data[0]]))
+        outputs.append(dict(zip(order, model.inputs.split(3, 1))))
+    assert all(torch.equal(outputs[0][name], outputs[1][name]) for name in outputs[0])
+    assert not torch.equal(outputs[0]['edsr'], outputs[0]['rcan'])
+
+
+def test_whole_training_from_the_cache_on_an_unmodified_tree(cached, basicsr_tree, tmp_path):
+    for name, opt in cached.items():
+        printed = stock(basicsr_tree, 'train.py', '-opt', write_options(tmp_path / f'{name}_tree.yml', opt))
+        assert 'out of a memory map; no teacher is needed' in printed and "self_ensemble: False" in printed
+        # Stage 1 needs its teachers for the images of the validation, which are in no cache.
+        assert "Teacher edsr" not in printed and "# psnr:" in printed
+
+
+def test_without_a_cache_the_teachers_run(make_options, tmp_path):
+    opt = with_cache(make_options('MTKDModel', name='online'), tmp_path / 'none.lmdb')
+    printed = mtkd('train', '-opt', write_options(tmp_path / 'online.yml', opt), cwd=tmp_path)
+    assert "none.lmdb' is not there: the teachers run at every step" in printed and 'Teacher edsr: EDSR' in printed
+
+
+def changed_weights(opt, tmp_path):
+    write_weights(opt['teachers']['edsr']['weights'], tiny('EDSR', 2), seed=99)
+
+
+def changed_fusion(opt, tmp_path):
+    write_weights(opt['fusion']['weights'], tiny('DCTSwin', 2), seed=99, mtkd={'teachers': ['swinir', 'edsr', 'rcan']})
+
+
+def one_teacher_less(opt, tmp_path):
+    del opt['teachers']['rcan']
+
+
+def other_network(opt, tmp_path):
+    opt['teachers']['edsr']['network']['res_scale'] = 0.5
+
+
+def other_images(opt, tmp_path):
+    for key in ('dataroot_gt', 'dataroot_lq'):
+        opt['datasets']['train'][key] = opt['datasets']['train'][key].replace('train', 'val')
+
+
+def other_dataset(opt, tmp_path):
+    opt['datasets']['train']['type'] = 'PairedImageDataset'
+
+
+def half_written(opt, tmp_path):
+    path = opt['datasets']['train']['target_cache']
+    os.rename(path, partial_path(path))
+
+
+def cache_of_the_other_stage(opt, tmp_path):
+    opt['datasets']['train']['target_cache'] = opt['datasets']['train']['target_cache'].replace('MTKDModel', 'MTKDFusionModel')
+
+
+def damaged(opt, tmp_path):
+    env = lmdb.open(opt['datasets']['train']['target_cache'], map_size=1 << 30)
+    with env.begin(write=True) as txn:
+        for i in range(3):
+            txn.put(f'{i}/target'.encode(), b'short')
+    env.close()
+
+
+def not_a_cache(opt, tmp_path):
+    env = lmdb.open(str(tmp_path / 'other.lmdb'))
+    with env.begin(write=True) as txn:
+        txn.put(b'key', b'value')
+    env.close()
+    opt['datasets']['train']['target_cache'] = str(tmp_path / 'other.lmdb')
+
+
+@pytest.mark.parametrize('change,text', [
+    (changed_weights, 'teachers.edsr.weights: another file'),
+    (changed_fusion, 'fusion.weights: another file'),
+    (one_teacher_less, 'teachers.rcan: only in the cache'),
+    (other_network, 'teachers.edsr.network.res_scale: None in the cache, 0.5 in the option file'),
+    (other_images, r'images: 2 not in the cache \(chelsea.png, coffee.png\); images: 3 only in the cache'),
+    (other_dataset, 'datasets.train.type is PairedImageDataset; expected DistillImageDataset'),
+    (half_written, 'is not finished .*go on with mtkd cache -opt FILE'),
+    (cache_of_the_other_stage, 'what: teachers in the cache, target in the option file'),
+    (damaged, "is damaged: target of '.*--overwrite"),
+    (not_a_cache, 'is an LMDB, but not a target cache'),
+])
+def test_a_cache_that_does_not_match_stops_the_training(cached, tmp_path, change, text):
+    import re
+    opt = cached['MTKDModel']
+    change(opt, tmp_path)
+    printed = mtkd('train', '-opt', write_options(tmp_path / 'changed.yml', opt), cwd=tmp_path, expect=1)
+    assert re.search(text, printed), printed[-2000:]
+    assert 'Start training' not in printed or change is damaged
+
+
+def test_other_scale(cached):
+    block = dict(cached['MTKDModel']['datasets']['train'], phase='train', scale=4)
+    with pytest.raises(CacheError, match='scale: 2 in the cache, 4 in the option file'):
+        build_dataset(block)
+
+
+def test_weights_on_another_machine_are_no_difference(cached, tmp_path):
+    opt = cached['MTKDModel']
+    for block in (*opt['teachers'].values(), opt['fusion']):
+        os.remove(block['weights'])
+    printed = mtkd('train', '-opt', write_options(tmp_path / 'moved.yml', opt), cwd=tmp_path)
+    assert 'the weights of swinir, edsr, rcan, fusion are not on this machine' in printed
+    assert 'Save the latest model.' in printed
+
+
+def test_names_with_dots_do_not_collide(make_options, photographs, tmp_path):
+    for kind in ('GT', 'LRx2'):
+        (tmp_path / 'dots' / kind).mkdir(parents=True)
+        for name, source in (('a.v2.png', 'brick'), ('a.v3.png', 'moon')):
+            image = cv2.imread(str(photographs / 'train' / kind / f'{source}.png'))
+            cv2.imwrite(str(tmp_path / 'dots' / kind / name), image)
+    opt = with_cache(make_options('MTKDModel'), tmp_path / 'dots.lmdb')
+    opt['datasets']['train'].update(dataroot_gt=str(tmp_path / 'dots' / 'GT'), dataroot_lq=str(tmp_path / 'dots' / 'LRx2'))
+    mtkd('cache', '-opt', write_options(tmp_path / 'dots.yml', opt), cwd=tmp_path)
+    reader = CacheReader(tmp_path / 'dots.lmdb')
+    assert [image[0] for image in reader.manifest['images']] == ['a.v2.png', 'a.v3.png']
+    for i, source in enumerate(('brick', 'moon')):
+        assert np.array_equal(reader.array(i, 'gt'), cv2.imread(str(photographs / 'train' / 'GT' / f'{source}.png')))
+
+    # BasicSR's own LMDB cuts the keys: two images are one there, which has to be said.
+    for kind in ('GT', 'LRx2'):
+        make_lmdb_from_imgs(str(tmp_path / 'dots' / kind), str(tmp_path / f'{kind}.lmdb'), ['a.v2.png', 'a.v3.png'], ['a.v2', 'a.v3'])
+    block = dict(opt['datasets']['train'], phase='train', scale=2, io_backend={'type': 'lmdb'},
+                 dataroot_gt=str(tmp_path / 'GT.lmdb'), dataroot_lq=str(tmp_path / 'LRx2.lmdb'))
+    with pytest.raises(DataError, match="has the name 'a' twice"):
+        build_dataset(block)
+
+
+def test_self_ensemble(make_options, photographs, tmp_path):
+    opt = with_cache(make_options('MTKDModel'), tmp_path / 'self.lmdb')
+    mtkd('cache', '-opt', write_options(tmp_path / 'self.yml', opt), '--self-ensemble', cwd=tmp_path)
+    reader = CacheReader(tmp_path / 'self.lmdb')
+    target = FusedTeachers(TeacherEnsemble(parse_teachers(opt), 2), parse_fusion(opt))
+    name = reader.manifest['images'][0][0]
+    lq = to_tensor(cv2.imread(str(photographs / 'train' / 'LRx2' / name)))
+    assert reader.manifest['made_with']['self_ensemble'] is True
+    assert almost_equal(reader.array(0, 'target'), to_array(eightfold(target, lq)))
+    assert not almost_equal(reader.array(0, 'target'), to_array(target(lq)))
+
+
+def test_eightfold_is_the_mean_over_the_symmetries_of_the_square():
+    net, x = build(tiny('EDSR', 2)).eval(), torch.rand(1, 3, 10, 14)
+    with torch.no_grad():
+        mean = eightfold(net, x)
+        for turned in (x.flip(-1), x.flip(-2), x.transpose(-1, -2)):
+            again = eightfold(net, turned)
+            back = again.transpose(-1, -2) if turned.shape != x.shape else again.flip(-1 if torch.equal(turned, x.flip(-1)) else -2)
+            assert (back - mean).abs().max() < 1e-5
+    assert torch.equal(eightfold(lambda t: t, x), x) or (eightfold(lambda t: t, x) - x).abs().max() < 1e-6
+
+
+def test_tiles(make_options, photographs, tmp_path):
+    opt = with_cache(make_options('MTKDModel'), tmp_path / 'tiles.lmdb')
+    mtkd('cache', '-opt', write_options(tmp_path / 'tiles.yml', opt), '--tile', '40', '--tile-overlap', '24', cwd=tmp_path)
+    reader = CacheReader(tmp_path / 'tiles.lmdb')
+    target = FusedTeachers(TeacherEnsemble(parse_teachers(opt), 2), parse_fusion(opt))
+    lq = to_tensor(cv2.imread(str(photographs / 'train' / 'LRx2' / reader.manifest['images'][0][0])))
+    difference = np.abs(reader.array(0, 'target').astype(int) - to_array(target(lq)))
+    assert difference.mean() < 1, 'RCAN pools over what it sees, so that tiles are not exact'
+    text = mtkd('cache', '-opt', str(tmp_path / 'tiles.yml'), '--tile', '16', '--tile-overlap', '16', cwd=tmp_path, expect=1)
+    assert '--tile-overlap: 16; expected from 0 on, less than --tile, 16' in text
+
+
+def test_a_second_call_does_nothing_and_others_are_not_overwritten(cached, tmp_path):
+    path = Path(cached['MTKDModel']['datasets']['train']['target_cache'])
+    before = (path / 'data.mdb').stat().st_mtime_ns
+    assert 'is complete: target of 3 images' in mtkd('cache', '-opt', str(tmp_path / 'MTKDModel.yml'), cwd=tmp_path)
+    assert (path / 'data.mdb').stat().st_mtime_ns == before
+    printed = mtkd('cache', '-opt', str(tmp_path / 'MTKDModel.yml'), '--self-ensemble', cwd=tmp_path, expect=1)
+    assert 'self_ensemble: False in the cache, True asked for; replace it with --overwrite' in printed
+    assert (path / 'data.mdb').stat().st_mtime_ns == before
+    mtkd('cache', '-opt', str(tmp_path / 'MTKDModel.yml'), '--self-ensemble', '--overwrite', cwd=tmp_path)
+    assert CacheReader(path).manifest['made_with']['self_ensemble'] is True
+    assert sorted(p.name for p in tmp_path.glob('MTKDModel.lmdb*')) == ['MTKDModel.lmdb']
+
+
+def manifest_of(images=40, size=64, **changes):
+    return {'format': 1, 'version': '0', 'scale': 2, 'what': 'target', 'teachers': {}, 'fusion': None,
+            'images': [[f'{i}.png', size, size] for i in range(images)], 'made_with': {}, **changes}
+
+
+def arrays_of(index, size=64):
+    generator = np.random.default_rng(index)
+    return {kind: generator.integers(0, 256, (s, s, 3), np.uint8) for kind, s in (('lq', size // 2), ('gt', size), ('target', size))}
+
+
+WRITE = '''
+import sys
+import mtkd_basicsr
+sys.path.insert(0, sys.argv[1])
+import test_cache as t
+writer = t.CacheWriter(sys.argv[2], t.manifest_of())
+print('ready', flush=True)
+for i in sorted(set(range(40)) - writer.done()):
+    writer.put(i, t.arrays_of(i))
+    writer.flush()
+writer.finish()
+'''
+
+
+def test_killed_at_any_moment_it_goes_on(tmp_path):
+    path, rounds = tmp_path / 'killed.lmdb', 0
+    command = [sys.executable, '-c', WRITE, str(Path(__file__).parent), str(path)]
+    generator = np.random.default_rng(0)
+    while state_of(path) != 'complete':
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path)
+        assert process.stdout.readline() == b'ready\n' and rounds < 10
+        if rounds < 4:
+            time.sleep(generator.uniform(0, 0.06))
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        rounds += 1
+    reader = CacheReader(path)
+    for i in range(40):
+        for kind, array in arrays_of(i).items():
+            assert np.array_equal(reader.array(i, kind), array)
+
+
+def test_stopped_command_goes_on(make_options, tmp_path):
+    opt = with_cache(make_options('MTKDModel'), tmp_path / 'stopped.lmdb')
+    options = write_options(tmp_path / 'stopped.yml', opt)
+    mtkd('cache', '-opt', options, cwd=tmp_path, RANK='0', WORLD_SIZE='3')
+    assert state_of(opt['datasets']['train']['target_cache']) == 'partial'
+    printed = mtkd('cache', '-opt', options, cwd=tmp_path)
+    assert 'is complete' in printed and '1/3' in printed, 'the image that was done is done again'
+
+
+def test_processes_share_the_work(make_options, tmp_path):
+    opt = with_cache(make_options('MTKDModel'), tmp_path / 'shared.lmdb')
+    options = write_options(tmp_path / 'shared.yml', opt)
+    run([sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '-m', 'mtkd_basicsr', 'cache', '-opt', options,
+         '--workers', '0'], cwd=tmp_path)
+    assert len(CacheReader(tmp_path / 'shared.lmdb').manifest['images']) == 3
+
+
+def test_unfinished_cache_of_others_is_refused(tmp_path):
+    path = tmp_path / 'cache.lmdb'
+    CacheWriter(path, manifest_of())._env.close()
+    with pytest.raises(CacheError, match='unfinished cache of other options, images or settings'):
+        CacheWriter(path, manifest_of(scale=4))
+    first = CacheWriter(str(path), manifest_of(images=1, scale=4), overwrite=True)
+    first._env.close()
+
+
+def test_a_replaced_writer_notices(tmp_path):
+    path = str(tmp_path / 'cache.lmdb')
+    old = CacheWriter(path, manifest_of())
+    old.put(0, arrays_of(0))
+    with old._env.begin(write=True) as txn:  # what another process with --overwrite does
+        txn.put(b'id', b'another')
+    with pytest.raises(CacheError, match='was replaced by another process'):
+        old.flush()
+
+
+def test_map_grows_by_itself(tmp_path, monkeypatch):
+    import mtkd_basicsr.data.target_cache as module
+    monkeypatch.setattr(module, 'bytes_needed', lambda manifest: 0)
+    monkeypatch.setattr(module, '_SPARE', 1 << 17)
+    writer = CacheWriter(str(tmp_path / 'small.lmdb'), manifest_of())
+    for i in range(40):
+        writer.put(i, arrays_of(i))
+        writer.flush()
+    assert writer.finish() and np.array_equal(CacheReader(tmp_path / 'small.lmdb').array(39, 'gt'), arrays_of(39)['gt'])
+
+
+def test_disk_space_is_checked_before_it_begins(tmp_path):
+    with pytest.raises(DataError, match=r"needs [\d.]+ GB; .* has [\d.]+ GB free"):
+        CacheWriter(str(tmp_path / 'huge.lmdb'), manifest_of(images=10_000, size=100_000))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_arrays(tmp_path):
+    writer = CacheWriter(str(tmp_path / 'cache.lmdb'), manifest_of())
+    with pytest.raises(DataError, match=r'0.png: gt is uint8 \(64, 63, 3\); expected uint8 \(64, 64, 3\)'):
+        writer.put(0, {**arrays_of(0), 'gt': np.zeros((64, 63, 3), np.uint8)})
+
+
+@pytest.mark.parametrize('change,text', [
+    ({'datasets__train__target_cache': None}, 'datasets.train.target_cache: missing'),
+    ({'fusion': None, 'arguments': ['--what', 'target']}, 'fusion: missing'),
+    ({'arguments': ['--device', 'cuda']}, "--device: 'cuda', but torch finds no CUDA device"),
+])
+def test_wrong_calls(make_options, tmp_path, change, text):
+    if 'cuda' in text and torch.cuda.is_available():
+        pytest.skip('there is a CUDA device')
+    opt = with_cache(make_options('MTKDModel'), tmp_path / 'cache.lmdb')
+    arguments = change.pop('arguments', [])
+    for key, value in change.items():
+        block = opt
+        *keys, last = key.split('__')
+        for k in keys:
+            block = block[k]
+        block[last] = value
+    printed = mtkd('cache', '-opt', write_options(tmp_path / 'wrong.yml', opt), *arguments, cwd=tmp_path, expect=1)
+    assert f'mtkd cache: {text}' in printed and not list(tmp_path.glob('cache.lmdb*'))
+
+
+def test_images_that_do_not_fit_the_scale(make_options, photographs, tmp_path):
+    opt = with_cache(make_options('MTKDModel'), tmp_path / 'cache.lmdb')
+    opt['datasets']['train']['dataroot_lq'] = str(photographs / 'train' / 'LRx4')
+    printed = mtkd('cache', '-opt', write_options(tmp_path / 'wrong.yml', opt), '--workers', '0', cwd=tmp_path, expect=1)
+    assert '96×120 pixels, and 24×30 in the low-resolution image; scale is 2' in printed
+
+
+def test_grey_images_have_no_targets(cached):
+    block = dict(cached['MTKDModel']['datasets']['train'], phase='train', scale=2, color='y')
+    with pytest.raises(OptionError, match="datasets.train.color: 'y'"):
+        build_dataset(block)
+
+
+def test_manifest_is_json(cached):
+    env = lmdb.open(cached['MTKDModel']['datasets']['train']['target_cache'], readonly=True, lock=False)
+    with env.begin() as txn:
+        assert json.loads(txn.get(b'manifest'))['what'] == 'target'
+    env.close()
