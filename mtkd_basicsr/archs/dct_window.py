@@ -2,26 +2,30 @@
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ..functional.dct import window_dct_matrices
 
 SHIFT_MASKS = ('none', 'authors')
 _MASKED = -100.0  # what Swin adds to a masked score
+_CHUNK = 2**18  # scores of one head that the backward pass on a CPU works on at a time: 1 MiB in fp32
 
 
-def to_windows(x, size):
-    """(b, h, w, c) -> (b · h/size · w/size, size², c); height and width are multiples of ``size``."""
-    b, h, w, c = x.shape
-    x = x.view(b, h // size, size, w // size, size, c).permute(0, 1, 3, 2, 4, 5)
-    return x.reshape(-1, size * size, c)
+def window_order(h, w, size, shift, device=None):
+    """The order in which the pixels of an image stand window by window.
 
+    Args:
+        h, w (int): Size of the image, multiples of ``size``.
+        size (int): Window size.
+        shift (int): The image is rolled up and to the left by so many pixels before it is cut.
+        device: Where the result is.
 
-def from_windows(windows, size, h, w):
-    """Inverse of :func:`to_windows`: (b · h/size · w/size, size², c) -> (b, h, w, c)."""
-    c = windows.shape[-1]
-    x = windows.view(-1, h // size, w // size, size, size, c).permute(0, 1, 3, 2, 4, 5)
-    return x.reshape(-1, h, w, c)
+    Returns:
+        Tensor: (h · w), the numbers of the pixels, counted row by row.
+    """
+    pixels = torch.arange(h * w, device=device).view(h, w).roll((-shift, -shift), (0, 1))
+    return pixels.view(h // size, size, w // size, size).transpose(1, 2).flatten()
 
 
 def authors_shift_mask(h, w, size, shift, norm):
@@ -51,10 +55,55 @@ def authors_shift_mask(h, w, size, shift, norm):
             regions.append(region)
         labels = 3 * regions[0][:, None] + regions[1][None, :]
     forward, _ = window_dct_matrices(size, norm, torch.float64)
-    coefficients = (forward @ to_windows(labels[None, :, :, None], size)).squeeze(-1)
+    windows = labels.flatten()[window_order(h, w, size, 0)].view(-1, size**2, 1)
+    coefficients = (forward @ windows).squeeze(-1)
     # The tolerance separates true differences from rounding: equal coefficients differ by less than 1e-12 here.
     different = (coefficients[:, None, :] - coefficients[:, :, None]).abs() > 1e-9
     return different * _MASKED
+
+
+class _AttentionOnCPU(torch.autograd.Function):
+    """softmax(scale · q kᵀ + bias + mask) v, with a gradient for the bias.
+
+    PyTorch's fused attention for CPUs has none for what is added to the scores, and falls back to the plain formula,
+    with half a dozen tensors of (n, heads, tokens, tokens), when it is asked for one. Here the forward pass is the fused
+    one; the backward pass makes the scores anew, for one head and a few windows at a time, so that they stay in the cache.
+    """
+
+    @staticmethod
+    def forward(ctx, qkv, bias, mask, scale):
+        """(n, tokens, 3, heads, d), (heads, tokens, tokens), None or (n, tokens, tokens) -> (n, tokens, heads, d)."""
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        # Detached, because the fused kernel is chosen by whether the mask requires a gradient.
+        added = bias.detach()[None] if mask is None else bias.detach() + mask[:, None]
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale).transpose(1, 2)
+        ctx.save_for_backward(qkv, bias, mask, out)
+        ctx.scale = scale
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        qkv, bias, mask, out = ctx.saved_tensors
+        n, tokens, _, heads, _ = qkv.shape
+        dtype = torch.promote_types(qkv.dtype, torch.float32)
+        d_qkv, d_bias = torch.empty_like(qkv), torch.zeros_like(bias, dtype=dtype)
+        step = max(1, _CHUNK // tokens**2)
+        with torch.autocast('cpu', enabled=False):
+            for some in (slice(i, i + step) for i in range(0, n, step)):
+                for head in range(heads):
+                    q, k, v = qkv[some, :, :, head].to(dtype).unbind(2)
+                    o, d_o = out[some, :, head].to(dtype), grad[some, :, head].to(dtype)
+                    added = bias[head] if mask is None else bias[head] + mask[some]
+                    p = torch.baddbmm(added.to(dtype), q, k.mT, alpha=ctx.scale).softmax(-1)
+                    # The softmax gives P · (dP - Σ P · dP); the sum over a row equals that of O · dO, which is shorter.
+                    d_s = torch.bmm(d_o, v.mT).sub_((o * d_o).sum(-1, keepdim=True)).mul_(p)
+                    d_bias[head] += d_s.sum(0)
+                    d_s *= ctx.scale
+                    d_qkv[some, :, 0, head] = torch.bmm(d_s, k)
+                    d_qkv[some, :, 1, head] = torch.bmm(d_s.mT, q)
+                    d_qkv[some, :, 2, head] = torch.bmm(p.mT, d_o)
+        return d_qkv, d_bias.to(bias.dtype), None, None
 
 
 class WindowAttention(nn.Module):
@@ -72,7 +121,7 @@ class WindowAttention(nn.Module):
     def __init__(self, dim, size, num_heads, qkv_bias=True, qk_scale=None, attn_drop=0., proj_drop=0.):
         super().__init__()
         self.num_heads = num_heads
-        self.qk_scale = qk_scale
+        self.scale = (dim // num_heads)**-0.5 if qk_scale is None else qk_scale
         self.attn_drop = attn_drop
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * size - 1)**2, num_heads))
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
@@ -87,14 +136,20 @@ class WindowAttention(nn.Module):
     def forward(self, x, mask=None):
         """(windows, tokens, dim) -> the same shape; ``mask`` is (masks, tokens, tokens) and is added to the scores."""
         n, tokens, dim = x.shape
-        q, k, v = self.qkv(x).view(n, tokens, 3, self.num_heads, dim // self.num_heads).permute(2, 0, 3, 1, 4)
+        qkv = self.qkv(x).view(n, tokens, 3, self.num_heads, dim // self.num_heads)
         bias = self.relative_position_bias_table[self.relative_position_index]
-        bias = bias.view(tokens, tokens, self.num_heads).permute(2, 0, 1)
+        bias = bias.view(tokens, tokens, self.num_heads).permute(2, 0, 1).to(qkv.dtype).contiguous()
         if mask is not None:
-            bias = bias + mask[:, None].to(bias.dtype).repeat(n // mask.shape[0], 1, 1, 1)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype), scale=self.qk_scale,
-                                           dropout_p=self.attn_drop if self.training else 0.)
-        return self.proj_drop(self.proj(x.transpose(1, 2).reshape(n, tokens, dim)))
+            mask = mask.to(qkv.dtype).repeat(n // mask.shape[0], 1, 1)
+        dropout = self.attn_drop if self.training else 0.
+        if bias.requires_grad and x.device.type == 'cpu' and not dropout:
+            x = _AttentionOnCPU.apply(qkv, bias, mask, self.scale)
+        else:
+            q, k, v = qkv.permute(2, 0, 3, 1, 4)
+            # Four axes also without a mask: with three the fused kernels are not taken.
+            bias = bias[None] if mask is None else bias + mask[:, None]
+            x = F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=self.scale).transpose(1, 2)
+        return self.proj_drop(self.proj(x.reshape(n, tokens, dim)))
 
 
 class Mlp(nn.Module):
@@ -129,7 +184,11 @@ class DCTSwinBlock(nn.Module):
 
     .. code-block:: text
 
-        x ─ norm1 ─ shift ─ windows ─ DCT ─ attention ─ inverse DCT ─ merge ─ shift back ─ + x ─ norm2 ─ MLP ─ + ─►
+        x ─┬─ norm1 ─ DCT ─ attention ─ inverse DCT ─ + ─┬─ norm2 ─ MLP ─ + ─►
+           └──────────────────────────────────────────┘  └────────────────┘
+
+    Only DCT and attention have to know which window a token is in. So a block takes and gives its tokens window by
+    window, and they are moved once between two blocks, instead of to the windows and back inside of each.
 
     Args:
         dim (int): Channels.
@@ -166,19 +225,17 @@ class DCTSwinBlock(nn.Module):
             self._masks = {key: mask.to(device, torch.float32)}
         return self._masks[key]
 
-    def forward(self, x, dct, inverse):
-        """(b, h, w, dim) -> the same shape; ``dct`` and ``inverse`` are the (size², size²) transforms of a window."""
-        _, h, w, _ = x.shape
+    def forward(self, x, h, w, dct, inverse):
+        """Tokens of an image of h × w pixels in :func:`window_order`, (b, h · w, dim) -> the same.
+
+        ``dct`` and ``inverse`` are the (size², size²) transforms of a window.
+        """
         y = self.norm1(x)
-        if self.shift:
-            y = torch.roll(y, (-self.shift, -self.shift), (1, 2))
         # Under autocast the two transforms stay in fp32: without normalisation a coefficient is up to 256 x a pixel.
         with torch.autocast(x.device.type, enabled=False):
-            y = dct @ to_windows(y.float(), self.size)
+            y = dct @ y.float().view(-1, self.size**2, x.shape[-1])
         y = self.attn(y, self._mask(h, w, x.device))
         with torch.autocast(x.device.type, enabled=False):
-            y = from_windows(inverse @ y.float(), self.size, h, w)
-        if self.shift:
-            y = torch.roll(y, (self.shift, self.shift), (1, 2))
+            y = (inverse @ y.float()).view(x.shape)
         x = x + self.drop_path(y)
         return x + self.drop_path(self.mlp(self.norm2(x)))

@@ -10,7 +10,7 @@ from ..errors import OptionError, did_you_mean
 from ..functional.dct import NORMS, window_dct_matrices
 from ..functional.padding import run_padded
 from ..registry import register
-from .dct_window import SHIFT_MASKS, DCTSwinBlock
+from .dct_window import SHIFT_MASKS, DCTSwinBlock, window_order
 
 SKIPS = ('none', 'mean', 'learned')
 # What the authors add to the output, outside of their network: the RGB mean of DIV2K.
@@ -31,14 +31,19 @@ class ResidualGroup(nn.Module):
             for i in range(depth))
         self.conv = nn.Conv2d(dim, dim, 3, 1, 1)
 
-    def forward(self, x, dct, inverse):
-        """(b, h, w, dim) -> the same shape."""
-        y = x
+    def forward(self, x, orders, dct, inverse):
+        """(b, h, w, dim) -> the same shape; ``orders`` has the :func:`window_order` of each shift."""
+        _, h, w, _ = x.shape
+        y, place = x.flatten(1, 2), torch.arange(h * w, device=x.device)
         for block in self.residual_group.blocks:
+            order = orders[block.shift]
+            y = y.index_select(1, place[order])
+            place = order.argsort()
             if self.use_checkpoint and torch.is_grad_enabled():
-                y = checkpoint(block, y, dct, inverse, use_reentrant=False)
+                y = checkpoint(block, y, h, w, dct, inverse, use_reentrant=False)
             else:
-                y = block(y, dct, inverse)
+                y = block(y, h, w, dct, inverse)
+        y = y.index_select(1, place).view(x.shape)
         return x + self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
@@ -49,6 +54,60 @@ class Upsample(nn.Sequential):
         factors = {1: [], 2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}[scale]
         super().__init__(*[layer for factor in factors for layer in
                            (nn.Conv2d(channels, factor**2 * channels, 3, 1, 1), nn.PixelShuffle(factor))])
+
+
+def _run(layers, x, pad=(1, 1, 1, 1)):
+    """3×3 convolutions and pixel shuffles in turn; ``pad`` says where zeros are added (left, right, top, bottom)."""
+    for layer in layers:
+        if isinstance(layer, nn.PixelShuffle):
+            x = layer(x)
+        else:
+            x = F.conv2d(F.pad(x, pad), layer.weight, layer.bias)
+    return x
+
+
+def _merged_convolution(layers, scale):
+    """Weight and bias of the 5×5 convolution that is, before a pixel shuffle by ``scale``, what the layers are together.
+
+    The layers are linear, and the weight is what their transposed maps make of a 1 in each place of an output cell of
+    scale × scale pixels: it spreads over 5×5 pixels of the input.
+
+    Returns:
+        tuple[Tensor, Tensor]: (n · scale², channels, 5, 5) and (n · scale²), n channels of the output.
+    """
+    *upsample, last = layers
+    n = last.out_channels
+    with torch.autocast(last.weight.device.type, enabled=False):
+        ones = torch.eye(n * scale**2, dtype=last.weight.dtype, device=last.weight.device)
+        weight, cell = F.conv_transpose2d(ones.view(-1, n, scale, scale), last.weight), scale
+        for layer in reversed(upsample):
+            if isinstance(layer, nn.PixelShuffle):
+                # What reaches beyond the cell is completed to whole pixels of the smaller image.
+                factor, beyond = layer.upscale_factor, (weight.shape[-1] - cell) // 2
+                weight = F.pixel_unshuffle(F.pad(weight, [-beyond % factor] * 4), factor)
+                cell //= factor
+            else:
+                weight = F.conv_transpose2d(weight, layer.weight)
+        zeros = torch.zeros((1, weight.shape[1], 3, 3), dtype=weight.dtype, device=weight.device)
+        bias = F.pixel_unshuffle(_run(layers, zeros), scale)[0, :, 1, 1]
+    return weight, bias
+
+
+def _upsample_to_image(layers, x, scale):
+    """What ``_run(layers, x)`` gives, (b, channels, h, w) -> (b, n, scale·h, scale·w), for a fraction of the work.
+
+    Between the convolutions is no activation, so that one 5×5 convolution at the small size can do for all, without the
+    large maps of many channels. Only in the outermost cells it differs, as there every layer pads with zeros of its own:
+    these four strips are computed layer by layer, from the three outermost rows or columns of ``x``.
+    """
+    if len(layers) == 1 or min(x.shape[-2:]) < 3:
+        return _run(layers, x)
+    inner = F.pixel_shuffle(F.conv2d(x, *_merged_convolution(layers, scale), padding=1), scale)
+    top = _run(layers, x[:, :, :3], (1, 1, 1, 0))[:, :, :scale]
+    bottom = _run(layers, x[:, :, -3:], (1, 1, 0, 1))[:, :, -scale:]
+    left = _run(layers, x[..., :3], (1, 0, 1, 1))[:, :, scale:-scale, :scale]
+    right = _run(layers, x[..., -3:], (0, 1, 1, 1))[:, :, scale:-scale, -scale:]
+    return torch.cat([top, torch.cat([left, inner, right], 3), bottom], 2)
 
 
 @register(ARCH_REGISTRY)
@@ -171,12 +230,17 @@ class DCTSwin(nn.Module):
 
     def _correction(self, x):
         """Padded (b, in_chans, H, W) -> (b, num_out_ch, H, W)."""
-        x = self.conv_first(F.pixel_unshuffle(x * self.img_range, self.upscale))
+        # Channels last, as the blocks have them: no convolution or norm between them then has to move its input.
+        x = F.pixel_unshuffle(x * self.img_range, self.upscale).contiguous(memory_format=torch.channels_last)
+        x = self.conv_first(x)
         y = self.patch_embed.norm(x.permute(0, 2, 3, 1))
+        orders = {shift: window_order(*y.shape[1:3], self.window_size, shift, x.device)
+                  for shift in (0, self.window_size // 2)}
         for layer in self.layers:
-            y = layer(y, self.dct, self.inverse_dct)
+            y = layer(y, orders, self.dct, self.inverse_dct)
         x = x + self.conv_after_body(self.norm(y).permute(0, 3, 1, 2))
-        return self.conv_last(self.upsample(self.conv_before_upsample(x))) / self.img_range
+        x = _upsample_to_image([*self.upsample, self.conv_last], self.conv_before_upsample(x), self.upscale)
+        return x / self.img_range
 
     def forward(self, x):
         """(b, in_chans, H, W) in [0, 1] -> (b, num_out_ch, H, W) in [0, 1]."""

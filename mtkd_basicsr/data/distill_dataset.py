@@ -2,10 +2,11 @@
 
 import os
 
+import numpy as np
 import torch
 from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.data.transforms import augment, paired_random_crop
-from basicsr.utils import get_root_logger, img2tensor
+from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 from torchvision.transforms.functional import normalize
 
@@ -36,6 +37,18 @@ def image_names(dataset, root):
         raise DataError(f"datasets.train.dataroot_gt: '{root}' has the name '{twice}' twice; "
                         'BasicSR cuts the keys of an LMDB at the first dot of a file name')
     return names
+
+
+def _to_tensor(images, flips):
+    """Crops in a memory map, (h, w, 3), BGR, uint8 -> one tensor (3 · n, h, w), RGB, [0, 1], in one pass over the bytes."""
+    horizontal, vertical, transposed = flips
+    h, w = images[0].shape[:2]
+    result = np.empty((3 * len(images), *((w, h) if transposed else (h, w))), np.float32)
+    for i, image in enumerate(images):
+        image = image[::-1 if vertical else 1, ::-1 if horizontal else 1]
+        image = image.transpose(2, 1, 0) if transposed else image.transpose(2, 0, 1)
+        np.divide(image[::-1], np.float32(255), out=result[3 * i:3 * i + 3], casting='unsafe')
+    return torch.from_numpy(result)
 
 
 @register(DATASET_REGISTRY)
@@ -91,11 +104,12 @@ class DistillImageDataset(PairedImageDataset):
         paths = self.paths[index]
         lq, *others = (self.cache.array(self.numbers[index], kind) for kind in self.kinds)
         others, lq = paired_random_crop(others, lq, self.opt['gt_size'], self.opt['scale'], paths['gt_path'])
-        # A copy, because flipping works in place and the map is read-only.
-        images = augment([image.copy() for image in (*others, lq)], self.opt['use_hflip'], self.opt['use_rot'])
-        gt, *targets, lq = (tensor.div_(255) for tensor in img2tensor(images, bgr2rgb=True, float32=True))
+        # BasicSR draws the flips, as it does for PairedImageDataset; they are made together with the conversion.
+        _, flips = augment([], self.opt['use_hflip'], self.opt['use_rot'], return_status=True)
+        lq, gt = _to_tensor([lq], flips), _to_tensor(others[:1], flips)
+        targets = _to_tensor(others[1:], flips)
         if self.mean is not None or self.std is not None:
-            for image in (lq, gt, *targets):
+            for image in (lq, gt, *targets.split(3)):
                 normalize(image, self.mean, self.std, inplace=True)
         key = 'target' if self.cache.manifest['what'] == 'target' else 'teachers'
-        return {'lq': lq, 'gt': gt, key: torch.cat(targets), 'lq_path': paths['lq_path'], 'gt_path': paths['gt_path']}
+        return {'lq': lq, 'gt': gt, key: targets, 'lq_path': paths['lq_path'], 'gt_path': paths['gt_path']}

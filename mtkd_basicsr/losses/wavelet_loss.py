@@ -6,7 +6,7 @@ from torch import nn
 
 from .. import compat
 from ..errors import OptionError, did_you_mean
-from ..functional.wavelet import haar_bands, mean_absolute
+from ..functional.wavelet import haar_l1, mean_absolute
 from ..registry import register
 
 REDUCTIONS = ('mean', 'sum')
@@ -63,16 +63,14 @@ class WaveletLoss(nn.Module):
         self.loss_weight, self.level, self.wave, self.reduction = loss_weight, level, wave, reduction
         self.transform = None if wave == 'haar' else _other_wavelet(level, wave)
 
-    def _bands(self, x):
-        if self.transform is None:
-            return haar_bands(x, self.level)
-        low, high = self.transform(x)
-        return [low, *(band for bands in high for band in bands.unbind(2))]
-
     def forward(self, pred, target):
         """(b, c, h, w) against (b, c, h, w) -> a scalar."""
         if pred.shape != target.shape:
             raise ValueError(f'WaveletLoss: pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape')
         with torch.autocast(pred.device.type, enabled=False):
-            bands = self._bands(pred.float() - target.float())
+            pred, target = pred.float(), target.float()
+            if self.transform is None:
+                return self.loss_weight * haar_l1(pred, target, self.level, self.reduction)
+            low, high = self.transform(pred - target)
+            bands = [low, *(band for bands in high for band in bands.unbind(2))]
             return self.loss_weight * mean_absolute(bands, self.reduction)

@@ -1,0 +1,104 @@
+"""``mtkd cache`` against the bare forward pass of teachers and fusion network on the same images.
+
+    python benchmarks/cache.py [--device cpu|cuda] [--threads N] [--images N] [--paper]
+
+Photographs of scikit-image, 480×480 pixels, ×4. Networks of a few hundred thousand parameters, or with --paper those of
+options/mtkd_edsr.yml; weights are random. The time of the command is that of all it does: reading options, building and
+checking networks, hashing weights, decoding, writing.
+"""
+
+import argparse
+import contextlib
+import io
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import torch
+import yaml
+from timing import machine, parser
+
+import mtkd_basicsr  # noqa: F401  (registers)
+from basicsr.utils.options import ordered_yaml
+from mtkd_basicsr.cache import DEFAULT_OVERLAP, cache
+from mtkd_basicsr.demo.photographs import load, low_resolution
+from mtkd_basicsr.networks import build
+from mtkd_basicsr.options import parse_fusion, parse_teachers
+from mtkd_basicsr.resources import option_file
+from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
+
+NAMES = ('rocket', 'motorcycle_left', 'hubble_deep_field', 'astronaut', 'retina')
+SIZE, SCALE = 480, 4
+
+
+def write_images(folder, count):
+    lqs = []
+    for i in range(count):
+        gt = cv2.resize(load(NAMES[i % len(NAMES)]), (SIZE, SIZE), interpolation=cv2.INTER_AREA)[..., ::-1]
+        lq = low_resolution(gt, SCALE)
+        for kind, image in (('gt', gt), ('lq', lq)):
+            (folder / kind).mkdir(exist_ok=True)
+            cv2.imwrite(str(folder / kind / f'{i}.png'), image)
+        lqs.append(torch.from_numpy(lq[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255)
+    return lqs
+
+
+def write_options(folder, paper):
+    source = option_file('mtkd_edsr.yml') if paper else option_file('demo', 'mtkd.yml')
+    opt = yaml.load(source.read_text(), Loader=ordered_yaml()[0])
+    opt['datasets']['train'].update(dataroot_gt=str(folder / 'gt'), dataroot_lq=str(folder / 'lq'),
+                                    type='DistillImageDataset', target_cache=str(folder / 'target.lmdb'))
+    for name, block in {**opt['teachers'], 'fusion': opt['fusion']}.items():
+        torch.manual_seed(0)
+        torch.save({'params': build(block['network'], name).state_dict()}, folder / f'{name}.pth')
+        block['weights'] = str(folder / f'{name}.pth')
+    path = folder / 'options.yml'
+    path.write_text(yaml.dump(opt, Dumper=ordered_yaml()[1]))
+    return opt, str(path)
+
+
+def timed(function, device):
+    start = time.perf_counter()
+    function()
+    if device == 'cuda':
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def main():
+    p = parser(__doc__.splitlines()[0], runs=3)
+    p.add_argument('--images', type=int, default=16)
+    p.add_argument('--paper', action='store_true', help="the paper's networks")
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        lqs = [lq.to(args.device) for lq in write_images(folder, args.images)]
+        opt, path = write_options(folder, args.paper)
+        target = FusedTeachers(TeacherEnsemble(parse_teachers(opt), SCALE, args.device), parse_fusion(opt), args.device)
+        command = argparse.Namespace(opt=path, what='target', self_ensemble=False, tile=None, tile_overlap=DEFAULT_OVERLAP,
+                                     device=args.device, precision=None, workers=1, overwrite=True, force_yml=None)
+
+        def whole():
+            command.precision = None
+            command.tile_overlap += 1  # another setting, so that the work is done again
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                cache(command)
+
+        def bare():
+            for lq in lqs:
+                target(lq)
+
+        bare()
+        times = [(timed(whole, args.device), timed(bare, args.device)) for _ in range(args.runs)]
+    ours, forward = (sorted(t)[len(t) // 2] for t in zip(*times))
+    print(f'{args.images} images of {SIZE}×{SIZE}, ×{SCALE}, {"the paper" if args.paper else "the demo"}\'s networks, median of {args.runs}')
+    print(f'{machine(args.device)}\n\n| | seconds | images per second |\n|---|---|---|')
+    for text, seconds in (('mtkd cache', ours), ('bare forward', forward)):
+        print(f'| {text} | {seconds:.1f} | {args.images / seconds:.2f} |')
+    print(f'\nmtkd cache / bare forward: {ours / forward:.3f}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,63 @@
+"""Timing of several functions side by side, for the benchmark scripts."""
+
+import argparse
+import statistics
+import time
+
+import torch
+
+
+def parser(description, runs):
+    """A parser with ``--device``, ``--threads`` and ``--runs``.
+
+    Args:
+        description (str): What the script measures.
+        runs (int): Default of ``--runs``.
+
+    Returns:
+        argparse.ArgumentParser: A script adds arguments of its own.
+    """
+    result = argparse.ArgumentParser(description=description)
+    result.add_argument('--device', default='cpu', choices=('cpu', 'cuda'))
+    result.add_argument('--threads', type=int, default=torch.get_num_threads(), help='CPU threads of torch')
+    result.add_argument('--runs', type=int, default=runs, help='timed runs of each implementation')
+    return result
+
+
+def arguments(description, runs):
+    """Parses what :func:`parser` knows, and sets the threads."""
+    args = parser(description, runs).parse_args()
+    torch.set_num_threads(args.threads)
+    return args
+
+
+def interleaved_medians(functions, runs, device='cpu', warmup=2):
+    """Median wall time of each function.
+
+    They take turns (A B A B ...), so that a slow moment of the machine does not hit one of them alone.
+
+    Args:
+        functions (list): Functions without arguments.
+        runs (int): Timed runs of each.
+        device (str): With ``'cuda'`` the clock stops when the GPU is done.
+        warmup (int): Runs of each before the clock starts.
+
+    Returns:
+        list[float]: Seconds.
+    """
+    times = [[] for _ in functions]
+    for run in range(-warmup, runs):
+        for function, seconds in zip(functions, times):
+            start = time.perf_counter()
+            function()
+            if device == 'cuda':
+                torch.cuda.synchronize()
+            if run >= 0:
+                seconds.append(time.perf_counter() - start)
+    return [statistics.median(seconds) for seconds in times]
+
+
+def machine(device):
+    """What the figures were taken with: version of torch, device, threads."""
+    name = torch.cuda.get_device_name() if device == 'cuda' else 'CPU'
+    return f'torch {torch.__version__}, {name}, {torch.get_num_threads()} threads'
