@@ -153,9 +153,9 @@ def parse_mix_batches(opt):
             raise OptionError(f"train.{name}: {opt['train'][name]!r}; it is for students, not for stage 1")
     if not isinstance(batches, int) or isinstance(batches, bool) or batches < 0:
         raise OptionError(f'train.mix_batches: {batches!r}; expected a number of batches, from 0 on')
-    if batches and opt['network_g'].get('skip') != 'learned':
+    if batches and opt['network_g'].get('skip') not in ('learned', 'adaptive'):
         raise OptionError(f"train.mix_batches: {batches}, but network_g.skip is {opt['network_g'].get('skip')!r}; "
-                          "only 'learned' has a mix")
+                          "only 'learned' and 'adaptive' have a mix")
     return batches
 
 

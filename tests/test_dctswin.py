@@ -1,3 +1,5 @@
+import copy
+import pickle
 from pathlib import Path
 
 import pytest
@@ -5,6 +7,8 @@ import torch
 from conftest import build
 
 from mtkd_basicsr.archs import DCTSwin
+from mtkd_basicsr.archs.dct_window import WindowAttention, window_order
+from mtkd_basicsr.archs.dctswin_arch import Upsample, upsample_to_image
 from mtkd_basicsr.errors import OptionError
 
 GOLDEN = Path(__file__).parent / 'golden'
@@ -57,7 +61,7 @@ def test_has_the_size_of_the_paper():
 
 @pytest.mark.parametrize('scale', [2, 3, 4])
 @pytest.mark.parametrize('teachers', [1, 2, 5])
-@pytest.mark.parametrize('skip', ['none', 'mean', 'learned'])
+@pytest.mark.parametrize('skip', ['none', 'mean', 'learned', 'adaptive'])
 def test_any_number_of_teachers_and_any_size(scale, teachers, skip):
     net = DCTSwin(**SMALL, upscale=scale, in_chans=3 * teachers, skip=skip).eval()
     for h, w in ((1, 1), (5, 3), (33, 50), (8 * scale, 16 * scale)):
@@ -75,6 +79,17 @@ def test_images_of_a_batch_do_not_mix():
         x = torch.rand(2, 9, 30, 34)
         with torch.no_grad():
             assert (net(x) - torch.cat([net(x[:1]), net(x[1:])])).abs().max() < 1e-5
+
+
+def test_adaptive_weights_add_up_to_one():
+    net = build({'type': 'DCTSwin', **SMALL, 'upscale': 2, 'skip': 'adaptive'}).eval()
+    with torch.no_grad():
+        net.mix.weight.copy_(net.mean_mix()[:, :, None, None])
+        net.conv_last.weight[:3], net.conv_last.bias[:3] = 0, 0  # no correction
+        same = torch.rand(1, 3, 30, 34).repeat(1, 3, 1, 1)
+        assert (net(same) - same[:, :3]).abs().max() < 1e-5, 'teachers that agree are not changed'
+        x = torch.rand(1, 9, 30, 34)
+        assert (net(x) - x.unflatten(1, (3, 3)).mean(1)).abs().max() > 1e-3
 
 
 def test_order_of_teachers_matters():
@@ -111,8 +126,93 @@ def test_drop_path_only_in_training():
         assert len({net.eval()(x).sum().item() for _ in range(4)}) == 1
 
 
+def test_window_order_is_roll_and_cut():
+    image = torch.arange(16 * 24).view(16, 24)
+    rolled = image.roll((-4, -4), (0, 1))
+    windows = [rolled[y:y + 8, x:x + 8].flatten() for y in (0, 8) for x in (0, 8, 16)]
+    assert torch.equal(window_order(16, 24, 8, 4), torch.cat(windows))
+
+
+def attention_spelled_out(layer, x, mask):
+    n, tokens, dim = x.shape
+    q, k, v = layer.qkv(x).view(n, tokens, 3, layer.num_heads, -1).permute(2, 0, 3, 1, 4)
+    bias = layer.relative_position_bias_table[layer.relative_position_index].view(tokens, tokens, -1).permute(2, 0, 1)
+    scores = q @ k.transpose(-1, -2) * (dim // layer.num_heads)**-0.5 + bias
+    if mask is not None:
+        scores = scores + mask.repeat(n // len(mask), 1, 1)[:, None]
+    return layer.proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(n, tokens, dim))
+
+
+@pytest.mark.parametrize('masks', [None, 1, 3])
+@pytest.mark.parametrize('windows_at_a_time', [1, 4, 100])
+def test_gradients_of_attention(masks, windows_at_a_time, monkeypatch):
+    monkeypatch.setattr('mtkd_basicsr.archs.dct_window._CHUNK', windows_at_a_time * 16**2)
+    torch.manual_seed(0)
+    layer = WindowAttention(12, 4, 3).double()
+    torch.nn.init.normal_(layer.relative_position_bias_table)
+    x = torch.randn(6, 16, 12, dtype=torch.float64, requires_grad=True)
+    mask = None if masks is None else (torch.rand(masks, 16, 16) > 0.7) * -100.
+    ours, plain = layer(x, mask), attention_spelled_out(layer, x, mask)
+    assert (ours - plain).abs().max() < 1e-12
+    inputs, weights = (x, *layer.parameters()), torch.randn_like(ours)
+    for a, b in zip(torch.autograd.grad(ours, inputs, weights), torch.autograd.grad(plain, inputs, weights)):
+        assert (a - b).abs().max() < 1e-10
+    with torch.no_grad():
+        assert (layer(x, mask) - plain).abs().max() < 1e-12
+
+
+def test_gradients_of_attention_in_bfloat16():
+    torch.manual_seed(0)
+    layer = WindowAttention(12, 4, 3)
+    x = torch.randn(6, 16, 12)
+    grads = []
+    for enabled in (False, True):
+        with torch.autocast('cpu', dtype=torch.bfloat16, enabled=enabled):
+            y = layer(x)
+        grads.append(torch.autograd.grad(y.float().square().mean(), list(layer.parameters())))
+    for a, b in zip(*grads):
+        assert b.dtype == torch.float32 and (a - b).norm() < 0.03 * a.norm() + 1e-7
+
+
+def test_dropout_of_attention_only_in_training():
+    layer = WindowAttention(12, 4, 3, attn_drop=0.5)
+    x = torch.randn(6, 16, 12)
+    assert not torch.equal(layer(x), layer(x))
+    assert torch.equal(layer.eval()(x), layer(x))
+
+
+@pytest.mark.parametrize('scale', [1, 2, 3, 4, 8])
+@pytest.mark.parametrize('size', [(2, 5), (3, 3), (4, 7)])
+def test_upsampling_in_one_convolution_is_that_of_its_layers(scale, size):
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(*Upsample(scale, 8), torch.nn.Conv2d(8, 3, 3, 1, 1)).double()
+    x = torch.randn(2, 8, *size, dtype=torch.float64, requires_grad=True)
+    ours, plain = upsample_to_image(list(layers), x, scale), layers(x)
+    assert (ours - plain).abs().max() < 1e-12
+    inputs, weights = (x, *layers.parameters()), torch.randn_like(plain)
+    for a, b in zip(torch.autograd.grad(ours, inputs, weights), torch.autograd.grad(plain, inputs, weights)):
+        assert (a - b).abs().max() < 1e-10
+
+
+def test_is_copied_and_pickled():
+    net = build({'type': 'DCTSwin', **SMALL, 'upscale': 2, 'shift_mask': 'authors'}).eval()
+    x = torch.rand(1, 9, 32, 48)
+    with torch.no_grad():
+        y = net(x)
+        assert torch.equal(copy.deepcopy(net)(x), y) and torch.equal(pickle.loads(pickle.dumps(net))(x), y)
+
+
+def test_trains_after_a_look_in_inference_mode():
+    net = build({'type': 'DCTSwin', **SMALL, 'upscale': 2, 'shift_mask': 'authors', 'skip': 'learned'})
+    x = torch.rand(1, 9, 32, 48)
+    with torch.inference_mode():
+        net.eval()(x)
+    net.train()(x).mean().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
 @pytest.mark.parametrize('arguments,text', [
-    ({'skip': 'lerned'}, "skip: unknown value 'lerned'; known: none, mean, learned .did you mean 'learned'"),
+    ({'skip': 'lerned'}, "skip: unknown value 'lerned'; known: none, mean, learned, adaptive .did you mean 'learned'"),
     ({'dct_norm': 'orto'}, "dct_norm: unknown value 'orto'.*ortho"),
     ({'shift_mask': 'author'}, "shift_mask: unknown value 'author'.*authors"),
     ({'upscale': 5}, "upscale: unknown value '5'"),

@@ -55,7 +55,8 @@ CODE = '''
 import sys
 from pathlib import Path
 from mtkd_basicsr import cli
-from mtkd_basicsr.demo import runs
+from mtkd_basicsr.demo import photographs, runs
+photographs.TRAIN = ('brick', 'rocket')
 runs.option_file = lambda *parts: Path(sys.argv[1]) / parts[-1]
 sys.exit(cli.main(['demo', '--out', sys.argv[2]]))
 '''
@@ -70,13 +71,14 @@ def test_the_whole_demo_and_again(tiny_demo):
     assert rows == ['bicubic', 'teacher swinir', 'teacher edsr', 'teacher rcan', 'mean of teachers', 'fused teachers',
                     'student from scratch', 'student MTKD']
     assert table in printed and cv2.imread(str(out / 'results.png')).shape[1] > 1500
+    assert 'Targets were computed once' in table
     bicubic = next(line for line in table.splitlines() if line.startswith('| bicubic'))
     assert 28 < float(bicubic.split('|')[2]) < 29
 
     weights = {p: p.stat().st_mtime_ns for p in out.rglob('net_g_latest.pth')}
     assert len(weights) == 6
     printed = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
-    assert printed.count('finished before') == 6
+    assert printed.count('finished before') == 8, 'six trainings and two caches'
     assert {p: p.stat().st_mtime_ns for p in out.rglob('net_g_latest.pth')} == weights
 
 
@@ -88,7 +90,7 @@ def test_changed_settings_give_way_to_a_new_training(tiny_demo, monkeypatch, tmp
     folder.mkdir(parents=True)
     (folder / 'precious.pth').write_text('weights')
     first = runs._Run('scratch', tmp_path, 'upstream', quick=False)
-    first._write(finished=True)
+    first.record.write(finished=True)
     assert not first.prepare() and folder.exists()
     assert runs._Run('scratch', tmp_path, 'another upstream', quick=False).prepare()
     archived, = (tmp_path / 'experiments').iterdir()

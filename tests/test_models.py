@@ -79,6 +79,51 @@ def test_untrained_fusion_validates_as_the_mean_of_the_teachers(make_options, tm
     assert (model.output - expected).abs().max() < 1e-6
 
 
+def test_amp_runs_the_student_in_bfloat16_and_nothing_else(make_options, tmp_path):
+    opt = make_options('MTKDModel', train__amp='bf16')
+    model, batch = model_of(opt, tmp_path), batch_of(opt, tmp_path)
+    seen = []
+    model.net_g.conv_first.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    model.distiller.distill.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].dtype))
+    before = snapshot(model.net_g)
+    model.feed_data(batch)
+    model.optimize_parameters(1)
+    assert seen == [torch.bfloat16, torch.float32]
+    assert len(changed(before, model.net_g)) == len(before)
+    assert all(p.dtype == torch.float32 for p in model.net_g.parameters())
+    model.lq = batch['lq']
+    model.test()
+    assert model.output.dtype == torch.float32
+
+
+def weights_after_a_step(opt, batch, tmp_path):
+    torch.manual_seed(0)
+    model = model_of(opt, tmp_path)
+    model.feed_data(batch)
+    model.optimize_parameters(1)
+    return snapshot(model.net_g)
+
+
+def test_with_the_options_off_nothing_changes_by_a_bit(make_options, tmp_path):
+    batch = batch_of(make_options('MTKDModel'), tmp_path)
+    plain = weights_after_a_step(make_options('MTKDModel'), batch, tmp_path)
+    off = weights_after_a_step(make_options('MTKDModel', train__amp=None, train__compile=False), batch, tmp_path)
+    assert all(torch.equal(plain[k], off[k]) for k in plain)
+
+
+def test_compiled_student_learns_the_same(make_options, tmp_path, monkeypatch):
+    # Traced by torch.compile as in earnest, but run without generating code, which takes a minute and a compiler.
+    calls, compile_ = [], torch.compile
+    monkeypatch.setattr(torch, 'compile', lambda f, **k: calls.append(f) or compile_(f, **k, backend='eager'))
+    batch = batch_of(make_options('MTKDModel'), tmp_path)
+    plain = weights_after_a_step(make_options('MTKDModel'), batch, tmp_path)
+    assert not calls
+    compiled = weights_after_a_step(make_options('MTKDModel', train__compile=True), batch, tmp_path)
+    assert len(calls) == 1
+    assert plain.keys() == compiled.keys(), 'compiling must not change the names in the checkpoint'
+    assert all((plain[k] - compiled[k]).abs().max() < 1e-5 for k in plain)
+
+
 def test_fitted_mix_is_at_once_as_good_as_the_best_teacher(make_options, tmp_path):
     opt = make_options('MTKDFusionModel', train__mix_batches=1)
     model, batch = model_of(opt, tmp_path), batch_of(opt, tmp_path)
@@ -203,6 +248,9 @@ def test_teachers_are_one_line_each_in_the_log(make_options, tmp_path, caplog):
     ('MTKDModel', {'train__distill_opt': {'type': 'WaveletLoss', 'level': 0}}, OptionError,
      'train.distill_opt: .*level: 0; expected'),
     ('MTKDModel', {'train__perceptual_opt': {'type': 'PerceptualLoss'}}, OptionError, 'train.perceptual_opt'),
+    ('MTKDModel', {'train__amp': 'fp16'}, OptionError, "train.amp: 'fp16'; expected bf16"),
+    ('MTKDModel', {'train__compile': 'yes'}, OptionError, "train.compile: 'yes'; expected true or false"),
+    ('MTKDFusionModel', {'train__amp': 'bf16'}, OptionError, 'train.amp: .* not for stage 1'),
     ('MTKDModel', {'val__tile': -3}, OptionError, 'val.tile: -3'),
     ('MTKDModel', {'num_gpu': 1}, OptionError, 'num_gpu: 1, but torch finds no CUDA device'),
     ('MTKDModel', {'teachers__edsr__weights': 'gone.pth'}, WeightsError, "teachers.edsr.weights: no file 'gone.pth'"),

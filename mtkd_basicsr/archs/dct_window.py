@@ -9,7 +9,7 @@ from ..functional.dct import window_dct_matrices
 
 SHIFT_MASKS = ('none', 'authors')
 _MASKED = -100.0  # what Swin adds to a masked score
-_CHUNK = 2**18  # scores of one head that the backward pass on a CPU works on at a time: 1 MiB in fp32
+_CHUNK = 2**19  # scores of one head that the backward pass on a CPU works on at a time: 2 MiB in fp32
 
 
 def window_order(h, w, size, shift, device=None):
@@ -65,9 +65,9 @@ def authors_shift_mask(h, w, size, shift, norm):
 class _AttentionOnCPU(torch.autograd.Function):
     """softmax(scale · q kᵀ + bias + mask) v, with a gradient for the bias.
 
-    PyTorch's fused attention for CPUs has none for what is added to the scores, and falls back to the plain formula,
-    with half a dozen tensors of (n, heads, tokens, tokens), when it is asked for one. Here the forward pass is the fused
-    one; the backward pass makes the scores anew, for one head and a few windows at a time, so that they stay in the cache.
+    PyTorch's fused attention for CPUs has none for what is added to the scores: asked for one, it falls back to the
+    plain formula, with half a dozen tensors of (n, heads, tokens, tokens). Here the forward pass is the fused one. The
+    backward pass makes the scores anew, for one head and a few windows at a time, so that they stay in the cache.
     """
 
     @staticmethod
@@ -89,20 +89,21 @@ class _AttentionOnCPU(torch.autograd.Function):
         dtype = torch.promote_types(qkv.dtype, torch.float32)
         d_qkv, d_bias = torch.empty_like(qkv), torch.zeros_like(bias, dtype=dtype)
         step = max(1, _CHUNK // tokens**2)
+        # A row of softmax gives P · (dP - Σ P · dP), and that sum equals Σ O · dO, which is shorter.
+        means = (out.to(dtype) * grad.to(dtype)).sum(-1)
         with torch.autocast('cpu', enabled=False):
             for some in (slice(i, i + step) for i in range(0, n, step)):
                 for head in range(heads):
                     q, k, v = qkv[some, :, :, head].to(dtype).unbind(2)
-                    o, d_o = out[some, :, head].to(dtype), grad[some, :, head].to(dtype)
+                    d_o = grad[some, :, head].to(dtype)
                     added = bias[head] if mask is None else bias[head] + mask[some]
                     p = torch.baddbmm(added.to(dtype), q, k.mT, alpha=ctx.scale).softmax(-1)
-                    # The softmax gives P · (dP - Σ P · dP); the sum over a row equals that of O · dO, which is shorter.
-                    d_s = torch.bmm(d_o, v.mT).sub_((o * d_o).sum(-1, keepdim=True)).mul_(p)
+                    d_s = torch.bmm(d_o, v.mT).sub_(means[some, :, head, None]).mul_(p)
                     d_bias[head] += d_s.sum(0)
-                    d_s *= ctx.scale
                     d_qkv[some, :, 0, head] = torch.bmm(d_s, k)
                     d_qkv[some, :, 1, head] = torch.bmm(d_s.mT, q)
                     d_qkv[some, :, 2, head] = torch.bmm(p.mT, d_o)
+        d_qkv[:, :, :2] *= ctx.scale
         return d_qkv, d_bias.to(bias.dtype), None, None
 
 

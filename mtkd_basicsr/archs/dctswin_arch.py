@@ -12,7 +12,9 @@ from ..functional.padding import run_padded
 from ..registry import register
 from .dct_window import SHIFT_MASKS, DCTSwinBlock, window_order
 
-SKIPS = ('none', 'mean', 'learned')
+SKIPS = ('none', 'mean', 'learned', 'adaptive')
+# The weight of a teacher at a pixel moves so much faster than a colour: teachers differ by little.
+_GATE_GAIN = 4.
 # What the authors add to the output, outside of their network: the RGB mean of DIV2K.
 _RGB_MEAN = (0.4488, 0.4371, 0.4040)
 # Buffers of Swin checkpoints that follow from the sizes; here they are computed.
@@ -32,7 +34,7 @@ class ResidualGroup(nn.Module):
         self.conv = nn.Conv2d(dim, dim, 3, 1, 1)
 
     def forward(self, x, orders, dct, inverse):
-        """(b, h, w, dim) -> the same shape; ``orders`` has the :func:`window_order` of each shift."""
+        """(b, h, w, dim) -> the same shape; ``orders`` has the :func:`~.dct_window.window_order` of each shift."""
         _, h, w, _ = x.shape
         y, place = x.flatten(1, 2), torch.arange(h * w, device=x.device)
         for block in self.residual_group.blocks:
@@ -56,7 +58,7 @@ class Upsample(nn.Sequential):
                            (nn.Conv2d(channels, factor**2 * channels, 3, 1, 1), nn.PixelShuffle(factor))])
 
 
-def _run(layers, x, pad=(1, 1, 1, 1)):
+def _layer_by_layer(layers, x, pad=(1, 1, 1, 1)):
     """3×3 convolutions and pixel shuffles in turn; ``pad`` says where zeros are added (left, right, top, bottom)."""
     for layer in layers:
         if isinstance(layer, nn.PixelShuffle):
@@ -67,13 +69,13 @@ def _run(layers, x, pad=(1, 1, 1, 1)):
 
 
 def _merged_convolution(layers, scale):
-    """Weight and bias of the 5×5 convolution that is, before a pixel shuffle by ``scale``, what the layers are together.
+    """The 5×5 convolution that, before a pixel shuffle by ``scale``, is what the layers are together.
 
-    The layers are linear, and the weight is what their transposed maps make of a 1 in each place of an output cell of
-    scale × scale pixels: it spreads over 5×5 pixels of the input.
+    The layers are linear. A row of the weight is what their transposed maps make of a 1 at one place of an output cell
+    of scale × scale pixels: it spreads over 5×5 pixels of the input.
 
     Returns:
-        tuple[Tensor, Tensor]: (n · scale², channels, 5, 5) and (n · scale²), n channels of the output.
+        tuple[Tensor, Tensor]: weight (n · scale², channels, 5, 5) and bias (n · scale²), n channels of the output.
     """
     *upsample, last = layers
     n = last.out_channels
@@ -89,24 +91,34 @@ def _merged_convolution(layers, scale):
             else:
                 weight = F.conv_transpose2d(weight, layer.weight)
         zeros = torch.zeros((1, weight.shape[1], 3, 3), dtype=weight.dtype, device=weight.device)
-        bias = F.pixel_unshuffle(_run(layers, zeros), scale)[0, :, 1, 1]
+        bias = F.pixel_unshuffle(_layer_by_layer(layers, zeros), scale)[0, :, 1, 1]
     return weight, bias
 
 
-def _upsample_to_image(layers, x, scale):
-    """What ``_run(layers, x)`` gives, (b, channels, h, w) -> (b, n, scale·h, scale·w), for a fraction of the work.
+def upsample_to_image(layers, x, scale):
+    """What the layers give one after the other, for a fraction of the work and memory.
 
-    Between the convolutions is no activation, so that one 5×5 convolution at the small size can do for all, without the
-    large maps of many channels. Only in the outermost cells it differs, as there every layer pads with zeros of its own:
-    these four strips are computed layer by layer, from the three outermost rows or columns of ``x``.
+    There is no activation between them, so that one 5×5 convolution at the small size can do for all, without large
+    maps of many channels. Only the outermost cells differ, because every layer pads its own input with zeros: these
+    four strips are computed layer by layer, from the three outermost rows or columns of ``x``.
+
+    The weights of the layers are used, the layers themselves are not called: forward hooks on them do not run.
+
+    Args:
+        layers (list): 3×3 convolutions with zero padding, each but the last followed by a pixel shuffle.
+        x (Tensor): (b, channels, h, w).
+        scale (int): Product of the factors of the pixel shuffles.
+
+    Returns:
+        Tensor: (b, n, scale · h, scale · w), n channels of the last convolution's output.
     """
     if len(layers) == 1 or min(x.shape[-2:]) < 3:
-        return _run(layers, x)
+        return _layer_by_layer(layers, x)
     inner = F.pixel_shuffle(F.conv2d(x, *_merged_convolution(layers, scale), padding=1), scale)
-    top = _run(layers, x[:, :, :3], (1, 1, 1, 0))[:, :, :scale]
-    bottom = _run(layers, x[:, :, -3:], (1, 1, 0, 1))[:, :, -scale:]
-    left = _run(layers, x[..., :3], (1, 0, 1, 1))[:, :, scale:-scale, :scale]
-    right = _run(layers, x[..., -3:], (0, 1, 1, 1))[:, :, scale:-scale, -scale:]
+    top = _layer_by_layer(layers, x[:, :, :3], (1, 1, 1, 0))[:, :, :scale]
+    bottom = _layer_by_layer(layers, x[:, :, -3:], (1, 1, 0, 1))[:, :, -scale:]
+    left = _layer_by_layer(layers, x[..., :3], (1, 0, 1, 1))[:, :, scale:-scale, :scale]
+    right = _layer_by_layer(layers, x[..., -3:], (0, 1, 1, 1))[:, :, scale:-scale, -scale:]
     return torch.cat([top, torch.cat([left, inner, right], 3), bottom], 2)
 
 
@@ -122,7 +134,7 @@ class DCTSwin(nn.Module):
         teachers' outputs (b, 3N, H, W)
           │  PixelUnshuffle(scale) ─ conv_first ─┬─ groups of DCTSwin blocks ─ norm ─ conv ─ + ─ pixel shuffle ─ conv_last
           │                                      └───────────────────────────────────────────┘                     │
-          └─ skip: none, mean, or a learned 1×1 mix ───────────────────────────────────────────────────────────── + ─►
+          └─ skip: none, mean, a learned or an adaptive mix ──────────────────────────────────────────────────────── + ─►
 
     The arguments are those of the authors' option files; ``skip``, ``dct_norm`` and ``shift_mask`` are added. With
     ``dct_norm='none', shift_mask='authors'`` and the rest left alone this is the authors' network: it takes their
@@ -148,8 +160,9 @@ class DCTSwin(nn.Module):
         dct_norm (str): ``'ortho'``, or ``'none'`` for the authors' DCT, whose DC is 256 × the value of a flat window.
         shift_mask (str): ``'none'``, or ``'authors'`` for the mask of :func:`~.dct_window.authors_shift_mask`.
         skip (str): ``'none'``: the output is y / 255 + RGB mean, as in the authors' code. ``'mean'``: y + mean of the
-            teachers. ``'learned'``: y + a 1×1 convolution of the teachers. With the last two the last convolution
-            starts at zero, so that an untrained net gives the mean of the teachers.
+            teachers. ``'learned'``: y + a 1×1 convolution of the teachers. ``'adaptive'``: as ``'learned'``, and the net
+            moves the weights of the teachers at each pixel. With the last three the last convolution starts at zero,
+            so that an untrained net gives the mean of the teachers.
 
     Raises:
         OptionError: a value is not one of the above.
@@ -196,7 +209,8 @@ class DCTSwin(nn.Module):
         self.conv_after_body = nn.Conv2d(embed_dim, embed_dim, 3, 1, 1)
         self.conv_before_upsample = nn.Sequential(nn.Conv2d(embed_dim, 64, 3, 1, 1), nn.LeakyReLU(inplace=True))
         self.upsample = Upsample(upscale, 64)
-        self.conv_last = nn.Conv2d(64, num_out_ch, 3, 1, 1)
+        gates = in_chans // num_out_ch if skip == 'adaptive' else 0
+        self.conv_last = nn.Conv2d(64, num_out_ch + gates, 3, 1, 1)
 
         dct, inverse = window_dct_matrices(window_size, dct_norm)
         self.register_buffer('dct', dct, persistent=False)
@@ -213,7 +227,7 @@ class DCTSwin(nn.Module):
         if self.skip != 'none':
             nn.init.zeros_(self.conv_last.weight)
             nn.init.zeros_(self.conv_last.bias)
-        if self.skip == 'learned':
+        if self.skip in ('learned', 'adaptive'):
             self.mix = nn.Conv2d(self.in_chans, self.num_out_ch, 1, bias=False)
             with torch.no_grad():
                 self.mix.weight.copy_(self.mean_mix()[:, :, None, None])
@@ -230,7 +244,7 @@ class DCTSwin(nn.Module):
 
     def _correction(self, x):
         """Padded (b, in_chans, H, W) -> (b, num_out_ch, H, W)."""
-        # Channels last, as the blocks have them: no convolution or norm between them then has to move its input.
+        # Channels last, as the blocks want it: then nothing has to be moved between blocks and convolutions.
         x = F.pixel_unshuffle(x * self.img_range, self.upscale).contiguous(memory_format=torch.channels_last)
         x = self.conv_first(x)
         y = self.patch_embed.norm(x.permute(0, 2, 3, 1))
@@ -239,7 +253,7 @@ class DCTSwin(nn.Module):
         for layer in self.layers:
             y = layer(y, orders, self.dct, self.inverse_dct)
         x = x + self.conv_after_body(self.norm(y).permute(0, 3, 1, 2))
-        x = _upsample_to_image([*self.upsample, self.conv_last], self.conv_before_upsample(x), self.upscale)
+        x = upsample_to_image([*self.upsample, self.conv_last], self.conv_before_upsample(x), self.upscale)
         return x / self.img_range
 
     def forward(self, x):
@@ -247,6 +261,11 @@ class DCTSwin(nn.Module):
         y = run_padded(self._correction, x, self.upscale * self.window_size, 1)
         if self.skip == 'none':
             return y / 255 + self.rgb_mean
+        teachers = x.unflatten(1, (-1, self.num_out_ch))
         if self.skip == 'mean':
-            return y + x.unflatten(1, (-1, self.num_out_ch)).mean(1)
+            return y + teachers.mean(1)
+        if self.skip == 'adaptive':
+            y, gates = y[:, :self.num_out_ch], _GATE_GAIN * y[:, self.num_out_ch:]
+            # Weights that add up to 0: what one teacher gains the others lose.
+            y = y + ((gates - gates.mean(1, keepdim=True))[:, :, None] * teachers).sum(1)
         return y + self.mix(x)

@@ -12,6 +12,7 @@ TRAIN = ('motorcycle_left', 'motorcycle_right', 'rocket', 'retina', 'immunohisto
 VALIDATION = ('astronaut', 'chelsea', 'coffee')
 # Training images are cut, because BasicSR decodes a whole file for each patch.
 _SUB_IMAGE = 160
+_FLAT = 10  # sub-images with a smaller standard deviation, of 255, are left out: black sky teaches nothing
 
 
 def load(name):
@@ -50,7 +51,9 @@ def _tiles(image, size):
     h, w = image.shape[:2]
     for y in range(0, h - size + 1, size):
         for x in range(0, w - size + 1, size):
-            yield image[y:y + size, x:x + size]
+            tile = image[y:y + size, x:x + size]
+            if tile.std() > _FLAT:
+                yield tile
 
 
 def _write(folder, name, image, scale):

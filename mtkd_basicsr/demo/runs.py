@@ -1,4 +1,4 @@
-"""The trainings of the demo: each one is ``mtkd train`` in its own process, with a progress bar."""
+"""The trainings of the demo, each ``mtkd train`` in its own process with a progress bar, and the caches before them."""
 
 import hashlib
 import json
@@ -24,11 +24,14 @@ def _settings(name, quick):
     path = option_file('demo', f'{name}.yml')
     from basicsr.utils.options import ordered_yaml
     with open(path, encoding='utf-8') as file:
-        iterations = yaml.load(file, Loader=ordered_yaml()[0])['train']['total_iter']
+        options = yaml.load(file, Loader=ordered_yaml()[0])
+    iterations = options['train']['total_iter']
     forced = []
     if quick:
         iterations = iterations // _QUICK
-        forced = [f'train:total_iter={iterations}', f'train:scheduler:periods=[{iterations}]', 'logger:print_freq=5']
+        # BasicSR reads ~ as nothing.
+        forced = ['datasets:train:target_cache=~'] if 'target_cache' in options['datasets']['train'] else []
+        forced += [f'train:total_iter={iterations}', f'train:scheduler:periods=[{iterations}]', 'logger:print_freq=5']
     return path, iterations, forced
 
 
@@ -37,39 +40,48 @@ def _fingerprint(path, forced, upstream):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class _Record:
+    """The small file that says how far a step of the demo is: with which settings, whether finished, how many seconds."""
+
+    def __init__(self, path, fingerprint):
+        self.path, self.fingerprint = path, fingerprint
+
+    def read(self):
+        try:
+            return json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def write(self, finished, seconds=0.):
+        content = {'fingerprint': self.fingerprint, 'finished': finished, 'seconds': round(seconds, 1)}
+        temporary = self.path.with_suffix('.tmp')
+        temporary.write_text(json.dumps(content))
+        os.replace(temporary, self.path)
+
+    def is_finished(self):
+        content = self.read()
+        return content.get('fingerprint') == self.fingerprint and content['finished']
+
+
 class _Run:
-    """One training and the small file that says how far it is: with which settings, and whether it is finished."""
+    """One training."""
 
     def __init__(self, name, out, upstream, quick):
         self.name, self.out = name, out
         self.options, self.iterations, self.forced = _settings(name, quick)
-        self.fingerprint = _fingerprint(self.options, self.forced, upstream)
-        self.record = out / 'runs' / f'{name}.json'
+        self.record = _Record(out / 'runs' / f'{name}.json', _fingerprint(self.options, self.forced, upstream))
         self.log = out / 'runs' / f'{name}.log'
         self.failed = False
         self.process = None
 
-    def _read(self):
-        try:
-            return json.loads(self.record.read_text())
-        except (OSError, ValueError):
-            return {}
-
-    def _write(self, finished, seconds=0.):
-        content = {'fingerprint': self.fingerprint, 'finished': finished, 'seconds': round(seconds, 1)}
-        temporary = self.record.with_suffix('.tmp')
-        temporary.write_text(json.dumps(content))
-        os.replace(temporary, self.record)
-
     def prepare(self):
         """True if there is something to do. A folder of other settings gives way, under another name."""
-        record = self._read()
-        if record.get('fingerprint') == self.fingerprint:
-            return not record['finished']
+        if self.record.read().get('fingerprint') == self.record.fingerprint:
+            return not self.record.is_finished()
         folder = self.out / 'experiments' / f'demo_{self.name}'
         if folder.exists():
             folder.rename(f"{folder}_archived_{time.strftime('%Y%m%d_%H%M%S')}")
-        self._write(finished=False)
+        self.record.write(finished=False)
         return True
 
     def start(self, threads, position):
@@ -90,7 +102,7 @@ class _Run:
             self.failed = process.wait() != 0
             if not self.failed:
                 bar.update(self.iterations - bar.n)
-                self._write(finished=True, seconds=time.time() - start)
+                self.record.write(finished=True, seconds=time.time() - start)
         finally:
             bar.close()
             self.stop()
@@ -98,6 +110,40 @@ class _Run:
     def stop(self):
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
+
+
+def make_cache(name, out, upstream):
+    """Runs ``mtkd cache`` for the option file of a training, unless that was done before.
+
+    Args:
+        name (str): Option file in ``options/demo/``, without ending.
+        out (Path): Folder of the demo.
+        upstream (str): Fingerprint of what the teachers and the fusion network were trained with.
+
+    Raises:
+        MTKDError: it failed.
+    """
+    (out / 'runs').mkdir(exist_ok=True)
+    options = option_file('demo', f'{name}.yml')
+    record = _Record(out / 'runs' / f'cache_{name}.json', _fingerprint(options, ['cache'], upstream))
+    if record.is_finished():
+        print(f'cache for {name}: finished before', flush=True)
+        return
+    start = time.time()
+    process = subprocess.Popen([sys.executable, '-m', 'mtkd_basicsr', 'cache', '-opt', str(options), '--overwrite'], cwd=out,
+                               stdout=subprocess.DEVNULL)
+    try:
+        if process.wait():
+            raise MTKDError(f'mtkd cache -opt {options} failed in {out}')
+    finally:
+        if process.poll() is None:
+            process.kill()
+    record.write(finished=True, seconds=time.time() - start)
+
+
+def seconds_of(out, name):
+    """How long a finished step took, None if it was not done."""
+    return _Record(out / 'runs' / f'{name}.json', '').read().get('seconds')
 
 
 def run_stage(names, out, upstream, quick, cores):
@@ -146,4 +192,4 @@ def run_stage(names, out, upstream, quick, cores):
         if run.failed:
             tail = '\n'.join(run.log.read_text(encoding='utf-8', errors='replace').splitlines()[-5:])
             raise MTKDError(f'the training of {run.name} failed; its log is {run.log}, and ends with\n{tail}')
-    return hashlib.sha256(''.join(run.fingerprint for run in every).encode() + upstream.encode()).hexdigest()[:16]
+    return hashlib.sha256(''.join(run.record.fingerprint for run in every).encode() + upstream.encode()).hexdigest()[:16]
