@@ -87,7 +87,8 @@ class _Run:
     def start(self, threads, position):
         command = [sys.executable, '-m', 'mtkd_basicsr', 'train', '-opt', str(self.options), '--auto_resume']
         command += ['--force_yml', *self.forced] if self.forced else []
-        environment = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'PYTHONUNBUFFERED': '1'}
+        # Without PASSIVE threads that wait for each other keep a core busy, which another process may need.
+        environment = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'OMP_NUM_THREADS': str(threads), 'PYTHONUNBUFFERED': '1'}
         start = time.time()
         process = self.process = subprocess.Popen(command, cwd=self.out, env=environment, text=True,
                                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors='replace')
