@@ -30,10 +30,13 @@ from mtkd_basicsr.resources import option_file
 LETTERS = 'abcd'
 
 
-def read_options(device):
+def read_options(device, small):
     opt = yaml.load(option_file('mtkd_edsr.yml').read_text(), Loader=ordered_yaml()[0])
     opt.update(num_gpu=int(device == 'cuda'), dist=False, rank=0, world_size=1, is_train=True)
     opt['datasets']['train']['target_cache'] = None
+    if small:
+        demo = yaml.load(option_file('demo', 'mtkd.yml').read_text(), Loader=ordered_yaml()[0])
+        opt.update({key: demo[key] for key in ('teachers', 'fusion', 'network_g')})
     return opt
 
 
@@ -93,7 +96,7 @@ def make_step(letter, opt, args):
 def peak_memory(letter, folder, args):
     """Peak memory of three steps in GiB, in a process of its own."""
     command = [sys.executable, __file__, '--device', args.device, '--threads', str(args.threads), '--batch', str(args.batch),
-               '--size', str(args.size), '--only', letter, '--weights', folder]
+               '--size', str(args.size), '--only', letter, '--weights', folder, *(['--small'] if args.small else [])]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
@@ -101,11 +104,12 @@ def main():
     p = parser(__doc__.splitlines()[0], runs=5)
     p.add_argument('--batch', type=int, default=2, help='images of a step')
     p.add_argument('--size', type=int, default=32, help='height and width of the low-resolution images')
+    p.add_argument('--small', action='store_true', help="the demo's networks")
     p.add_argument('--only', choices=LETTERS, help='peak memory of one of them alone')
     p.add_argument('--weights', help='folder with weights of an earlier call')
     args = p.parse_args()
     torch.set_num_threads(args.threads)
-    opt = read_options(args.device)
+    opt = read_options(args.device, args.small)
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.weights or temporary
         write_weights(opt, folder)

@@ -1,6 +1,5 @@
 """Every option file of the project: read by BasicSR's own loader, built at tiny size, one step on the CPU."""
 
-from pathlib import Path
 
 import pytest
 import torch

@@ -1,0 +1,26 @@
+"""The benchmarks run: each at its smallest, for its form and not for its figures."""
+
+import re
+import sys
+
+import pytest
+from conftest import ROOT, run
+
+CALLS = {
+    'step.py': ['--runs', '1', '--batch', '1', '--size', '8', '--small'],
+    'loader.py': ['--runs', '1', '--images', '1'],
+    'wavelet.py': ['--runs', '1'],
+    'cache.py': ['--runs', '1', '--images', '2'],
+}
+
+
+@pytest.mark.parametrize('script', sorted(CALLS))
+def test_prints_a_table_and_ratios(script):
+    printed = run([sys.executable, ROOT / 'benchmarks' / script, *CALLS[script]], cwd=ROOT / 'benchmarks')
+    assert re.search(r'^\|---', printed, re.M) and re.search(r'^torch \d.*threads$', printed, re.M), printed
+    assert re.search(r'ratio|/', printed)
+
+
+def test_every_benchmark_is_tested_or_slow():
+    scripts = {p.name for p in (ROOT / 'benchmarks').glob('*.py')} - {'timing.py', 'fusion.py'}
+    assert scripts == set(CALLS)
