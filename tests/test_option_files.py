@@ -1,6 +1,5 @@
 """Every option file of the project: read by BasicSR's own loader, built at tiny size, one step on the CPU."""
 
-
 import pytest
 import torch
 import yaml
