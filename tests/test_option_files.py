@@ -90,4 +90,6 @@ def test_the_two_students_of_the_demo_differ_in_the_method_alone():
             opt.pop(key, None)
         for key in ('pixel_opt', 'distill_opt'):
             opt['train'].pop(key, None)
+        for key in ('type', 'target_cache'):  # the same crops, out of files and out of a cache
+            opt['datasets']['train'].pop(key, None)
     assert scratch == mtkd

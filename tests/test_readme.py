@@ -58,8 +58,9 @@ def test_first_screen_and_ci_have_the_two_commands():
 def test_every_option_of_ours_is_in_the_table():
     from dataclasses import fields
 
-    from mtkd_basicsr.options import KDOptions, TeacherOptions, ValOptions
+    from mtkd_basicsr.options import KDOptions, SpeedOptions, TeacherOptions, ValOptions
     keys = [f'teachers.NAME.{f.name}' for f in fields(TeacherOptions)] + [f'val.{f.name}' for f in fields(ValOptions)]
-    keys += [f'train.kd.{f.name}' for f in fields(KDOptions)] + ['train.distill_opt', 'train.mix_batches']
+    keys += [f'train.kd.{f.name}' for f in fields(KDOptions)] + ['train.distill_opt', 'train.mix_batches', 'datasets.train.target_cache']
+    keys += [f'train.{f.name}' for f in fields(SpeedOptions)]
     for key in keys:
         assert f'`{key}`' in README, key
