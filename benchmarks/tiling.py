@@ -47,7 +47,8 @@ def main():
             for name, overlap, mean, largest in differences(network, lq, opt['scale'], args.tile, parts):
                 rows.setdefault(name, {}).setdefault(overlap, []).append((mean, largest))
     print(f'Tiles of {args.tile} pixels against whole images: mean / largest difference, levels of 255')
-    print(f'{machine("cpu")}\n\n| overlap | ' + ' | '.join(map(str, OVERLAPS)) + ' |\n|---' * 1 + '|---' * len(OVERLAPS) + '|')
+    print(f'{machine("cpu")}\n\n| overlap | ' + ' | '.join(map(str, OVERLAPS)) + ' |')
+    print('|---' * (1 + len(OVERLAPS)) + '|')
     for name, by_overlap in rows.items():
         cells = [f'{sum(m for m, _ in v) / len(v):.3f} / {max(x for _, x in v):.1f}' for v in by_overlap.values()]
         print(f'| {name} | ' + ' | '.join(cells) + ' |')
