@@ -43,7 +43,9 @@ class _Pairs(Dataset):
 
     def size(self, index):
         """(height, width) of a ground truth, out of the head of its file."""
-        with Image.open(io.BytesIO(self.bytes_of(index, 'gt'))) as image:
+        on_disk = self.dataset.io_backend_opt['type'] == 'disk'
+        source = self.dataset.paths[index]['gt_path'] if on_disk else io.BytesIO(self.bytes_of(index, 'gt'))
+        with Image.open(source) as image:
             return image.height, image.width
 
     def __getitem__(self, i):

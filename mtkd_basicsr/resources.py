@@ -1,6 +1,8 @@
-"""Where the option files that come with the package are."""
+"""Where the option files that come with the package are, and what is in them."""
 
 from pathlib import Path
+
+import yaml
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -24,3 +26,16 @@ def option_file(*parts):
         if path.is_file():
             return path
     raise FileNotFoundError(f"no option file '{'/'.join(parts)}' in this installation")
+
+
+def read_options(path):
+    """An option file as BasicSR's own loader reads it.
+
+    Args:
+        path (Path): The file.
+
+    Returns:
+        OrderedDict: All options.
+    """
+    from basicsr.utils.options import ordered_yaml
+    return yaml.load(path.read_text(encoding='utf-8'), Loader=ordered_yaml()[0])

@@ -6,12 +6,11 @@ import time
 import cv2
 import numpy as np
 import torch
-import yaml
 
 from ..networks import build, load_weights, size_multiple
 from ..functional.padding import run_padded
 from ..options import parse_fusion, parse_teachers
-from ..resources import option_file
+from ..resources import option_file, read_options
 from ..teachers import FusedTeachers, TeacherEnsemble
 from .photographs import TRAIN, VALIDATION
 from .runs import seconds_of
@@ -20,9 +19,7 @@ _CROP = 64  # pixels of the ground truth
 
 
 def _options(name):
-    from basicsr.utils.options import ordered_yaml
-    with open(option_file('demo', f'{name}.yml'), encoding='utf-8') as file:
-        return yaml.load(file, Loader=ordered_yaml()[0])
+    return read_options(option_file('demo', f'{name}.yml'))
 
 
 def _methods(out, scale):

@@ -9,11 +9,10 @@ import sys
 import threading
 import time
 
-import yaml
 from tqdm import tqdm
 
 from ..errors import MTKDError
-from ..resources import option_file
+from ..resources import option_file, read_options
 
 _ITERATION = re.compile(r', iter:\s*([\d,]+)')
 _QUICK = 20  # how many times fewer iterations
@@ -22,9 +21,7 @@ _QUICK = 20  # how many times fewer iterations
 def _settings(name, quick):
     """Option file of a run, its number of iterations, and what is forced on the command line."""
     path = option_file('demo', f'{name}.yml')
-    from basicsr.utils.options import ordered_yaml
-    with open(path, encoding='utf-8') as file:
-        options = yaml.load(file, Loader=ordered_yaml()[0])
+    options = read_options(path)
     iterations = options['train']['total_iter']
     forced = []
     if quick:
