@@ -28,8 +28,10 @@ class TeacherOptions:
 
 @dataclass(frozen=True)
 class KDOptions:
-    """``train.kd``: which distillation method trains the student."""
+    """``train.kd``: the keys that every distillation method has. Most have more, in ``distillers/``."""
     type: str = 'MTKD'
+    teacher: Optional[str] = None
+    also: Optional[list] = None
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,14 @@ class SpeedOptions:
     compile: bool = False
 
 
-_TYPES = {dict: 'a mapping', str: 'a text', bool: 'true or false', int: 'a whole number', float: 'a number'}
+_TYPES = {dict: 'a mapping', list: 'a list', str: 'a text', bool: 'true or false', int: 'a whole number', float: 'a number'}
 
 
 def _check_type(value, annotation, key):
     optional = getattr(annotation, '__args__', None)
     kind = optional[0] if optional else annotation
-    if (value is None and optional) or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
+    accepted = (int, float) if kind is float else kind
+    if (value is None and optional) or (isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))):
         return
     raise OptionError(f'{key}: {value!r}; expected {_TYPES[kind]}{" or nothing (~)" if optional else ""}')
 
@@ -83,6 +86,16 @@ def parse(cls, block, key):
         if name not in block and field.default is dataclasses.MISSING:
             raise OptionError(f"{key}: key '{name}' is missing; it is needed")
     return cls(**block)
+
+
+def choice(value, known, key):
+    """Refuses a value that is none of the known ones.
+
+    Raises:
+        OptionError: names the key, the value, and what is known.
+    """
+    if value not in known:
+        raise OptionError(f"{key}: {value!r}; {did_you_mean(value, known)}")
 
 
 def parse_teachers(opt):

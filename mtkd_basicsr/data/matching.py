@@ -7,12 +7,13 @@ from .manifest import source_differences, source_of
 from .target_cache import CacheReader, state_of
 
 
-def matching_cache(opt, what):
+def matching_cache(opt, what, teachers=None):
     """The manifest of the cache of a training, after it was compared with the option file.
 
     Args:
         opt (dict): All options.
         what (str): ``'target'`` or ``'teachers'``: what the model needs.
+        teachers (list[str] | None): With ``'teachers'``: those that it needs; None for all in the option file.
 
     Returns:
         dict | None: None where the option file names no cache, or none that is there.
@@ -31,6 +32,8 @@ def matching_cache(opt, what):
     if state_of(path) == 'none':
         return None
     manifest, source = CacheReader(path).manifest, source_of(opt, what)
+    if teachers is not None:
+        source['teachers'] = {name: source['teachers'][name] for name in teachers}
     found = source_differences(manifest, source)
     if found:
         raise CacheError(f"target cache '{path}' does not match the option file: {'; '.join(found)}; "

@@ -1,26 +1,35 @@
 """The distillation methods, by the name that ``train.kd.type`` gives them."""
 
-from ..errors import OptionError, did_you_mean
-from .base import Batch, Distiller
+from .at import AT
+from .base import Batch, Method, Step
+from .cross_kd import CrossKD
+from .distiller import Distiller
+from .dukd import DUKD
+from .fakd import FAKD
+from .fitnet import FitNet
+from .logit_kd import LogitKD, Scratch
 from .mtkd import MTKD
+from .rkd import RKD
 
-METHODS = {'MTKD': MTKD}
+METHODS = {method.__name__: method for method in (AT, CrossKD, DUKD, FAKD, FitNet, LogitKD, MTKD, RKD, Scratch)}
 
 
-def build_distiller(kd, opt, device):
-    """Builds the method of ``train.kd``.
+def build_distiller(block, opt, device, student):
+    """Builds the method of a training, and those combined with it.
 
     Args:
-        kd (KDOptions): Which method.
+        block (dict): ``train.kd``.
         opt (dict): All options.
         device: Where the student is.
+        student (nn.Module): The bare network that is trained.
+
+    Returns:
+        Distiller: Its losses are those of the training.
 
     Raises:
-        OptionError: no such method.
+        OptionError, WeightsError, CacheError: something in the option file, or a file that it names, cannot be used.
     """
-    if kd.type not in METHODS:
-        raise OptionError(f"train.kd.type: unknown method '{kd.type}'; {did_you_mean(kd.type, METHODS)}")
-    return METHODS[kd.type](opt, device)
+    return Distiller(METHODS, block, opt, device, student)
 
 
-__all__ = ['Batch', 'Distiller', 'METHODS', 'MTKD', 'build_distiller']
+__all__ = ['Batch', 'Distiller', 'METHODS', 'Method', 'Step', 'build_distiller', *METHODS]

@@ -50,6 +50,19 @@ class DistillBase(SRModel):
         """What a checkpoint holds beside the weights."""
         return {}
 
+    def training_state_extras(self):
+        """What a training state holds beside optimizers and schedulers."""
+        return {}
+
+    @master_only
+    def save_training_state(self, epoch, current_iter):
+        """Writes BasicSR's ``<iteration>.state``, and :meth:`training_state_extras` with it."""
+        if current_iter == -1:  # the end of the training
+            return
+        state = {'epoch': epoch, 'iter': current_iter, 'optimizers': [o.state_dict() for o in self.optimizers],
+                 'schedulers': [s.state_dict() for s in self.schedulers], **self.training_state_extras()}
+        save_atomically(state, os.path.join(self.opt['path']['training_states'], f'{current_iter}.state'))
+
     @master_only
     def save_network(self, net, net_label, current_iter, param_key='params'):
         """Writes BasicSR's ``net_g_<iteration>.pth``, and :meth:`checkpoint_extras` with it."""

@@ -3,10 +3,11 @@
 import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
+from torch.nn.parallel import DataParallel
 
 from ..distillers import Batch, build_distiller
-from ..errors import OptionError
-from ..options import KDOptions, parse, parse_speed
+from ..errors import OptionError, WeightsError
+from ..options import parse_speed
 from ..registry import register
 from .base import DistillBase
 
@@ -32,7 +33,15 @@ class KDModel(DistillBase):
             raise OptionError('train.perceptual_opt: distillation has no perceptual loss; remove it')
         # Before BasicSR sets up the optimizer, which needs the distiller's parameters and takes the options apart.
         default = {'type': self.default_method} if self.default_method else None
-        self.distiller = build_distiller(parse(KDOptions, train_opt.get('kd', default), 'train.kd'), self.opt, self.device)
+        student = self.get_bare_model(self.net_g)
+        self.distiller = build_distiller(train_opt.get('kd', default), self.opt, self.device, student)
+        self.adapters = dict(self.distiller.named_parameters())
+        if isinstance(self.net_g, DataParallel) and self.distiller.context.student_tap.positions:
+            raise OptionError(f"num_gpu: {self.opt['num_gpu']}, but features are read in one process for each GPU; use "
+                              '1, or torchrun with --launcher pytorch')
+        if self.opt['dist']:
+            for p in self.adapters.values():
+                torch.distributed.broadcast(p.data, 0)
         for line in self.distiller.describe():
             get_root_logger().info(line)
         self.speed = parse_speed(self.opt)
@@ -40,10 +49,17 @@ class KDModel(DistillBase):
         if self.speed.compile:
             self.get_bare_model(self.net_g).compile()
 
+    def setup_optimizers(self):
+        """BasicSR's, with the adapters of the method beside the student."""
+        super().setup_optimizers()
+        # One group: the same learning rate at every step.
+        self.optimizer_g.param_groups[0]['params'].extend(self.adapters.values())
+
     def feed_data(self, data):
-        """Takes a batch; ``target`` in it stands in for the teachers."""
+        """Takes a batch; ``target`` or ``teachers`` in it stand in for the teachers."""
         super().feed_data(data)
-        self.target = data['target'].to(self.device) if 'target' in data else None
+        cached = data.get('target', data.get('teachers'))
+        self.target = None if cached is None else cached.to(self.device)
 
     def student(self, lq):
         """What the student makes of a batch: (b, 3, h, w) -> (b, 3, scale · h, scale · w), float32."""
@@ -53,9 +69,36 @@ class KDModel(DistillBase):
     def optimize_parameters(self, current_iter):
         """One step; ``self.log_dict`` holds each loss."""
         self.optimizer_g.zero_grad()
-        losses = self.distiller.losses(self.student, Batch(self.lq, self.gt, self.target))
+        # Drawn anew at each iteration, so that a training that goes on draws what it would have drawn.
+        seed = (self.opt['manual_seed'] * self.opt['world_size'] + self.opt['rank']) << 32 | current_iter
+        batch = Batch(self.lq, self.gt, self.target, torch.Generator().manual_seed(seed))
+        losses = self.distiller.losses(self.student, batch)
         sum(losses.values()).backward()
+        if self.opt['dist']:  # what DistributedDataParallel does for the student
+            for p in self.adapters.values():
+                torch.distributed.all_reduce(p.grad)
+                p.grad /= self.opt['world_size']
         self.optimizer_g.step()
         self.log_dict = self.reduce_loss_dict(losses)
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
+
+    def training_state_extras(self):
+        """The adapters, which no checkpoint of the student has."""
+        return {'adapters': {name: p.detach().cpu() for name, p in self.adapters.items()}}
+
+    def resume_training(self, resume_state):
+        """BasicSR's, and the adapters.
+
+        Raises:
+            WeightsError: the state belongs to another method.
+        """
+        saved = resume_state.get('adapters', {})
+        expected = {name: tuple(p.shape) for name, p in self.adapters.items()}
+        if {name: tuple(p.shape) for name, p in saved.items()} != expected:
+            raise WeightsError(f"path.resume_state: adapters {', '.join(saved) or 'none'}; train.kd needs "
+                               f"{', '.join(expected) or 'none'}: the state was saved by another method")
+        with torch.no_grad():
+            for name, p in self.adapters.items():
+                p.copy_(saved[name])
+        super().resume_training(resume_state)

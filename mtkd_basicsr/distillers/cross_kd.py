@@ -1,0 +1,50 @@
+"""CrossKD: the student inside the teacher."""
+
+import functools
+from dataclasses import dataclass
+from typing import Optional
+
+from torch import nn
+from torch.nn.functional import l1_loss
+
+from ..features import Splice, body_end, widths
+from ..options import KDOptions
+from .base import Method
+
+
+class CrossKD(Method):
+    r"""The teacher's last layers go on from a feature of the student, and their image learns from truth and teacher.
+
+    .. math::
+        L_{cross} = w \, (\overline{|R_T(P(F^S)) - y|} + \overline{|R_T(P(F^S)) - T(x)|})
+
+    R_T is the frozen teacher from ``teacher_cut`` on, P a 1×1 convolution where the widths differ, trained with the student.
+    Fang et al.: *(Dual) Cross Knowledge Distillation for Image Super-Resolution*, 2022. Their losses and cut points are not
+    public; this is the natural form, beside |S - y| + |S - T|, cut before the upsampler. (The CrossKD of object detection is
+    another method.)
+    """
+
+    @dataclass(frozen=True)
+    class Options(KDOptions):
+        weight: float = 1.
+        student_cut: Optional[str] = None
+        teacher_cut: Optional[str] = None
+
+    needs_target = True
+
+    def __init__(self, options, context, key):
+        super().__init__(options, context, key)
+        teacher = context.teacher_of(options, key)
+        net = context.network(teacher)
+        self.position = options.student_cut or body_end(context.student_tap.net)
+        context.student_tap.add([self.position], f'{key}.student_cut')
+        self.autocast = functools.partial(context.autocast, teacher)
+        self.rest = Splice(net, options.teacher_cut or body_end(net), f'{key}.teacher_cut')
+        own, other = widths(context.student_tap, context.device)[self.position], self.rest.width(context.device)
+        self.adapter = nn.Identity() if own == other else nn.Conv2d(own, other, 1)
+
+    def losses(self, step):
+        adapted = self.adapter(step.student_features[self.position])
+        with self.autocast():
+            image = self.rest(step.batch.lq, adapted).float()
+        return {'l_cross': self.options.weight * (l1_loss(image, step.batch.gt) + l1_loss(image, step.target))}

@@ -1,0 +1,103 @@
+"""The methods of one training together: which losses a batch and a student give."""
+
+from torch import nn
+
+from ..errors import OptionError, did_you_mean
+from ..options import KDOptions, parse, require
+from .base import Step
+from .context import Context
+
+
+def _parse(methods, block, key):
+    name = parse(KDOptions, {'type': block['type']}, key).type if isinstance(block, dict) and 'type' in block else None
+    if name is None:
+        parse(KDOptions, block, key)
+        raise OptionError(f"{key}: key 'type' is missing; it is needed")
+    if name not in methods:
+        raise OptionError(f"{key}.type: unknown method '{name}'; {did_you_mean(name, methods)}")
+    return parse(methods[name].Options, block, key)
+
+
+def _parse_also(methods, kd):
+    """``train.kd.also``: names, or mappings with a type and the method's keys."""
+    parsed = []
+    for i, block in enumerate(kd.also or []):
+        key = f'train.kd.also[{i}]'
+        options = _parse(methods, {'type': block} if isinstance(block, str) else block, key)
+        if not methods[options.type].adds or options.type in [kd.type, *(other.type for other, _ in parsed)]:
+            known = [name for name, method in methods.items() if method.adds and name != kd.type]
+            raise OptionError(f"{key}: '{options.type}' adds nothing to {kd.type}; expected others of {', '.join(known)}")
+        if options.also:
+            raise OptionError(f'{key}.also: {options.also}; only train.kd itself can have it')
+        parsed.append((options, key))
+    return parsed
+
+
+class Distiller(nn.Module):
+    r"""The losses of a training.
+
+    .. math::
+        L = w_p \, l(S(x), y) + w_d \, l(S(x), T(x)) + \sum_{methods} L_m
+
+    with ``train.pixel_opt``, ``train.distill_opt``, the target T(x) of ``train.kd.type`` (one teacher's output, or the fused
+    output of all), and what the method and those in ``train.kd.also`` add. Parameters in here are trained with the student.
+
+    Args:
+        methods (dict[str, type]): Known methods.
+        block (dict): ``train.kd``.
+        opt (dict): All options of the training.
+        device: Where the student is.
+        student (nn.Module): The bare network that is trained.
+
+    Raises:
+        OptionError, WeightsError, CacheError: something in the option file, or a file that it names, cannot be used.
+    """
+
+    def __init__(self, methods, block, opt, device, student):
+        super().__init__()
+        kd = _parse(methods, block, 'train.kd')
+        main, also = methods[kd.type], _parse_also(methods, kd)
+        alone = main.alone and not also
+        if main.alone and also:
+            raise OptionError(f"train.kd.also: {kd.also}, but {kd.type} has no teacher; make one of them train.kd.type")
+        if main.needs_target and not main.adds:
+            require(opt, 'train', 'distill_opt')
+        self.context = Context(opt, device, student, main.fused, kd.teacher, alone)
+        classes = [main, *(methods[options.type] for options, _ in also)]
+        self.needs_target = not alone and (self.context.distill is not None or any(c.needs_target for c in classes))
+        if (self.needs_target and self.context.cached is None) or any(c.needs_targets_of_other_images for c in classes):
+            self.context.build_target()
+        self.methods = nn.ModuleList([main(kd, self.context, 'train.kd'),
+                                      *(methods[options.type](options, self.context, key) for options, key in also)])
+        self.to(device)
+
+    def losses(self, student, batch):
+        """Losses of one step.
+
+        Args:
+            student: The network that is trained: (b, 3, h, w) -> (b, 3, scale · h, scale · w).
+            batch (Batch): Images.
+
+        Returns:
+            dict[str, Tensor]: Scalars by log name (``l_pix``, ``l_distill``, …); their sum is minimised.
+        """
+        context = self.context
+        from_cache = self.needs_target and context.cached is not None
+        target, features = context.target_and_features(batch.lq, wanted=self.needs_target and not from_cache)
+        if from_cache:
+            target = batch.target[:, context.cached]
+        with context.student_tap.reading(batch.lq.shape[-2:]) as own:
+            output = student(batch.lq)
+        losses = {'l_pix': context.pixel(output, batch.gt)}
+        if context.distill is not None and target is not None:
+            losses['l_distill'] = context.distill(output, target)
+        step = Step(batch, student, output, target, own, features)
+        for method in self.methods:
+            losses.update(method.losses(step))
+        return losses
+
+    def describe(self):
+        """Lines for the log: what the student learns from, and with what."""
+        names = ' + '.join(type(method).__name__ for method in self.methods)
+        adapters = sum(p.numel() for p in self.parameters())
+        return [*self.context.describe(), f'Method: {names}' + (f', {adapters:,d} parameters of adapters' if adapters else '')]

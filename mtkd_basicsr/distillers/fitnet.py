@@ -1,0 +1,41 @@
+"""FitNet: hints."""
+
+from dataclasses import dataclass
+
+from ..options import choice
+from .base import FeatureMethod, FeatureOptions, adapters
+
+FORMS = ('l1', 'paper', 'channel_mean')
+
+
+class FitNet(FeatureMethod):
+    r"""Features of the student learn from those of the teacher.
+
+    .. math::
+        L_{hint} = w \, \mathrm{mean}_l \, d(r_l(F_l^S), F_l^T)
+
+    Romero, Ballas, Kahou, Chassang, Gatta, Bengio: *FitNets: Hints for Thin Deep Nets*, ICLR 2015,
+    https://arxiv.org/abs/1412.6550. r is a 1×1 convolution where the widths differ, trained with the student. ``form`` says what
+    d is: ``l1`` the mean absolute difference; ``paper`` half the mean squared one; ``channel_mean`` the mean absolute difference
+    of the means over the channels, without r. Features count in units of the image range.
+    """
+
+    @dataclass(frozen=True)
+    class Options(FeatureOptions):
+        weight: float = 1.
+        form: str = 'l1'
+
+    def __init__(self, options, context, key):
+        super().__init__(options, context, key)
+        choice(options.form, FORMS, f'{key}.form')
+        self.adapters = None if options.form == 'channel_mean' else adapters(self, context)
+
+    def losses(self, step):
+        distances = []
+        for i, (own, other) in enumerate(self.pairs(step)):
+            if self.adapters is None:
+                distances.append((own.mean(1) - other.mean(1)).abs().mean())
+                continue
+            difference = self.adapters[i](own) - other
+            distances.append(difference.abs().mean() if self.options.form == 'l1' else difference.square().mean() / 2)
+        return {'l_fitnet': self.options.weight * sum(distances) / len(distances)}

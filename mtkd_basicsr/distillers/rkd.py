@@ -1,0 +1,38 @@
+"""RKD: relations between the images of a batch."""
+
+from dataclasses import dataclass
+
+from ..errors import OptionError
+from ..functional.relations import relation_distance
+from .base import FeatureMethod, FeatureOptions, last_position
+
+
+class RKD(FeatureMethod):
+    r"""Distances and angles between the images of a batch, as the student sees them, learn from those of the teacher.
+
+    .. math::
+        L_{RKD} = w_D \, l_\delta(\psi_D^S, \psi_D^T) + w_A \, l_\delta(\psi_A^S, \psi_A^T)
+
+    Park, Kim, Lu, Cho: *Relational Knowledge Distillation*, CVPR 2019, https://arxiv.org/abs/1904.05068; l is Huber's loss
+    (smooth L1), an image's embedding is its feature at the end of the body, flattened. Widths may differ.
+    """
+
+    default_positions = staticmethod(last_position)
+
+    @dataclass(frozen=True)
+    class Options(FeatureOptions):
+        weight: float = 1.
+        distance_weight: float = 1.
+        angle_weight: float = 2.
+
+    def __init__(self, options, context, key):
+        super().__init__(options, context, key)
+        batch = context.opt['datasets']['train']['batch_size_per_gpu']
+        if batch < 3:
+            raise OptionError(f'datasets.train.batch_size_per_gpu: {batch}, but RKD compares pairs and triples of images; '
+                              'expected 3 or more')
+
+    def losses(self, step):
+        def distance(own, other):
+            return relation_distance(own.flatten(1), other.flatten(1), self.options.distance_weight, self.options.angle_weight)
+        return {'l_rkd': self.options.weight * self.mean(step, distance)}

@@ -1,0 +1,86 @@
+"""Spatial affinity of feature maps, and the distance between two of them, without holding a whole affinity map."""
+
+import torch
+
+_EPS = 1e-8
+
+
+def affinity(feature):
+    r"""Cosine similarity of every two pixels.
+
+    .. math::
+        A = \hat F^T \hat F, \quad \hat F_{:,p} = F_{:,p} / (\|F_{:,p}\|_2 + 10^{-8})
+
+    He et al.: *FAKD: Feature-Affinity Based Knowledge Distillation for Efficient Image Super-Resolution*, ICIP 2020.
+
+    Args:
+        feature (Tensor): (b, c, h, w).
+
+    Returns:
+        Tensor: (b, h · w, h · w), in [-1, 1].
+    """
+    unit = normalize_pixels(feature)
+    return unit.transpose(1, 2) @ unit
+
+
+def normalize_pixels(feature):
+    """Every pixel's vector divided by its L2 norm: (b, c, h, w) -> (b, c, h · w), float32."""
+    flat = feature.float().flatten(2)
+    # Not torch.norm: its gradient at a zero vector is not finite where sqrt's is.
+    norm = flat.square().sum(1, keepdim=True).clamp_min(1e-24).sqrt()
+    return flat / (norm + _EPS)
+
+
+class _AffinityDistance(torch.autograd.Function):
+    """mean |SᵀS − TᵀT| and its gradient with respect to S, by strips of rows.
+
+    The difference D is symmetric: of each strip only what is right of the diagonal is computed, and counts twice. With
+    the sign matrix G of D the gradient is 2 S G / n, which comes out of the same strips, so that backward has nothing
+    left to do and no strip outlives its turn.
+    """
+
+    @staticmethod
+    def forward(ctx, student, teacher, strip_bytes):
+        b, _, n = student.shape
+        count = b * n * n
+        rows = max(1, strip_bytes // (4 * b * n))
+        total = student.new_zeros((), dtype=torch.float64)
+        gradient = torch.zeros_like(student) if ctx.needs_input_grad[0] else None
+        for start in range(0, n, rows):
+            end = min(start + rows, n)
+            difference = student[:, :, start:end].transpose(1, 2) @ student[:, :, start:]
+            difference -= teacher[:, :, start:end].transpose(1, 2) @ teacher[:, :, start:]
+            width = end - start
+            total += difference[:, :, :width].abs().sum(dtype=torch.float64)
+            total += 2 * difference[:, :, width:].abs().sum(dtype=torch.float64)
+            if gradient is not None:
+                sign = difference.sign_()
+                gradient[:, :, start:end] += student[:, :, start:] @ sign.transpose(1, 2)
+                gradient[:, :, end:] += student[:, :, start:end] @ sign[:, :, width:]
+        if gradient is not None:
+            ctx.save_for_backward(gradient.mul_(2 / count))
+        return (total / count).float()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_output):
+        gradient, = ctx.saved_tensors
+        return gradient * grad_output, None, None
+
+
+def affinity_distance(student, teacher, strip_bytes=64 << 20):
+    """Mean absolute difference of two affinity maps: ``(affinity(student) - affinity(teacher)).abs().mean()``.
+
+    The maps have (h · w)² elements for each image, 324 MiB for 16 images of 48×48. They are computed by strips of rows,
+    and so is the gradient.
+
+    Args:
+        student (Tensor): (b, c, h, w); the gradient goes here.
+        teacher (Tensor): (b, c', h, w); no gradient. The numbers of channels may differ.
+        strip_bytes (int): Size of a strip; about three of them are in memory at a time.
+
+    Returns:
+        Tensor: Scalar, float32, from 0 to 2.
+    """
+    with torch.autocast(student.device.type, enabled=False):
+        return _AffinityDistance.apply(normalize_pixels(student), normalize_pixels(teacher.detach()), strip_bytes)

@@ -1,0 +1,84 @@
+"""Relations between the images of a batch: distances of pairs, angles of triples.
+
+Park, Kim, Lu, Cho: *Relational Knowledge Distillation*, CVPR 2019, https://arxiv.org/abs/1904.05068.
+"""
+
+import torch
+from torch.nn.functional import smooth_l1_loss
+
+_TINY = 1e-24
+
+
+def _products(embedding):
+    """⟨e_i - e_j, e_k - e_j⟩ for all triples, (b, b, b) with indices j, i, k, float64, out of b × b scalar products alone."""
+    # Centred, and in double precision: the differences are small beside the embeddings.
+    centred = (embedding.float() - embedding.float().mean(0)).double()
+    gram = centred @ centred.T
+    diagonal = gram.diagonal()
+    return gram[None] - gram[:, :, None] - gram[:, None, :] + diagonal[:, None, None]
+
+
+def _lengths(products):
+    """‖e_i - e_j‖, (b, b) with indices j, i; no infinite gradient at zero."""
+    squares = products.diagonal(dim1=1, dim2=2)
+    return torch.where(squares > _TINY, squares.clamp_min(_TINY).sqrt(), torch.zeros_like(squares))
+
+
+def _relative_distances(lengths):
+    b = len(lengths)
+    return lengths / (lengths.sum() / (b * (b - 1))).clamp_min(1e-12)
+
+
+def _cosines(products, lengths):
+    scale = lengths[:, :, None] * lengths[:, None, :]
+    return torch.where(scale > 0, products / scale.clamp_min(_TINY), torch.zeros_like(products))
+
+
+def pair_distances(embedding):
+    r"""Euclidean distances of all pairs, divided by their mean.
+
+    .. math::
+        \psi_D(e_i, e_j) = \|e_i - e_j\|_2 / \mu, \quad \mu = \mathrm{mean}_{i \ne j} \|e_i - e_j\|_2
+
+    Args:
+        embedding (Tensor): (b, d), b > 1.
+
+    Returns:
+        Tensor: (b, b), float64, zero on the diagonal.
+    """
+    return _relative_distances(_lengths(_products(embedding)))
+
+
+def triple_angles(embedding):
+    r"""Cosines of the angles at e_j in the triangles of all triples.
+
+    .. math::
+        \psi_A(e_i, e_j, e_k) = \langle e^{ij}, e^{kj} \rangle, \quad e^{ij} = (e_i - e_j) / \|e_i - e_j\|_2
+
+    Args:
+        embedding (Tensor): (b, d).
+
+    Returns:
+        Tensor: (b, b, b), float64, indices j, i, k; zero where two of the three are the same point.
+    """
+    products = _products(embedding)
+    return _cosines(products, _lengths(products))
+
+
+def relation_distance(student, teacher, distance_weight=1., angle_weight=2.):
+    """Smooth L1 between the relations of two sets of embeddings.
+
+    Args:
+        student (Tensor): (b, d), b > 1.
+        teacher (Tensor): (b, d'). The sizes of the embeddings may differ.
+        distance_weight (float): Of the distances of pairs.
+        angle_weight (float): Of the angles of triples.
+
+    Returns:
+        Tensor: Scalar.
+    """
+    s, t = _products(student), _products(teacher)
+    s_lengths, t_lengths = _lengths(s), _lengths(t)
+    distances = smooth_l1_loss(_relative_distances(s_lengths), _relative_distances(t_lengths))
+    angles = smooth_l1_loss(_cosines(s, s_lengths), _cosines(t, t_lengths))
+    return (distance_weight * distances + angle_weight * angles).float()
