@@ -149,12 +149,13 @@ class FeatureTap:
 
     def _as_map(self, position, value, size):
         h, w = size
-        if value.ndim == 3:  # tokens of the padded image: (b, h' · w', c)
-            multiple = size_multiple(self.net)
-            value = value.transpose(1, 2).unflatten(2, tuple(-(-n // multiple) * multiple for n in size))
-        if value.ndim != 4 or value.shape[-2] < h or value.shape[-1] < w:
+        multiple = size_multiple(self.net)
+        padded = tuple(-(-n // multiple) * multiple for n in size)
+        if value.ndim == 3 and value.shape[1] == padded[0] * padded[1]:  # tokens: (b, h' · w', c)
+            value = value.transpose(1, 2).unflatten(2, padded)
+        if value.ndim != 4 or value.shape[-2:] != padded:
             raise OptionError(f"features: '{position}' of {type(self.net).__name__} has the shape {tuple(value.shape)}; "
-                              f'expected (b, c, {h}, {w}), or tokens of it')
+                              f'expected (b, c, {padded[0]}, {padded[1]}), or tokens of it')
         return value[..., :h, :w].float() / self._range
 
 
@@ -217,15 +218,17 @@ class Splice:
         self.net = _shallow(net)
         if f'{path}:input' == (body_end(net) if type(net).__name__ in _BODIES else None):
             self._leave_out(self.net, _BODIES[type(net).__name__])
-        parent = self.net
-        *parents, last = path.split('.')
-        for name in parents:
-            parent._modules[name] = _shallow(parent._modules[name])
-            parent = parent._modules[name]
-            following = path.split('.')[parents.index(name) + 1]
-            if isinstance(parent, (nn.Sequential, nn.ModuleList)):
-                for earlier in list(parent._modules)[:list(parent._modules).index(following)]:
-                    parent._modules[earlier] = _Bypass()
+        names, chain = path.split('.'), [self.net]
+        for name in names[:-1]:
+            chain[-1]._modules[name] = _shallow(chain[-1]._modules[name])
+            chain.append(chain[-1]._modules[name])
+        # From the inside out as long as there is nothing but a chain: a block with a skip needs what came before it.
+        for parent, name in zip(reversed(chain), reversed(names)):
+            if not isinstance(parent, (nn.Sequential, nn.ModuleList)):
+                break
+            for earlier in list(parent._modules)[:list(parent._modules).index(name)]:
+                parent._modules[earlier] = _Bypass()
+        parent, last = chain[-1], names[-1]
         parent._modules[last] = _shallow(parent._modules[last])
         self._replaced = parent._modules[last]
         self._replaced.register_forward_pre_hook(self._replace)

@@ -83,7 +83,7 @@ def parse(cls, block, key):
             raise OptionError(f"{key}: unknown key '{name}'; {did_you_mean(name, fields)}")
         _check_type(value, fields[name].type, f'{key}.{name}')
     for name, field in fields.items():
-        if name not in block and field.default is dataclasses.MISSING:
+        if name not in block and field.default is field.default_factory is dataclasses.MISSING:
             raise OptionError(f"{key}: key '{name}' is missing; it is needed")
     return cls(**block)
 

@@ -50,16 +50,17 @@ def parse_like_basicsr(command, args):
         return parse_options(os.getcwd(), is_train=True)[0]
 
 
-def train(args):
+def train(args, root=None):
     """Trains as ``python basicsr/train.py`` does; experiments/ and tb_logger/ go into the current directory.
 
     Args:
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
+        root (str | None): Where experiments/ and tb_logger/ go instead.
     """
     import basicsr.train
     compat.fix_resume(basicsr.train)
     with _command_line('train', _basicsr_arguments(args)):
-        basicsr.train.train_pipeline(os.getcwd())
+        basicsr.train.train_pipeline(root or os.getcwd())
 
 
 def test(args):

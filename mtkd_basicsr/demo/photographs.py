@@ -12,6 +12,7 @@ TRAIN = ('motorcycle_left', 'motorcycle_right', 'rocket', 'retina', 'immunohisto
 VALIDATION = ('astronaut', 'chelsea', 'coffee')
 # Training images are cut, because BasicSR decodes a whole file for each patch.
 _SUB_IMAGE = 160
+_TEST_TILE = 120
 _FLAT = 10  # sub-images with a smaller standard deviation, of 255, are left out: black sky teaches nothing
 
 
@@ -64,14 +65,15 @@ def _write(folder, name, image, scale):
         cv2.imwrite(os.path.join(folder, kind, f'{name}.png'), pixels)
 
 
-def prepare(folder, scale):
+def prepare(folder, scale, tiles=False):
     """Writes ``train/`` and ``val/`` with ``GT/`` and ``LRbicx<scale>/`` in each, unless they are there.
 
     Args:
-        folder (str | Path): Where the two go.
+        folder (str | Path): Where they go.
         scale (int): Factor between high and low resolution.
+        tiles (bool): Also ``val_tiles/``, the validation photographs in tiles: enough of them for a test of significance.
     """
-    for split, names in (('train', TRAIN), ('val', VALIDATION)):
+    for split, names in (('train', TRAIN), ('val', VALIDATION), *([('val_tiles', VALIDATION)] if tiles else [])):
         target = os.path.join(folder, split)
         if os.path.isdir(target):
             continue
@@ -79,7 +81,7 @@ def prepare(folder, scale):
         shutil.rmtree(temporary, ignore_errors=True)
         for name in names:
             image = load(name)
-            parts = _tiles(image, _SUB_IMAGE) if split == 'train' else [image]
+            parts = [image] if split == 'val' else _tiles(image, _SUB_IMAGE if split == 'train' else _TEST_TILE)
             for i, part in enumerate(parts):
-                _write(temporary, f'{name}_s{i:03d}' if split == 'train' else name, part, scale)
+                _write(temporary, name if split == 'val' else f'{name}_s{i:03d}', part, scale)
         os.rename(temporary, target)

@@ -3,7 +3,7 @@
 from .at import AT
 from .base import Batch, Method, Step
 from .cross_kd import CrossKD
-from .distiller import Distiller
+from .distiller import Distiller, parse_methods
 from .dukd import DUKD
 from .fakd import FAKD
 from .fitnet import FitNet
@@ -32,4 +32,16 @@ def build_distiller(block, opt, device, student):
     return Distiller(METHODS, block, opt, device, student)
 
 
-__all__ = ['Batch', 'Distiller', 'METHODS', 'Method', 'Step', 'build_distiller', *METHODS]
+def check_method(block):
+    """Refuses a ``train.kd`` that cannot be used, without building anything.
+
+    Args:
+        block (dict): ``train.kd``.
+
+    Raises:
+        OptionError: an unknown method or key, a value of the wrong type, methods that cannot be combined.
+    """
+    parse_methods(METHODS, block)
+
+
+__all__ = ['Batch', 'Distiller', 'METHODS', 'Method', 'Step', 'build_distiller', 'check_method', *METHODS]

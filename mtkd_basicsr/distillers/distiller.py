@@ -33,6 +33,25 @@ def _parse_also(methods, kd):
     return parsed
 
 
+def parse_methods(methods, block):
+    """``train.kd`` with all that is in it.
+
+    Args:
+        methods (dict[str, type]): Known methods.
+        block (dict): ``train.kd``.
+
+    Returns:
+        tuple: Options of the method, and a list of ``(options, key)`` of those in ``also``.
+
+    Raises:
+        OptionError: an unknown method or key, a value of the wrong type, methods that cannot be combined.
+    """
+    kd = _parse(methods, block, 'train.kd')
+    if methods[kd.type].alone and kd.also:
+        raise OptionError(f"train.kd.also: {kd.also}, but {kd.type} has no teacher; make one of them train.kd.type")
+    return kd, _parse_also(methods, kd)
+
+
 class Distiller(nn.Module):
     r"""The losses of a training.
 
@@ -55,16 +74,13 @@ class Distiller(nn.Module):
 
     def __init__(self, methods, block, opt, device, student):
         super().__init__()
-        kd = _parse(methods, block, 'train.kd')
-        main, also = methods[kd.type], _parse_also(methods, kd)
-        alone = main.alone and not also
-        if main.alone and also:
-            raise OptionError(f"train.kd.also: {kd.also}, but {kd.type} has no teacher; make one of them train.kd.type")
+        kd, also = parse_methods(methods, block)
+        main = methods[kd.type]
         if main.needs_target and not main.adds:
             require(opt, 'train', 'distill_opt')
-        self.context = Context(opt, device, student, main.fused, kd.teacher, alone)
+        self.context = Context(opt, device, student, main.fused, kd.teacher, main.alone)
         classes = [main, *(methods[options.type] for options, _ in also)]
-        self.needs_target = not alone and (self.context.distill is not None or any(c.needs_target for c in classes))
+        self.needs_target = not main.alone and (self.context.distill is not None or any(c.needs_target for c in classes))
         if (self.needs_target and self.context.cached is None) or any(c.needs_targets_of_other_images for c in classes):
             self.context.build_target()
         self.methods = nn.ModuleList([main(kd, self.context, 'train.kd'),

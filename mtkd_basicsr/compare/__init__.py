@@ -1,0 +1,107 @@
+"""``mtkd compare``: all trainings of a plan, and a report over them."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import torch
+
+from ..errors import OptionError, did_you_mean
+from ..jobs import Job, mtkd_command, run_jobs
+from . import plan as plans
+from .check import check
+from .report import write
+from .runs import expand
+from .worker import do, record_of
+
+
+def add_arguments(parser):
+    """Adds the arguments of the command to its parser."""
+    parser.add_argument('-opt', '--opt', required=True, metavar='PLAN', help='plan file (YAML)')
+    parser.add_argument('--out', metavar='DIR', help='folder of the results (compare/NAME, with the name of the plan)')
+    parser.add_argument('--jobs', type=int, default=1, metavar='N', help='how many runs at once')
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument('--report-only', action='store_true', help='rebuild the report of what is finished')
+    what.add_argument('--list', action='store_true', help='print a command for each run, for schedulers')
+    what.add_argument('--only', metavar='RUN', help='do this one run')
+
+
+def _command(args, out, run):
+    return mtkd_command('compare', '-opt', Path(args.opt).resolve(), '--out', out, '--only', run.name)
+
+
+def _prepare_photographs(plan, out):
+    from ..demo import photographs
+    for scale in plan.scales:
+        photographs.prepare(out / 'datasets' / f'x{scale}', scale, tiles=True)
+
+
+def _list(args, plan, runs, out):
+    """Commands in stages: those of one stage can run side by side, after all of the one before."""
+    print(f"# {len(runs)} runs of '{plan.name}'; results go to {out}. Lines of one stage can run at the same time.")
+    done, todo, stage = {run.name for run in runs if record_of(run, out).is_finished()}, list(runs), 0
+    while todo:
+        ready = [run for run in todo if not run.after & {other.name for other in todo}]
+        stage += 1
+        print(f'# stage {stage}')
+        for run in ready:
+            # Data and weights of the plan are named from here.
+            command = f'cd {shlex.quote(str(Path.cwd()))} && {shlex.join(_command(args, out, run))}'
+            print(f'# finished: {run.name}' if run.name in done else command)
+        todo = [run for run in todo if run not in ready]
+    print(f'# then: {shlex.join(mtkd_command("compare", "-opt", Path(args.opt).resolve(), "--out", out, "--report-only"))}')
+
+
+def _only(name, plan, runs, out):
+    by_name = {run.name: run for run in runs}
+    if name not in by_name:
+        raise OptionError(f"--only: no run '{name}' in the plan; {did_you_mean(name, by_name)}")
+    missing = [other for other in sorted(by_name[name].after) if not record_of(by_name[other], out).is_finished()]
+    if missing:
+        raise OptionError(f"--only: {name} waits for {', '.join(missing)}")
+    do(by_name[name], plan, out)
+
+
+def _all(args, plan, runs, out):
+    (out / 'logs').mkdir(parents=True, exist_ok=True)
+    finished = [run for run in runs if record_of(run, out).is_finished()]
+    todo = [run for run in runs if run not in finished]
+    print(f"'{plan.name}': {len(runs)} runs, {len(finished)} finished before; results go to {out}", flush=True)
+    gpus = [str(i) for i in range(torch.cuda.device_count())]
+    jobs = [Job(run.name, _command(args, out, run), Path.cwd(), out / 'logs' / f'{run.name}.log',
+                run.options['train']['total_iter'] if run.kind in ('prepare', 'student') else None, run.after) for run in todo]
+    if jobs:
+        run_jobs(jobs, args.jobs, gpus=gpus)
+
+
+def compare(args):
+    """Does all trainings of a plan, tests every student, and writes a report.
+
+    A second call goes on where the first one was stopped, and repeats nothing that is finished.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+
+    Raises:
+        MTKDError: the plan cannot be used, or runs failed.
+    """
+    if args.jobs < 1:
+        raise OptionError(f'--jobs: {args.jobs}; expected 1 or more')
+    plan = plans.read_plan(args.opt)
+    out = Path(args.out or Path('compare') / plan.name).resolve()
+    runs = expand(plan, out)
+    if args.only:
+        _only(args.only, plan, runs, out)
+        return
+    if not args.report_only:
+        check(plan, runs, out)
+        if plan.photographs:
+            _prepare_photographs(plan, out)
+    if args.list:
+        _list(args, plan, runs, out)
+        return
+    if not args.report_only:
+        _all(args, plan, runs, out)
+    files = write(plan, runs, out)
+    print(files[0].read_text(encoding='utf-8'))
+    print('\n'.join(map(str, files)), file=sys.stderr)

@@ -1,0 +1,90 @@
+"""Pictures of a report: curves and bars."""
+
+import numpy as np
+
+from .results import gains
+
+# Colours that people with colour-blindness can tell apart (Okabe, Ito), then others.
+_COLOURS = ('#000000', '#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#8a8a00', '#999999', '#7b4fa3')
+_STYLES = ('-', '--', '-.', ':')
+
+
+def style(methods):
+    """A colour and a line style for each method, the same in all pictures."""
+    return {m: (_COLOURS[i % len(_COLOURS)], _STYLES[i // len(_COLOURS) % len(_STYLES)]) for i, m in enumerate(methods)}
+
+
+def _mean_curve(cell):
+    """Mean over seeds at the iterations that all of them have: iterations, seconds, PSNR, lowest, highest."""
+    common = set.intersection(*({point[0] for point in curve} for curve in cell.curves))
+    points = np.array([[point for point in curve if point[0] in common] for curve in cell.curves], float).reshape(len(cell.curves), -1, 3)
+    psnr = points[..., 2]
+    return points[0, :, 0], points[..., 1].mean(0), psnr.mean(0), psnr.min(0), psnr.max(0)
+
+
+def curves(results, path):
+    """Validation PSNR of all methods over iterations (left) and over seconds of training (right), a row for each student and scale.
+
+    Lines are means over seeds, bands go from the lowest to the highest.
+
+    Args:
+        results (Results): With at least one finished student.
+        path (Path): PNG to be written.
+    """
+    from matplotlib.figure import Figure
+    groups, styles = list(results.groups()), style(results.plan.methods)
+    figure = Figure(figsize=(12, 3.9 * len(groups)), layout='constrained')
+    for axes, (student, scale, cells) in zip(figure.subplots(len(groups), 2, squeeze=False), groups):
+        lowest, highest = [], []
+        for method, cell in cells.items():
+            iterations, seconds, mean, low, high = _mean_curve(cell)
+            if not len(mean):
+                continue
+            colour, line = styles[method]
+            for axis, x in zip(axes, (iterations, seconds)):
+                axis.plot(x, mean, color=colour, linestyle=line, label=method, linewidth=1.4)
+                axis.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
+            lowest.append(np.percentile(mean, 25))
+            highest.append(high.max())
+        for axis, label in zip(axes, ('iterations', 'seconds of training, without teachers\' caches and validation')):
+            axis.set(xlabel=label, ylabel='PSNR (dB)', title=f'{student} ×{scale}')
+            axis.grid(alpha=0.3)
+            if lowest and min(lowest) < max(highest):  # the first validations would hide what comes later
+                axis.set_ylim(min(lowest), max(highest) + 0.05 * (max(highest) - min(lowest)))
+        axes[0].legend(fontsize=8, ncols=2)
+    figure.savefig(path, dpi=110)
+
+
+def bars(results, path):
+    """Gain of each method over the baseline: a panel for each student and scale, a group for each test set.
+
+    Args:
+        results (Results): With the baseline and at least one other method.
+        path (Path): PNG to be written.
+
+    Returns:
+        bool: Whether there was anything to draw.
+    """
+    from matplotlib.figure import Figure
+    baseline = results.plan.baseline
+    groups = [(student, scale, cells) for student, scale, cells in results.groups() if baseline in cells and len(cells) > 1]
+    if not groups:
+        return False
+    styles = style(results.plan.methods)
+    figure = Figure(figsize=(max(7, 2.6 * len(results.plan.test) + 3), 3.6 * len(groups)), layout='constrained')
+    for axis, (student, scale, cells) in zip(figure.subplots(len(groups), 1, squeeze=False)[:, 0], groups):
+        others = [m for m in cells if m != baseline]
+        width = 0.8 / len(others)
+        for i, method in enumerate(others):
+            values = [gains(cells[method], cells[baseline], test_set) for test_set in results.plan.test]
+            x = np.array([k for k, v in enumerate(values) if v]) + (i - (len(others) - 1) / 2) * width
+            values = [v for v in values if v]
+            axis.bar(x, [v[0] for v in values], width * 0.92, yerr=[v[1] or 0 for v in values], color=styles[method][0],
+                     label=method, capsize=2, error_kw={'elinewidth': 1, 'ecolor': '#555555'})
+        axis.axhline(0, color='black', linewidth=0.8)
+        axis.set_xticks(range(len(results.plan.test)), list(results.plan.test))
+        axis.set(ylabel=f'gain over {baseline} (dB)', title=f'{student} ×{scale}')
+        axis.grid(axis='y', alpha=0.3)
+        axis.legend(fontsize=8, ncols=2, loc='center left', bbox_to_anchor=(1.01, 0.5))
+    figure.savefig(path, dpi=110)
+    return True

@@ -1,0 +1,74 @@
+"""The plan of a comparison, as its file has it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+from ..errors import OptionError, did_you_mean
+from ..options import parse, require
+from ..resources import read_options
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """A plan file. ``README.md`` explains the keys."""
+    name: str
+    scales: list
+    seeds: list
+    lq_size: int
+    options: dict
+    students: dict
+    methods: dict
+    test: dict
+    prepare: dict = field(default_factory=dict)
+    when: list = field(default_factory=list)
+    baseline: str = 'scratch'
+    photographs: bool = False
+    mtkd_basicsr: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """An entry of ``when``: options for some of the trainings."""
+    options: dict
+    student: Optional[str] = None
+    scale: Optional[int] = None
+    run: Optional[str] = None
+
+
+def _numbers(values, key, smallest):
+    if not values or any(not isinstance(v, int) or isinstance(v, bool) or v < smallest for v in values) or len(set(values)) < len(values):
+        raise OptionError(f'{key}: {values!r}; expected different whole numbers from {smallest} on, for example [0, 1, 2]')
+
+
+def read_plan(path):
+    """Reads a plan file.
+
+    Args:
+        path (str | Path): YAML.
+
+    Returns:
+        PlanOptions: Checked as far as that is possible without building anything.
+
+    Raises:
+        OptionError: names the key, the value, and what was expected.
+    """
+    if not Path(path).is_file():
+        raise OptionError(f"-opt: no file '{path}'")
+    content = read_options(Path(path))
+    plan = parse(PlanOptions, dict(content) if isinstance(content, dict) else content, 'plan')
+    _numbers(plan.scales, 'scales', 1)
+    _numbers(plan.seeds, 'seeds', 0)
+    for key in ('students', 'methods', 'test'):
+        block = getattr(plan, key)
+        if not block or not all(isinstance(v, dict) for v in block.values()):
+            raise OptionError(f'{key}: {block!r}; expected a mapping of names to option blocks')
+        for name in block:
+            if not str(name).replace('-', '').replace('+', '').replace('.', '').isalnum():
+                raise OptionError(f"{key}: the name '{name}' is part of the names of files; expected letters, digits, -, + and .")
+    if plan.baseline not in plan.methods:
+        raise OptionError(f"baseline: '{plan.baseline}'; {did_you_mean(plan.baseline, plan.methods)}")
+    for name, block in plan.test.items():
+        require({'test': {name: block}}, 'test', name, 'dataroot_gt')
+        require({'test': {name: block}}, 'test', name, 'dataroot_lq')
+    return plan

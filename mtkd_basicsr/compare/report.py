@@ -1,0 +1,111 @@
+"""The report of a comparison."""
+
+import platform
+
+import torch
+
+from .. import __version__
+from ..errors import DataError
+from . import tables
+from .check import test_sets
+from .crops import crops
+from .document import Heading, Picture, Text, markdown, page
+from .figures import bars, curves
+from .measure import cost, pairs
+from .results import collect
+
+
+def _machine():
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
+    return f'{device}; torch {torch.__version__}, Python {platform.python_version()}, mtkd_basicsr {__version__}'
+
+
+def _measured_costs(results, scale, out):
+    """Cost of every student, teacher and fusion network of one scale, on the first test image."""
+    block = next(iter(test_sets(results.plan, scale, out).values()))
+    _, lq, _ = next(pairs(block))
+    networks = {}
+    for run in results.runs.values():
+        if run.scale == scale and run.kind == 'student':
+            networks.setdefault(f'student {run.student}', run.options['network_g'])
+            for name, teacher in (run.options.get('teachers') or {}).items():
+                networks.setdefault(f'teacher {name}', teacher['network'])
+            if run.options.get('fusion'):
+                networks.setdefault('fusion', run.options['fusion']['network'])
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    return {name: cost(network, scale, lq, device) for name, network in networks.items()}, tuple(lq.shape[-2:])
+
+
+def _introduction(results):
+    plan = results.plan
+    images = next(iter(results.cells.values())).names
+    yield Heading(f'Comparison: {plan.name}', 1)
+    yield Text(f"Scales {', '.join(f'×{s}' for s in plan.scales)}; seeds {', '.join(map(str, plan.seeds))}; "
+               f"test sets {', '.join(f'{name} ({len(images[name])} images)' for name in plan.test)}. PSNR (dB) and SSIM on the Y "
+               "channel, with as many pixels cut from each border as the scale, by BasicSR's metrics. Values are means ± standard "
+               'deviations over seeds. All methods have the same trainer, schedule, data order, first weights and teachers for each '
+               'seed.')
+    yield Text(f'This report was made on: {_machine()}.')
+    if results.missing:
+        more = f' and {len(results.missing) - 8} more' if len(results.missing) > 8 else ''
+        yield Text(f"NOT FINISHED, {len(results.missing)} of {len(results.runs)} runs: {', '.join(results.missing[:8])}{more}.")
+
+
+def _group(results, student, scale, cells, out, folder):
+    yield Heading(f'{student} ×{scale}')
+    yield tables.quality(results, student, scale, cells)
+    yield Text(f'Gain: over {results.plan.baseline}, dB, seed by seed. Training: mean seconds of the iterations alone, on the machine of '
+               'the training; caches and the training of teachers are listed at the end.')
+    beside = tables.published_beside_ours(results, student, scale, cells)
+    if beside is not None:
+        yield Heading('Published, other training', 3)
+        yield Text('Figures of other publications for the same student, scale and test sets. Their data, schedules and teachers are '
+                   'others: they do not compare with ours line by line.')
+        yield beside
+    for test_set in results.plan.test:
+        yield Heading(f'{student} ×{scale}, {test_set}: row minus column', 3)
+        yield tables.significance(results, cells, test_set)
+    yield Text('Mean difference of PSNR over the images (each the mean over seeds), and p of the two-sided Wilcoxon signed-rank test over '
+               'images, not corrected for the number of comparisons.')
+    path = folder / f'crops_{student}_x{scale}.png'
+    seed = crops(results, student, scale, out, path)
+    yield Picture(path, f'{student} ×{scale}: where the methods differ most from each other (seed {seed}); below each crop its PSNR (RGB).')
+
+
+def write(plan, runs, out):
+    """Writes ``report/``: ``report.md``, ``report.html``, ``results.csv``, ``images.csv`` and pictures.
+
+    Args:
+        plan (PlanOptions): The plan.
+        runs (list[Run]): What it consists of; those that are finished are reported, the others named.
+        out (Path): Folder of the results.
+
+    Returns:
+        list[Path]: The files.
+
+    Raises:
+        DataError: no student is finished.
+    """
+    results, folder = collect(plan, runs, out), out / 'report'
+    if not results.cells:
+        raise DataError(f"'{out}': no student of the plan is finished, there is nothing to report")
+    folder.mkdir(exist_ok=True)
+    blocks = list(_introduction(results))
+    if bars(results, folder / 'gains.png'):
+        blocks += [Heading('All methods'), Picture(folder / 'gains.png', f'Gain over {plan.baseline}; whiskers: standard deviation over seeds.')]
+    curves(results, folder / 'curves.png')
+    blocks.append(Picture(folder / 'curves.png', 'PSNR of validation during the training, mean over seeds; bands from the lowest to the '
+                          'highest seed. Left over iterations, right over seconds.'))
+    for student, scale, cells in results.groups():
+        blocks += _group(results, student, scale, cells, out, folder)
+    blocks.append(Heading('Costs'))
+    for scale in dict.fromkeys(scale for _, scale, _ in results.groups()):
+        measured, size = _measured_costs(results, scale, out)
+        blocks += [tables.costs(measured), Text(f'×{scale}; time for an image of {size[1]}×{size[0]} pixels, median of five, on the machine '
+                                                'of this report.')]
+    if results.prepared:
+        blocks.append(tables.preparation(results))
+    files = [folder / 'report.md', folder / 'report.html', *tables.write_csv(results, folder)]
+    files[0].write_text(markdown(blocks), encoding='utf-8')
+    files[1].write_text(page(blocks), encoding='utf-8')
+    return files

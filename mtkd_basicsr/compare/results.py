@@ -1,0 +1,138 @@
+"""What has been measured so far: values by student, method, scale and test set, and statistics over them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .check import test_sets
+from .logs import read_training
+from .measure import read_json
+from .worker import record_of
+
+
+@dataclass
+class Cell:
+    """One method for one student at one scale.
+
+    Attributes:
+        values (dict[str, ndarray]): By test set: (seeds, images, 2), PSNR in dB and SSIM.
+        names (dict[str, list[str]]): By test set: the images.
+        seeds (list[int]): Those that are finished.
+        curves (list): Of each seed: [(iteration, seconds, PSNR)].
+        seconds (list[float]): Of each seed: training alone.
+    """
+    values: dict = field(default_factory=dict)
+    names: dict = field(default_factory=dict)
+    seeds: list = field(default_factory=list)
+    curves: list = field(default_factory=list)
+    seconds: list = field(default_factory=list)
+
+    def summary(self, test_set):
+        """(mean PSNR, its standard deviation over seeds, mean SSIM, its standard deviation); None for one seed."""
+        means = self.values[test_set].mean(1)
+        deviation = means.std(0, ddof=1) if len(means) > 1 else (None, None)
+        return means[:, 0].mean(), deviation[0], means[:, 1].mean(), deviation[1]
+
+
+@dataclass
+class Results:
+    """All of a comparison.
+
+    Attributes:
+        plan (PlanOptions): The plan.
+        cells (dict): (student, scale, method) -> :class:`Cell`; only what is finished, at least for one seed.
+        references (dict): scale -> name -> test set -> (mean PSNR, mean SSIM).
+        runs (dict): name -> :class:`~mtkd_basicsr.compare.runs.Run`.
+        missing (list[str]): Runs that are not finished.
+        prepared (dict[str, float]): Seconds of finished caches and of trainings that others build on.
+    """
+    plan: object
+    cells: dict
+    references: dict
+    runs: dict
+    missing: list
+    prepared: dict
+
+    def groups(self):
+        """(student, scale) with methods that are finished, and their cells in the order of the plan."""
+        for scale in self.plan.scales:
+            for student in self.plan.students:
+                cells = {m: self.cells[student, scale, m] for m in self.plan.methods if (student, scale, m) in self.cells}
+                if cells:
+                    yield student, scale, cells
+
+
+def collect(plan, runs, out):
+    """Reads what is finished.
+
+    Args:
+        plan (PlanOptions): The plan.
+        runs (list[Run]): From :func:`~mtkd_basicsr.compare.runs.expand`.
+        out (Path): Folder of the results.
+
+    Returns:
+        Results
+    """
+    cells, references, missing, prepared = {}, {}, [], {}
+    for run in runs:
+        record = record_of(run, out)
+        if not record.is_finished():
+            missing.append(run.name)
+            continue
+        if run.kind == 'cache':
+            prepared[run.name] = record.read()['seconds']
+            continue
+        tested = read_json(out / 'tests' / f'{run.name}.json')
+        if run.kind == 'prepare':
+            prepared[run.name] = read_training(out / 'experiments' / run.name)[1]
+        elif run.kind == 'references':
+            references[run.scale] = {name: {test_set: tuple(np.mean(list(images.values()), 0)) for test_set, images in sets.items()}
+                                     for name, sets in tested['results'].items()}
+        else:
+            cell = cells.setdefault((run.student, run.scale, run.method), Cell())
+            for test_set in test_sets(plan, run.scale, out):
+                images = tested['results'][run.method][test_set]
+                cell.names[test_set] = list(images)
+                cell.values.setdefault(test_set, []).append(list(images.values()))
+            curve, seconds = read_training(out / 'experiments' / run.name)
+            cell.seeds.append(run.seed)
+            cell.curves.append(curve)
+            cell.seconds.append(seconds)
+    for cell in cells.values():
+        cell.values = {test_set: np.array(values) for test_set, values in cell.values.items()}
+    return Results(plan, cells, references, {run.name: run for run in runs}, missing, prepared)
+
+
+def paired(cell, other, test_set):
+    """Whether one method is better than another, image by image.
+
+    Wilcoxon's signed-rank test, two-sided, on the differences of PSNR of the same image, each the mean over the seeds that
+    both have. It says how sure the difference is for other images, not for other seeds.
+
+    Args:
+        cell, other (Cell): Two methods.
+        test_set (str): Name.
+
+    Returns:
+        tuple | None: (mean difference in dB, p); None where they have no seed in common. p is 1 where all are equal.
+    """
+    from scipy.stats import wilcoxon
+    seeds = [seed for seed in cell.seeds if seed in other.seeds]
+    if not seeds:
+        return None
+    own, others = (c.values[test_set][[c.seeds.index(s) for s in seeds], :, 0].mean(0) for c in (cell, other))
+    difference = own - others
+    p = float(wilcoxon(difference).pvalue) if np.any(difference) else 1.
+    return float(difference.mean()), p
+
+
+def gains(cell, baseline, test_set):
+    """Gain over a baseline for each seed that both have: (mean, standard deviation) in dB; None without one in common.
+
+    The deviation is None for one seed.
+    """
+    seeds = [seed for seed in cell.seeds if seed in baseline.seeds]
+    if not seeds:
+        return None
+    own, others = (c.values[test_set][[c.seeds.index(s) for s in seeds], :, 0].mean(1) for c in (cell, baseline))
+    return float((own - others).mean()), float((own - others).std(ddof=1)) if len(seeds) > 1 else None

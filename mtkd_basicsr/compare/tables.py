@@ -1,0 +1,95 @@
+"""Tables of a report."""
+
+import csv
+
+from .document import Table
+from .published import published
+from .results import gains, paired
+
+
+def _value(mean, deviation, digits):
+    return f'{mean:.{digits}f}' + ('' if deviation is None else f' ± {deviation:.{digits}f}')
+
+
+def quality(results, student, scale, cells):
+    """PSNR and SSIM, gain over the baseline, training seconds: a row for each reference and each method."""
+    plan, base = results.plan, cells.get(results.plan.baseline)
+    sets = list(plan.test)
+    header = ['method', *(f'{s}: PSNR / SSIM' for s in sets), *(f'{s}: gain' for s in sets), 'training, s', 'seeds']
+    rows, best = [], {}
+    for name, values in results.references.get(scale, {}).items():
+        rows.append([name, *(f'{values[s][0]:.2f} / {values[s][1]:.4f}' for s in sets), *['–'] * (len(sets) + 2)])
+    for method, cell in cells.items():
+        row = [method]
+        for j, test_set in enumerate(sets):
+            psnr, psnr_deviation, ssim, ssim_deviation = cell.summary(test_set)
+            row.append(f'{_value(psnr, psnr_deviation, 2)} / {_value(ssim, ssim_deviation, 4)}')
+            if psnr > best.get(j, (-1, 0))[0]:
+                best[j] = psnr, len(rows)
+        for test_set in sets:
+            gain = gains(cell, base, test_set) if base is not None and cell is not base else None
+            row.append('–' if gain is None else f'{gain[0]:+.3f}' + ('' if gain[1] is None else f' ± {gain[1]:.3f}'))
+        rows.append([*row, f'{sum(cell.seconds) / len(cell.seconds):.0f}', str(len(cell.seeds))])
+    return Table(header, rows, frozenset((i, j + 1) for j, (_, i) in best.items()))
+
+
+def significance(results, cells, test_set):
+    """Each method against each other one on one test set: mean difference in dB, p."""
+    rows = []
+    for method, cell in cells.items():
+        row = [method]
+        for other_name, other in cells.items():
+            found = None if other is cell else paired(cell, other, test_set)
+            row.append('–' if found is None else f'{found[0]:+.3f} (p {found[1]:.2g})')
+        rows.append(row)
+    return Table(['', *(f'− {name}' for name in cells)], rows)
+
+
+def costs(measured):
+    """Size and speed of networks: name -> what :func:`~mtkd_basicsr.compare.measure.cost` gives."""
+    rows = [[name, f"{c['parameters']:,d}", f"{c['macs'] / 1e9:,.1f} G", f"{c['milliseconds']:.0f}"] for name, c in measured.items()]
+    return Table(['network', 'parameters', 'multiply-adds, 1280×720 out', 'ms per image'], rows)
+
+
+def preparation(results):
+    """Seconds of what was done once, for all students."""
+    return Table(['done once', 'seconds'], [[name, f'{seconds:.0f}'] for name, seconds in results.prepared.items()])
+
+
+def published_beside_ours(results, student, scale, cells):
+    """Published figures of the same student, scale and test sets; None if there are none."""
+    cell = next(iter(cells.values()))
+    network = next(run.options['network_g'] for run in results.runs.values() if (run.student, run.scale) == (student, scale))
+    found = published(network, scale, {s: len(names) for s, names in cell.names.items()})
+    sets = [s for s in results.plan.test if any(s in values for values in found.values())]
+    if not found:
+        return None
+    ours = {results.plan.baseline: 'scratch'}
+    rows = [[f'{method} (published)', *(f'{values[s]:.2f}' if s in values else '–' for s in sets)] for method, values in found.items()]
+    rows += [[f'{ours.get(method, method)} (ours)', *(f'{c.summary(s)[0]:.2f}' for s in sets)] for method, c in cells.items()]
+    return Table(['PSNR, dB', *sets], sorted(rows, key=lambda row: row[0].lower()))
+
+
+def write_csv(results, folder):
+    """``results.csv``, a line for each student, scale, method and test set; ``images.csv``, one for each image and seed.
+
+    Returns:
+        list[Path]: The two files.
+    """
+    summary, images = folder / 'results.csv', folder / 'images.csv'
+    with open(summary, 'w', newline='', encoding='utf-8') as a, open(images, 'w', newline='', encoding='utf-8') as b:
+        short, whole = csv.writer(a), csv.writer(b)
+        short.writerow(['student', 'scale', 'method', 'test_set', 'seeds', 'psnr', 'psnr_std', 'ssim', 'ssim_std', 'gain', 'gain_std',
+                        'training_seconds'])
+        whole.writerow(['student', 'scale', 'method', 'seed', 'test_set', 'image', 'psnr', 'ssim'])
+        for student, scale, cells in results.groups():
+            base = cells.get(results.plan.baseline)
+            for method, cell in cells.items():
+                for test_set in results.plan.test:
+                    gain = gains(cell, base, test_set) if base is not None else None
+                    short.writerow([student, scale, method, test_set, len(cell.seeds), *cell.summary(test_set),
+                                    *(gain or (None, None)), sum(cell.seconds) / len(cell.seconds)])
+                    for seed, values in zip(cell.seeds, cell.values[test_set]):
+                        whole.writerows([student, scale, method, seed, test_set, name, *value]
+                                        for name, value in zip(cell.names[test_set], values))
+    return [summary, images]
