@@ -11,8 +11,8 @@ _PLACEHOLDER = re.compile(r'\{(\w+)\}')
 def merge(*blocks):
     """Lays mappings over each other; later ones win.
 
-    A mapping whose ``type`` differs from the one below replaces it, so that an L1 loss does not inherit the wavelet of
-    another loss.
+    A mapping with another ``type`` than the one below replaces it, so that an L1 loss does not inherit the wavelet of
+    another loss. Where one of the two has no ``type``, they are merged.
 
     Args:
         *blocks (dict): Option blocks, not changed.
@@ -24,8 +24,8 @@ def merge(*blocks):
     for block in blocks:
         for key, value in block.items():
             below = result.get(key)
-            both = isinstance(value, dict) and isinstance(below, dict)
-            if both and value.get('type', below.get('type')) == below.get('type'):
+            types = [block['type'] for block in (value, below) if isinstance(block, dict) and 'type' in block]
+            if isinstance(value, dict) and isinstance(below, dict) and len(set(types)) < 2:
                 result[key] = merge(below, value)
             else:
                 result[key] = copy.deepcopy(value)

@@ -62,7 +62,7 @@ def read_plan(path):
     for key in ('students', 'methods', 'test'):
         block = getattr(plan, key)
         if not block or not all(isinstance(v, dict) for v in block.values()):
-            raise OptionError(f'{key}: {block!r}; expected a mapping of names to option blocks')
+            raise OptionError(f'{key}: {dict(block)!r}; expected a mapping of names to option blocks')
         for name in block:
             if not str(name).replace('-', '').replace('+', '').replace('.', '').isalnum():
                 raise OptionError(f"{key}: the name '{name}' is part of the names of files; expected letters, digits, -, + and .")

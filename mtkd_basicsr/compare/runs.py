@@ -1,5 +1,6 @@
 """What a plan consists of: every training with its whole option file, the caches, and what each waits for."""
 
+import functools
 import hashlib
 import itertools
 import json
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
+from ..data.manifest import sha256
 from ..distillers import METHODS
 from ..errors import OptionError, did_you_mean
 from ..options import parse
@@ -155,12 +157,21 @@ def _uses(run, other, out, caches):
     return any(text.startswith(folder) for text in _texts(blocks))
 
 
+@functools.lru_cache(maxsize=64)
+def _hash(path):
+    return sha256(path)
+
+
 def _own_fingerprint(run, out):
     keys = ('teachers', 'fusion', 'scale') if run.kind in ('cache', 'references') else set(run.options) - set(_INDIFFERENT)
     content = {key: run.options.get(key) for key in sorted(keys)}
     if run.kind == 'cache':
         train = run.options['datasets']['train']
         content.update({key: train.get(key) for key in ('dataroot_gt', 'dataroot_lq', 'filename_tmpl')}, what=run.what)
+    # Files that the plan itself writes have fingerprints of their own, in the runs that write them.
+    blocks = [*(run.options.get('teachers') or {}).values(), *([run.options['fusion']] if run.options.get('fusion') else [])]
+    content['files'] = [_hash(block['weights']) for block in blocks if isinstance(block, dict) and block.get('weights')
+                        and not str(block['weights']).startswith(str(out))]
     # A folder of results can be moved.
     return json.dumps([run.kind, content], sort_keys=True, default=str).replace(json.dumps(str(out))[1:-1], '{out}')
 

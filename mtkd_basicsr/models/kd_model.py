@@ -34,7 +34,9 @@ class KDModel(DistillBase):
         # Before BasicSR sets up the optimizer, which needs the distiller's parameters and takes the options apart.
         default = {'type': self.default_method} if self.default_method else None
         student = self.get_bare_model(self.net_g)
-        self.distiller = build_distiller(train_opt.get('kd', default), self.opt, self.device, student)
+        # What teachers and adapters draw for their first weights must not change what a student with drop path draws later.
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == 'cuda' else []):
+            self.distiller = build_distiller(train_opt.get('kd', default), self.opt, self.device, student)
         self.adapters = dict(self.distiller.named_parameters())
         if isinstance(self.net_g, DataParallel) and self.distiller.context.student_tap.positions:
             raise OptionError(f"num_gpu: {self.opt['num_gpu']}, but features are read in one process for each GPU; use "
