@@ -53,7 +53,8 @@ def write_weights(opt, folder):
 
 def with_gradients(model, batch):
     """A step in which nothing is frozen."""
-    target = model.distiller.target
+    context = model.distiller.context
+    target = context.fused_teachers
     for net in (target.ensemble, target.fusion):
         net.requires_grad_(True)
     lq, gt = batch['lq'].to(model.device), batch['gt'].to(model.device)
@@ -63,7 +64,7 @@ def with_gradients(model, batch):
         outputs = torch.cat([net(lq) for net in target.ensemble.networks], 1)
         fused = target.fusion(outputs)
         result = model.net_g(lq)
-        loss = model.distiller.pixel(result, gt) + model.distiller.distill(result, fused)
+        loss = context.pixel(result, gt) + context.distill(result, fused)
         loss.backward()
         model.optimizer_g.step()
         model.model_ema(decay=model.ema_decay)
@@ -82,7 +83,8 @@ def make_step(letter, opt, args):
     batch = {'lq': torch.rand(args.batch, 3, args.size, args.size), 'gt': torch.rand(args.batch, 3, size, size)}
     if letter == 'b':
         batch['target'] = torch.rand_like(batch['gt'])
-        model.distiller.target = None  # what a matching cache does: no teacher in memory
+        context = model.distiller.context  # what a matching cache does: no teacher in memory
+        context.cached, context.fused_teachers, context.ensembles = slice(0, 3), None, {}
     if letter == 'd':
         return with_gradients(model, batch)
 

@@ -212,6 +212,7 @@ class Splice:
     def __init__(self, net, position, key='cut'):
         path, _, side = position.partition(':')
         _module(net, position, key)
+        self._key = key
         if side == 'output':
             raise OptionError(f"{key}: '{position}'; expected PATH or PATH:input: the feature replaces what a module gets")
         self._feature, self._range, self._multiple = None, image_range(net), size_multiple(net)
@@ -254,7 +255,7 @@ class Splice:
         if args[0].ndim == 3:
             feature = feature.flatten(2).transpose(1, 2)
         if feature.shape[1:] != args[0].shape[1:]:
-            raise OptionError(f'train.kd.cut: the feature of the student is {tuple(feature.shape[1:])}, the teacher has '
+            raise OptionError(f'{self._key}: the feature of the student is {tuple(feature.shape[1:])}, the teacher has '
                               f'{tuple(args[0].shape[1:])} there')
         return (feature.to(args[0].dtype), *args[1:])
 

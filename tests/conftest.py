@@ -36,6 +36,14 @@ def tiny(arch, scale, **changes):
     return {**networks[arch], **changes}
 
 
+def shrunk(network, scale):
+    """The same arch with the same scale and number of inputs, in tiny; every other key of the file has to be a real one."""
+    arch = network['type']
+    changes = {k: v for k, v in network.items() if k in ('in_chans', 'skip', 'dct_norm', 'shift_mask', 'upsampler')}
+    assert network['upscale'] == scale
+    return {**network, **tiny(arch, scale), **changes}
+
+
 def build(network, seed=0):
     """A network with random weights that belong to the seed; zero weights are made random, so that all of it is used."""
     from basicsr.archs import build_network

@@ -4,8 +4,10 @@ import hashlib
 import re
 from pathlib import Path
 
+import pytest
 import torch
-from conftest import stock, write_options
+from conftest import build, stock, write_options
+from kd import EXTRA, METHODS, kd_options
 
 
 def contents(folder):
@@ -63,3 +65,18 @@ def test_teachers_can_be_forced_on_the_command_line(basicsr_tree, make_options, 
     options = write_options(tmp_path / 'forced.yml', make_options('MTKDModel', name='forced'))
     printed = stock(basicsr_tree, 'train.py', '-opt', options, '--force_yml', 'teachers:edsr:weights=elsewhere.pth', expect=1)
     assert "WeightsError: teachers.edsr.weights: no file 'elsewhere.pth'" in printed
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_every_method_trains(basicsr_tree, photographs, tmp_path, method):
+    opt = kd_options(photographs, tmp_path, method)
+    opt['name'] = f'kd_{method}'
+    del opt['datasets']['val'], opt['val']
+    printed = stock(basicsr_tree, 'train.py', '-opt', write_options(tmp_path / 'kd.yml', opt))
+    assert 'Model [KDModel] is created.' in printed and f'Method: {method}' in printed
+    line, = re.findall(r'iter: +2,.*', printed)
+    logged = {'l_pix', *EXTRA.get(method, ()), *(() if method == 'Scratch' else ('l_distill', ))}
+    assert set(re.findall(r'(l_\w+): [\d.e+-]+', line)) == logged
+    content = torch.load(basicsr_tree / 'experiments' / opt['name'] / 'models' / 'net_g_2.pth', weights_only=True)
+    student = set(build(opt['network_g']).state_dict())
+    assert {key: set(state) for key, state in content.items()} == {'params': student, 'params_ema': student}

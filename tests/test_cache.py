@@ -169,7 +169,7 @@ def test_normalisation_reaches_the_target(cached):
 def test_training_never_touches_a_teacher(cached, tmp_path, monkeypatch):
     from basicsr.models import build_model
 
-    import mtkd_basicsr.distillers.mtkd as stage_2
+    import mtkd_basicsr.distillers.context as stage_2
     import mtkd_basicsr.models.fusion_model as stage_1
 
     def never(*args, **kwargs):

@@ -36,13 +36,14 @@ def changed(before, module):
 def test_a_step_of_stage_2_changes_all_of_the_student_and_nothing_else(make_options, tmp_path, arch, scale):
     opt = make_options('MTKDModel', scale, network_g=tiny(arch, scale, **({'drop_path_rate': 0.} if arch == 'SwinIR' else {})))
     model = model_of(opt, tmp_path)
-    student, teachers = snapshot(model.net_g), snapshot(model.distiller)
+    target = model.distiller.context.fused_teachers
+    student, teachers = snapshot(model.net_g), snapshot(target)
     model.feed_data(batch_of(opt, tmp_path))
     model.optimize_parameters(1)
     trainable = {name for name, p in model.net_g.named_parameters()}
     assert changed(student, model.net_g) == trainable
-    assert changed(teachers, model.distiller) == set()
-    assert not any(p.grad is not None for p in model.distiller.parameters())
+    assert len(target.ensemble.networks) == 3 and changed(teachers, target) == set()
+    assert not any(p.grad is not None for p in target.parameters())
     assert set(model.get_current_log()) == {'l_pix', 'l_distill'}
 
 
@@ -50,7 +51,7 @@ def test_losses_of_stage_2_by_hand(make_options, tmp_path):
     opt = make_options('MTKDModel', train__pixel_opt={'type': 'L1Loss', 'loss_weight': 0.25})
     model, batch = model_of(opt, tmp_path), batch_of(opt, tmp_path)
     with torch.no_grad():
-        output, target = model.net_g(batch['lq']), model.distiller.target(batch['lq'])
+        output, target = model.net_g(batch['lq']), model.distiller.context.target(batch['lq'])
         low = (output - target).unfold(2, 2, 2).unfold(3, 2, 2).sum((-1, -2)) / 2
     model.feed_data(batch)
     model.optimize_parameters(1)
@@ -84,7 +85,7 @@ def test_amp_runs_the_student_in_bfloat16_and_nothing_else(make_options, tmp_pat
     model, batch = model_of(opt, tmp_path), batch_of(opt, tmp_path)
     seen = []
     model.net_g.conv_first.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
-    model.distiller.distill.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].dtype))
+    model.distiller.context.distill.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].dtype))
     before = snapshot(model.net_g)
     model.feed_data(batch)
     model.optimize_parameters(1)

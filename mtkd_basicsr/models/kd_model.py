@@ -1,5 +1,7 @@
 """The trainer of all students."""
 
+import random
+
 import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
@@ -68,12 +70,16 @@ class KDModel(DistillBase):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.speed.amp == 'bf16'):
             return self.net_g(lq).float()
 
+    def generator(self, current_iter):
+        """For what the methods draw: anew at each iteration, so that a training that goes on draws what it would have drawn."""
+        # A generator of the CPU takes no more than 32 bits of its seed: all three have to be in them.
+        key = f"{self.opt['manual_seed']} {self.opt['rank']} {current_iter}"
+        return torch.Generator().manual_seed(random.Random(key).getrandbits(32))
+
     def optimize_parameters(self, current_iter):
         """One step; ``self.log_dict`` holds each loss."""
         self.optimizer_g.zero_grad()
-        # Drawn anew at each iteration, so that a training that goes on draws what it would have drawn.
-        seed = (self.opt['manual_seed'] * self.opt['world_size'] + self.opt['rank']) << 32 | current_iter
-        batch = Batch(self.lq, self.gt, self.target, torch.Generator().manual_seed(seed))
+        batch = Batch(self.lq, self.gt, self.target, self.generator(current_iter))
         losses = self.distiller.losses(self.student, batch)
         sum(losses.values()).backward()
         if self.opt['dist']:  # what DistributedDataParallel does for the student

@@ -1,0 +1,99 @@
+"""What the tests of the distillation methods share."""
+
+from pathlib import Path
+
+import torch
+from basicsr.models import build_model
+from conftest import build, options_for, parsed, tiny, write_weights
+
+METHODS = ('AT', 'CrossKD', 'DUKD', 'FAKD', 'FitNet', 'LogitKD', 'MTKD', 'RKD', 'Scratch')
+# What each method adds to l_pix and l_distill.
+EXTRA = {'AT': {'l_at'}, 'CrossKD': {'l_cross'}, 'DUKD': {'l_zoom_in'}, 'FAKD': {'l_fakd'}, 'FitNet': {'l_fitnet'},
+         'RKD': {'l_rkd'}}
+ARCHS = ('EDSR', 'RCAN', 'SwinIR')
+
+
+def network(arch, wide=False, **changes):
+    """A tiny network of several blocks without random parts."""
+    # With fewer hidden units in its attention a RCAN would have blocks where all of them are dead.
+    parts = {'EDSR': {'num_block': 3}, 'RCAN': {'num_group': 3, 'squeeze_factor': 1},
+             'SwinIR': {'depths': [1, 1, 1], 'num_heads': [2, 2, 2], 'drop_path_rate': 0.}}[arch]
+    width = {'embed_dim' if arch == 'SwinIR' else 'num_feat': 12} if wide else {}
+    return tiny(arch, 2, **{**parts, **width, **changes})
+
+
+def kd_options(photographs, folder, kd, student='EDSR', teachers=('SwinIR', ), wide=True, **changes):
+    """Options of a training by ``KDModel`` at ×2; ``kd`` is ``train.kd``, or its type alone."""
+    kd = {'type': kd} if isinstance(kd, str) else kd
+    opt = options_for(photographs, folder, 'MTKDModel')
+    opt.update(name='kd', model_type='KDModel', network_g=network(student))
+    opt['teachers'] = {a.lower(): {'network': network(a, wide), 'weights': write_weights(Path(folder) / f'{a}.pth', network(a, wide), i + 5)}
+                       for i, a in enumerate(teachers)}
+    fusion = tiny('DCTSwin', 2, in_chans=3 * len(teachers))
+    opt['fusion'] = {'network': fusion, 'weights': write_weights(Path(folder) / 'fusion.pth', fusion, 3)}
+    opt['train'].update(kd=kd, distill_opt={'type': 'L1Loss', 'loss_weight': 1.0, 'reduction': 'mean'},
+                        pixel_opt={'type': 'L1Loss', 'loss_weight': 1.0, 'reduction': 'mean'})
+    opt['datasets']['train']['batch_size_per_gpu'] = 3
+    if kd['type'] == 'Scratch':
+        for key in ('teachers', 'fusion'):
+            del opt[key]
+    for path, value in changes.items():
+        block = opt
+        *keys, last = path.split('__')
+        for key in keys:
+            block = block[key]
+        block[last] = value
+    return opt
+
+
+def model_of(opt, root):
+    """The model of a training, with random weights that belong to the seed, and without zeros."""
+    opt = parsed(opt, True, root)
+    for key in ('models', 'training_states'):
+        Path(opt['path'][key]).mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(opt['manual_seed'])
+    return build_model(opt)
+
+
+def batch_of(b=3, n=8, seed=0):
+    """Images of a step: not photographs, but nothing in them is equal."""
+    generator = torch.Generator().manual_seed(seed)
+    lq = torch.rand(b, 3, n, n, generator=generator)
+    noise = torch.rand(b, 3, 2 * n, 2 * n, generator=generator)
+    return {'lq': lq, 'gt': 0.5 * torch.nn.functional.interpolate(lq, scale_factor=2) + 0.5 * noise}
+
+
+def step(model, batch, iteration=1):
+    """One step; gives the log."""
+    model.feed_data(batch)
+    model.optimize_parameters(iteration)
+    return dict(model.get_current_log())
+
+
+def losses(model, batch, iteration=1):
+    """The losses of a step, as tensors, without making it."""
+    from mtkd_basicsr.distillers import Batch
+    images = Batch(batch['lq'], batch['gt'], batch.get('target'), model.generator(iteration))
+    return model.distiller.losses(model.student, images)
+
+
+def frozen_networks(model):
+    """All networks of a training that nobody trains."""
+    context = model.distiller.context
+    nets = {id(e): e for e in context.ensembles.values()}
+    return [*nets.values(), *([context.fused_teachers] if context.fused_teachers else [])]
+
+
+def teacher_net(opt, name):
+    """A teacher out of its file, apart from the package's own."""
+    net = build(opt['teachers'][name]['network'])
+    net.load_state_dict(torch.load(opt['teachers'][name]['weights'], weights_only=True)['params'])
+    return net.eval()
+
+
+def snapshot(module):
+    return {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+
+def changed(before, module):
+    return {k for k, v in module.state_dict().items() if not torch.equal(v, before[k])}

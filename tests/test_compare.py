@@ -1,0 +1,180 @@
+"""``mtkd compare`` as a user types it: real trainings of tiny networks, stopped and gone on with."""
+
+import csv
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import pytest
+import torch
+import yaml
+from conftest import mtkd, options_for, run, tiny
+
+OUT = 'results of it'  # a name with spaces
+
+
+def tiny_plan(photographs, folder):
+    common = options_for(photographs, folder, 'KDModel')
+    common['datasets']['train'].update(type='DistillImageDataset', target_cache='{out}/caches/teachers.lmdb', gt_size='{gt_size}')
+    common['train'].update(total_iter=4, distill_opt={'type': 'L1Loss'}, pixel_opt={'type': 'L1Loss'})
+    for key in ('name', 'manual_seed', 'scale', 'network_g'):
+        common.pop(key)
+    common['teachers'] = {name: {'network': tiny(arch, 2), 'weights': f'{{out}}/experiments/{name}_x2/models/net_g_latest.pth'}
+                          for name, arch in (('edsr', 'EDSR'), ('rcan', 'RCAN'))}
+    fusion = tiny('DCTSwin', 2, in_chans=6)
+    common['fusion'] = {'network': fusion, 'weights': '{out}/experiments/fusion_x2/models/net_g_latest.pth'}
+    teacher = {'datasets': {'train': {'target_cache': None}}, 'train': {'kd': {'type': 'Scratch'}}}
+    val = {key: common['datasets']['val'][key] for key in ('dataroot_gt', 'dataroot_lq')}
+    return {'name': 'tiny', 'scales': [2], 'seeds': [0, 1], 'lq_size': 16, 'options': common,
+            'prepare': {'edsr': {**teacher, 'network_g': tiny('EDSR', 2)}, 'rcan': {**teacher, 'network_g': tiny('RCAN', 2)},
+                        'fusion': {'model_type': 'MTKDFusionModel', 'network_g': fusion}},
+            'students': {'SwinIR': {'network_g': tiny('SwinIR', 2)}},
+            'methods': {'scratch': {'train': {'kd': {'type': 'Scratch'}}},
+                        'MTKD+DUKD': {'datasets': {'train': {'target_cache': '{out}/caches/target.lmdb'}},
+                                      'train': {'kd': {'type': 'MTKD', 'also': ['DUKD']}}}},
+            'test': {'two': val}}
+
+
+@pytest.fixture(scope='module')
+def plan(photographs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('compare')
+    content = tiny_plan(photographs, folder)
+    (folder / 'plan.yml').write_text(yaml.safe_dump(content, sort_keys=False))
+    return folder / 'plan.yml'
+
+
+def finished(out):
+    return {p.stem: p.read_bytes() for p in (out / 'runs').glob('*.json') if b'"finished": true' in p.read_bytes()}
+
+
+def compare(plan, *arguments, expect=0):
+    return mtkd('compare', '-opt', plan, '--out', OUT, *arguments, cwd=plan.parent, expect=expect)
+
+
+def test_list_and_order(plan):
+    listed = compare(plan, '--list')
+    commands = re.findall(r'^cd .*--only \S+$', listed, re.M)
+    assert len(commands) == 3 + 2 + 1 + 4 and listed.index('--only edsr_x2') < listed.index('--only cache_teachers')
+    assert "waits for" in compare(plan, '--only', 'fusion_x2', expect=1)
+    assert "--only: no run 'fusoin_x2' in the plan" in compare(plan, '--only', 'fusoin_x2', expect=1)
+    # A scheduler's line, from anywhere.
+    command = next(c for c in commands if c.endswith('edsr_x2'))
+    run(['bash', '-c', command], cwd='/')
+    assert 'edsr_x2' in finished(plan.parent / OUT)
+
+
+def test_stopped_and_gone_on_with(plan):
+    out = plan.parent / OUT
+    process = subprocess.Popen([sys.executable, '-m', 'mtkd_basicsr', 'compare', '-opt', str(plan), '--out', OUT, '--jobs', '2'],
+                               cwd=plan.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.time() + 240
+    while 'cache_teachers' not in finished(out) and time.time() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM, process.stdout.read()
+    before = finished(out)
+    assert {'edsr_x2', 'rcan_x2', 'cache_teachers'} <= set(before)
+
+    printed = compare(plan, '--jobs', '2')
+    after = finished(out)
+    assert len(after) == 10 and {name: after[name] for name in before} == before, 'what is finished is never repeated'
+    assert f"'tiny': 10 runs, {len(before)} finished before" in printed
+    assert len(re.findall(r'^\[\d+/\d+\] \S+: done in \d+ s$', printed, re.M)) == 10 - len(before)
+
+    stamps = {p: p.stat().st_mtime_ns for p in out.rglob('*.pth')}
+    assert '10 runs, 10 finished before' in compare(plan)
+    assert {p: p.stat().st_mtime_ns for p in out.rglob('*.pth')} == stamps
+    assert compare(plan, '--list').count('# finished: ') == 10
+    assert 'finished before' in compare(plan, '--only', 'fusion_x2')
+
+
+def test_report(plan):
+    folder = plan.parent / OUT / 'report'
+    for path in folder.iterdir():
+        path.unlink()
+    compare(plan, '--report-only')
+    text, html = (folder / 'report.md').read_text(), (folder / 'report.html').read_text()
+    names = [line.split('|')[1].strip() for line in text.split('## SwinIR ×2')[1].split('\n\n')[1].splitlines()]
+    assert names == ['method', '---', 'bicubic', 'teacher edsr', 'teacher rcan', 'fused teachers', 'scratch', 'MTKD+DUKD']
+    assert html.count('data:image/png;base64,') == 3 and '<td>scratch</td>' in html
+    for picture in ('curves.png', 'gains.png', 'crops_SwinIR_x2.png'):
+        assert cv2.imread(str(folder / picture)).std() > 5
+    lines = list(csv.DictReader(open(folder / 'images.csv')))
+    assert len(lines) == 2 * 2 * 2 and {line['image'] for line in lines} == {'chelsea', 'coffee'}
+    assert 'student SwinIR' in text and 'cache_target' in text and 'NOT FINISHED' not in text
+
+
+def test_measured_as_basicsr_measures(plan):
+    """The last validation in BasicSR's own log, and our test of the same network on the same images."""
+    out = plan.parent / OUT
+    log, = (out / 'experiments' / 'SwinIR_scratch_x2_s1').glob('train_*.log')
+    validated = float(re.findall(r'# psnr: ([\d.]+)', log.read_text())[-1])
+    lines = [line for line in csv.DictReader(open(out / 'report' / 'images.csv')) if (line['method'], line['seed']) == ('scratch', '1')]
+    assert sum(float(line['psnr']) for line in lines) / 2 == pytest.approx(validated, abs=1e-4)
+
+
+def test_fair(plan):
+    """For one seed all methods begin with the same weights and see the same images; other seeds do not."""
+    out, first = plan.parent / OUT, {}
+    for name in ('scratch_x2_s0', 'scratch_x2_s1', 'MTKD+DUKD_x2_s0', 'MTKD+DUKD_x2_s1'):
+        log, = (out / 'experiments' / f'SwinIR_{name}').glob('train_*.log')
+        first[name] = re.search(r'iter: +1, .* l_pix: (\S+)', log.read_text()).group(1)
+    assert first['scratch_x2_s0'] == first['MTKD+DUKD_x2_s0'] != first['scratch_x2_s1'] == first['MTKD+DUKD_x2_s1']
+
+
+def test_changed_method_is_trained_again_and_the_old_one_kept(plan):
+    out, content = plan.parent / OUT, yaml.safe_load(plan.read_text())
+    content['methods']['scratch']['train']['ema_decay'] = 0.5
+    changed = plan.with_name('changed.yml')
+    changed.write_text(yaml.safe_dump(content, sort_keys=False))
+    assert 'NOT FINISHED, 2 of 10 runs: SwinIR_scratch_x2_s0, SwinIR_scratch_x2_s1.' in compare(changed, '--report-only')
+    before = torch.load(out / 'experiments' / 'SwinIR_scratch_x2_s0' / 'models' / 'net_g_latest.pth', weights_only=True)
+    compare(changed, '--only', 'SwinIR_scratch_x2_s0')
+    old, = (out / 'experiments').glob('SwinIR_scratch_x2_s0_archived_*')
+    kept, new = (torch.load(p / 'models' / 'net_g_latest.pth', weights_only=True) for p in (old, out / 'experiments' / 'SwinIR_scratch_x2_s0'))
+    assert all(torch.equal(kept['params_ema'][k], v) for k, v in before['params_ema'].items())
+    assert all(torch.equal(kept['params'][k], v) for k, v in new['params'].items()), 'the same training'
+    assert any(not torch.equal(kept['params_ema'][k], v) for k, v in new['params_ema'].items())
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='no fcntl')
+def test_two_processes_do_not_do_the_same_run(plan):
+    import fcntl
+    content = yaml.safe_load(plan.read_text())
+    content['seeds'] = [7]
+    grown = plan.with_name('grown.yml')
+    grown.write_text(yaml.safe_dump(content, sort_keys=False))
+    with open(plan.parent / OUT / 'runs' / 'SwinIR_scratch_x2_s7.lock', 'w') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        printed = compare(grown, '--only', 'SwinIR_scratch_x2_s7', expect=1)
+    assert 'SwinIR_scratch_x2_s7: another process is doing this run' in printed
+
+
+def test_failing_run_names_its_log_and_the_others_go_on(photographs, tmp_path):
+    content = tiny_plan(photographs, tmp_path)
+    content.update(seeds=[0], name='failing', prepare={})
+    content['methods'] = {'scratch': content['methods']['scratch']}
+    for key in ('teachers', 'fusion'):
+        content['options'].pop(key)
+    content['options']['datasets']['train']['target_cache'] = None
+    content['students'] = {'good': {'network_g': tiny('EDSR', 2)},
+                           # Only in the training it shows that 12 heads do not divide 8 channels.
+                           'bad': {'network_g': tiny('SwinIR', 2, num_heads=[12])}}
+    (tmp_path / 'plan.yml').write_text(yaml.safe_dump(content, sort_keys=False))
+    printed = mtkd('compare', '-opt', 'plan.yml', cwd=tmp_path, expect=1)
+    assert re.search(r'mtkd compare: bad_scratch_x2_s0 failed; its log is .*bad_scratch_x2_s0.log', printed)
+    out = tmp_path / 'compare' / 'failing'
+    assert set(finished(out)) == {'good_scratch_x2_s0', 'references_x2'}
+    assert 'NOT FINISHED, 1 of 3 runs: bad_scratch_x2_s0.' in mtkd('compare', '-opt', 'plan.yml', '--report-only', cwd=tmp_path)
+
+
+def test_nothing_to_report(plan, tmp_path):
+    printed = mtkd('compare', '-opt', plan, '--out', tmp_path / 'empty', '--report-only', cwd=tmp_path, expect=1)
+    assert 'no student of the plan is finished' in printed
+    assert "--jobs: 0; expected 1 or more" in compare(plan, '--jobs', '0', expect=1)
+    assert "-opt: no file 'gone.yml'" in mtkd('compare', '-opt', 'gone.yml', cwd=tmp_path, expect=1)
+
+

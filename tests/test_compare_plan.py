@@ -1,0 +1,189 @@
+import copy
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from basicsr.data import build_dataloader, build_dataset
+from basicsr.models import build_model
+from conftest import ROOT, dataset, parsed, shrunk, write_options, write_weights
+
+from mtkd_basicsr.compare.check import check, test_sets
+from mtkd_basicsr.compare.merge import fill, merge
+from mtkd_basicsr.compare.plan import read_plan
+from mtkd_basicsr.compare.runs import expand
+from mtkd_basicsr.errors import DataError, OptionError, WeightsError
+
+PLANS = ROOT / 'options' / 'compare'
+OUT = Path('/somewhere/out')
+test_sets.__test__ = False  # not a test, whatever pytest thinks of its name
+
+
+def runs_of(name, out=OUT):
+    return {run.name: run for run in expand(read_plan(PLANS / f'{name}.yml'), out)}
+
+
+def test_merging():
+    below = {'train': {'distill_opt': {'type': 'WaveletLoss', 'level': 2}, 'lr': 1}, 'a': [1]}
+    result = merge(below, {'train': {'distill_opt': {'type': 'L1Loss'}}}, {'train': {'lr': 2}, 'a': None})
+    assert result == {'train': {'distill_opt': {'type': 'L1Loss'}, 'lr': 2}, 'a': None}
+    assert merge({'kd': {'teacher': 'edsr'}}, {'kd': {'type': 'AT'}}) == {'kd': {'teacher': 'edsr', 'type': 'AT'}}
+    assert below['train']['distill_opt']['level'] == 2, 'the blocks themselves stay as they are'
+
+
+def test_placeholders():
+    block = {'a': 'X{scale}_sub', 'b': ['{scale}', '{}', '{}x4'], 'c': 1.5}
+    assert fill(block, {'scale': 3}) == {'a': 'X3_sub', 'b': [3, '{}', '{}x4'], 'c': 1.5}
+    with pytest.raises(OptionError, match=r"test.a: 'x\{sclae\}' has the placeholder \{sclae\}; known: scale"):
+        fill({'a': 'x{sclae}'}, {'scale': 3}, 'test')
+
+
+def test_the_plan_of_the_paper():
+    runs = runs_of('paper')
+    kinds = [run.kind for run in runs.values()]
+    assert kinds.count('student') == 3 * 3 * 7 * 3 and kinds.count('prepare') == 3 and kinds.count('cache') == 6
+    plan = read_plan(PLANS / 'paper.yml')
+    for scale, student, method, seed in itertools.product(plan.scales, plan.students, plan.methods, plan.seeds):
+        opt = runs[f'{student}_{method}_x{scale}_s{seed}'].options
+        assert opt['train']['total_iter'] == 500000 and opt['manual_seed'] == seed and opt['scale'] == scale
+        assert opt['datasets']['train']['gt_size'] == 32 * scale and opt['network_g']['upscale'] == scale
+        if method not in ('scratch', 'MTKD'):
+            assert opt['train']['kd']['teacher'] == student.lower() and 'fusion' not in opt
+    dukd = [runs[f'{s}_DUKD_x{x}_s0'].options['train'] for s, x in (('EDSR', 2), ('RCAN', 2), ('RCAN', 3), ('SwinIR', 4))]
+    assert [t['pixel_opt']['loss_weight'] for t in dukd] == [5, 1, 2, 5]
+    assert [t['kd'].get('zoom_out', False) for t in dukd] == [True, False, True, False]
+
+
+def test_what_waits_for_what():
+    runs = runs_of('small')
+    assert runs['edsr_x4'].after == set()
+    assert runs['cache_teachers_x4'].after == {'swinir_x4', 'edsr_x4', 'rcan_x4'}
+    assert {'cache_teachers_x4', 'edsr_x4'} <= runs['fusion_x4'].after
+    assert runs['cache_target_x4'].what == 'target' and {'fusion_x4', 'rcan_x4'} <= runs['cache_target_x4'].after
+    assert runs['EDSR_scratch_x4_s0'].after == {'cache_teachers_x4'} and 'teachers' not in runs['EDSR_scratch_x4_s0'].options
+    assert {'cache_target_x4', 'fusion_x4'} <= runs['EDSR_MTKD_x4_s2'].after and 'cache_teachers_x4' not in runs['EDSR_MTKD_x4_s2'].after
+    names = list(runs)
+    assert all(names.index(other) < names.index(run.name) for run in runs.values() for other in run.after)
+
+
+def test_methods_differ_in_what_the_plan_says_and_in_nothing_else():
+    plan = read_plan(PLANS / 'small.yml')
+    runs, ours = runs_of('small'), {'kd', 'pixel_opt', 'distill_opt'}
+    seen = set()
+    for method in plan.methods:
+        opt = copy.deepcopy(runs[f'EDSR_{method}_x4_s1'].options)
+        for key in ('name', 'teachers', 'fusion'):
+            opt.pop(key, None)
+        opt['train'] = {k: v for k, v in opt['train'].items() if k not in ours}
+        opt['datasets']['train'].pop('target_cache')
+        seen.add(yaml.safe_dump(opt))
+    assert len(seen) == 1
+
+
+def changed_plan(tmp_path, change):
+    content = yaml.unsafe_load((PLANS / 'small.yml').read_text())
+    content.pop('mtkd_basicsr')
+    change(content)
+    return read_plan(write_options(tmp_path / 'plan.yml', content))
+
+
+def test_fingerprints(tmp_path):
+    before = runs_of('small')
+    assert {n: r.fingerprint for n, r in runs_of('small', Path('/elsewhere')).items()} == {n: r.fingerprint for n, r in before.items()}, \
+        'a folder of results can be moved'
+
+    def other_teacher(plan):
+        plan['prepare']['rcan']['train']['total_iter'] = 3000
+
+    after = {run.name: run for run in expand(changed_plan(tmp_path, other_teacher), OUT)}
+    changed = {name for name in before if before[name].fingerprint != after[name].fingerprint}
+    assert {'rcan_x4', 'cache_teachers_x4', 'fusion_x4', 'cache_target_x4', 'EDSR_MTKD_x4_s0', 'EDSR_LogitKD_x4_s0'} <= changed
+    assert not changed & {'edsr_x4', 'swinir_x4'}
+
+    def more_seeds_and_output(plan):
+        plan['seeds'].append(3)
+        plan['options']['logger']['print_freq'] = 1
+        plan['methods']['RKD'] = {'train': {'kd': {'type': 'RKD', 'teacher': 'edsr'}}}
+
+    after = {run.name: run for run in expand(changed_plan(tmp_path, more_seeds_and_output), OUT)}
+    assert all(after[name].fingerprint == run.fingerprint for name, run in before.items()), 'a plan that grows repeats nothing'
+
+
+def test_another_file_of_weights_is_another_run(tmp_path):
+    weights = tmp_path / 'edsr.pth'
+
+    def external(plan):
+        plan['options']['teachers']['edsr']['weights'] = str(weights)
+
+    prints = []
+    for content in (b'one', b'two'):
+        weights.write_bytes(content)
+        from mtkd_basicsr.compare import runs as module
+        module._hash.cache_clear()
+        prints.append({run.name: run.fingerprint for run in expand(changed_plan(tmp_path, external), OUT)})
+    differing = {name for name in prints[0] if prints[0][name] != prints[1][name]}
+    assert 'cache_teachers_x4' in differing and 'EDSR_FAKD_x4_s0' in differing and 'edsr_x4' not in differing
+
+
+@pytest.mark.parametrize('change,error,text', [
+    (lambda p: p.pop('seeds'), OptionError, "plan: key 'seeds' is missing"),
+    (lambda p: p.update(studnets={}), OptionError, "plan: unknown key 'studnets'.*did you mean 'students'"),
+    (lambda p: p.update(seeds=[0, 0]), OptionError, r'seeds: \[0, 0\]; expected different whole numbers'),
+    (lambda p: p.update(methods={}), OptionError, 'methods: {}; expected a mapping'),
+    (lambda p: p.update(baseline='scrtach'), OptionError, "baseline: 'scrtach'.*did you mean 'scratch'"),
+    (lambda p: p['methods'].update({'a/b': {}}), OptionError, "methods: the name 'a/b'"),
+    (lambda p: p['test'].update(Set5={'dataroot_gt': 'x'}), OptionError, 'test.Set5.dataroot_lq: missing'),
+    (lambda p: p.update(when=[{'scale': 5, 'options': {}}]), OptionError, r'when\[0\].scale: 5; known: 4'),
+    (lambda p: p['methods']['AT'].update(when=[{'stduent': 'EDSR', 'options': {}}]), OptionError,
+     r"methods.AT.when\[0\]: unknown key 'stduent'"),
+    (lambda p: p['methods']['AT']['train']['kd'].update(type='ATT'), OptionError, "train.kd.type: unknown method 'ATT'"),
+    (lambda p: p['methods']['AT']['train']['kd'].update(wieght=1), OptionError, "train.kd: unknown key 'wieght'.*did you mean 'weight'"),
+    (lambda p: p['methods']['AT'].update(train={}), OptionError, 'EDSR_AT_x4_s0: train.kd.type: missing'),
+    (lambda p: p['students']['EDSR']['network_g'].update(type='ESDR'), OptionError, "network_g.type: unknown arch 'ESDR'"),
+    (lambda p: p['students']['EDSR']['network_g'].update(num_foo=1), OptionError, 'network_g: EDSR cannot be built.*num_foo'),
+    (lambda p: p['options']['teachers']['edsr'].update(weights='gone.pth'), WeightsError, "teachers.edsr.weights: no file 'gone.pth'"),
+    (lambda p: p['test']['tiles'].update(dataroot_gt='nowhere'), DataError, "no folder 'nowhere'"),
+    (lambda p: p['options']['datasets']['val'].update(dataroot_gt='nowhere'), DataError, "no folder 'nowhere'"),
+    (lambda p: p['options']['datasets']['train'].update(gt_size=97), OptionError, 'gt_size: 97; expected a multiple of 4'),
+    (lambda p: p['methods']['MTKD'].pop('datasets'), OptionError, 'target_cache: .* holds teachers .*give them two files'),
+])
+def test_wrong_plans(tmp_path, change, error, text):
+    with pytest.raises(error, match=text):
+        plan = changed_plan(tmp_path, change)
+        check(plan, expand(plan, OUT), OUT)
+
+
+def test_small_plan_passes_the_check():
+    plan = read_plan(PLANS / 'small.yml')
+    check(plan, expand(plan, OUT), OUT)
+
+
+def one_of_each():
+    for name in ('small', 'paper'):
+        for run in runs_of(name).values():
+            if (run.kind == 'student' and run.seed == 0) or run.kind == 'prepare':
+                yield pytest.param(run, id=f'{name}-{run.name}')
+
+
+@pytest.mark.parametrize('run', list(one_of_each()))
+def test_one_step_of_every_training(run, photographs, tmp_path):
+    opt = copy.deepcopy(run.options)
+    opt['num_gpu'] = 0
+    train = opt['datasets']['train']
+    train.update({k: v for k, v in dataset(photographs, 'train', run.scale).items() if k.startswith('data') or k in (
+        'gt_size', 'num_worker_per_gpu')}, batch_size_per_gpu=1, target_cache=None)
+    blocks = [('network_g', opt)] + [('network', t) for t in opt.get('teachers', {}).values()]
+    blocks += [('network', opt['fusion'])] if 'fusion' in opt else []
+    for i, (key, block) in enumerate(blocks):
+        block[key] = shrunk(block[key], run.scale)
+        if i:
+            block['weights'] = write_weights(tmp_path / f'{i}.pth', block['network'], i)
+    opt = parsed(opt, True, tmp_path)
+    model = build_model(opt)
+    batch = next(iter(build_dataloader(build_dataset(opt['datasets']['train']), opt['datasets']['train'], num_gpu=0, seed=0)))
+    before = {k: v.clone() for k, v in model.net_g.state_dict().items()}
+    model.feed_data(batch)
+    model.optimize_parameters(1)
+    assert any(not torch.equal(v, before[k]) for k, v in model.net_g.state_dict().items())
+    assert all(torch.isfinite(torch.tensor(v)) for v in model.get_current_log().values())

@@ -1,0 +1,140 @@
+"""What is read from logs and results of tests, against values worked out by hand."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, tiny
+
+from mtkd_basicsr.compare import tables
+from mtkd_basicsr.compare.crops import _most_different, _place
+from mtkd_basicsr.compare.document import Heading, Picture, Table, Text, markdown, page
+from mtkd_basicsr.compare.logs import read_training
+from mtkd_basicsr.compare.measure import cost
+from mtkd_basicsr.compare.plan import read_plan
+from mtkd_basicsr.compare.published import published
+from mtkd_basicsr.compare.results import Cell, Results, gains, paired
+
+FIRST = '''2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
+2026-11-21 10:00:10,000 INFO: [demo_][epoch:  0, iter:     500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
+2026-11-21 10:00:20,000 INFO: [demo_][epoch:  0, iter:   1,000, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
+2026-11-21 10:00:20,001 INFO: Saving models and training states.
+2026-11-21 10:01:20,000 INFO: Validation Set5
+\t # psnr: 28.5000\tBest: 28.5000 @ 1000 iter
+\t # ssim: 0.8000\tBest: 0.8000 @ 1000 iter
+
+2026-11-21 10:01:30,500 INFO: [demo_][epoch:  0, iter:   1,500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
+'''
+SECOND = '''2026-11-21 11:00:00,000 INFO: Start training from epoch: 0, iter: 1000
+2026-11-21 11:00:12,000 INFO: [demo_][epoch:  0, iter:   1,500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
+2026-11-21 11:00:22,000 INFO: [demo_][epoch:  0, iter:   2,000, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
+2026-11-21 11:01:00,000 INFO: Validation Set5
+\t # psnr: 29.2500\tBest: 29.2500 @ 2000 iter
+
+2026-11-21 11:01:00,000 INFO: End of training. Time consumed: 0:01:00
+2026-11-21 11:01:30,000 INFO: Validation Set5
+\t # psnr: 29.2500\tBest: 29.2500 @ 2000 iter
+'''
+
+
+def test_a_training_that_was_stopped_counts_once(tmp_path):
+    (tmp_path / 'train_x_20261121_100000.log').write_text(FIRST)
+    assert read_training(tmp_path) == ([(1000, 20., 28.5)], 30.5)
+    (tmp_path / 'train_x_20261121_110000.log').write_text(SECOND)
+    curve, seconds = read_training(tmp_path)
+    assert curve == [(1000, 20., 28.5), (2000, 42., 29.25)], 'validation and lost iterations take no time of training'
+    assert seconds == 42.
+
+
+def cell(psnr, seeds=(0, 1, 2), name='Set5'):
+    values = np.stack([np.array(psnr, float), np.full(np.shape(psnr), 0.8)], -1)
+    return Cell({name: values}, {name: [f'i{k}' for k in range(values.shape[1])]}, list(seeds), [[(10, 1., 28.), (20, 2., 29.)]] * len(seeds),
+                [10., 11., 12.][:len(seeds)])
+
+
+def test_statistics_by_hand():
+    scratch, better = cell([[28., 30.], [29., 31.], [30., 32.]]), cell([[28.5, 30.1], [29.1, 31.5], [30.5, 32.4]])
+    mean, deviation, ssim, ssim_deviation = scratch.summary('Set5')
+    assert (mean, deviation) == (30., 1.) and (ssim, ssim_deviation) == (pytest.approx(0.8), pytest.approx(0))
+    gain, spread = gains(better, scratch, 'Set5')
+    assert gain == pytest.approx(0.35) and spread == pytest.approx(np.sqrt((0.05**2 + 0.05**2 + 0.1**2) / 2))
+    assert cell([[28., 30.]], seeds=(0, )).summary('Set5')[1] is None
+    assert gains(cell([[28., 30.]], seeds=(5, )), scratch, 'Set5') is None, 'no seed in common'
+
+
+def test_significance_by_hand():
+    base = np.arange(28., 36.)
+    one, other = cell([base], seeds=(0, )), cell([base + np.arange(1, 9) / 10], seeds=(0, ))
+    difference, p = paired(other, one, 'Set5')
+    # All eight differences have one sign: two of the 2^8 sign patterns are as extreme.
+    assert difference == pytest.approx(0.45) and p == pytest.approx(2 / 2**8)
+    assert paired(one, one, 'Set5') == (0., 1.)
+    mixed = cell([base + [0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7, -0.8]], seeds=(0, ))
+    assert paired(mixed, one, 'Set5')[1] > 0.5
+
+
+def results_of(cells, **changes):
+    plan = read_plan(ROOT / 'options' / 'compare' / 'small.yml')
+    object.__setattr__(plan, 'test', {'Set5': {}})
+    return Results(plan, {('EDSR', 4, m): c for m, c in cells.items()}, {4: {'bicubic': {'Set5': (28.42, 0.81)}}}, {}, [], {}, **changes)
+
+
+def test_tables(tmp_path):
+    results = results_of({'scratch': cell([[28., 30.], [29., 31.], [30., 32.]]), 'MTKD': cell([[27., 29.], [28., 30.], [29., 31.]]),
+                          'AT': cell([[28., 31.]], seeds=(1, ))})
+    (student, scale, cells), = results.groups()
+    assert list(cells) == ['scratch', 'AT', 'MTKD'], 'the order of the plan'
+    table = tables.quality(results, student, scale, cells)
+    rows = {row[0]: row for row in table.rows}
+    assert rows['bicubic'][1] == '28.42 / 0.8100' and rows['scratch'][1] == '30.00 ± 1.00 / 0.8000 ± 0.0000'
+    assert rows['MTKD'][2] == '-1.000 ± 0.000' and rows['AT'][2] == '-0.500', 'seed by seed: AT has seed 1 alone'
+    assert table.best == {(1, 1)}, 'losers are in the table, the best is marked'
+    assert tables.significance(results, cells, 'Set5').rows[2][1].startswith('-1.000 (p 0.5)')
+    summary, images = tables.write_csv(results, tmp_path)
+    lines = list(csv.DictReader(open(summary)))
+    assert [(line['method'], float(line['psnr']), line['seeds']) for line in lines] == [('scratch', 30., '3'), ('AT', 29.5, '1'), ('MTKD', 29., '3')]
+    assert len(list(csv.DictReader(open(images)))) == 3 * 2 + 2 + 3 * 2
+
+
+def test_published_figures_only_where_student_scale_and_test_set_are_the_same():
+    swinir = {'type': 'SwinIR', 'embed_dim': 60, 'depths': [6, 6, 6, 6], 'upsampler': 'pixelshuffle'}
+    sets = {'Set5': 5, 'B100': 100, 'Manga109': 109}
+    found = published(swinir, 4, sets)
+    assert found['FAKD'] == {'Set5': 32.22, 'B100': 27.61} and 'DUKD' not in found, 'DUKD is published on Urban100 alone'
+    assert published(swinir, 4, {'urban100': 100})['DUKD'] == {'urban100': 26.43}
+    assert published(swinir, 2, sets) == {} == published({**swinir, 'embed_dim': 32}, 4, sets)
+    assert published(swinir, 4, {'Set5': 3}) == {}, 'another set of the same name'
+    assert published({'type': 'EDSR', 'num_feat': 64, 'num_block': 16}, 4, {'Set14': 14}) == {'scratch': {'Set14': 28.58}}
+
+
+def test_multiply_adds_by_hand():
+    found = cost(tiny('EDSR', 2, num_feat=8, num_block=1), 2, torch.rand(1, 3, 12, 16), 'cpu')
+    pixels = 640 * 360
+    by_hand = 9 * pixels * (3 * 8 + 3 * 8 * 8 + 8 * 32) + 9 * 4 * pixels * 8 * 3
+    assert found['macs'] == by_hand and found['parameters'] == sum(9 * i * o + o for i, o in ((3, 8), *[(8, 8)] * 3, (8, 32), (8, 3)))
+    assert 0 < found['milliseconds'] < 1e4
+    literature = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 64, 'num_block': 16, 'upscale': 4}
+    assert cost(literature, 4, torch.rand(1, 3, 8, 8), 'cpu')['macs'] == pytest.approx(114.2e9, rel=1e-3)
+    assert cost(tiny('DCTSwin', 2), 2, torch.rand(1, 3, 16, 16), 'cpu')['macs'] > 1e8
+
+
+def test_places_where_methods_differ():
+    columns = {m: np.zeros((100, 120, 3), np.float32) for m in 'abc'}
+    columns['b'][30:50, 70:90] = 9.
+    y, x, size = _place(columns, 'abc')
+    assert size == 64 and y <= 30 and y + 64 >= 50 and x <= 70 and x + 64 >= 90
+    assert _place({m: c[:40, :50] for m, c in columns.items()}, 'abc') == (0, 0, 40)
+    cells = {'a': cell([[28., 28., 28.]], (0, )), 'b': cell([[28.5, 30., 28.1]], (0, ))}
+    assert _most_different(cells, 2) == [('Set5', 'i1'), ('Set5', 'i0')]
+
+
+def test_document(tmp_path):
+    from PIL import Image
+    Image.new('RGB', (4, 4)).save(tmp_path / 'a.png')
+    blocks = [Heading('T <1>', 1), Text('a & b'), Table(['m', 'v'], [['x|y', '1'], ['z', '2']], frozenset({(1, 1)})),
+              Picture(tmp_path / 'a.png', 'caption')]
+    text, html = markdown(blocks), page(blocks)
+    assert '# T <1>\n' in text and '| x\\|y | 1 |\n| z | **2** |' in text and '![caption](a.png)' in text
+    assert '<h1>T &lt;1&gt;</h1>' in html and 'a &amp; b' in html and '<td class=best>2</td>' in html
+    assert 'src="data:image/png;base64,' in html and 'http' not in html, 'opens without a server'
