@@ -134,7 +134,8 @@ def test_changed_method_is_trained_again_and_the_old_one_kept(plan):
     before = torch.load(out / 'experiments' / 'SwinIR_scratch_x2_s0' / 'models' / 'net_g_latest.pth', weights_only=True)
     compare(changed, '--only', 'SwinIR_scratch_x2_s0')
     old, = (out / 'experiments').glob('SwinIR_scratch_x2_s0_archived_*')
-    kept, new = (torch.load(p / 'models' / 'net_g_latest.pth', weights_only=True) for p in (old, out / 'experiments' / 'SwinIR_scratch_x2_s0'))
+    folders = old, out / 'experiments' / 'SwinIR_scratch_x2_s0'
+    kept, new = (torch.load(folder / 'models' / 'net_g_latest.pth', weights_only=True) for folder in folders)
     assert all(torch.equal(kept['params_ema'][k], v) for k, v in before['params_ema'].items())
     assert all(torch.equal(kept['params'][k], v) for k, v in new['params'].items()), 'the same training'
     assert any(not torch.equal(kept['params_ema'][k], v) for k, v in new['params_ema'].items())

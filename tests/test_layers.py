@@ -8,8 +8,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / 'mtkd_basicsr'
 LAYERS = (
     ('functional', 'errors', 'resume', 'compat', 'registry', 'checkpoints', 'resources'),
-    ('options', 'networks', 'features'),
-    ('archs', 'losses', 'teachers', 'data'),
+    ('options', 'networks'),
+    ('archs', 'features', 'losses', 'teachers', 'data'),
     ('distillers', ),
     ('models', ),
     ('demo', 'compare', 'jobs', 'train', 'cache', 'cli', '__main__'),

@@ -76,6 +76,28 @@ def test_both_stages_of_the_paper_agree():
         assert stage_2['fusion']['weights'] == f"experiments/{stage_1['name']}/models/net_g_latest.pth"
 
 
+def test_a_baseline_differs_from_mtkd_in_the_method_alone():
+    mtkd, fakd = (read(ROOT / 'options' / name) for name in ('mtkd_edsr.yml', 'baselines/fakd_edsr.yml'))
+    assert fakd['teachers'] == {'edsr': mtkd['teachers']['edsr']} and fakd['train']['kd']['weight'] == pytest.approx(10 / 255)
+    for opt in (mtkd, fakd):
+        for key in ('name', 'model_type', 'teachers', 'fusion'):
+            opt.pop(key, None)
+        for key in ('pixel_opt', 'distill_opt', 'kd'):
+            opt['train'].pop(key, None)
+        opt['datasets']['train'].pop('target_cache')
+    assert mtkd == fakd
+
+
+def test_the_default_positions_are_those_in_the_comments():
+    from mtkd_basicsr.features import default_positions
+    from mtkd_basicsr.networks import build
+    path = ROOT / 'options' / 'baselines' / 'fakd_edsr.yml'
+    opt, text = read(path), path.read_text()
+    for name, network in (('student', opt['network_g']), ('teacher', opt['teachers']['edsr']['network'])):
+        said = yaml.safe_load(text.split(f'# {name}_features:')[1].split('\n')[0])
+        assert tuple(said) == default_positions(build(network, name))
+
+
 def test_the_two_students_of_the_demo_differ_in_the_method_alone():
     scratch, mtkd = (read(ROOT / 'options' / 'demo' / f'{name}.yml') for name in ('scratch', 'mtkd'))
     for opt in (scratch, mtkd):

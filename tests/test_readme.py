@@ -55,6 +55,34 @@ def test_first_screen_and_ci_have_the_two_commands():
     assert "pip install -q -e '.[test]' && pytest" in (ROOT / '.ci' / 'run').read_text()
 
 
+def test_methods_and_their_keys_are_in_the_table():
+    from dataclasses import fields
+
+    from mtkd_basicsr.distillers import METHODS
+    from mtkd_basicsr.distillers.base import FeatureOptions
+    from mtkd_basicsr.options import KDOptions
+    rows = {line.split('|')[1].strip().strip('`'): line for line in README.splitlines() if line.startswith('| `')}
+    common = {f.name for cls in (KDOptions, FeatureOptions) for f in fields(cls)}
+    for name, method in METHODS.items():
+        for f in fields(method.Options):
+            if f.name not in common:
+                default = str(f.default).lower() if isinstance(f.default, bool) else f.default
+                default = {10 / 255: '10/255'}.get(default, f'{default:g}') if isinstance(default, float) else default
+                assert re.search(rf'`{f.name}(: {re.escape(str(default))})?`', rows[name]), (name, f.name)
+                assert default is None or f'`{f.name}: {default}`' in rows[name], (name, f.name, default)
+
+
+def test_keys_of_plans_are_in_the_table():
+    from dataclasses import fields
+
+    from mtkd_basicsr.compare.plan import Condition, PlanOptions
+    text = README.split('A plan has these keys')[1].split('## What it costs')[0]
+    for f in fields(PlanOptions):
+        assert f.name == 'mtkd_basicsr' or f'`{f.name}`' in text, f.name
+    for f in fields(Condition):
+        assert f'{f.name}: ' in text, f.name
+
+
 def test_every_option_of_ours_is_in_the_table():
     from dataclasses import fields
 

@@ -92,7 +92,8 @@ def write(plan, runs, out):
     folder.mkdir(exist_ok=True)
     blocks = list(_introduction(results))
     if bars(results, folder / 'gains.png'):
-        blocks += [Heading('All methods'), Picture(folder / 'gains.png', f'Gain over {plan.baseline}; whiskers: standard deviation over seeds.')]
+        caption = f'Gain over {plan.baseline}; whiskers: standard deviation over seeds.'
+        blocks += [Heading('All methods'), Picture(folder / 'gains.png', caption)]
     curves(results, folder / 'curves.png')
     blocks.append(Picture(folder / 'curves.png', 'PSNR of validation during the training, mean over seeds; bands from the lowest to the '
                           'highest seed. Left over iterations, right over seconds.'))
@@ -101,8 +102,8 @@ def write(plan, runs, out):
     blocks.append(Heading('Costs'))
     for scale in dict.fromkeys(scale for _, scale, _ in results.groups()):
         measured, size = _measured_costs(results, scale, out)
-        blocks += [tables.costs(measured), Text(f'×{scale}; time for an image of {size[1]}×{size[0]} pixels, median of five, on the machine '
-                                                'of this report.')]
+        blocks += [tables.costs(measured), Text(f'×{scale}; time for an image of {size[1]}×{size[0]} pixels, median of five, '
+                                                'on the machine of this report.')]
     if results.prepared:
         blocks.append(tables.preparation(results))
     files = [folder / 'report.md', folder / 'report.html', *tables.write_csv(results, folder)]

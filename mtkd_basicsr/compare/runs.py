@@ -99,7 +99,8 @@ def _students(plan, out):
 
 def _prepared(plan, out):
     for scale, (name, block) in itertools.product(plan.scales, plan.prepare.items()):
-        options = _whole(plan, f'{name}_x{scale}', scale, 0, out, plan.options, *_conditions({'when': plan.when}, '', plan, scale, run=name),
+        options = _whole(plan, f'{name}_x{scale}', scale, 0, out, plan.options,
+                         *_conditions({'when': plan.when}, '', plan, scale, run=name),
                          _without_when(block), *_conditions(block, f'prepare.{name}.', plan, scale, run=name))
         yield Run(f'{name}_x{scale}', 'prepare', scale, options)
 
