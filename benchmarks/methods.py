@@ -11,13 +11,12 @@ import tempfile
 from pathlib import Path
 
 import torch
-from timing import interleaved_medians, machine, parser
+from timing import interleaved_medians, machine, parser, write_weights
 
 import mtkd_basicsr  # noqa: F401  (registers)
 from basicsr.models import build_model
 from mtkd_basicsr.compare.plan import read_plan
 from mtkd_basicsr.compare.runs import expand
-from mtkd_basicsr.networks import build
 from mtkd_basicsr.resources import option_file
 
 SCALE = 4
@@ -33,16 +32,6 @@ def options_of(plan, student, device):
             opt['datasets']['train']['target_cache'] = None
             found[run.method] = opt
     return found
-
-
-def write_weights(opt, folder):
-    """Random weights for the networks of one option file."""
-    for name, block in [*(opt.get('teachers') or {}).items(), *([('fusion', opt['fusion'])] if opt.get('fusion') else [])]:
-        path = Path(folder) / f'{name}.pth'
-        if not path.exists():
-            torch.manual_seed(0)
-            torch.save({'params': build(block['network'], name).state_dict()}, path)
-        block['weights'] = str(path)
 
 
 def make_step(opt, batch):

@@ -15,16 +15,14 @@ import resource
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import torch
 import yaml
-from timing import interleaved_medians, machine, parser
+from timing import interleaved_medians, machine, parser, write_weights
 
 import mtkd_basicsr  # noqa: F401  (registers)
 from basicsr.models import build_model
 from basicsr.utils.options import ordered_yaml
-from mtkd_basicsr.networks import build
 from mtkd_basicsr.resources import option_file
 
 LETTERS = 'abcd'
@@ -38,17 +36,6 @@ def read_options(device, small):
         demo = yaml.load(option_file('demo', 'mtkd.yml').read_text(), Loader=ordered_yaml()[0])
         opt.update({key: demo[key] for key in ('teachers', 'fusion', 'network_g')})
     return opt
-
-
-def write_weights(opt, folder):
-    """Random weights in BasicSR's format for the teachers and the fusion network."""
-    blocks = {**opt['teachers'], 'fusion': opt['fusion']}
-    for name, block in blocks.items():
-        path = Path(folder) / f'{name}.pth'
-        if not path.exists():
-            torch.manual_seed(0)
-            torch.save({'params': build(block['network'], name).state_dict()}, path)
-        block['weights'] = str(path)
 
 
 def with_gradients(model, batch):

@@ -3,8 +3,11 @@
 import argparse
 import statistics
 import time
+from pathlib import Path
 
 import torch
+
+from mtkd_basicsr.networks import build
 
 
 def parser(description, runs):
@@ -55,6 +58,17 @@ def interleaved_medians(functions, runs, device='cpu', warmup=2):
             if run >= 0:
                 seconds.append(time.perf_counter() - start)
     return [statistics.median(seconds) for seconds in times]
+
+
+def write_weights(opt, folder):
+    """Random weights in BasicSR's format for the teachers and the fusion network of an option file, which then names them."""
+    blocks = {**(opt.get('teachers') or {}), **({'fusion': opt['fusion']} if opt.get('fusion') else {})}
+    for name, block in blocks.items():
+        path = Path(folder) / f'{name}.pth'
+        if not path.exists():
+            torch.manual_seed(0)
+            torch.save({'params': build(block['network'], name).state_dict()}, path)
+        block['weights'] = str(path)
 
 
 def machine(device):

@@ -93,6 +93,17 @@ def dataset(photographs, split, scale, **changes):
     return {**block, **changes}
 
 
+def override(opt, changes):
+    """Sets values at paths like ``train__kd``."""
+    for path, value in changes.items():
+        block = opt
+        *keys, last = path.split('__')
+        for key in keys:
+            block = block[key]
+        block[last] = value
+    return opt
+
+
 def options_for(photographs, folder, model, scale=2, **changes):
     """Options of a tiny training: BasicSR's blocks and ours; its files go into a folder."""
     metrics = {'psnr': {'type': 'calculate_psnr', 'crop_border': scale, 'test_y_channel': True}}
@@ -121,19 +132,23 @@ def options_for(photographs, folder, model, scale=2, **changes):
                                 mtkd={'teachers': ['swinir', 'edsr', 'rcan']})
         opt['fusion'] = {'network': network, 'weights': weights}
         opt['train']['distill_opt'] = {'type': 'WaveletLoss', 'level': 1, 'loss_weight': 1.0}
-    for path, value in changes.items():
-        block = opt
-        *keys, last = path.split('__')
-        for key in keys:
-            block = block[key]
-        block[last] = value
-    return opt
+    return override(opt, changes)
 
 
 @pytest.fixture
 def make_options(photographs, tmp_path):
     """:func:`options_for` with files in the folder of the test."""
     return functools.partial(options_for, photographs, tmp_path)
+
+
+def snapshot(module):
+    """A copy of all parameters and buffers."""
+    return {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+
+def changed(before, module):
+    """Names of those that are not what they were."""
+    return {k for k, v in module.state_dict().items() if not torch.equal(v, before[k])}
 
 
 def parsed(opt, is_train=True, root='.'):

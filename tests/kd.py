@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from basicsr.models import build_model
-from conftest import build, options_for, parsed, tiny, write_weights
+from conftest import build, options_for, override, parsed, tiny, write_weights
 
 METHODS = ('AT', 'CrossKD', 'DUKD', 'FAKD', 'FitNet', 'LogitKD', 'MTKD', 'RKD', 'Scratch')
 # What each method adds to l_pix and l_distill.
@@ -27,8 +27,9 @@ def kd_options(photographs, folder, kd, student='EDSR', teachers=('SwinIR', ), w
     kd = {'type': kd} if isinstance(kd, str) else kd
     opt = options_for(photographs, folder, 'MTKDModel')
     opt.update(name='kd', model_type='KDModel', network_g=network(student))
-    opt['teachers'] = {a.lower(): {'network': network(a, wide), 'weights': write_weights(Path(folder) / f'{a}.pth', network(a, wide), i + 5)}
-                       for i, a in enumerate(teachers)}
+    networks = {a: network(a, wide) for a in teachers}
+    opt['teachers'] = {a.lower(): {'network': net, 'weights': write_weights(Path(folder) / f'{a}.pth', net, i + 5)}
+                       for i, (a, net) in enumerate(networks.items())}
     fusion = tiny('DCTSwin', 2, in_chans=3 * len(teachers))
     opt['fusion'] = {'network': fusion, 'weights': write_weights(Path(folder) / 'fusion.pth', fusion, 3)}
     opt['train'].update(kd=kd, distill_opt={'type': 'L1Loss', 'loss_weight': 1.0, 'reduction': 'mean'},
@@ -37,13 +38,7 @@ def kd_options(photographs, folder, kd, student='EDSR', teachers=('SwinIR', ), w
     if kd['type'] == 'Scratch':
         for key in ('teachers', 'fusion'):
             del opt[key]
-    for path, value in changes.items():
-        block = opt
-        *keys, last = path.split('__')
-        for key in keys:
-            block = block[key]
-        block[last] = value
-    return opt
+    return override(opt, changes)
 
 
 def model_of(opt, root):
@@ -89,11 +84,3 @@ def teacher_net(opt, name):
     net = build(opt['teachers'][name]['network'])
     net.load_state_dict(torch.load(opt['teachers'][name]['weights'], weights_only=True)['params'])
     return net.eval()
-
-
-def snapshot(module):
-    return {k: v.detach().clone() for k, v in module.state_dict().items()}
-
-
-def changed(before, module):
-    return {k for k, v in module.state_dict().items() if not torch.equal(v, before[k])}

@@ -7,8 +7,8 @@ import pytest
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
-from conftest import build
-from kd import (ARCHS, EXTRA, METHODS, batch_of, changed, frozen_networks, kd_options, losses, model_of, network, snapshot, step,
+from conftest import build, changed, snapshot
+from kd import (ARCHS, EXTRA, METHODS, batch_of, frozen_networks, kd_options, losses, model_of, network, step,
                 teacher_net)
 
 from mtkd_basicsr.distillers import METHODS as KNOWN

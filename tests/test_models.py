@@ -5,7 +5,7 @@ import pytest
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.models import build_model
-from conftest import build, parsed, tiny, write_weights
+from conftest import build, changed, parsed, snapshot, tiny, write_weights
 
 from mtkd_basicsr.errors import OptionError, WeightsError
 
@@ -21,14 +21,6 @@ def batch_of(opt, tmp_path):
     block = parsed(opt, True, tmp_path)['datasets']['train']
     torch.manual_seed(0)
     return next(iter(build_dataloader(build_dataset(block), block, num_gpu=0, seed=0)))
-
-
-def snapshot(module):
-    return {k: v.clone() for k, v in module.state_dict().items()}
-
-
-def changed(before, module):
-    return {k for k, v in module.state_dict().items() if not torch.equal(v, before[k])}
 
 
 @pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR'])
