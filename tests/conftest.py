@@ -163,6 +163,33 @@ def parsed(opt, is_train=True, root='.'):
     return opt
 
 
+def one_step(opt, photographs, folder):
+    """One step of a training at tiny size: the student changes, and all losses are finite.
+
+    Only the sizes of the networks, where images and weights are, and how many images go into a step are changed.
+    """
+    from basicsr.data import build_dataloader, build_dataset
+    from basicsr.models import build_model
+    opt['num_gpu'], scale, train = 0, opt['scale'], opt['datasets']['train']
+    train.update({k: v for k, v in dataset(photographs, 'train', scale).items() if k.startswith('data') or k in (
+        'gt_size', 'num_worker_per_gpu', 'batch_size_per_gpu')}, target_cache=None)
+    blocks = [('network_g', opt)] + [('network', t) for t in opt.get('teachers', {}).values()]
+    blocks += [('network', opt['fusion'])] if 'fusion' in opt else []
+    for i, (key, block) in enumerate(blocks):
+        block[key] = shrunk(block[key], scale)
+        if i:
+            block['weights'] = write_weights(folder / f'{i}.pth', block['network'], i)
+    opt = parsed(opt, True, folder)
+    model, train = build_model(opt), opt['datasets']['train']
+    batch = next(iter(build_dataloader(build_dataset(train), train, num_gpu=0, seed=0)))
+    before = snapshot(model.net_g)
+    model.update_learning_rate(1, warmup_iter=opt['train'].get('warmup_iter', -1))
+    model.feed_data(batch)
+    model.optimize_parameters(1)
+    assert changed(before, model.net_g)
+    assert all(torch.isfinite(torch.tensor(v)) for v in model.get_current_log().values())
+
+
 def write_options(path, opt, header="mtkd_basicsr: !!python/name:mtkd_basicsr.__version__\n"):
     """Writes an option file whose first line registers the plug-in."""
     Path(path).write_text(header + yaml.safe_dump(opt, sort_keys=False))

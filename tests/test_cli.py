@@ -69,3 +69,17 @@ def test_version(capsys):
 def test_gpu_training(make_options, tmp_path):
     options = write_options(tmp_path / 'train.yml', make_options('MTKDModel', name='gpu', num_gpu=1))
     assert 'Save the latest model.' in mtkd('train', '-opt', options, cwd=tmp_path)
+
+
+def test_options_are_written_and_nothing_is_overwritten(tmp_path):
+    printed = mtkd('options', '--out', 'mine', '--student', 'rcan', '--scale', '3', '--method', 'mtkd', 'dukd', cwd=tmp_path)
+    names = {str(p.relative_to(tmp_path / 'mine')) for p in (tmp_path / 'mine').rglob('*.yml')}
+    assert names == {'fusion_x3.yml', 'mtkd_rcan_x3.yml', 'baselines/dukd_rcan_x3.yml', 'test/rcan_x3.yml'}
+    assert "4 option files in 'mine'" in printed
+    changed = tmp_path / 'mine' / 'fusion_x3.yml'
+    changed.write_text('mine')
+    (tmp_path / 'mine' / 'mtkd_rcan_x3.yml').unlink()
+    printed = mtkd('options', '--out', 'mine', '--student', 'rcan', '--scale', '3', cwd=tmp_path, expect=1)
+    assert "has other files of these names: fusion_x3.yml; nothing was written" in printed
+    assert changed.read_text() == 'mine' and not (tmp_path / 'mine' / 'mtkd_rcan_x3.yml').exists()
+    assert "argument --scale: invalid choice: 5" in mtkd('options', '--out', 'x', '--scale', '5', cwd=tmp_path, expect=2)

@@ -3,11 +3,8 @@ import itertools
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
-from basicsr.data import build_dataloader, build_dataset
-from basicsr.models import build_model
-from conftest import ROOT, dataset, parsed, shrunk, write_options, write_weights
+from conftest import ROOT, one_step, write_options
 
 from mtkd_basicsr.compare.check import check, test_sets
 from mtkd_basicsr.compare.merge import fill, merge
@@ -168,22 +165,4 @@ def one_of_each():
 
 @pytest.mark.parametrize('run', list(one_of_each()))
 def test_one_step_of_every_training(run, photographs, tmp_path):
-    opt = copy.deepcopy(run.options)
-    opt['num_gpu'] = 0
-    train = opt['datasets']['train']
-    train.update({k: v for k, v in dataset(photographs, 'train', run.scale).items() if k.startswith('data') or k in (
-        'gt_size', 'num_worker_per_gpu')}, batch_size_per_gpu=1, target_cache=None)
-    blocks = [('network_g', opt)] + [('network', t) for t in opt.get('teachers', {}).values()]
-    blocks += [('network', opt['fusion'])] if 'fusion' in opt else []
-    for i, (key, block) in enumerate(blocks):
-        block[key] = shrunk(block[key], run.scale)
-        if i:
-            block['weights'] = write_weights(tmp_path / f'{i}.pth', block['network'], i)
-    opt = parsed(opt, True, tmp_path)
-    model = build_model(opt)
-    batch = next(iter(build_dataloader(build_dataset(opt['datasets']['train']), opt['datasets']['train'], num_gpu=0, seed=0)))
-    before = {k: v.clone() for k, v in model.net_g.state_dict().items()}
-    model.feed_data(batch)
-    model.optimize_parameters(1)
-    assert any(not torch.equal(v, before[k]) for k, v in model.net_g.state_dict().items())
-    assert all(torch.isfinite(torch.tensor(v)) for v in model.get_current_log().values())
+    one_step(copy.deepcopy(run.options), photographs, tmp_path)

@@ -1,49 +1,58 @@
 """Every option file of the project: read by BasicSR's own loader, built at tiny size, one step on the CPU."""
 
 import pytest
-import torch
 import yaml
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.models import build_model
 from basicsr.utils.options import ordered_yaml
-from conftest import ROOT, dataset, parsed, shrunk, write_weights
+from conftest import ROOT, dataset, one_step, parsed, shrunk, write_weights
+
+from mtkd_basicsr.features import default_positions
+from mtkd_basicsr.generate import STUDENTS
+from mtkd_basicsr.generate.files import files
+from mtkd_basicsr.networks import build
 
 # Plans have tests of their own.
 FILES = sorted(path for path in (ROOT / 'options').rglob('*.yml') if path.parent.name != 'compare')
+TRAINING, TESTING = ([p for p in FILES if (p.parent.name == 'test') is test] for test in (False, True))
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT / 'options'))
 
 
 def read(path):
     return yaml.load(path.read_text(), Loader=ordered_yaml()[0])
 
 
-@pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(ROOT / 'options')))
+def test_files_of_the_paper_are_what_the_generator_writes():
+    texts = files()
+    written = {name_of(p) for p in FILES if p.parent.name != 'demo'}
+    assert written == set(texts) and len(texts) == 3 + 9 + 6 * 9 + 9
+    for name, text in texts.items():
+        assert (ROOT / 'options' / name).read_text() == text, f'{name}: run mtkd options --out options'
+
+
+@pytest.mark.parametrize('path', TESTING, ids=name_of)
+def test_one_image(path, photographs, tmp_path):
+    opt = read(path)
+    opt['num_gpu'], opt['network_g'] = 0, shrunk(opt['network_g'], opt['scale'])
+    opt['path']['pretrain_network_g'] = write_weights(tmp_path / 'student.pth', opt['network_g'], key='params_ema')
+    assert [block['name'] for block in opt['datasets'].values()] == ['Set5', 'Set14', 'B100', 'Urban100']
+    block = opt['datasets']['test_1']
+    block.update({k: v for k, v in dataset(photographs, 'val', opt['scale']).items() if k.startswith('data')})
+    opt = parsed(opt, False, tmp_path)
+    model, block = build_model(opt), opt['datasets']['test_1']
+    model.validation(build_dataloader(build_dataset(block), block, num_gpu=0), 'test', None, False)
+    assert set(model.metric_results) == {'psnr', 'ssim'} and model.metric_results['psnr'] > 0
+
+
+@pytest.mark.parametrize('path', TRAINING, ids=name_of)
 def test_one_step(path, photographs, tmp_path):
     opt = read(path)
     assert opt['mtkd_basicsr'] == __import__('mtkd_basicsr').__version__
-    scale = opt['scale']
-    opt['num_gpu'] = 0
-    train = opt['datasets']['train']
-    assert train['gt_size'] % scale == 0
-    # Only where the images are and how many go into a step is changed; the other keys are used as they stand.
-    train.update({k: v for k, v in dataset(photographs, 'train', scale).items() if k.startswith('data') or k in (
-        'gt_size', 'num_worker_per_gpu', 'batch_size_per_gpu')})
-
-    blocks = [('network_g', opt)] + [('network', t) for t in opt.get('teachers', {}).values()]
-    blocks += [('network', opt['fusion'])] if 'fusion' in opt else []
-    for key, block in blocks:
-        block[key] = shrunk(block[key], scale)
-    for i, (_, block) in enumerate(blocks[1:]):
-        block['weights'] = write_weights(tmp_path / f'{i}.pth', block['network'], i)
-
-    opt = parsed(opt, True, tmp_path)
-    model = build_model(opt)
-    batch = next(iter(build_dataloader(build_dataset(opt['datasets']['train']), opt['datasets']['train'], num_gpu=0, seed=0)))
-    before = {k: v.clone() for k, v in model.net_g.state_dict().items()}
-    model.update_learning_rate(1, warmup_iter=opt['train'].get('warmup_iter', -1))
-    model.feed_data(batch)
-    model.optimize_parameters(1)
-    assert any(not torch.equal(v, before[k]) for k, v in model.net_g.state_dict().items())
-    assert all(torch.isfinite(torch.tensor(v)) for v in model.get_current_log().values())
+    assert opt['datasets']['train']['gt_size'] % opt['scale'] == 0
+    one_step(opt, photographs, tmp_path)
 
 
 def parameters(network):
@@ -61,7 +70,7 @@ def test_networks_have_the_sizes_of_the_paper():
     assert parameters(opt['fusion']['network']) / 1e6 == pytest.approx(1.34, abs=0.02)
 
 
-@pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(ROOT / 'options')))
+@pytest.mark.parametrize('path', FILES, ids=name_of)
 def test_metrics_follow_the_protocol(path):
     opt = read(path)
     for metric in opt['val']['metrics'].values():
@@ -69,31 +78,38 @@ def test_metrics_follow_the_protocol(path):
 
 
 def test_both_stages_of_the_paper_agree():
-    for fusion, student in (('fusion_x4.yml', 'mtkd_edsr.yml'), ('demo/fusion.yml', 'demo/mtkd.yml')):
+    pairs = [(f'fusion_x{s}.yml', f"mtkd_{student}{'' if s == 4 else f'_x{s}'}.yml") for s in (2, 3, 4) for student in STUDENTS]
+    for fusion, student in (*pairs, ('demo/fusion.yml', 'demo/mtkd.yml')):
         stage_1, stage_2 = read(ROOT / 'options' / fusion), read(ROOT / 'options' / student)
         assert stage_1['teachers'] == stage_2['teachers']
         assert stage_1['network_g'] == stage_2['fusion']['network']
         assert stage_2['fusion']['weights'] == f"experiments/{stage_1['name']}/models/net_g_latest.pth"
 
 
-def test_a_baseline_differs_from_mtkd_in_the_method_alone():
-    mtkd, fakd = (read(ROOT / 'options' / name) for name in ('mtkd_edsr.yml', 'baselines/fakd_edsr.yml'))
-    assert fakd['teachers'] == {'edsr': mtkd['teachers']['edsr']} and fakd['train']['kd']['weight'] == pytest.approx(10 / 255)
-    for opt in (mtkd, fakd):
+@pytest.mark.parametrize('path', [p for p in FILES if p.parent.name == 'baselines'], ids=name_of)
+def test_a_baseline_differs_from_mtkd_in_the_method_alone(path):
+    method, student, scale = path.stem.split('_')
+    mtkd, baseline = read(ROOT / 'options' / f"mtkd_{student}{'' if scale == 'x4' else f'_{scale}'}.yml"), read(path)
+    if method == 'scratch':
+        assert 'teachers' not in baseline
+    else:
+        assert baseline['teachers'] == {student: mtkd['teachers'][student]} and baseline['train']['kd']['teacher'] == student
+    assert baseline['train']['kd']['type'].lower() == method and baseline['model_type'] == 'KDModel'
+    for opt in (mtkd, baseline):
         for key in ('name', 'model_type', 'teachers', 'fusion'):
             opt.pop(key, None)
         for key in ('pixel_opt', 'distill_opt', 'kd'):
             opt['train'].pop(key, None)
         opt['datasets']['train'].pop('target_cache')
-    assert mtkd == fakd
+    assert mtkd == baseline
 
 
-def test_the_default_positions_are_those_in_the_comments():
-    from mtkd_basicsr.features import default_positions
-    from mtkd_basicsr.networks import build
-    path = ROOT / 'options' / 'baselines' / 'fakd_edsr.yml'
+@pytest.mark.parametrize('student', STUDENTS)
+def test_the_default_positions_are_those_in_the_comments(student):
+    path = ROOT / 'options' / 'baselines' / f'fakd_{student}_x4.yml'
     opt, text = read(path), path.read_text()
-    for name, network in (('student', opt['network_g']), ('teacher', opt['teachers']['edsr']['network'])):
+    assert opt['train']['kd']['weight'] == pytest.approx(10 / 255)
+    for name, network in (('student', opt['network_g']), ('teacher', opt['teachers'][student]['network'])):
         said = yaml.safe_load(text.split(f'# {name}_features:')[1].split('\n')[0])
         assert tuple(said) == default_positions(build(network, name))
 

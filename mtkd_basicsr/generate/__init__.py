@@ -1,0 +1,38 @@
+"""``mtkd options``: writes the option files of the paper."""
+
+from pathlib import Path
+
+from ..errors import OptionError
+from .files import METHODS, SCALES, files
+from .networks import STUDENTS
+
+
+def add_arguments(parser):
+    """Adds the arguments of the command to its parser."""
+    parser.add_argument('--out', required=True, metavar='DIR', help='where they go')
+    parser.add_argument('--student', nargs='+', choices=tuple(STUDENTS), default=tuple(STUDENTS), help='for these students alone')
+    parser.add_argument('--scale', nargs='+', type=int, choices=SCALES, default=SCALES, help='for these scales alone')
+    parser.add_argument('--method', nargs='+', choices=('mtkd', *METHODS), default=('mtkd', *METHODS), help='for these methods alone')
+
+
+def options(args):
+    """Writes the option files of the paper: both stages of MTKD, the baselines, and testing.
+
+    Files that are there and say the same are left; one that says something else is an error, and nothing is written.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+
+    Raises:
+        OptionError: a file of the same name says something else.
+    """
+    out, texts = Path(args.out), files(args.student, args.scale, args.method)
+    others = [path for path, text in texts.items() if (out / path).exists() and (out / path).read_text(encoding='utf-8') != text]
+    if others:
+        more = f' and {len(others) - 3} more' if len(others) > 3 else ''
+        raise OptionError(f"--out: '{out}' has other files of these names: {', '.join(others[:3])}{more}; nothing was written, "
+                          'choose another folder or move them')
+    for path, text in texts.items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_text(text, encoding='utf-8')
+    print(f"{len(texts)} option files in '{out}'")
