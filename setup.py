@@ -32,6 +32,7 @@ setup(
         'PyWavelets',  # pytorch-wavelets imports it without declaring it
         'pytorch-wavelets>=1.3.0',
         'pyyaml',
+        'safetensors',
         'scikit-image',
         'scipy<2',  # BasicSR's metrics import scipy.ndimage.filters, which SciPy 2 removes
         'torch>=2.1',

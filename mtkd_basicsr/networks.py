@@ -4,8 +4,10 @@ import math
 import os
 
 import torch
+from safetensors.torch import load_file
 
 from .errors import OptionError, WeightsError, did_you_mean
+from .formats import RANGE, set_mean, settings, to_basicsr
 
 # Buffers of Swin networks that are computed from the sizes in the option file. In a checkpoint they have the sizes of
 # the training that wrote it, which may be others; the parameters do not depend on them.
@@ -55,7 +57,7 @@ def read_weights(path, key):
     """Reads a file with weights. Nothing in it is executed.
 
     Args:
-        path (str): A file written by ``torch.save``.
+        path (str): A file written by ``torch.save``, or ``.safetensors``.
         key (str): The option that names it, for messages.
 
     Returns:
@@ -68,7 +70,7 @@ def read_weights(path, key):
     if not os.path.isfile(path):
         raise WeightsError(f"{key}: no file '{path}'")
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        content = load_file(path) if path.endswith('.safetensors') else torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
         raise WeightsError(f"{key}: '{path}' cannot be read as weights: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict) or not content:
@@ -92,12 +94,24 @@ def state_dict_of(content, path, key, param_key=None):
     return {k[len(prefix):]: v for k, v in state.items()}
 
 
+def _setting_differences(net, state, own, mean, strict):
+    """Arguments of the network that the weights were not made with, in words."""
+    found, wanted, differences = settings(state), settings(own), []
+    if strict and set(found) == set(wanted):
+        differences = [f'{name}: {found[name]} in the file, {wanted[name]} in the network' for name in found
+                       if found[name] != wanted[name]]
+    if mean is not None and getattr(net, 'img_range', RANGE) != RANGE:
+        differences.append(f'img_range: the weights of the file are for 255., {net.img_range} in the network')
+    return differences
+
+
 def load_weights(net, path, key, strict=True, param_key=None):
     """Gives a network the weights of a file.
 
     Args:
         net (nn.Module): The network.
-        path (str): BasicSR's format (``params_ema`` preferred, ``params``), or a bare state dict.
+        path (str): BasicSR's format (``params_ema`` preferred, ``params``), or a bare state dict; names as BasicSR, EDSR-PyTorch,
+            the official RCAN or SwinIR have them. A colour mean in the file is given to the network.
         key (str): The option that names the file, for messages.
         strict (bool): Whether all names have to match. Shapes have to in any case.
         param_key (str | None): Takes this entry of the file instead.
@@ -109,13 +123,14 @@ def load_weights(net, path, key, strict=True, param_key=None):
         WeightsError: unreadable, or it does not fit; lists the first differences.
     """
     content = read_weights(path, key)
-    state = state_dict_of(content, path, key, param_key)
+    state, mean = to_basicsr(state_dict_of(content, path, key, param_key))
     own = net.state_dict()
     for name in [n for n in state if n.rsplit('.', 1)[-1] in _COMPUTED]:
         if name not in own or own[name].shape != state[name].shape:
             del state[name]
     computed = {n for n in own if n.rsplit('.', 1)[-1] in _COMPUTED}
-    differences = [f'{n}: {tuple(state[n].shape)} in the file, {tuple(own[n].shape)} in the network'
+    differences = _setting_differences(net, state, own, mean, strict)
+    differences += [f'{n}: {tuple(state[n].shape)} in the file, {tuple(own[n].shape)} in the network'
                    for n in state if n in own and state[n].shape != own[n].shape]
     if strict:
         differences += [f'{n}: only in the network' for n in own if n not in state and n not in computed]
@@ -124,4 +139,6 @@ def load_weights(net, path, key, strict=True, param_key=None):
         more = f' and {len(differences) - 5} more' if len(differences) > 5 else ''
         raise WeightsError(f"{key}: '{path}' does not fit {type(net).__name__}: " + '; '.join(differences[:5]) + more)
     net.load_state_dict(state, strict=False)
+    if mean is not None:
+        set_mean(net, mean)
     return content

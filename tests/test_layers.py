@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / 'mtkd_basicsr'
 LAYERS = (
-    ('functional', 'errors', 'resume', 'compat', 'registry', 'checkpoints', 'resources'),
+    ('functional', 'errors', 'resume', 'compat', 'registry', 'checkpoints', 'resources', 'formats'),
     ('options', 'networks'),
     ('archs', 'features', 'losses', 'teachers', 'data'),
     ('distillers', ),

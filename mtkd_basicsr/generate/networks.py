@@ -86,4 +86,4 @@ def teacher(name, scale):
                        f'{_FOLDER}/SwinIR/001_classicalSR_DF2K_s64w8_SwinIR-M_x{scale}.pth'),
             'edsr': (_EDSR.format(features=256, blocks=32, res_scale=0.1, scale=scale),
                      f'{_FOLDER}/EDSR/EDSR_Lx{scale}_f256b32_DIV2K_official-{_EDSR_FILES[scale]}.pth'),
-            'rcan': (_RCAN.format(blocks=20, scale=scale), f"{_FOLDER}/RCAN/RCAN_BIX{scale}.pth  # in BasicSR's names")}[name]
+            'rcan': (_RCAN.format(blocks=20, scale=scale), f'{_FOLDER}/RCAN/RCAN_BIX{scale}.pt')}[name]
