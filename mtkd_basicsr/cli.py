@@ -13,7 +13,7 @@ def _parser():
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
-    from . import cache, compare, demo, generate, train
+    from . import cache, compare, data_folders, demo, generate, train
     for name, run, text in (('train', train.train, "train by BasicSR's loop"), ('test', train.test, "test by BasicSR's loop")):
         command = commands.add_parser(name, help=text, description=run.__doc__.split('\n')[0])
         train.add_arguments(command)
@@ -28,6 +28,11 @@ def _parser():
                                   description=compare.compare.__doc__.split('\n')[0])
     compare.add_arguments(command)
     command.set_defaults(run=compare.compare)
+
+    command = commands.add_parser('data', help="folders as BasicSR wants them, out of a folder of images",
+                                  description=data_folders.data.__doc__.split('\n')[0])
+    data_folders.add_arguments(command)
+    command.set_defaults(run=data_folders.data)
 
     command = commands.add_parser('options', help='write the option files of the paper',
                                   description=generate.options.__doc__.split('\n')[0])

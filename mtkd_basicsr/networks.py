@@ -34,7 +34,7 @@ def build(network, key):
         raise OptionError(f"{key}.type: unknown arch '{name}'; {did_you_mean(name, sorted(ARCH_REGISTRY.keys()))}")
     try:
         return build_network(network)
-    except (TypeError, ValueError, AssertionError, KeyError) as error:
+    except (TypeError, ValueError, AssertionError, KeyError, ArithmeticError) as error:
         raise OptionError(f'{key}: {name} cannot be built: {error}') from error
 
 

@@ -4,6 +4,7 @@ import copy
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -220,6 +221,22 @@ def run(command, cwd, expect=0, **environment):
 def mtkd(*arguments, cwd, expect=0, **environment):
     """Runs the command of this package."""
     return run([sys.executable, '-m', 'mtkd_basicsr', *arguments], cwd, expect, **environment)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """Runs the command of this package in this process, which starts sooner; for what needs no process of its own."""
+    from mtkd_basicsr.cli import main
+
+    def run_here(*arguments, expect=0, cwd=tmp_path):
+        monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        assert main([str(a) for a in arguments]) == expect
+        printed = capsys.readouterr()
+        return printed.out + printed.err
+    handler = signal.getsignal(signal.SIGTERM)  # the command sets its own
+    yield run_here
+    signal.signal(signal.SIGTERM, handler)
 
 
 def stock(tree, script, *arguments, expect=0):

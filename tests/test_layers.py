@@ -7,12 +7,12 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / 'mtkd_basicsr'
 LAYERS = (
-    ('functional', 'errors', 'resume', 'compat', 'registry', 'checkpoints', 'resources', 'formats'),
+    ('functional', 'errors', 'resume', 'compat', 'registry', 'checkpoints', 'resources', 'formats', 'resize'),
     ('options', 'networks'),
     ('archs', 'features', 'losses', 'teachers', 'data'),
     ('distillers', ),
     ('models', ),
-    ('demo', 'compare', 'generate', 'jobs', 'train', 'cache', 'cli', '__main__'),
+    ('demo', 'compare', 'data_folders', 'generate', 'jobs', 'train', 'cache', 'cli', '__main__'),
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}
 

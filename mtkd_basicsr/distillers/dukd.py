@@ -1,9 +1,7 @@
 """DUKD: data upcycling."""
 
-import functools
 from dataclasses import dataclass
 
-import torch
 from torch.nn.functional import l1_loss
 
 from ..errors import OptionError
@@ -11,30 +9,8 @@ from ..functional.padding import run_padded
 from ..functional.upcycle import ORDERS, augment, invert, random_flags, zoom_in
 from ..networks import size_multiple
 from ..options import KDOptions, choice
+from ..resize import resize_bicubic
 from .base import Method
-
-
-@functools.lru_cache(maxsize=16)
-def _reduction(size, scale, device):
-    """BasicSR's MATLAB-like bicubic reduction of one dimension as a matrix, (size / scale, size)."""
-    from basicsr.utils.matlab_functions import imresize
-    # Image number i is 1 in row i: being constant along the columns, it is reduced along the rows alone.
-    rows = torch.eye(size)[:, :, None].expand(size, size, 2 * scale).contiguous()
-    return imresize(rows, 1 / scale)[:, :, 0].T.contiguous().to(device)
-
-
-def reduce_bicubic(x, scale):
-    """``basicsr.utils.matlab_functions.imresize(x, 1 / scale)`` for batches, on any device.
-
-    Args:
-        x (Tensor): (b, c, h, w) with h and w multiples of the scale.
-        scale (int): Factor.
-
-    Returns:
-        Tensor: (b, c, h / scale, w / scale), neither rounded nor cut to [0, 1].
-    """
-    rows, columns = (_reduction(n, scale, x.device) for n in x.shape[-2:])
-    return rows @ x @ columns.T
 
 
 class DUKD(Method):
@@ -85,7 +61,7 @@ class DUKD(Method):
         scale = self.context.scale
         h, w = (n // scale * scale for n in step.batch.lq.shape[-2:])
         x = step.batch.lq[..., :h, :w]
-        reduced = reduce_bicubic(x, scale)
+        reduced = resize_bicubic(x, 1 / scale)
         output = run_padded(step.student, reduced, self.multiple, scale)
         loss = self.context.pixel(output, x)
         if self.context.distill is not None:
