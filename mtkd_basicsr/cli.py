@@ -13,7 +13,7 @@ def _parser():
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
-    from . import cache, compare, data_folders, demo, generate, train
+    from . import cache, compare, data_folders, demo, generate, train, upscale
     for name, run, text in (('train', train.train, "train by BasicSR's loop"), ('test', train.test, "test by BasicSR's loop")):
         command = commands.add_parser(name, help=text, description=run.__doc__.split('\n')[0])
         train.add_arguments(command)
@@ -38,6 +38,11 @@ def _parser():
                                   description=generate.options.__doc__.split('\n')[0])
     generate.add_arguments(command)
     command.set_defaults(run=generate.options)
+
+    command = commands.add_parser('upscale', help='enlarge pictures with a trained student',
+                                  description=upscale.upscale.__doc__.split('\n')[0])
+    upscale.add_arguments(command)
+    command.set_defaults(run=upscale.upscale)
 
     command = commands.add_parser('demo', help='the whole of MTKD on photographs, in minutes, on a CPU')
     demo.add_arguments(command)

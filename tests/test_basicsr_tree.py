@@ -79,4 +79,5 @@ def test_every_method_trains(basicsr_tree, photographs, tmp_path, method):
     assert set(re.findall(r'(l_\w+): [\d.e+-]+', line)) == logged
     content = torch.load(basicsr_tree / 'experiments' / opt['name'] / 'models' / 'net_g_2.pth', weights_only=True)
     student = set(build(opt['network_g']).state_dict())
+    assert content.pop('mtkd')['network'] == opt['network_g']
     assert {key: set(state) for key, state in content.items()} == {'params': student, 'params_ema': student}

@@ -28,15 +28,19 @@ def _digest(file):
     return digest.hexdigest()
 
 
-def _plain(value):
-    """Option values as JSON gives them back: mappings without order, tuples as lists."""
+def plain(value):
+    """Option values as JSON gives them back: mappings without order, tuples as lists.
+
+    Args:
+        value: Mapping, list, tuple, text, number or anything else.
+    """
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+        return {str(k): plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 def _network(options):
-    return {'network': _plain(options.network), 'sha256': sha256(options.weights), 'param_key': options.param_key}
+    return {'network': plain(options.network), 'sha256': sha256(options.weights), 'param_key': options.param_key}
 
 
 def source_of(opt, what):

@@ -7,10 +7,13 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch.nn.parallel import DataParallel
 
+from .. import __version__
+from ..data.manifest import plain
 from ..distillers import Batch, build_distiller
 from ..errors import OptionError, WeightsError
 from ..options import parse_speed
 from ..registry import register
+from ..teachers import METADATA
 from .base import DistillBase
 
 
@@ -90,6 +93,10 @@ class KDModel(DistillBase):
         self.log_dict = self.reduce_loss_dict(losses)
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
+
+    def checkpoint_extras(self):
+        """Which network the weights belong to: with it a checkpoint can be used without its option file."""
+        return {METADATA: {'network': plain(self.opt['network_g']), 'scale': self.scale, 'version': __version__}}
 
     def training_state_extras(self):
         """The adapters, which no checkpoint of the student has."""
