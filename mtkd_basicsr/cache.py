@@ -25,7 +25,7 @@ _SMALLEST_TILE = 64
 DEFAULT_OVERLAP = 32
 
 
-class _Pairs(Dataset):
+class Pairs(Dataset):
     """Whole images of a ``PairedImageDataset`` that are still to be done, as files have them."""
 
     def __init__(self, dataset, indices, scale):
@@ -41,10 +41,10 @@ class _Pairs(Dataset):
             self.client = FileClient(options.pop('type'), **options)
         return self.client.get(self.dataset.paths[index][f'{kind}_path'], kind)
 
-    def size(self, index):
-        """(height, width) of a ground truth, out of the head of its file."""
+    def size(self, index, kind='gt'):
+        """(height, width) of an image, out of the head of its file."""
         on_disk = self.dataset.io_backend_opt['type'] == 'disk'
-        source = self.dataset.paths[index]['gt_path'] if on_disk else io.BytesIO(self.bytes_of(index, 'gt'))
+        source = self.dataset.paths[index][f'{kind}_path'] if on_disk else io.BytesIO(self.bytes_of(index, kind))
         with Image.open(source) as image:
             return image.height, image.width
 
@@ -59,7 +59,7 @@ class _Pairs(Dataset):
 
 
 def _list_images(dataset, root, scale):
-    pairs, images = _Pairs(dataset, [], scale), []
+    pairs, images = Pairs(dataset, [], scale), []
     for index, name in enumerate(image_names(dataset, root)):
         h, w = pairs.size(index)
         if h % scale or w % scale:
@@ -173,7 +173,7 @@ def cache(args):
     done = writer.done()
     mine = [i for i in range(rank, len(images), world)]
     todo = [i for i in mine if i not in done]
-    loader = DataLoader(_Pairs(dataset, todo, opt['scale']), batch_size=None, num_workers=args.workers)
+    loader = DataLoader(Pairs(dataset, todo, opt['scale']), batch_size=None, num_workers=args.workers)
     psnr = []
     with tqdm(loader, total=len(mine), initial=len(mine) - len(todo), unit='image', desc=what, disable=rank > 0) as bar:
         for index, lq, gt in bar:

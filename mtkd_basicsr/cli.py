@@ -13,8 +13,14 @@ def _parser():
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
-    from . import cache, compare, data_folders, demo, generate, train, upscale
-    for name, run, text in (('train', train.train, "train by BasicSR's loop"), ('test', train.test, "test by BasicSR's loop")):
+    from . import cache, checks, compare, data_folders, demo, generate, train, upscale
+
+    def checked_train(args):
+        checks.refuse(train.parse_like_basicsr('train', args))
+        train.train(args)
+
+    checked_train.__doc__ = train.train.__doc__
+    for name, run, text in (('train', checked_train, "train by BasicSR's loop"), ('test', train.test, "test by BasicSR's loop")):
         command = commands.add_parser(name, help=text, description=run.__doc__.split('\n')[0])
         train.add_arguments(command)
         command.set_defaults(run=run)
@@ -28,6 +34,11 @@ def _parser():
                                   description=compare.compare.__doc__.split('\n')[0])
     compare.add_arguments(command)
     command.set_defaults(run=compare.compare)
+
+    command = commands.add_parser('check', help='what is wrong with an option file, before an hour is spent on it',
+                                  description=checks.check.__doc__.split('\n')[0])
+    checks.add_arguments(command)
+    command.set_defaults(run=checks.check)
 
     command = commands.add_parser('data', help="folders as BasicSR wants them, out of a folder of images",
                                   description=data_folders.data.__doc__.split('\n')[0])

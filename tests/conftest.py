@@ -234,6 +234,8 @@ def here(tmp_path, monkeypatch, capsys):
         assert main([str(a) for a in arguments]) == expect
         printed = capsys.readouterr()
         return printed.out + printed.err
+
+    run_here.printed = lambda: ''.join(capsys.readouterr())  # after a SystemExit
     handler = signal.getsignal(signal.SIGTERM)  # the command sets its own
     yield run_here
     signal.signal(signal.SIGTERM, handler)

@@ -262,8 +262,8 @@ def test_a_splice_pads_and_crops():
 @pytest.mark.parametrize('channels', [7, 9])
 def test_a_feature_of_another_width_is_refused(net, channels):
     for cut in (body_end(net), 'layers.1' if hasattr(net, 'layers') else 'body.1'):
-        splice = Splice(net, cut)
-        with pytest.raises(OptionError, match=rf'train.kd.cut: the feature of the student is .*\b{channels}\b.*the teacher has'):
+        splice = Splice(net, cut, 'train.kd.teacher_cut')
+        with pytest.raises(OptionError, match=rf'train.kd.teacher_cut: the feature of the student is .*\b{channels}\b.*the teacher has'):
             splice(image(), torch.rand(2, channels, 16, 16))
         assert splice(image(), torch.rand(2, 8, 16, 16)).shape == (2, 3, 32, 32), 'the refused feature is forgotten'
 

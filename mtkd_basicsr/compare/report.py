@@ -26,7 +26,7 @@ def _measured_costs(results, scale, out):
     _, lq, _ = next(pairs(block))
     networks = {}
     for run in results.runs.values():
-        if run.scale == scale and run.kind == 'student':
+        if run.scale == scale and (run.student, scale, run.method) in results.cells:
             networks.setdefault(f'student {run.student}', run.options['network_g'])
             for name, teacher in (run.options.get('teachers') or {}).items():
                 networks.setdefault(f'teacher {name}', teacher['network'])

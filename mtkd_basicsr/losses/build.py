@@ -1,6 +1,8 @@
 """Building a loss from its block in the option file."""
 
-from basicsr.losses import build_loss
+import logging
+
+import basicsr.losses  # noqa: F401  (registers BasicSR's)
 from basicsr.utils.registry import LOSS_REGISTRY
 
 from ..errors import OptionError, did_you_mean
@@ -23,6 +25,9 @@ def build(loss, key):
     if name not in LOSS_REGISTRY:
         raise OptionError(f"{key}.type: unknown loss '{name}'; {did_you_mean(name, sorted(LOSS_REGISTRY.keys()))}")
     try:
-        return build_loss(loss)
+        built = LOSS_REGISTRY.get(name)(**{k: v for k, v in loss.items() if k != 'type'})
     except (TypeError, ValueError) as error:
         raise OptionError(f'{key}: {name} cannot be built: {error}') from error
+    # BasicSR's build_loss takes the root logger, which a check before the training must leave to the training.
+    logging.getLogger('basicsr').info(f'Loss [{name}] is created.')
+    return built

@@ -1,0 +1,56 @@
+"""``mtkd check``: what is wrong with an option file, before an hour is spent on it."""
+
+import copy
+import os
+import sys
+
+import torch
+
+from ..errors import OptionError
+from ..train import parse_like_basicsr
+from .cost import check_disk, check_steps
+from .fast import check_fast, refuse
+from .findings import ERROR, WARNING, Findings
+from .images import check_images
+from .networks import check_networks
+
+
+def check(args):
+    """Looks at everything that an option file for training names, and reports all findings at once.
+
+    Keys, files, sizes of images, weights, PSNR of teachers and fusion network on a few validation images, the protocol of the metrics,
+    disk space, and an estimate of time and memory from two real steps. The exit status is 1 where training would fail.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+
+    Raises:
+        OptionError: no such file.
+        SystemExit: there are errors.
+    """
+    if not os.path.isfile(args.opt):
+        raise OptionError(f"-opt: no file '{args.opt}'")
+    opt, findings = parse_like_basicsr('check', args), Findings()
+    whole = check_fast(opt, findings)
+    device = torch.device('cuda' if opt.get('num_gpu') != 0 and torch.cuda.is_available() else 'cpu')
+    if whole:
+        pixels = check_images(opt, findings)
+        what = check_networks(copy.deepcopy(opt), device, findings)
+        check_disk(opt, pixels, what, findings)
+        if not args.no_steps and not findings.failed:
+            check_steps(opt, device, findings)
+    print(findings)
+    count = sum(f.level == ERROR for f in findings)
+    print(f"\n{count} {'error' if count == 1 else 'errors'}, {sum(f.level == WARNING for f in findings)} warnings")
+    if findings.failed:
+        sys.exit(1)
+
+
+def add_arguments(parser):
+    """Adds the arguments of the command to its parser."""
+    parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file for training')
+    parser.add_argument('--no-steps', action='store_true', help='without the two steps that time and memory are estimated from')
+    parser.add_argument('--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE', help='override options')
+
+
+__all__ = ['add_arguments', 'check', 'refuse']

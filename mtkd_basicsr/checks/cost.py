@@ -1,0 +1,100 @@
+"""What a training will take: disk space, time and memory."""
+
+import contextlib
+import copy
+import io
+import logging
+import os
+import resource
+import shutil
+import tempfile
+import time
+
+import torch
+
+from ..data.target_cache import state_of
+from ..networks import build
+
+_STEPS = 2
+
+
+def _free(path):
+    path = os.path.abspath(path)
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return shutil.disk_usage(path).free
+
+
+def _gib(size):
+    return f'{size / 2**30:.2f} GiB'
+
+
+def _compare(findings, text, needed, path):
+    free = _free(path)
+    if needed > free:
+        findings.error(f'{text} need about {_gib(needed)}, {_gib(free)} are free')
+    else:
+        findings.fine(f'{text} need about {_gib(needed)} of {_gib(free)} free')
+
+
+def check_disk(opt, pixels, what, findings):
+    """Space for the target cache, if it has still to be made, and for all checkpoints.
+
+    Args:
+        opt (dict): All options.
+        pixels (float): Of all ground truths of the training.
+        what (str): What a cache would hold.
+        findings (Findings): Grows.
+    """
+    path = opt['datasets']['train'].get('target_cache')
+    if what and path is not None and state_of(path) == 'none':
+        images = 1 + 1 / opt['scale']**2 + (len(opt['teachers']) if what == 'teachers' else 1)
+        _compare(findings, f"datasets.train.target_cache: '{path}' will", 3 * pixels * images, path)
+    with findings.catching():
+        parameters = sum(p.numel() for p in build(opt['network_g'], 'network_g').parameters())
+        count = opt['train']['total_iter'] // opt['logger']['save_checkpoint_freq'] + 1
+        # Network, moving average, and the optimizer's two moments, as float32.
+        _compare(findings, f'logger.save_checkpoint_freq: {count} checkpoints', count * parameters * 4 * 4, 'experiments')
+
+
+def _quiet_model(opt, folder):
+    from basicsr.models import build_model
+    opt['path'].update(models=folder, training_states=folder, log=folder, visualization=folder)
+    with contextlib.redirect_stdout(io.StringIO()):
+        return build_model(opt)
+
+
+def check_steps(opt, device, findings):
+    """Two real steps on random images: seconds of a step, memory, and hours of all of it.
+
+    Args:
+        opt (dict): All options.
+        device (torch.device): Where the training would run.
+        findings (Findings): Grows.
+    """
+    opt = copy.deepcopy(opt)
+    opt.update(dist=False, rank=0, world_size=1, is_train=True, num_gpu=int(device.type == 'cuda'))
+    train, scale = opt['datasets']['train'], opt['scale']
+    size, batch = train['gt_size'], train['batch_size_per_gpu']
+    total = opt['train']['total_iter']
+    logger = logging.getLogger('basicsr')
+    before, logger.disabled = logger.disabled, True
+    try:
+        with tempfile.TemporaryDirectory() as folder, findings.catching():
+            model, times = _quiet_model(opt, folder), []
+            images = {'lq': torch.rand(batch, 3, size // scale, size // scale), 'gt': torch.rand(batch, 3, size, size)}
+            cached = model.distiller.context.cached if hasattr(model, 'distiller') else None
+            if cached is not None:  # random numbers in the place of a cache
+                images['target'] = torch.rand(batch, cached.stop, size, size)
+            for i in range(1, _STEPS + 1):
+                start = time.perf_counter()
+                model.feed_data(images)
+                model.optimize_parameters(i)
+                times.append(time.perf_counter() - start)
+            peak = torch.cuda.max_memory_allocated() if device.type == 'cuda' else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            findings.fine(f'train.total_iter: {total:,d} iterations of {times[-1]:.2f} s are {total * times[-1] / 3600:,.1f} hours without '
+                          f'data loading and validation; {_gib(peak)} of memory on {device}')
+    except (RuntimeError, ValueError, KeyError, AssertionError) as error:  # what BasicSR and torch raise in a training
+        findings.error(f'train: a step fails: {type(error).__name__}: {error}')
+    finally:
+        logger.disabled = before

@@ -1,0 +1,160 @@
+"""What can be checked at once: keys, names of methods and losses, and whether every file that is named is there."""
+
+import os
+
+import torch
+
+from ..data.target_cache import state_of
+from ..distillers import METHODS, check_method
+from ..errors import OptionError, did_you_mean
+from ..losses.build import build as build_loss
+from ..options import (TeacherOptions, check_near_misses, parse, parse_fusion, parse_mix_batches, parse_speed, parse_teachers, parse_val,
+                       require)
+from .findings import ERROR, Findings
+
+# Without these BasicSR's loop ends in a KeyError, and nothing else can be looked at.
+_REQUIRED = (('name', ), ('network_g', 'type'), ('path', ), ('datasets', 'train', 'type'), ('datasets', 'train', 'gt_size'),
+             ('datasets', 'train', 'batch_size_per_gpu'), ('train', 'optim_g', 'type'), ('train', 'scheduler', 'type'),
+             ('train', 'total_iter'), ('logger', 'print_freq'), ('logger', 'save_checkpoint_freq'))
+STAGES = ('MTKDFusionModel', 'MTKDModel', 'KDModel')
+
+
+def method_of(opt):
+    """The class of ``train.kd.type``; None for stage 1, or where it is wrong."""
+    default = 'MTKD' if opt.get('model_type') == 'MTKDModel' else None
+    kd = (opt.get('train') or {}).get('kd') or {}
+    name = kd.get('type', default) if isinstance(kd, dict) else None
+    return METHODS.get(name) if opt.get('model_type') != 'MTKDFusionModel' else None
+
+
+def needs(opt):
+    """Which of ``teachers`` and ``fusion`` the training uses."""
+    if opt.get('model_type') == 'MTKDFusionModel':
+        return ('teachers', )
+    method = method_of(opt)
+    if method is None or method.alone:
+        return ()
+    return ('teachers', 'fusion') if method.fused else ('teachers', )
+
+
+def paired(opt):
+    """Datasets of pairs of images, by phase; those of other types belong to BasicSR."""
+    return {phase: block for phase, block in (opt.get('datasets') or {}).items()
+            if isinstance(block, dict) and block.get('type') in ('PairedImageDataset', 'DistillImageDataset')}
+
+
+def _there(findings, key, path, folder=False):
+    path = os.path.expanduser(str(path))
+    if not (os.path.isdir(path) if folder and not path.endswith('.lmdb') else os.path.exists(path)):
+        findings.error(f"{key}: no {'folder' if folder else 'file'} '{path}'")
+
+
+def _check_datasets(opt, findings):
+    blocks = opt.get('datasets') or {}
+    for phase, block in paired(opt).items():
+        for name in ('dataroot_gt', 'dataroot_lq'):
+            if block.get(name) is None:
+                findings.error(f'datasets.{phase}.{name}: missing; it is needed here')
+            else:
+                _there(findings, f'datasets.{phase}.{name}', block[name], folder=True)
+    scale, size = opt.get('scale'), blocks.get('train', {}).get('gt_size')
+    if isinstance(size, int) and isinstance(scale, int) and size % scale:
+        findings.error(f'datasets.train.gt_size: {size}; expected a multiple of the scale, {scale}')
+
+
+def _check_weights(opt, findings):
+    blocks = {}
+    teachers = opt.get('teachers') if 'teachers' in needs(opt) else {}
+    if not isinstance(teachers, dict) or (not teachers and 'teachers' in needs(opt)):
+        with findings.catching():
+            parse_teachers(opt)
+        teachers = {}
+    for name, block in teachers.items():  # one by one, so that one that is wrong does not hide the next
+        with findings.catching():
+            blocks[f'teachers.{name}'] = parse(TeacherOptions, block, f'teachers.{name}')
+    with findings.catching():
+        if 'fusion' in needs(opt):
+            blocks['fusion'] = parse_fusion(opt) or require(opt, 'fusion')
+    # With a cache the teachers need not be on this machine.
+    cache = paired(opt).get('train', {}).get('target_cache')
+    if cache is None or state_of(cache) == 'none':
+        for key, block in blocks.items():
+            _there(findings, f'{key}.weights', block.weights)
+    path = (opt.get('path') or {}).get('pretrain_network_g')
+    if path is not None:
+        _there(findings, 'path.pretrain_network_g', path)
+
+
+def _check_training(opt, findings):
+    train = opt.get('train') or {}
+    with findings.catching():
+        check_near_misses(opt)
+    with findings.catching():
+        parse_val(opt)
+    with findings.catching():
+        if opt['model_type'] == 'MTKDFusionModel':
+            parse_mix_batches(opt)
+        else:
+            default = {'type': 'MTKD'} if opt['model_type'] == 'MTKDModel' else None
+            check_method(train.get('kd', default))
+    with findings.catching():
+        parse_speed(opt)
+    for name in ('pixel_opt', 'distill_opt'):
+        with findings.catching():
+            method = method_of(opt)
+            if name == 'pixel_opt' or (method is not None and method.needs_target and not method.adds):
+                require(opt, 'train', name)
+            if train.get(name):
+                build_loss(train[name], f'train.{name}')
+
+
+def _check_metrics(opt, findings):
+    for name, metric in ((opt.get('val') or {}).get('metrics') or {}).items():
+        if metric.get('crop_border') != opt.get('scale'):
+            findings.warning(f"val.metrics.{name}.crop_border: {metric.get('crop_border')}; papers cut as many pixels as the scale, "
+                             f"{opt.get('scale')}: figures do not compare with theirs")
+        if metric.get('test_y_channel') is not True:
+            findings.warning(f"val.metrics.{name}.test_y_channel: {metric.get('test_y_channel')}; papers measure on the Y channel "
+                             '(true): PSNR on RGB is about 2 dB lower')
+
+
+def check_fast(opt, findings):
+    """Looks at the keys of an option file, and for every file that it names; builds and reads nothing.
+
+    Args:
+        opt (dict): All options.
+        findings (Findings): Grows.
+
+    Returns:
+        bool: Whether all is there that networks and images can be looked at with.
+    """
+    if opt.get('model_type') not in STAGES:
+        findings.error(f"model_type: '{opt.get('model_type')}'; {did_you_mean(opt.get('model_type'), STAGES)}")
+    if not isinstance(opt.get('scale'), int) or isinstance(opt.get('scale'), bool) or opt['scale'] < 1:
+        findings.error(f"scale: {opt.get('scale')!r}; expected a whole number from 1 on")
+    for path in _REQUIRED:
+        with findings.catching():
+            require(opt, *path)
+    if findings.failed:
+        return False
+    if opt.get('num_gpu') not in (0, 'auto') and not torch.cuda.is_available():
+        findings.error(f"num_gpu: {opt.get('num_gpu')}, but torch finds no CUDA device; use 0, or auto")
+    _check_training(opt, findings)
+    _check_datasets(opt, findings)
+    _check_weights(opt, findings)
+    _check_metrics(opt, findings)
+    return True
+
+
+def refuse(opt):
+    """Raises what :func:`check_fast` has found, all at once; nothing for models of others.
+
+    Raises:
+        OptionError: every error.
+    """
+    findings = Findings()
+    if opt.get('model_type') in STAGES:
+        check_fast(opt, findings)
+    wrong = [finding.text for finding in findings if finding.level == ERROR]
+    if wrong:
+        raise OptionError('\n'.join(wrong))

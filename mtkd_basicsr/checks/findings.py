@@ -1,0 +1,53 @@
+"""What a check finds: a list that grows, and goes on after every error."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ..errors import MTKDError
+
+ERROR, WARNING, FINE = 'ERROR', 'WARNING', 'ok'
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        level (str): ``'ERROR'`` (training would fail, or learn nonsense), ``'WARNING'`` or ``'ok'``.
+        text (str): Begins with the option key; says what was seen, and what to do.
+    """
+    level: str
+    text: str
+
+
+class Findings(list):
+    """Findings in the order in which they were made."""
+
+    def error(self, text):
+        """Training would fail. What was found twice is said once."""
+        if Finding(ERROR, text) not in self:
+            self.append(Finding(ERROR, text))
+
+    def warning(self, text):
+        """Training would run, and somebody may be sorry."""
+        self.append(Finding(WARNING, text))
+
+    def fine(self, text):
+        """Nothing to do."""
+        self.append(Finding(FINE, text))
+
+    @contextmanager
+    def catching(self):
+        """Turns an error of ours into a finding, and goes on after the block."""
+        try:
+            yield
+        except MTKDError as error:
+            self.error(str(error))
+
+    @property
+    def failed(self):
+        """Whether there is an error among them."""
+        return any(finding.level == ERROR for finding in self)
+
+    def __str__(self):
+        return '\n'.join(f'{finding.level:<8}{finding.text}' for finding in self)

@@ -1,0 +1,96 @@
+"""Whether images fit together: sizes of pairs, and of patches."""
+
+import copy
+import os
+
+from ..cache import Pairs
+from ..errors import DataError
+from ..networks import build, size_multiple
+from .fast import paired
+
+_MOST = 2000  # pairs whose sizes are read; more of them are taken at equal distances
+_NAMED = 3
+
+
+def dataset_of(block, opt, phase):
+    """A ``PairedImageDataset`` over a block; targets of a cache are not needed to look at images.
+
+    Raises:
+        DataError: BasicSR cannot list the images.
+    """
+    from basicsr.data.paired_image_dataset import PairedImageDataset
+    block = copy.deepcopy({k: v for k, v in block.items() if k != 'target_cache'})
+    block.update(phase=phase.split('_')[0], scale=opt['scale'])
+    try:
+        return PairedImageDataset(block)
+    except (AssertionError, ValueError, OSError, KeyError) as error:
+        raise DataError(f'datasets.{phase}: BasicSR cannot list its images: {error}') from error
+
+
+def _sizes(dataset, scale, chosen):
+    """(name, ground truth, low-resolution) of each pair; sizes are (height, width), None for a file that is no image."""
+    pairs = Pairs(dataset, [], scale)
+    for index in chosen:
+        found = []
+        for kind in ('gt', 'lq'):
+            try:
+                found.append(pairs.size(index, kind))
+            except OSError:  # what PIL raises for a file that is no image
+                found.append(None)
+        yield (dataset.paths[index]['gt_path'], *found)
+
+
+def _report(findings, key, wrong, text):
+    if wrong:
+        more = f' and {len(wrong) - _NAMED} more' if len(wrong) > _NAMED else ''
+        findings.error(f"{key}: {len(wrong)} {text}: {'; '.join(wrong[:_NAMED])}{more}")
+
+
+def _check_phase(opt, phase, block, findings):
+    dataset, scale = dataset_of(block, opt, phase), opt['scale']
+    count = len(dataset.paths)
+    if not count:
+        findings.error(f"datasets.{phase}.dataroot_gt: '{block['dataroot_gt']}' has no images")
+        return 0
+    chosen = range(0, count, -(-count // _MOST))
+    unreadable, unequal, small, size, pixels = [], [], [], block.get('gt_size', 0), 0
+    for name, gt, lq in _sizes(dataset, scale, chosen):
+        if gt is None or lq is None:
+            unreadable.append(name)
+        elif gt != (lq[0] * scale, lq[1] * scale) and phase == 'train':
+            unequal.append(f'{name} {gt[0]}×{gt[1]}, low-resolution {lq[0]}×{lq[1]}')
+        elif min(gt) < size:
+            small.append(f'{name} {gt[0]}×{gt[1]}')
+        pixels += gt[0] * gt[1] if gt else 0
+    _report(findings, f'datasets.{phase}', unreadable, 'pairs with a file that cannot be read as an image')
+    _report(findings, f'datasets.{phase}', unequal, f'ground truths are not {scale} times as large as their low-resolution images')
+    _report(findings, f'datasets.{phase}.gt_size', small, f'images are smaller than a patch of {size} pixels')
+    if not (unreadable or unequal or small):
+        findings.fine(f"datasets.{phase}: {count} pairs, sizes fit the scale, {scale}" + (f' ({len(chosen)} read)' if len(chosen) < count else ''))
+    return pixels * count / len(chosen)
+
+
+def check_images(opt, findings):
+    """Looks at the images of all datasets.
+
+    Args:
+        opt (dict): All options.
+        findings (Findings): Grows.
+
+    Returns:
+        float: Pixels of all ground truths of the training; 0 if that is not known.
+    """
+    pixels = 0
+    for phase, block in paired(opt).items():
+        if not all(os.path.exists(os.path.expanduser(str(block.get(key)))) for key in ('dataroot_gt', 'dataroot_lq')):
+            continue  # check_fast has said so
+        with findings.catching():
+            found = _check_phase(opt, phase, block, findings)
+            pixels = found if phase == 'train' else pixels
+    with findings.catching():
+        net, size = build(opt['network_g'], 'network_g'), opt['datasets']['train'].get('gt_size')
+        multiple = size_multiple(net)
+        if opt['model_type'] != 'MTKDFusionModel' and isinstance(size, int) and (size // opt['scale']) % multiple:
+            findings.error(f"datasets.train.gt_size: {size}, patches of {size // opt['scale']} low-resolution pixels; "
+                           f"{opt['network_g']['type']} has windows of {multiple}: expected a multiple of {multiple * opt['scale']}")
+    return pixels

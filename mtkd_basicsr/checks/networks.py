@@ -1,0 +1,126 @@
+"""Whether weights load, and whether what comes out of the teachers is worth learning."""
+
+import numpy as np
+import torch
+
+from ..compare.measure import bicubic
+from ..data.matching import matching_cache
+from ..errors import MTKDError
+from ..networks import build, load_weights, read_weights
+from ..options import TeacherOptions, parse, parse_fusion, parse_teachers, require
+from ..teachers import METADATA, FusedTeachers, TeacherEnsemble, check_channels, match_teachers
+from .fast import method_of, needs
+from .images import dataset_of
+
+_IMAGES = 3
+_SIDE = 192  # of the part of a ground truth that is looked at: a teacher runs on a CPU too
+_BEHIND = 1.  # dB behind the best teacher that are worth a warning
+
+
+def _parts(opt):
+    """Middles of a few validation images: (1, 3, h, w), low-resolution and ground truth, [0, 1]."""
+    phase = next(p for p in opt['datasets'] if p.split('_')[0] == 'val')
+    dataset, scale = dataset_of(opt['datasets'][phase], opt, phase), opt['scale']
+    for index in np.linspace(0, len(dataset) - 1, min(_IMAGES, len(dataset))).astype(int):
+        item = dataset[index]
+        lq, side = item['lq'], _SIDE // scale
+        y, x = (max((n - side) // 2, 0) for n in lq.shape[1:])
+        lq = lq[:, y:y + side, x:x + side]
+        gt = item['gt'][:, scale * y:scale * (y + lq.shape[1]), scale * x:scale * (x + lq.shape[2])]
+        yield lq[None], gt[None]
+
+
+def _psnr(function, parts, scale):
+    from basicsr.metrics import calculate_psnr
+    from basicsr.utils import tensor2img
+    values = [calculate_psnr(tensor2img(function(lq)), tensor2img(gt), crop_border=scale, test_y_channel=True) for lq, gt in parts]
+    return float(np.mean(values))
+
+
+def _check_teachers(opt, parts, device, findings):
+    """PSNR of every teacher that can be built, by name; empty without images."""
+    measured = {}
+    for name, block in opt['teachers'].items():
+        with findings.catching():
+            options = parse(TeacherOptions, block, f'teachers.{name}')
+            teacher = TeacherEnsemble({name: options}, opt['scale'], device)
+            if parts:
+                measured[name] = _psnr(lambda lq, teacher=teacher: teacher(lq.to(device)), parts, opt['scale'])
+    if not parts:
+        return measured
+    floor, best = _psnr(lambda lq: bicubic(lq, opt['scale']), parts, opt['scale']), max(measured.values(), default=0)
+    for name, value in measured.items():
+        text = f'teachers.{name}: {value:.2f} dB on {len(parts)} validation images, bicubic {floor:.2f} dB'
+        if value < floor:
+            findings.error(f'{text}: below bicubic; wrong weights, or img_range, rgb_mean or upsampler of another network')
+        elif value < best - _BEHIND:
+            findings.warning(f'{text}, best teacher {best:.2f} dB: far behind, it drags a mean or a fusion down')
+        else:
+            findings.fine(text)
+    return measured
+
+
+def _check_fusion(opt, parts, device, measured, findings):
+    teachers, fusion = parse_teachers(opt), parse_fusion(opt) or require(opt, 'fusion')
+    content = read_weights(fusion.weights, 'fusion.weights')
+    match_teachers(list(teachers), content.get(METADATA), fusion.weights)
+    check_channels(build(fusion.network, 'fusion.network'), list(teachers), 'fusion.network')
+    if len(measured) < len(teachers):
+        return
+    target = FusedTeachers(TeacherEnsemble(teachers, opt['scale'], device), fusion, device)
+    if not target.order_known:
+        findings.warning(f"fusion.weights: '{fusion.weights}' does not name its teachers; they are taken in the order of the option file: "
+                         f"{', '.join(teachers)}")
+    value, best = _psnr(lambda lq: target(lq.to(device)), parts, opt['scale']), max(measured.values())
+    text = f'fusion: {value:.2f} dB on {len(parts)} validation images, best teacher {best:.2f} dB'
+    if value < best:
+        findings.warning(f'{text}: worse than no fusion; train it longer, or use skip: adaptive with mix_batches')
+    else:
+        findings.fine(text)
+
+
+def check_networks(opt, device, findings):
+    """Builds and loads all networks, and measures teachers and fusion on a few validation images.
+
+    Args:
+        opt (dict): All options.
+        device: Where teachers run.
+        findings (Findings): Grows.
+
+    Returns:
+        str: What a target cache would hold: ``'target'``, ``'teachers'``, or nothing where no teacher is used.
+    """
+    with findings.catching():
+        net = build(opt['network_g'], 'network_g')
+        path = (opt.get('path') or {}).get('pretrain_network_g')
+        if path is not None:
+            load_weights(net, path, 'path.pretrain_network_g')
+        if opt['model_type'] == 'MTKDFusionModel':
+            check_channels(net, list(parse_teachers(opt)), 'network_g')
+        findings.fine(f"network_g: {opt['network_g']['type']}, {sum(p.numel() for p in net.parameters()):,d} parameters")
+    used = needs(opt)
+    if not used or not isinstance(opt.get('teachers'), dict):
+        return ''
+    parts = []
+    try:
+        parts = list(_parts(opt))
+    except (MTKDError, StopIteration, ValueError, OSError) as error:
+        findings.warning(f'datasets.val: no images to measure the teachers on ({type(error).__name__}: {error})')
+    measured = {}
+    with findings.catching(), torch.no_grad():
+        measured = _check_teachers(opt, parts, device, findings)
+    if 'fusion' in used:
+        with findings.catching(), torch.no_grad():
+            _check_fusion(opt, parts, device, measured, findings)
+    what = 'target' if 'fusion' in used else 'teachers'
+    with findings.catching():
+        one = method_of(opt) is not None and not method_of(opt).fused
+        name = ((opt['train'].get('kd') or {}).get('teacher') if one else None) or next(iter(opt['teachers']))
+        manifest = matching_cache(opt, what, [name] if one else None)
+        path = opt['datasets']['train'].get('target_cache')
+        if manifest is not None:
+            findings.fine(f"datasets.train.target_cache: '{path}' belongs to this option file, {len(manifest['images'])} images")
+        else:
+            findings.warning(f'datasets.train.target_cache: {path!r}: there is no cache, the teachers run at every step; '
+                             'mtkd cache -opt FILE makes one')
+    return what
