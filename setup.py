@@ -39,6 +39,6 @@ setup(
         'torchvision',
         'tqdm',
     ],
-    extras_require={'test': ['pytest']},
+    extras_require={'spandrel': ['spandrel'], 'test': ['pytest', 'spandrel']},
     entry_points={'console_scripts': ['mtkd=mtkd_basicsr.cli:main']},
 )

@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 from .errors import OptionError, WeightsError, did_you_mean
 from .formats import RANGE, set_mean, settings, to_basicsr
 
+# The `type` of a teacher whose arch is read off its weights.
+SPANDREL = 'Spandrel'
 # Buffers of Swin networks that are computed from the sizes in the option file. In a checkpoint they have the sizes of
 # the training that wrote it, which may be others; the parameters do not depend on them.
 _COMPUTED = ('attn_mask', 'relative_position_index')
@@ -39,18 +41,27 @@ def build(network, key):
 
 
 def size_multiple(net):
-    """What height and width of the input of a BasicSR network have to be divisible by.
+    """What height and width of the input of a network have to be divisible by.
 
     Args:
         net (nn.Module): A network.
 
     Returns:
-        int: The window size of Swin networks, the factor of the pixel unshuffle of RRDBNet at ×1 and ×2, else 1.
+        int: What the network says itself, as ``size_multiple``; else the window size of Swin networks, the factor of the pixel
+        unshuffle of RRDBNet at ×1 and ×2, else 1.
     """
+    own = getattr(net, 'size_multiple', None)
+    if isinstance(own, int):
+        return own
     if type(net).__name__ == 'RRDBNet':
         return {1: 4, 2: 2}.get(net.scale, 1)
     sizes = (getattr(module, 'window_size', None) for module in net.modules())
     return math.lcm(*(size for size in sizes if isinstance(size, int)))
+
+
+def arch_name(net):
+    """What a network is called in logs: its class, or what it says itself as ``arch_name``."""
+    return getattr(net, 'arch_name', type(net).__name__)
 
 
 def read_weights(path, key):

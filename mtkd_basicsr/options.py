@@ -27,6 +27,13 @@ class TeacherOptions:
 
 
 @dataclass(frozen=True)
+class FolderOptions:
+    """One entry of ``teachers:`` that is not a network: what it has made of the images, by their names."""
+    images: str
+    val_images: Optional[str] = None
+
+
+@dataclass(frozen=True)
 class KDOptions:
     """``train.kd``: the keys that every distillation method has. Most have more, in ``distillers/``."""
     type: str = 'MTKD'
@@ -98,6 +105,26 @@ def choice(value, known, key):
         raise OptionError(f"{key}: {value!r}; {did_you_mean(value, known)}")
 
 
+def parse_teacher(block, key):
+    """One entry of ``teachers:``.
+
+    Args:
+        block: What stands in the option file.
+        key (str): Where it stands, for messages.
+
+    Returns:
+        TeacherOptions | FolderOptions: A network, or a folder of images.
+
+    Raises:
+        OptionError: as :func:`parse`, or both kinds in one.
+    """
+    folder = [f.name for f in dataclasses.fields(FolderOptions) if isinstance(block, dict) and f.name in block]
+    network = [name for name in ('network', 'weights') if isinstance(block, dict) and name in block]
+    if folder and network:
+        raise OptionError(f"{key}: '{folder[0]}' and '{network[0]}'; expected either images, a folder of outputs, or network and weights")
+    return parse(FolderOptions if folder else TeacherOptions, block, key)
+
+
 def parse_teachers(opt):
     """``teachers:`` in its order.
 
@@ -105,7 +132,7 @@ def parse_teachers(opt):
         opt (dict): All options.
 
     Returns:
-        dict[str, TeacherOptions]: By name.
+        dict[str, TeacherOptions | FolderOptions]: By name.
 
     Raises:
         OptionError: no teachers, or something is wrong with one of them.
@@ -117,7 +144,7 @@ def parse_teachers(opt):
     for name in teachers:
         if not isinstance(name, str):
             raise OptionError(f'teachers: the name {name!r} is not a text; put it in quotes')
-    return {name: parse(TeacherOptions, block, f'teachers.{name}') for name, block in teachers.items()}
+    return {name: parse_teacher(block, f'teachers.{name}') for name, block in teachers.items()}
 
 
 def parse_fusion(opt):

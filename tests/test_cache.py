@@ -317,7 +317,7 @@ def test_weights_on_another_machine_are_no_difference(cached, tmp_path):
     for block in (*opt['teachers'].values(), opt['fusion']):
         os.remove(block['weights'])
     printed = mtkd('train', '-opt', write_options(tmp_path / 'moved.yml', opt), cwd=tmp_path)
-    assert 'the weights of swinir, edsr, rcan, fusion are not on this machine' in printed
+    assert 'the weights or images of swinir, edsr, rcan, fusion are not on this machine' in printed
     assert 'Save the latest model.' in printed
 
 

@@ -7,9 +7,11 @@ import torch
 from ..data.target_cache import state_of
 from ..distillers import METHODS, check_method
 from ..errors import OptionError, did_you_mean
+from ..image_folder import ImageFolder
 from ..losses.build import build as build_loss
-from ..options import (TeacherOptions, check_near_misses, parse, parse_fusion, parse_mix_batches, parse_speed, parse_teachers, parse_val,
-                       require)
+from ..options import (FolderOptions, check_near_misses, parse_fusion, parse_mix_batches, parse_speed, parse_teacher, parse_teachers,
+                       parse_val, require)
+from ..teachers import require_val_images
 from .findings import ERROR, Findings
 
 # Without these BasicSR's loop ends in a KeyError, and nothing else can be looked at.
@@ -62,6 +64,20 @@ def _check_datasets(opt, findings):
         findings.error(f'datasets.train.gt_size: {size}; expected a multiple of the scale, {scale}')
 
 
+def _check_folder(findings, key, block, cache, opt):
+    """A teacher that is a folder of images: the folders themselves, and whether a cache stands in for what it cannot be asked."""
+    if cache is None:
+        findings.error(f'{key}.images: images in a folder are used through a cache; set datasets.train.target_cache, and make it with '
+                       'mtkd cache -opt FILE')
+    for name in ('images', 'val_images'):
+        path = getattr(block, name)
+        if path is not None and not ImageFolder(path, key).exists() and (cache is None or state_of(cache) == 'none'):
+            findings.error(f"{key}.{name}: no folder '{ImageFolder(path, key).root}'")
+    if opt['model_type'] == 'MTKDFusionModel':
+        with findings.catching():
+            require_val_images(block, key, opt)
+
+
 def _check_weights(opt, findings):
     blocks = {}
     teachers = opt.get('teachers') if 'teachers' in needs(opt) else {}
@@ -71,14 +87,16 @@ def _check_weights(opt, findings):
         teachers = {}
     for name, block in teachers.items():  # one by one, so that one that is wrong does not hide the next
         with findings.catching():
-            blocks[f'teachers.{name}'] = parse(TeacherOptions, block, f'teachers.{name}')
+            blocks[f'teachers.{name}'] = parse_teacher(block, f'teachers.{name}')
     with findings.catching():
         if 'fusion' in needs(opt):
             blocks['fusion'] = parse_fusion(opt) or require(opt, 'fusion')
     # With a cache the teachers need not be on this machine.
     cache = paired(opt).get('train', {}).get('target_cache')
-    if cache is None or state_of(cache) == 'none':
-        for key, block in blocks.items():
+    for key, block in blocks.items():
+        if isinstance(block, FolderOptions):
+            _check_folder(findings, key, block, cache, opt)
+        elif cache is None or state_of(cache) == 'none':
             _there(findings, f'{key}.weights', block.weights)
     path = (opt.get('path') or {}).get('pretrain_network_g')
     if path is not None:

@@ -66,7 +66,8 @@ def _check_phase(opt, phase, block, findings):
     _report(findings, f'datasets.{phase}', unequal, f'ground truths are not {scale} times as large as their low-resolution images')
     _report(findings, f'datasets.{phase}.gt_size', small, f'images are smaller than a patch of {size} pixels')
     if not (unreadable or unequal or small):
-        findings.fine(f"datasets.{phase}: {count} pairs, sizes fit the scale, {scale}" + (f' ({len(chosen)} read)' if len(chosen) < count else ''))
+        some = f' ({len(chosen)} read)' if len(chosen) < count else ''
+        findings.fine(f'datasets.{phase}: {count} pairs, sizes fit the scale, {scale}{some}')
     return pixels * count / len(chosen)
 
 

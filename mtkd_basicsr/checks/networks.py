@@ -1,40 +1,21 @@
 """Whether weights load, and whether what comes out of the teachers is worth learning."""
 
-import numpy as np
 import torch
 
 from ..compare.measure import bicubic
 from ..data.matching import matching_cache
 from ..errors import MTKDError
 from ..networks import build, load_weights, read_weights
-from ..options import TeacherOptions, parse, parse_fusion, parse_teachers, require
+from ..options import parse_fusion, parse_teacher, parse_teachers, require
 from ..teachers import METADATA, FusedTeachers, TeacherEnsemble, check_channels, match_teachers
 from .fast import method_of, needs
-from .images import dataset_of
+from .parts import mean_psnr, parts_of, run
 
-_IMAGES = 3
-_SIDE = 192  # of the part of a ground truth that is looked at: a teacher runs on a CPU too
 _BEHIND = 1.  # dB behind the best teacher that are worth a warning
 
 
-def _parts(opt):
-    """Middles of a few validation images: (1, 3, h, w), low-resolution and ground truth, [0, 1]."""
-    phase = next(p for p in opt['datasets'] if p.split('_')[0] == 'val')
-    dataset, scale = dataset_of(opt['datasets'][phase], opt, phase), opt['scale']
-    for index in np.linspace(0, len(dataset) - 1, min(_IMAGES, len(dataset))).astype(int):
-        item = dataset[index]
-        lq, side = item['lq'], _SIDE // scale
-        y, x = (max((n - side) // 2, 0) for n in lq.shape[1:])
-        lq = lq[:, y:y + side, x:x + side]
-        gt = item['gt'][:, scale * y:scale * (y + lq.shape[1]), scale * x:scale * (x + lq.shape[2])]
-        yield lq[None], gt[None]
-
-
-def _psnr(function, parts, scale):
-    from basicsr.metrics import calculate_psnr
-    from basicsr.utils import tensor2img
-    values = [calculate_psnr(tensor2img(function(lq)), tensor2img(gt), crop_border=scale, test_y_channel=True) for lq, gt in parts]
-    return float(np.mean(values))
+def _images(parts):
+    return f"{len(parts)} {'validation' if parts[0].validation else 'training'} images"
 
 
 def _check_teachers(opt, parts, device, findings):
@@ -42,15 +23,14 @@ def _check_teachers(opt, parts, device, findings):
     measured = {}
     for name, block in opt['teachers'].items():
         with findings.catching():
-            options = parse(TeacherOptions, block, f'teachers.{name}')
-            teacher = TeacherEnsemble({name: options}, opt['scale'], device)
+            teacher = TeacherEnsemble({name: parse_teacher(block, f'teachers.{name}')}, opt['scale'], device, folders=True)
             if parts:
-                measured[name] = _psnr(lambda lq, teacher=teacher: teacher(lq.to(device)), parts, opt['scale'])
+                measured[name] = mean_psnr(lambda part, teacher=teacher: run(teacher, teacher, part), parts, opt['scale'])
     if not parts:
         return measured
-    floor, best = _psnr(lambda lq: bicubic(lq, opt['scale']), parts, opt['scale']), max(measured.values(), default=0)
+    floor, best = mean_psnr(lambda part: bicubic(part.lq, opt['scale']), parts, opt['scale']), max(measured.values(), default=0)
     for name, value in measured.items():
-        text = f'teachers.{name}: {value:.2f} dB on {len(parts)} validation images, bicubic {floor:.2f} dB'
+        text = f'teachers.{name}: {value:.2f} dB on {_images(parts)}, bicubic {floor:.2f} dB'
         if value < floor:
             findings.error(f'{text}: below bicubic; wrong weights, or img_range, rgb_mean or upsampler of another network')
         elif value < best - _BEHIND:
@@ -67,12 +47,12 @@ def _check_fusion(opt, parts, device, measured, findings):
     check_channels(build(fusion.network, 'fusion.network'), list(teachers), 'fusion.network')
     if len(measured) < len(teachers):
         return
-    target = FusedTeachers(TeacherEnsemble(teachers, opt['scale'], device), fusion, device)
+    target = FusedTeachers(TeacherEnsemble(teachers, opt['scale'], device, folders=True), fusion, device)
     if not target.order_known:
         findings.warning(f"fusion.weights: '{fusion.weights}' does not name its teachers; they are taken in the order of the option file: "
                          f"{', '.join(teachers)}")
-    value, best = _psnr(lambda lq: target(lq.to(device)), parts, opt['scale']), max(measured.values())
-    text = f'fusion: {value:.2f} dB on {len(parts)} validation images, best teacher {best:.2f} dB'
+    value, best = mean_psnr(lambda part: run(target, target.ensemble, part), parts, opt['scale']), max(measured.values())
+    text = f'fusion: {value:.2f} dB on {_images(parts)}, best teacher {best:.2f} dB'
     if value < best:
         findings.warning(f'{text}: worse than no fusion; train it longer, or use skip: adaptive with mix_batches')
     else:
@@ -103,7 +83,7 @@ def check_networks(opt, device, findings):
         return ''
     parts = []
     try:
-        parts = list(_parts(opt))
+        parts = list(parts_of(opt))
     except (MTKDError, StopIteration, ValueError, OSError) as error:
         findings.warning(f'datasets.val: no images to measure the teachers on ({type(error).__name__}: {error})')
     measured = {}

@@ -6,6 +6,7 @@ import torch
 
 from .. import __version__
 from ..errors import DataError
+from ..networks import SPANDREL
 from . import tables
 from .check import test_sets
 from .crops import crops
@@ -29,7 +30,8 @@ def _measured_costs(results, scale, out):
         if run.scale == scale and (run.student, scale, run.method) in results.cells:
             networks.setdefault(f'student {run.student}', run.options['network_g'])
             for name, teacher in (run.options.get('teachers') or {}).items():
-                networks.setdefault(f'teacher {name}', teacher['network'])
+                if teacher['network']['type'] != SPANDREL:  # which is built with its weights alone
+                    networks.setdefault(f'teacher {name}', teacher['network'])
             if run.options.get('fusion'):
                 networks.setdefault('fusion', run.options['fusion']['network'])
     device = 'cuda' if torch.cuda.is_available() else 'cpu'

@@ -5,10 +5,13 @@ import os
 
 from .. import __version__
 from ..errors import OptionError
-from ..options import parse_fusion, parse_teachers
+from ..image_folder import ImageFolder
+from ..options import FolderOptions, parse_fusion, parse_teachers
 
 FORMAT = 1
 WHAT = ('target', 'teachers')
+# The `type` of a teacher that is a folder.
+IMAGES = 'images'
 
 
 def sha256(path):
@@ -43,16 +46,23 @@ def _network(options):
     return {'network': plain(options.network), 'sha256': sha256(options.weights), 'param_key': options.param_key}
 
 
-def source_of(opt, what):
+def _teacher(options, names):
+    if not isinstance(options, FolderOptions):
+        return _network(options)
+    return {'network': {'type': IMAGES}, 'sha256': ImageFolder(options.images, 'images').digest(names), 'param_key': None}
+
+
+def source_of(opt, what, names):
     """What the targets depend on, according to an option file.
 
     Args:
         opt (dict): All options.
         what (str): ``'target'`` (the fused image) or ``'teachers'`` (the output of each).
+        names (list[str]): Of the ground-truth images.
 
     Returns:
-        dict: scale, what, teachers (by name), fusion (None for ``'teachers'``); networks with the SHA-256 of their weights,
-        which is None where the file is not on this machine.
+        dict: scale, what, teachers (by name), fusion (None for ``'teachers'``); networks with the SHA-256 of their weights, folders of
+        images with that of their listing, which is None where file or folder is not on this machine.
 
     Raises:
         OptionError: teachers or fusion network are missing or wrong in the option file.
@@ -61,7 +71,7 @@ def source_of(opt, what):
     if what == 'target' and fusion is None:
         raise OptionError('fusion: missing; it is needed for a cache of fused targets')
     return {'scale': opt['scale'], 'what': what,
-            'teachers': {name: _network(t) for name, t in parse_teachers(opt).items()},
+            'teachers': {name: _teacher(t, names) for name, t in parse_teachers(opt).items()},
             'fusion': None if fusion is None else _network(fusion)}
 
 
@@ -86,7 +96,8 @@ def _network_differences(key, cached, wanted):
     if cached['param_key'] != wanted['param_key']:
         yield f"{key}.param_key: {cached['param_key']!r} in the cache, {wanted['param_key']!r} in the option file"
     if wanted['sha256'] is not None and cached['sha256'] != wanted['sha256']:
-        yield f"{key}.weights: another file (SHA-256 {cached['sha256'][:12]} in the cache, {wanted['sha256'][:12]} here)"
+        kind = 'images: other files' if wanted['network'].get('type') == IMAGES else 'weights: another file'
+        yield f"{key}.{kind} (SHA-256 {cached['sha256'][:12]} in the cache, {wanted['sha256'][:12]} here)"
 
 
 def source_differences(manifest, source):

@@ -31,7 +31,8 @@ def matching_cache(opt, what, teachers=None):
                           'expected DistillImageDataset')
     if state_of(path) == 'none':
         return None
-    manifest, source = CacheReader(path).manifest, source_of(opt, what)
+    manifest = CacheReader(path).manifest
+    source = source_of(opt, what, [image[0] for image in manifest['images']])
     if teachers is not None:
         source['teachers'] = {name: source['teachers'][name] for name in teachers}
     found = source_differences(manifest, source)
@@ -41,7 +42,7 @@ def matching_cache(opt, what, teachers=None):
     unseen = [name for name, t in source['teachers'].items() if t['sha256'] is None]
     unseen += ['fusion'] if source['fusion'] and source['fusion']['sha256'] is None else []
     if unseen:
-        get_root_logger().warning(f"Target cache '{path}': the weights of {', '.join(unseen)} are not on this machine, "
+        get_root_logger().warning(f"Target cache '{path}': the weights or images of {', '.join(unseen)} are not on this machine, "
                                   'and were not compared.')
     made = manifest['made_with']
     get_root_logger().info(f"Target cache '{path}': made with " + ', '.join(f'{k}: {v}' for k, v in made.items()))

@@ -17,29 +17,33 @@ def _spans(size, tile, overlap):
     return [(s, e, cuts[i], cuts[i + 1]) for i, (s, e) in enumerate(zip(starts, ends))]
 
 
-def run_tiled(function, x, scale, tile=None, overlap=16):
+def run_tiled(function, x, scale, tile=None, overlap=16, large=None):
     """Runs ``function`` on overlapping tiles and puts the outputs together.
 
     All tiles have the same size (the last one of a row or column is moved inwards), and each pixel of the output is
     taken from one tile, from the one whose border is farther away: there is no averaging.
 
     Args:
-        function: (b, c, h, w) -> (b, c', scale·h, scale·w).
+        function: (b, c, h, w) -> (b, c', scale·h, scale·w); with ``large`` it gets that as well.
         x (Tensor): (b, c, H, W).
         scale (int): How much larger the output is than the input.
         tile (int | None): Height and width of a tile in input pixels; None runs the whole image at once.
         overlap (int): Input pixels that neighbouring tiles share at least; less than ``tile``.
+        large (Tensor | None): (b, c", scale·H, scale·W), cut into the same tiles.
 
     Returns:
         Tensor: (b, c', scale·H, scale·W).
     """
     h, w = x.shape[-2:]
     if tile is None or (h <= tile and w <= tile):
-        return function(x)
+        return function(x) if large is None else function(x, large)
     out = None
     for y0, y1, top, bottom in _spans(h, tile, overlap):
         for x0, x1, left, right in _spans(w, tile, overlap):
-            part = function(x[..., y0:y1, x0:x1])
+            parts = [x[..., y0:y1, x0:x1]]
+            if large is not None:
+                parts.append(large[..., y0 * scale:y1 * scale, x0 * scale:x1 * scale])
+            part = function(*parts)
             if out is None:
                 out = part.new_empty(*part.shape[:-2], h * scale, w * scale)
             out[..., top * scale:bottom * scale, left * scale:right * scale] = part[

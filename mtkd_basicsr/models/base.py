@@ -36,14 +36,18 @@ class DistillBase(SRModel):
         """Runs the network on an image or a tile: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
         return run_padded(net, lq, size_multiple(net), self.scale)
 
+    def given(self):
+        """What :meth:`infer` needs beside the image of a test: (b, c, scale · h, scale · w), or nothing."""
+        return None
+
     def test(self):
         """Sets ``self.output`` to what the network (its moving average, if there is one) makes of ``self.lq``."""
         net = self.get_bare_model(getattr(self, 'net_g_ema', self.net_g))
         training = net.training
         net.eval()
         with torch.no_grad():
-            self.output = run_tiled(lambda lq: self.infer(net, lq), self.lq, self.scale, self.val_options.tile,
-                                    self.val_options.tile_overlap)
+            self.output = run_tiled(lambda *images: self.infer(net, *images), self.lq, self.scale, self.val_options.tile,
+                                    self.val_options.tile_overlap, self.given())
         net.train(training)
 
     def checkpoint_extras(self):

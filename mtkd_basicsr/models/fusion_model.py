@@ -10,7 +10,7 @@ from ..functional.mix import normal_equations, solve_mix
 from ..networks import read_weights
 from ..options import parse_mix_batches, parse_teachers
 from ..registry import register
-from ..teachers import METADATA, TeacherEnsemble, check_channels, match_teachers
+from ..teachers import METADATA, FolderTeacher, TeacherEnsemble, check_channels, folders_of, match_teachers, require_val_images
 from .base import DistillBase
 
 
@@ -34,8 +34,10 @@ class MTKDFusionModel(DistillBase):
 
     def __init__(self, opt):
         self.teachers = parse_teachers(opt)
+        for name, options in folders_of(self.teachers).items():
+            require_val_images(options, f'teachers.{name}', opt)
         super().__init__(opt)
-        self.names, self._ensemble, self.inputs = list(self.teachers), None, None
+        self.names, self._ensemble, self.inputs, self._image = list(self.teachers), None, None, None
         check_channels(self.get_bare_model(self.net_g), self.names, 'network_g')
         path = opt['path'].get('pretrain_network_g')
         if path is not None:
@@ -49,25 +51,33 @@ class MTKDFusionModel(DistillBase):
         self.mix_batches, self._sums = parse_mix_batches(self.opt), None
         manifest = matching_cache(self.opt, 'teachers')
         self.cached_names = None if manifest is None else list(manifest['teachers'])
+        if manifest is None and folders_of(self.teachers):
+            raise FolderTeacher.refusal(f'teachers.{next(iter(folders_of(self.teachers)))}')
         super().init_training_settings()
 
     @property
     def ensemble(self):
         """The teachers. With a cache they are built for the first validation: its images are not in the cache."""
         if self._ensemble is None:
-            self._ensemble = TeacherEnsemble({name: self.teachers[name] for name in self.names}, self.scale, self.device)
+            self._ensemble = TeacherEnsemble({name: self.teachers[name] for name in self.names}, self.scale, self.device, folders=True)
         return self._ensemble
 
     def feed_data(self, data):
         """Takes a batch; ``teachers`` in it stands in for their run."""
         super().feed_data(data)
-        self.inputs = None
+        self.inputs, self._image = None, data.get('gt_path', data.get('lq_path'))
         if 'teachers' in data:
             parts = dict(zip(self.cached_names, data['teachers'].to(self.device).split(3, 1)))
             self.inputs = torch.cat([parts[name] for name in self.names], 1)
 
-    def infer(self, net, lq):
-        return net(self.ensemble(lq))
+    def infer(self, net, *images):
+        return net(self.ensemble(*images))
+
+    def given(self):
+        """What the teachers that are folders have for the image of a test, whose batches have one."""
+        if not self.ensemble.given_names:
+            return None
+        return self.ensemble.given(self._image[0], [self.scale * n for n in self.lq.shape[-2:]], validation=True)
 
     def optimize_parameters(self, current_iter):
         """One step of BasicSR's, in which the input of ``network_g`` is what the teachers make of the image."""

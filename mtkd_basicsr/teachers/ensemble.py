@@ -1,0 +1,141 @@
+"""The frozen networks that a student learns from."""
+
+import functools
+
+import torch
+from torch import nn
+
+from ..errors import OptionError
+from ..functional.padding import run_padded
+from ..networks import SPANDREL, arch_name, build, load_weights, size_multiple
+from ..options import FolderOptions
+from .folder import FolderTeacher
+from .foreign import load_spandrel
+
+
+class Frozen(nn.Module):
+    """A module that is never trained: ``eval()`` for ever, no gradients, no part in anybody's training mode."""
+
+    def freeze(self, device):
+        """Call at the end of ``__init__``: moves everything to the device, for good."""
+        self.to(device)
+        if torch.device(device).type == 'cuda':
+            self.to(memory_format=torch.channels_last)
+        self.requires_grad_(False)
+        super().train(False)
+
+    def train(self, mode=True):
+        return self
+
+
+def _use_bf16(device, precision, networks):
+    # Nobody but spandrel says of a network that it cannot.
+    return all(getattr(net, 'supports_bf16', True) for net in networks) and (
+        precision == 'bf16' if precision else torch.device(device).type == 'cuda')
+
+
+def _load(options, key):
+    if options.network.get('type') == SPANDREL:
+        return load_spandrel(options, key)
+    net = build(options.network, f'{key}.network')
+    load_weights(net, options.weights, f'{key}.weights', options.strict, options.param_key)
+    return net
+
+
+class TeacherEnsemble(Frozen):
+    """Several super-resolution networks, ordered, named and frozen.
+
+    Args:
+        teachers (dict[str, TeacherOptions | FolderOptions]): By name; their order is the order of the outputs.
+        scale (int): What each of them has to enlarge by.
+        device: Where they run.
+        precision (str | None): ``'fp32'``, or ``'bf16'`` for autocast; None is bf16 on a GPU and fp32 on a CPU.
+        folders (bool): Whether teachers may be folders of images, whose outputs are then given with each image.
+
+    Raises:
+        OptionError: a network cannot be built, its output does not have the size that ``scale`` asks for, or it is a folder.
+        WeightsError: a file with weights is missing or does not fit.
+
+    Shape:
+        - Input: (b, 3, h, w), RGB, [0, 1], any size: each network gets it padded as it needs; with folders also what they have for it,
+          (b, 3 · M, scale · h, scale · w), in the order of ``given_names``.
+        - Output: (b, 3 · N, scale · h, scale · w), RGB, cut to [0, 1].
+    """
+
+    def __init__(self, teachers, scale, device='cpu', precision=None, folders=False):
+        super().__init__()
+        self.scale, self.device = scale, device
+        self.names = list(teachers)
+        self.networks = nn.ModuleList()
+        for name, options in teachers.items():
+            key = f'teachers.{name}'
+            if isinstance(options, FolderOptions) and not folders:
+                raise FolderTeacher.refusal(key)
+            self.networks.append(FolderTeacher(options, key) if isinstance(options, FolderOptions) else _load(options, key))
+        self.freeze(device)
+        self.autocast = functools.partial(torch.autocast, torch.device(device).type, torch.bfloat16,
+                                          enabled=_use_bf16(device, precision, self.networks))
+        for name, net in zip(self.names, self.networks):
+            if name not in self.given_names:
+                self._check_scale(name, net, device)
+
+    @property
+    def given_names(self):
+        """Names of the teachers that are folders, in the order of the outputs."""
+        return [name for name, net in zip(self.names, self.networks) if isinstance(net, FolderTeacher)]
+
+    def folder(self, name):
+        """The folders of a teacher in ``given_names``: a :class:`FolderTeacher`."""
+        return self.networks[self.names.index(name)]
+
+    def given(self, name, size, validation=False):
+        """What the teachers that are folders have for an image.
+
+        Args:
+            name (str): Path of its ground truth, or the end of it.
+            size (tuple[int, int]): Height and width of the ground truth.
+            validation (bool): Whether it is an image of a validation.
+
+        Returns:
+            Tensor | None: (1, 3 · M, height, width), RGB, [0, 1]; None if no teacher is a folder.
+
+        Raises:
+            DataError: an image is not there, not readable, or of another size.
+        """
+        images = [self.folder(each).read(name, size, validation) for each in self.given_names]
+        return torch.cat(images, 1).to(self.device) if images else None
+
+    def _check_scale(self, name, net, device):
+        multiple = size_multiple(net)
+        size = -(-16 // multiple) * multiple
+        x = torch.zeros(1, 3, size, size, device=device)
+        try:
+            with torch.no_grad(), self.autocast():
+                shape = tuple(net(x).shape)
+        except RuntimeError as error:
+            raise OptionError(f'teachers.{name}: fails for input {tuple(x.shape)}: {error}') from error
+        expected = (1, 3, size * self.scale, size * self.scale)
+        if shape != expected:
+            raise OptionError(f'teachers.{name}: output {shape} for input {tuple(x.shape)}; scale is {self.scale}, '
+                              f'expected {expected}')
+
+    def _run(self, net, lq):
+        with torch.no_grad(), self.autocast():
+            return run_padded(net, lq, size_multiple(net), self.scale).float()
+
+    def reorder(self, names):
+        """Puts the teachers into the order of ``names``, the same names in any order."""
+        index = [self.names.index(name) for name in names]
+        self.networks = nn.ModuleList(self.networks[i] for i in index)
+        self.names = list(names)
+
+    def forward(self, lq, given=None):
+        """(b, 3, h, w) and (b, 3 · M, scale · h, scale · w) -> (b, 3 · N, scale · h, scale · w)."""
+        images = iter(() if given is None else given.split(3, 1))
+        return torch.cat([next(images) if given is not None and isinstance(net, FolderTeacher) else self._run(net, lq)
+                          for net in self.networks], 1).clamp_(0, 1)
+
+    def describe(self):
+        """One line for each teacher."""
+        return [f'Teacher {name}: {arch_name(net)}, {sum(p.numel() for p in net.parameters()):,d} parameters'
+                for name, net in zip(self.names, self.networks)]

@@ -1,0 +1,96 @@
+"""The target of the second stage: the teachers and their fusion network."""
+
+import torch
+
+from ..errors import OptionError
+from ..networks import build, load_weights
+from .ensemble import Frozen
+
+# What a fusion checkpoint says about its teachers stands under this key, beside BasicSR's 'params'.
+METADATA = 'mtkd'
+
+
+def match_teachers(names, metadata, path):
+    """The order of teachers that a fusion checkpoint was trained with.
+
+    Args:
+        names (list[str]): Teachers of the option file.
+        metadata (dict | None): What the checkpoint says, if it says anything.
+        path (str): The checkpoint, for messages.
+
+    Returns:
+        list[str] | None: The order; None if the checkpoint does not name its teachers.
+
+    Raises:
+        OptionError: the option file names other teachers.
+    """
+    trained = None if metadata is None else metadata.get('teachers')
+    if trained is None:
+        return None
+    missing, unknown = [n for n in trained if n not in names], [n for n in names if n not in trained]
+    if missing or unknown:
+        raise OptionError(f"teachers: {', '.join(names)}; the fusion network '{path}' was trained with "
+                          f"{', '.join(trained)}" + (f"; missing: {', '.join(missing)}" if missing else '')
+                          + (f"; unknown to it: {', '.join(unknown)}" if unknown else ''))
+    return list(trained)
+
+
+def check_channels(network, teachers, key):
+    """Refuses a fusion network whose input channels are not three for each teacher.
+
+    Args:
+        network (nn.Module): Fusion network.
+        teachers (list[str]): Names.
+        key (str): Where the network stands in the option file.
+
+    Raises:
+        OptionError: they do not fit.
+    """
+    channels = getattr(network, 'in_chans', None)
+    if channels is not None and channels != 3 * len(teachers):
+        raise OptionError(f"{key}.in_chans: {channels}; expected {3 * len(teachers)}, 3 for each of the "
+                          f"{len(teachers)} teachers {', '.join(teachers)}")
+
+
+class FusedTeachers(Frozen):
+    """The target of the second stage: all teachers, and the frozen network that fuses their outputs.
+
+    Args:
+        ensemble (TeacherEnsemble): The teachers; put into the order that the fusion network was trained with.
+        fusion (TeacherOptions): The fusion network.
+        device: Where it runs.
+
+    Raises:
+        OptionError, WeightsError: the fusion network cannot be built, loaded, or belongs to other teachers.
+
+    Shape:
+        - Input: as for the ensemble.
+        - Output: (b, 3, scale · h, scale · w), RGB, cut to [0, 1].
+    """
+
+    def __init__(self, ensemble, fusion, device='cpu'):
+        super().__init__()
+        self.ensemble = ensemble
+        self.fusion = build(fusion.network, 'fusion.network')
+        check_channels(self.fusion, ensemble.names, 'fusion.network')
+        content = load_weights(self.fusion, fusion.weights, 'fusion.weights', fusion.strict, fusion.param_key)
+        order = match_teachers(ensemble.names, content.get(METADATA), fusion.weights)
+        self.order_known = order is not None
+        ensemble.reorder(order or ensemble.names)
+        self.freeze(device)
+
+    def forward(self, lq, given=None):
+        """(b, 3, h, w) and (b, 3 · M, scale · h, scale · w) -> (b, 3, scale · h, scale · w)."""
+        outputs = self.ensemble(lq, given)
+        with torch.no_grad(), self.ensemble.autocast():
+            return self.fusion(outputs).float().clamp_(0, 1)
+
+    def describe(self):
+        """One line for each network, in the order in which they are used."""
+        lines = self.ensemble.describe()
+        size = sum(p.numel() for p in self.fusion.parameters())
+        lines.append(f"Fusion: {type(self.fusion).__name__}, {size:,d} parameters, over {', '.join(self.ensemble.names)}")
+        if not self.order_known:
+            lines.append('Fusion: its checkpoint does not name its teachers; they are taken in the order of the option file')
+        return lines
+
