@@ -5,12 +5,10 @@ import functools
 import torch
 from torch import nn
 
+from .checkpoints import METADATA
 from .errors import OptionError
 from .functional.padding import run_padded
 from .networks import build, load_weights, size_multiple
-
-# What a fusion checkpoint says about its teachers stands under this key, beside BasicSR's 'params'.
-METADATA = 'mtkd'
 
 
 class Frozen(nn.Module):

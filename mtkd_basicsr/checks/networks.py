@@ -3,12 +3,13 @@
 import numpy as np
 import torch
 
+from ..checkpoints import METADATA
 from ..compare.measure import bicubic
 from ..data.matching import matching_cache
 from ..errors import MTKDError
 from ..networks import build, load_weights, read_weights
 from ..options import TeacherOptions, parse, parse_fusion, parse_teachers, require
-from ..teachers import METADATA, FusedTeachers, TeacherEnsemble, check_channels, match_teachers
+from ..teachers import FusedTeachers, TeacherEnsemble, check_channels, match_teachers
 from .fast import method_of, needs
 from .images import dataset_of
 

@@ -5,12 +5,13 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 
 from .. import __version__
+from ..checkpoints import METADATA
 from ..data.matching import matching_cache
 from ..functional.mix import normal_equations, solve_mix
 from ..networks import read_weights
 from ..options import parse_mix_batches, parse_teachers
 from ..registry import register
-from ..teachers import METADATA, TeacherEnsemble, check_channels, match_teachers
+from ..teachers import TeacherEnsemble, check_channels, match_teachers
 from .base import DistillBase
 
 
