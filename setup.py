@@ -11,6 +11,9 @@ VERSION = re.search(r"__version__ = '([^']+)'", (ROOT / 'mtkd_basicsr' / '__init
 # The option files live at the top level, where users of BasicSR look for them, and are installed into the package.
 OPTIONS = 'mtkd_basicsr.option_files'
 
+# What `mtkd export --format onnx` writes and checks files with.
+EXPORT = ['onnx', 'onnxruntime', 'onnxscript']
+
 setup(
     name='mtkd_basicsr',
     version=VERSION,
@@ -39,6 +42,6 @@ setup(
         'torchvision',
         'tqdm',
     ],
-    extras_require={'spandrel': ['spandrel'], 'test': ['pytest', 'spandrel']},
+    extras_require={'export': EXPORT, 'spandrel': ['spandrel'], 'test': ['pytest', 'spandrel', *EXPORT]},
     entry_points={'console_scripts': ['mtkd=mtkd_basicsr.cli:main']},
 )

@@ -13,7 +13,7 @@ def _parser():
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
-    from . import cache, checks, compare, data_folders, demo, generate, train, upscale
+    from . import cache, checks, compare, data_folders, demo, export, generate, train, upscale
 
     def checked_train(args):
         checks.refuse(train.parse_like_basicsr('train', args))
@@ -54,6 +54,11 @@ def _parser():
                                   description=upscale.upscale.__doc__.split('\n')[0])
     upscale.add_arguments(command)
     command.set_defaults(run=upscale.upscale)
+
+    command = commands.add_parser('export', help='a trained student as an ONNX, TorchScript or safetensors file',
+                                  description=export.export.__doc__.split('\n')[0])
+    export.add_arguments(command)
+    command.set_defaults(run=export.export)
 
     command = commands.add_parser('demo', help='the whole of MTKD on photographs, in minutes, on a CPU')
     demo.add_arguments(command)

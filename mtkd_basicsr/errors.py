@@ -15,6 +15,10 @@ class WeightsError(MTKDError, ValueError):
     """A file with weights is missing, unreadable, or does not fit its network."""
 
 
+class ExportError(MTKDError):
+    """A network cannot be written in a format, or the file does not give what PyTorch gives."""
+
+
 class DataError(MTKDError, ValueError):
     """Images or tensors have a size, range or number that cannot be used."""
 

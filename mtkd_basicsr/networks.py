@@ -2,12 +2,15 @@
 
 import math
 import os
+from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 
+from .checkpoints import METADATA, metadata_of_texts
 from .errors import OptionError, WeightsError, did_you_mean
 from .formats import RANGE, set_mean, settings, to_basicsr
+from .resources import read_options
 
 # The `type` of a teacher whose arch is read off its weights.
 SPANDREL = 'Spandrel'
@@ -64,11 +67,19 @@ def arch_name(net):
     return getattr(net, 'arch_name', type(net).__name__)
 
 
+def _read_safetensors(path):
+    with safe_open(path, framework='pt') as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}
+        metadata = metadata_of_texts(file.metadata())
+    return state if metadata is None else {'params': state, METADATA: metadata}
+
+
 def read_weights(path, key):
     """Reads a file with weights. Nothing in it is executed.
 
     Args:
-        path (str): A file written by ``torch.save``, or ``.safetensors``.
+        path (str): A file written by ``torch.save``, or ``.safetensors``; the latter as ``mtkd export`` writes it has the form of a
+            student's checkpoint.
         key (str): The option that names it, for messages.
 
     Returns:
@@ -81,12 +92,38 @@ def read_weights(path, key):
     if not os.path.isfile(path):
         raise WeightsError(f"{key}: no file '{path}'")
     try:
-        content = load_file(path) if path.endswith('.safetensors') else torch.load(path, map_location='cpu', weights_only=True)
+        content = _read_safetensors(path) if path.endswith('.safetensors') else torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
         raise WeightsError(f"{key}: '{path}' cannot be read as weights: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict) or not content:
         raise WeightsError(f"{key}: '{path}' holds {type(content).__name__}; expected a state dict")
     return content
+
+
+def network_of(opt, weights):
+    """Block of a trained network, and its scale: out of an option file, or out of the checkpoint.
+
+    Args:
+        opt (str | None): The option file of ``-opt``, if there is one.
+        weights (str): The checkpoint of ``--weights``; only read without option file.
+
+    Returns:
+        tuple[dict, int]: ``network_g`` and ``scale``.
+
+    Raises:
+        OptionError: no such option file, or it has none.
+        WeightsError: the checkpoint cannot be read, or does not say.
+    """
+    if opt is not None:
+        content = read_options(Path(opt))
+        network, scale = (content.get(key) for key in ('network_g', 'scale')) if isinstance(content, dict) else (None, None)
+        if not isinstance(network, dict) or not isinstance(scale, int):
+            raise OptionError(f"-opt: '{opt}': expected network_g and scale, as in an option file for training or testing")
+        return network, scale
+    metadata = read_weights(weights, '--weights').get(METADATA) or {}
+    if 'network' not in metadata:
+        raise WeightsError(f"--weights: '{weights}' does not say which network it belongs to; give its option file with -opt")
+    return metadata['network'], metadata['scale']
 
 
 def state_dict_of(content, path, key, param_key=None):

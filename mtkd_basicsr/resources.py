@@ -4,6 +4,8 @@ from pathlib import Path
 
 import yaml
 
+from .errors import OptionError
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -36,6 +38,11 @@ def read_options(path):
 
     Returns:
         OrderedDict: All options.
+
+    Raises:
+        OptionError: no such file.
     """
+    if not path.is_file():
+        raise OptionError(f"-opt: no file '{path}'")
     from basicsr.utils.options import ordered_yaml
     return yaml.load(path.read_text(encoding='utf-8'), Loader=ordered_yaml()[0])

@@ -8,13 +8,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .errors import DataError, OptionError, WeightsError
+from .errors import DataError, OptionError
 from .functional.padding import run_padded
 from .functional.tiling import run_tiled
-from .networks import build, load_weights, read_weights, size_multiple
+from .networks import build, load_weights, network_of, size_multiple
 from .resize import resize_bicubic
-from .resources import read_options
-from .teachers import METADATA
 
 _RANGES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 # These have no transparency, but may say that they are to be turned, which OpenCV does in this mode alone.
@@ -67,19 +65,6 @@ def enlarge(image, function, scale):
     return pixels[..., 0] if image.ndim == 2 else pixels
 
 
-def _network(args):
-    """Block of the network, and its scale: out of the option file, or out of the checkpoint."""
-    if args.opt is not None:
-        if not os.path.isfile(args.opt):
-            raise OptionError(f"-opt: no file '{args.opt}'")
-        options = read_options(Path(args.opt))
-        return options.get('network_g'), options.get('scale')
-    metadata = read_weights(args.weights, '--weights').get(METADATA) or {}
-    if 'network' not in metadata:
-        raise WeightsError(f"--weights: '{args.weights}' does not say which network it belongs to; give its option file with -opt")
-    return metadata['network'], metadata['scale']
-
-
 def _target(path, out, scale):
     return out / f'{path.stem}_x{scale}.png'
 
@@ -98,9 +83,7 @@ def upscale(args):
         raise OptionError(f'--tile-overlap: {args.tile_overlap}; expected from 0 on, less than --tile, {args.tile}')
     if args.device.startswith('cuda') and not torch.cuda.is_available():
         raise OptionError(f"--device: '{args.device}', but torch finds no CUDA device; use cpu")
-    network, scale = _network(args)
-    if not isinstance(network, dict) or not isinstance(scale, int):
-        raise OptionError(f"-opt: '{args.opt}': expected network_g and scale, as in an option file for training or testing")
+    network, scale = network_of(args.opt, args.weights)
     out, paths = Path(args.out), [Path(image) for image in args.images]
     targets = [_target(path, out, scale) for path in paths]
     twice = next((target for target in targets if targets.count(target) > 1), None)

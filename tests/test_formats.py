@@ -116,6 +116,12 @@ def test_a_file_of_another_network_lists_what_differs(tmp_path):
     assert to_basicsr(state) == (state, None) and settings(state) == {}
 
 
+def test_metadata_of_other_programs_are_left_alone(tmp_path):
+    state = build(tiny('EDSR', 2), 3).state_dict()
+    save_file(state, tmp_path / 'a.safetensors', {'format': 'pt', 'network': 'EDSR', 'scale': 'two'})
+    assert torch.equal(loaded(tiny('EDSR', 2), tmp_path / 'a.safetensors').conv_last.weight, state['conv_last.weight'])
+
+
 def test_a_broken_safetensors_file(tmp_path):
     (tmp_path / 'a.safetensors').write_bytes(b'\x08\x00\x00\x00\x00\x00\x00\x00garbage')
     with pytest.raises(WeightsError, match="teachers.t.weights: '.*a.safetensors' cannot be read as weights"):

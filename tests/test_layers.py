@@ -12,7 +12,7 @@ LAYERS = (
     ('archs', 'features', 'losses', 'teachers', 'data'),
     ('distillers', ),
     ('models', ),
-    ('demo', 'checks', 'compare', 'data_folders', 'generate', 'jobs', 'train', 'upscale', 'cache', 'cli', '__main__'),
+    ('demo', 'checks', 'compare', 'data_folders', 'export', 'generate', 'jobs', 'train', 'upscale', 'cache', 'cli', '__main__'),
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}
 

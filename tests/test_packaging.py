@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,9 @@ def test_a_wheel_carries_all_that_the_commands_need(tmp_path):
     assert '>=3.10' in python and '<3.13' in python
     for package in ('basicsr', 'torch', 'torchvision', 'pytorch-wavelets', 'PyWavelets', 'opencv-python', 'lmdb', 'pyyaml'):
         assert f'Requires-Dist: {package}' in metadata, package
+    for package in ('onnx', 'onnxruntime', 'onnxscript'):
+        for extra in ('export', 'test'):
+            assert re.search(rf'Requires-Dist: {package} *; extra == .{extra}.', metadata), (package, extra)
 
 
 def test_option_files_are_found():

@@ -2,12 +2,13 @@
 
 import torch
 
+from ..checkpoints import METADATA
 from ..compare.measure import bicubic
 from ..data.matching import matching_cache
 from ..errors import MTKDError
 from ..networks import build, load_weights, read_weights
 from ..options import parse_fusion, parse_teacher, parse_teachers, require
-from ..teachers import METADATA, FusedTeachers, TeacherEnsemble, check_channels, match_teachers
+from ..teachers import FusedTeachers, TeacherEnsemble, check_channels, match_teachers
 from .fast import method_of, needs
 from .parts import mean_psnr, parts_of, run
 

@@ -53,8 +53,6 @@ def read_plan(path):
     Raises:
         OptionError: names the key, the value, and what was expected.
     """
-    if not Path(path).is_file():
-        raise OptionError(f"-opt: no file '{path}'")
     content = read_options(Path(path))
     plan = parse(PlanOptions, dict(content) if isinstance(content, dict) else content, 'plan')
     _numbers(plan.scales, 'scales', 1)

@@ -3,12 +3,29 @@
 import torch
 
 
-def _reflected(size, total, device):
-    # Reflection without repeating the border has period 2 (size - 1). Written as an index it also works where the
-    # padding is larger than the image, which torch.nn.functional.pad refuses.
-    period = max(2 * (size - 1), 1)
+def reflected(size, total, device=None):
+    """Which pixels of a row stand in the row that is made longer by reflection.
+
+    Written as an index, reflection also works where the padding is larger than the image, which
+    ``torch.nn.functional.pad`` refuses.
+
+    Args:
+        size (int): Of the row, from 1 on.
+        total (int): Of the longer one.
+        device: Where the result is.
+
+    Returns:
+        Tensor: (total), numbers from 0 to ``size - 1``.
+
+    Example:
+        >>> reflected(3, 8)
+        tensor([0, 1, 2, 1, 0, 1, 2, 1])
+    """
+    # The border is not repeated: the period is twice the last number. A tensor, so that a graph of any size can hold it.
+    last = torch.arange(size, device=device)[-1:]
+    period = (2 * last).clamp(min=1)
     i = torch.arange(total, device=device) % period
-    return torch.where(i < size, i, period - i)
+    return torch.where(i <= last, i, period - i)
 
 
 def pad_to_multiple(x, multiple):
@@ -27,9 +44,9 @@ def pad_to_multiple(x, multiple):
     h, w = x.shape[-2:]
     th, tw = -(-h // multiple) * multiple, -(-w // multiple) * multiple
     if th != h:
-        x = x.index_select(-2, _reflected(h, th, x.device))
+        x = x.index_select(-2, reflected(h, th, x.device))
     if tw != w:
-        x = x.index_select(-1, _reflected(w, tw, x.device))
+        x = x.index_select(-1, reflected(w, tw, x.device))
     return x
 
 

@@ -5,12 +5,13 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 
 from .. import __version__
+from ..checkpoints import METADATA
 from ..data.matching import matching_cache
 from ..functional.mix import normal_equations, solve_mix
 from ..networks import read_weights
 from ..options import parse_mix_batches, parse_teachers
 from ..registry import register
-from ..teachers import METADATA, FolderTeacher, TeacherEnsemble, check_channels, folders_of, match_teachers, require_val_images
+from ..teachers import FolderTeacher, TeacherEnsemble, check_channels, folders_of, match_teachers, require_val_images
 from .base import DistillBase
 
 

@@ -8,12 +8,12 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch.nn.parallel import DataParallel
 
 from .. import __version__
+from ..checkpoints import METADATA
 from ..data.manifest import plain
 from ..distillers import Batch, build_distiller
 from ..errors import OptionError, WeightsError
 from ..options import parse_speed
 from ..registry import register
-from ..teachers import METADATA
 from .base import DistillBase
 
 

@@ -3,7 +3,7 @@
 from .ensemble import TeacherEnsemble
 from .folder import FolderTeacher, folders_of, require_val_images
 from .foreign import SpandrelNetwork
-from .fused import METADATA, FusedTeachers, check_channels, match_teachers
+from .fused import FusedTeachers, check_channels, match_teachers
 
-__all__ = ['FolderTeacher', 'FusedTeachers', 'METADATA', 'SpandrelNetwork', 'TeacherEnsemble', 'check_channels', 'folders_of',
+__all__ = ['FolderTeacher', 'FusedTeachers', 'SpandrelNetwork', 'TeacherEnsemble', 'check_channels', 'folders_of',
            'match_teachers', 'require_val_images']

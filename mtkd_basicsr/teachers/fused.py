@@ -2,12 +2,10 @@
 
 import torch
 
+from ..checkpoints import METADATA
 from ..errors import OptionError
 from ..networks import build, load_weights
 from .ensemble import Frozen
-
-# What a fusion checkpoint says about its teachers stands under this key, beside BasicSR's 'params'.
-METADATA = 'mtkd'
 
 
 def match_teachers(names, metadata, path):

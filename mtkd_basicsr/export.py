@@ -1,0 +1,226 @@
+"""``mtkd export``: a trained student as one file for other programs."""
+
+import importlib.util
+import inspect
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from . import __version__
+from .archs.traceable import TraceableStudent
+from .checkpoints import metadata_texts
+from .data.manifest import plain
+from .demo.photographs import load, low_resolution
+from .errors import ExportError, OptionError
+from .functional.padding import run_padded
+from .networks import build, load_weights, network_of, size_multiple
+from .resources import read_options
+
+TOLERANCE = 1e-4  # of [0, 1]: a fortieth of a level of 8 bits
+# What torch.onnx writes without converting it, and runtimes since 2023 read.
+_OPSET = 18
+
+
+def _first_line(error):
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _example():
+    # Two images: an exporter may take a size of 1 for a constant. Neither side is a multiple of a window.
+    return torch.rand(2, 3, 37, 45)
+
+
+def _write_onnx(net, scale, path, metadata):
+    program = torch.onnx.export(TraceableStudent(net, scale), (_example(), ), dynamo=True, opset_version=_OPSET, verbose=False,
+                                input_names=['lq'], output_names=['sr'], dynamic_shapes=({0: 'batch', 2: 'height', 3: 'width'}, ))
+    program.model.metadata_props.update(metadata)
+    program.save(path)
+
+
+def _open_onnx(path):
+    import onnxruntime
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    return lambda lq: torch.from_numpy(session.run(['sr'], {'lq': lq.numpy()})[0])
+
+
+def _write_torchscript(net, scale, path, metadata):
+    # Without PyTorch's own check, which traces once more at the same size.
+    graph = torch.jit.trace(TraceableStudent(net, scale), _example(), check_trace=False)
+    torch.jit.save(graph, path, _extra_files=metadata)
+
+
+def _write_safetensors(net, scale, path, metadata):
+    # Readers of the format know it as 'pt' that tensors have PyTorch's names and layout.
+    save_file({name: value.contiguous() for name, value in net.state_dict().items()}, path, {**metadata, 'format': 'pt'})
+
+
+def _student(net, scale):
+    """What every file has to give: (b, 3, h, w) -> (b, 3, scale · h, scale · w), cut to [0, 1]."""
+    return lambda lq: run_padded(net, lq, size_multiple(net), scale).clamp(0, 1)
+
+
+def _open_safetensors(path):
+    network, scale = network_of(None, path)
+    net = build(network, 'network').eval()
+    load_weights(net, path, '--out')
+    return _student(net, scale)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format: ``write(net, scale, path, metadata)``, and ``open(path)``, which gives a function of an image."""
+    suffix: str
+    write: Callable
+    open: Callable
+    packages: tuple = ()
+
+
+FORMATS = {
+    'onnx': Format('.onnx', _write_onnx, _open_onnx, ('onnx', 'onnxruntime', 'onnxscript')),
+    'torchscript': Format('.pt', _write_torchscript, torch.jit.load),
+    'safetensors': Format('.safetensors', _write_safetensors, _open_safetensors),
+}
+
+
+def inputs(scale):
+    """What a file is tried on: parts of a photograph in both orientations, a batch of small ones, and one below any window.
+
+    Args:
+        scale (int): How much the photograph is reduced before.
+
+    Returns:
+        list[Tensor]: (b, 3, h, w), RGB, [0, 1].
+    """
+    image = load('chelsea')
+    h, w = (size // scale * scale for size in image.shape[:2])
+    lq = torch.from_numpy(low_resolution(image[:h, :w], scale)[:100, :150]).permute(2, 0, 1)[None].float() / 255
+    small = lq[..., :50, :33]
+    parts = [lq, lq.transpose(2, 3), torch.cat([small, small.flip(2)]), lq[..., :5, :3]]
+    return [part.contiguous() for part in parts]
+
+
+def _expected(net, scale):
+    """The inputs, and what PyTorch makes of them."""
+    side = 2 * size_multiple(net)
+    shape, wanted = (1, 3, side, side), (1, 3, scale * side, scale * side)
+    try:
+        given = tuple(net(torch.zeros(shape)).shape)
+    except RuntimeError as error:
+        raise OptionError(f'network_g: fails for input {shape}: {_first_line(error)}') from error
+    if given != wanted:
+        raise OptionError(f'network_g: output {given} for input {shape}; scale is {scale}, expected {wanted}')
+    return [(lq, _student(net, scale)(lq)) for lq in inputs(scale)]
+
+
+def verify(function, pairs, name):
+    """Prints how far a file is from PyTorch, for each input.
+
+    Args:
+        function: (b, 3, h, w) -> (b, 3, scale · h, scale · w), of the file.
+        pairs (list[tuple[Tensor, Tensor]]): Inputs, and what PyTorch gives.
+        name (str): Of the file, for messages.
+
+    Raises:
+        ExportError: it fails for one of them, or differs by more than ``TOLERANCE``.
+    """
+    for lq, expected in pairs:
+        shape = tuple(lq.shape)
+        try:
+            given = function(lq)
+        except Exception as error:
+            raise ExportError(f"'{name}': fails for input {shape}, and was removed: {_first_line(error)}") from error
+        if given.shape != expected.shape:
+            raise ExportError(f"'{name}': output {tuple(given.shape)} for input {shape}, and was removed; "
+                              f'expected {tuple(expected.shape)}')
+        difference = (given - expected).abs().max().item()
+        print(f'input {shape}: largest difference {difference:.1e}')
+        if not difference <= TOLERANCE:  # also where it is not a number
+            raise ExportError(f"'{name}': differs from PyTorch by {difference:.1e} for input {shape}, and was removed; "
+                              f'expected at most {TOLERANCE:.0e}')
+
+
+def _weights(args):
+    """The file with weights: ``--weights``, or what the option file names."""
+    if args.weights is not None:
+        return os.path.expanduser(args.weights)
+    if args.opt is None:
+        raise OptionError('--weights: missing; it is needed, or an option file with path.pretrain_network_g (-opt)')
+    content = read_options(Path(args.opt))
+    path = (content.get('path') or {}).get('pretrain_network_g') if isinstance(content, dict) else None
+    if path is None:
+        raise OptionError(f"-opt: '{args.opt}' has no path.pretrain_network_g; give the trained weights with --weights")
+    return os.path.expanduser(path)
+
+
+def _target(args, weights, suffix):
+    """Where the file shall stand; beside the weights unless ``--out`` says otherwise."""
+    target = Path(args.out) if args.out else Path(weights).with_suffix(suffix)
+    if target.suffix != suffix:
+        raise OptionError(f"--out: '{target}'; expected a name that ends with {suffix}")
+    if target.resolve() == Path(weights).resolve():
+        raise OptionError(f"--out: '{target}' is the file of the weights; use another name")
+    if target.exists() and not args.overwrite:
+        raise OptionError(f"--out: '{target}' is there already; use another name, or --overwrite")
+    return target
+
+
+def export(args):
+    """Writes a trained student as one ONNX, TorchScript or safetensors file, after a comparison with PyTorch on a photograph.
+
+    ONNX and TorchScript files take (b, 3, h, w), RGB, [0, 1], float32, any b, h and w, and give (b, 3, scale · h, scale · w), cut to
+    [0, 1]: what a network needs as padding is done inside. A safetensors file holds the weights under BasicSR's names. All of them say
+    which network they hold. The moving average of the weights (``params_ema``) is taken where there is one.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+
+    Raises:
+        OptionError: packages are missing, an argument or the option file cannot be used, or the file is there already.
+        WeightsError: the weights are missing or do not fit.
+        ExportError: the file cannot be written, or does not give what PyTorch gives; nothing is left of it.
+    """
+    form = FORMATS[args.format]
+    missing = [package for package in form.packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise OptionError(f"--format: {args.format} needs {', '.join(missing)}: pip install 'mtkd_basicsr[export]'")
+    weights = _weights(args)
+    target = _target(args, weights, form.suffix)
+    network, scale = network_of(args.opt, weights)
+    net = build(network, 'network_g').eval().requires_grad_(False)
+    load_weights(net, weights, '--weights' if args.weights else 'path.pretrain_network_g')
+    network = plain(network)
+    if 'rgb_mean' in inspect.signature(type(net)).parameters:
+        network['rgb_mean'] = net.mean.flatten().tolist()  # may have come out of the weights, and is no part of a state dict
+    metadata = {'format': args.format, **metadata_texts({'network': network, 'scale': scale, 'version': __version__})}
+    pairs = _expected(net, scale)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f'.{target.stem}.{os.getpid()}.tmp{form.suffix}')
+    try:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')  # whether the file is right is seen below
+                form.write(net, scale, str(temporary), metadata)
+                function = form.open(str(temporary))
+        except Exception as error:
+            raise ExportError(f"--format: {network['type']} cannot be written as {args.format} by torch {torch.__version__}: "
+                              f'{_first_line(error)}') from error
+        with torch.no_grad():
+            verify(function, pairs, target)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    print(f"{target}: {network['type']} ×{scale}, {target.stat().st_size / 1e6:.1f} MB, weights of '{weights}'")
+
+
+def add_arguments(parser):
+    """Adds the arguments of the command to its parser."""
+    parser.add_argument('--format', required=True, choices=FORMATS, help='of the file')
+    parser.add_argument('-opt', '--opt', metavar='FILE', help='option file with its network_g; not needed for checkpoints of mtkd train')
+    parser.add_argument('--weights', metavar='FILE', help='checkpoint of a student (path.pretrain_network_g of the option file)')
+    parser.add_argument('--out', metavar='FILE', help='where it goes (beside the weights)')
+    parser.add_argument('--overwrite', action='store_true', help='replace a file that is there')
