@@ -7,19 +7,63 @@ one of ours misspelled.
 
 import dataclasses
 import difflib
+import typing
 from dataclasses import dataclass
 from typing import Optional
 
 from .errors import OptionError, did_you_mean
 
-# Keys that we add to blocks which otherwise belong to BasicSR: a near miss of one of them is a typing error.
-_OURS = {'': ('teachers', 'fusion'), 'train': ('distill_opt', 'pixel_opt', 'kd', 'mix_batches', 'amp', 'compile'),
-         'val': ('tile', 'tile_overlap')}
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Our blocks of an option file.
+
+    Attributes:
+        teachers: Names, each with a network and its weights. Every model needs them but ``KDModel`` with ``Scratch``; testing a student
+            needs none.
+        fusion: The trained fusion network, for the method ``MTKD``.
+    """
+    teachers: Optional[dict] = None
+    fusion: Optional[dict] = None
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """Our key of ``datasets.train``, with ``type: DistillImageDataset``.
+
+    Attributes:
+        target_cache: LMDB that ``mtkd cache`` makes. Where there is none the teachers run at every step.
+    """
+    target_cache: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Our keys of ``train``.
+
+    Attributes:
+        pixel_opt: Loss against the ground truth: ``type`` and arguments of a loss that BasicSR knows.
+        distill_opt: Loss against the target: the fused image, or the output of one teacher. ``MTKD`` and ``LogitKD`` need it.
+        kd: The method, with its keys. ``MTKDModel`` takes ``{type: MTKD}`` where it is left out.
+        mix_batches: Stage 1 with ``skip: learned`` or ``adaptive``: number of first batches from which the best mix of the teachers is
+            computed. 0 starts at their mean.
+    """
+    pixel_opt: dict
+    distill_opt: Optional[dict] = None
+    kd: Optional[dict] = None
+    mix_batches: int = 0
 
 
 @dataclass(frozen=True)
 class TeacherOptions:
-    """One entry of ``teachers:``, or ``fusion:``: a network and its weights."""
+    """One entry of ``teachers:``, or ``fusion:``: a network and its weights.
+
+    Attributes:
+        network: ``type`` and arguments of a network that BasicSR knows.
+        weights: File with its weights.
+        strict: Names in the file and in the network have to be the same. Shapes have to in any case.
+        param_key: Which entry of the file; ``~`` takes ``params_ema``, else ``params``, else the file itself.
+    """
     network: dict
     weights: str
     strict: bool = True
@@ -28,25 +72,44 @@ class TeacherOptions:
 
 @dataclass(frozen=True)
 class KDOptions:
-    """``train.kd``: the keys that every distillation method has. Most have more, in ``distillers/``."""
-    type: str = 'MTKD'
+    """``train.kd``: the keys that every distillation method has. Most have more, in ``distillers/``.
+
+    Attributes:
+        type: Name of the method.
+        teacher: Which of ``teachers`` a method with one teacher learns from; ``~`` takes the only one.
+        also: Methods whose losses are added: names, or mappings with ``type`` and keys.
+    """
+    type: str
     teacher: Optional[str] = None
     also: Optional[list] = None
 
 
 @dataclass(frozen=True)
 class ValOptions:
-    """Our keys of ``val:``: tiled inference."""
+    """Our keys of ``val``: tiled inference.
+
+    Attributes:
+        tile: Height and width of tiles in low-resolution pixels, for images that do not fit into memory; ``~`` takes whole images.
+        tile_overlap: What neighbouring tiles share, in low-resolution pixels.
+    """
     tile: Optional[int] = None
     tile_overlap: int = 16
 
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """Our keys of ``train`` that make the student faster; with their defaults nothing changes by a bit."""
+    """Our keys of ``train`` that make the student faster; with their defaults nothing changes by a bit.
+
+    Attributes:
+        amp: ``bf16``: the student runs in bfloat16 autocast; ``~`` is fp32.
+        compile: The student is compiled by ``torch.compile``.
+    """
     amp: Optional[str] = None
     compile: bool = False
 
+
+# Keys that we add to blocks which otherwise belong to BasicSR: a near miss of one of them is a typing error.
+OURS = {'': (FileOptions, ), 'datasets.train': (DatasetOptions, ), 'train': (TrainOptions, SpeedOptions), 'val': (ValOptions, )}
 
 _TYPES = {dict: 'a mapping', list: 'a list', str: 'a text', bool: 'true or false', int: 'a whole number', float: 'a number'}
 
@@ -77,11 +140,11 @@ def parse(cls, block, key):
     if not isinstance(block, dict):
         raise OptionError(f'{key}: {block!r}; expected a mapping with the keys '
                           f"{', '.join(f.name for f in dataclasses.fields(cls))}")
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    fields, types = {f.name: f for f in dataclasses.fields(cls)}, typing.get_type_hints(cls)
     for name, value in block.items():
         if name not in fields:
             raise OptionError(f"{key}: unknown key '{name}'; {did_you_mean(name, fields)}")
-        _check_type(value, fields[name].type, f'{key}.{name}')
+        _check_type(value, types[name], f'{key}.{name}')
     for name, field in fields.items():
         if name not in block and field.default is field.default_factory is dataclasses.MISSING:
             raise OptionError(f"{key}: key '{name}' is missing; it is needed")
@@ -160,7 +223,7 @@ def parse_mix_batches(opt):
     Raises:
         OptionError: not a number of batches, or the fusion network has no mix.
     """
-    batches = opt['train'].get('mix_batches', 0)
+    batches = opt['train'].get('mix_batches', TrainOptions.mix_batches)
     for name in ('amp', 'compile'):
         if opt['train'].get(name):
             raise OptionError(f"train.{name}: {opt['train'][name]!r}; it is for students, not for stage 1")
@@ -178,8 +241,11 @@ def check_near_misses(opt):
     Raises:
         OptionError: names the key and the one that was probably meant.
     """
-    for block, ours in _OURS.items():
-        for key in (opt if not block else opt.get(block) or {}):
+    for block, classes in OURS.items():
+        ours, found = [f.name for cls in classes for f in dataclasses.fields(cls)], opt
+        for name in filter(None, block.split('.')):
+            found = (found.get(name) if isinstance(found, dict) else None) or {}
+        for key in found:
             near = difflib.get_close_matches(str(key), ours, n=1, cutoff=0.8)
             if near and key not in ours:
                 where = f'{block}.{key}' if block else key
