@@ -35,7 +35,7 @@ def register_method(method):
     options = method.Options
     # Without the decorator the keys would be there for Python, and unknown in an option file.
     if not issubclass(options, KDOptions) or not set(inspect.get_annotations(options)) <= {f.name for f in dataclasses.fields(options)}:
-        raise MTKDError(f'{method.__name__}.Options: expected a class derived from that of its base, with @dataclass(frozen=True) before it')
+        raise MTKDError(f'{method.__name__}.Options: expected a class over that of its base, with @dataclass(frozen=True) before it')
     return add(METHODS, 'train.kd.type', method)
 
 
