@@ -45,7 +45,7 @@ def _parser():
     data_folders.add_arguments(command)
     command.set_defaults(run=data_folders.data)
 
-    command = commands.add_parser('options', help='write the option files of the paper',
+    command = commands.add_parser('options', help='write the option files of the paper, or what their keys mean',
                                   description=generate.options.__doc__.split('\n')[0])
     generate.add_arguments(command)
     command.set_defaults(run=generate.options)

@@ -220,7 +220,7 @@ def add_arguments(parser):
     parser.add_argument('folder', help='high-resolution images')
     parser.add_argument('--out', required=True, metavar='DIR', help='where the folders go')
     parser.add_argument('--scale', nargs='+', type=int, default=[2, 3, 4], metavar='N', help='scales of the low-resolution images')
-    parser.add_argument('--multiple', type=int, metavar='N', help='sizes are cropped to multiples of it (the least common one of the scales)')
+    parser.add_argument('--multiple', type=int, metavar='N', help='sizes are cropped to multiples of it (least common one of the scales)')
     parser.add_argument('--sub-image', type=int, default=0, metavar='N', help='cut parts of N×N pixels, which are read faster in training')
     parser.add_argument('--step', type=int, metavar='N', help='from one part to the next (half of the part)')
     parser.add_argument('--workers', type=int, default=os.cpu_count() or 1, metavar='N', help='processes')

@@ -91,7 +91,8 @@ def upscale(args):
         raise OptionError(f"two pictures would both become '{twice}'; enlarge them into two folders with --out")
     there = [str(target) for target in targets if target.exists()]
     if there and not args.overwrite:
-        raise OptionError(f"--out: {', '.join(there[:3])} {'is' if len(there) == 1 else 'are'} there already; use another folder, or --overwrite")
+        raise OptionError(f"--out: {', '.join(there[:3])} {'is' if len(there) == 1 else 'are'} there already; use another folder, or "
+                          '--overwrite')
     net = build(network, 'network_g').eval().requires_grad_(False)
     load_weights(net, args.weights, '--weights')
     device = ('cuda' if torch.cuda.is_available() else 'cpu') if args.device == 'auto' else args.device

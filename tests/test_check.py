@@ -88,7 +88,8 @@ def test_ten_mistakes_at_once(here, tmp_path, good):
     printed = check(here, tmp_path, good, 1)
     errors = lines(printed, 'ERROR')
     for text in ("train.disitll_opt: unknown key 'disitll_opt' (did you mean 'distill_opt'?)", 'val.tile: -1; expected',
-                 "train.kd.also[0].type: unknown method 'DUDK'", "train.amp: 'fp16'; expected bf16", "train.distill_opt.type: unknown loss 'WaveletLos'",
+                 "train.kd.also[0].type: unknown method 'DUDK'", "train.amp: 'fp16'; expected bf16",
+                  "train.distill_opt.type: unknown loss 'WaveletLos'",
                  "datasets.val.dataroot_lq: no folder 'nowhere'", 'datasets.train.gt_size: 33; expected a multiple of the scale, 2',
                  "teachers.a.weights: no file 'gone.pth'", "teachers.b: unknown key 'wieghts'", "fusion.weights: no file 'gone2.pth'",
                  'network_g: EDSR cannot be built'):
@@ -122,7 +123,8 @@ def test_images(here, tmp_path, good, photographs):
     good['datasets']['train'].update(dataroot_gt=str(tmp_path / 'GT'), dataroot_lq=str(tmp_path / 'LRx2'))
     errors = '\n'.join(lines(check(here, tmp_path, good, 1), 'ERROR'))
     assert 'datasets.train: 1 pairs with a file that cannot be read as an image: ' in errors and 'broken.png' in errors
-    assert re.search(r'1 ground truths are not 2 times as large as their low-resolution images: \S*unequal.png 64×64, low-resolution 32×30', errors)
+    assert re.search(r'1 ground truths are not 2 times as large as their low-resolution images: \S*unequal.png 64×64, low-resolution 32×30',
+                     errors)
     assert re.search(r'datasets.train.gt_size: 1 images are smaller than a patch of 32 pixels: \S*small.png 20×64', errors)
 
 
@@ -134,7 +136,8 @@ def test_images(here, tmp_path, good, photographs):
     ({'datasets': {}}, 'datasets.train: missing'),
     ({'train': {'total_iter': 5}}, 'train.optim_g: missing'),
     ({'logger': None}, 'logger: missing'),
-    ({'network_g': tiny('SwinIR', 2, window_size=12, img_size=24)}, 'datasets.train.gt_size: 32, patches of 16 low-resolution pixels; SwinIR has '
+    ({'network_g': tiny('SwinIR', 2, window_size=12, img_size=24)},
+     'datasets.train.gt_size: 32, patches of 16 low-resolution pixels; SwinIR has '
      'windows of 12: expected a multiple of 24'),
 ])
 def test_other_mistakes(here, tmp_path, good, change, text):

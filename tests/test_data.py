@@ -33,7 +33,8 @@ def read(path):
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
-@pytest.mark.parametrize('h,w,scale', [(48, 36, 1 / 2), (48, 36, 1 / 3), (96, 60, 1 / 4), (13, 10, 4), (9, 7, 3), (12, 12, 2), (321, 480, 1 / 3)])
+@pytest.mark.parametrize('h,w,scale', [(48, 36, 1 / 2), (48, 36, 1 / 3), (96, 60, 1 / 4), (13, 10, 4), (9, 7, 3), (12, 12, 2),
+                                       (321, 480, 1 / 3)])
 def test_resize_is_basicsrs(h, w, scale):
     x = torch.rand(2, 3, h, w, generator=torch.Generator().manual_seed(0))
     found = resize_bicubic(x, scale)

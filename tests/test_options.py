@@ -56,6 +56,7 @@ def test_tiles():
     ({'teacher': {}}, "teacher: unknown key 'teacher' .did you mean 'teachers'"),
     ({'train': {'distil_opt': {}}}, "train.distil_opt: unknown key 'distil_opt' .did you mean 'distill_opt'"),
     ({'val': {'tile_overlp': 3}}, 'val.tile_overlp.*tile_overlap'),
+    ({'datasets': {'train': {'target_cach': 'x.lmdb'}}}, "datasets.train.target_cach: unknown key.*did you mean 'target_cache'"),
 ])
 def test_near_misses_in_the_blocks_of_basicsr(opt, text):
     with pytest.raises(OptionError, match=text):
@@ -64,6 +65,7 @@ def test_near_misses_in_the_blocks_of_basicsr(opt, text):
 
 def test_keys_of_others_are_left_alone():
     check_near_misses({'name': 'x', 'train': {'ema_decay': 0, 'pixel_opt': {}, 'my_own': 1}, 'val': None, 'my_block': {}})
+    check_near_misses({'datasets': {'train': {'dataroot_gt': 'x', 'target_cache': None}, 'val': {'target_cach': 1}}})
 
 
 def test_require():

@@ -116,7 +116,8 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_done(here, tmp_pa
     (tmp_path / 'empty.png').write_bytes(b'')
     cv2.imwrite(str(tmp_path / 'float.tiff'), picture.astype(np.float32))
     printed = here('upscale', 'empty.png', 'float.tiff', 'gone.png', 'cat.png', '--weights', weights, expect=1)
-    for text in ('3 of 4 pictures cannot be enlarged', "'empty.png': cannot be read as a picture", "'float.tiff': (37, 30, 3) float32; expected",
+    for text in ('3 of 4 pictures cannot be enlarged', "'empty.png': cannot be read as a picture",
+                 "'float.tiff': (37, 30, 3) float32; expected",
                  "'gone.png': no such file"):
         assert text in printed
     assert [p.name for p in (tmp_path / 'upscaled').iterdir()] == ['cat_x2.png']

@@ -15,8 +15,8 @@ from .parts import mean_psnr, parts_of, run
 _BEHIND = 1.  # dB behind the best teacher that are worth a warning
 
 
-def _images(parts):
-    return f"{len(parts)} {'validation' if parts[0].validation else 'training'} images"
+def _which(parts):
+    return f"{len(parts)} {'validation' if parts[0].validation else 'training'}"
 
 
 def _check_teachers(opt, parts, device, findings):
@@ -31,7 +31,7 @@ def _check_teachers(opt, parts, device, findings):
         return measured
     floor, best = mean_psnr(lambda part: bicubic(part.lq, opt['scale']), parts, opt['scale']), max(measured.values(), default=0)
     for name, value in measured.items():
-        text = f'teachers.{name}: {value:.2f} dB on {_images(parts)}, bicubic {floor:.2f} dB'
+        text = f'teachers.{name}: {value:.2f} dB on {_which(parts)} images, bicubic {floor:.2f} dB'
         if value < floor:
             findings.error(f'{text}: below bicubic; wrong weights, or img_range, rgb_mean or upsampler of another network')
         elif value < best - _BEHIND:
@@ -53,7 +53,7 @@ def _check_fusion(opt, parts, device, measured, findings):
         findings.warning(f"fusion.weights: '{fusion.weights}' does not name its teachers; they are taken in the order of the option file: "
                          f"{', '.join(teachers)}")
     value, best = mean_psnr(lambda part: run(target, target.ensemble, part), parts, opt['scale']), max(measured.values())
-    text = f'fusion: {value:.2f} dB on {_images(parts)}, best teacher {best:.2f} dB'
+    text = f'fusion: {value:.2f} dB on {_which(parts)} images, best teacher {best:.2f} dB'
     if value < best:
         findings.warning(f'{text}: worse than no fusion; train it longer, or use skip: adaptive with mix_batches')
     else:

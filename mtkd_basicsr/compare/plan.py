@@ -11,7 +11,23 @@ from ..resources import read_options
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """A plan file. ``README.md`` explains the keys."""
+    """A plan file.
+
+    Attributes:
+        name: Of the comparison; results go to ``compare/NAME`` unless ``--out`` says otherwise.
+        scales: Factors, for example ``[2, 4]``.
+        seeds: One training of each student with each method for each of them.
+        lq_size: Size of training patches in low-resolution pixels; ``{gt_size}`` is this times the scale.
+        options: What all trainings have: blocks of a BasicSR option file. ``train.total_iter`` is the budget.
+        students: Names, each with option blocks that are laid over ``options``.
+        methods: Names, each with option blocks that are laid over those of the student.
+        test: Names of test sets, each with ``dataroot_gt`` and ``dataroot_lq``.
+        prepare: Trainings that others build on (teachers, fusion network), once for each scale.
+        when: Options for some of the trainings, see below; a student, a method and an entry of ``prepare`` can have it too.
+        baseline: The method that gains are over.
+        photographs: Writes the photographs of the demo into the folder of the results.
+        mtkd_basicsr: The line that registers the plug-in, as in every option file.
+    """
     name: str
     scales: list
     seeds: list
@@ -29,7 +45,14 @@ class PlanOptions:
 
 @dataclass(frozen=True)
 class Condition:
-    """An entry of ``when``: options for some of the trainings."""
+    """An entry of ``when``: options for some of the trainings.
+
+    Attributes:
+        options: Option blocks, laid over the others.
+        student: Only for this student.
+        scale: Only for this factor.
+        run: Only for this entry of ``prepare``.
+    """
     options: dict
     student: Optional[str] = None
     scale: Optional[int] = None

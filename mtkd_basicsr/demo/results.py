@@ -23,7 +23,7 @@ def _options(name):
 
 
 def _methods(out, scale):
-    """Name -> (function from (1, 3, h, w) to (1, 3, scale · h, scale · w), parameters), in the order of the table; and the fused teachers."""
+    """Name -> (function: (1, 3, h, w) -> (1, 3, scale · h, scale · w), parameters), in the order of the table; and the fused teachers."""
     opt = _options('mtkd')
     absolute = {name: dataclasses.replace(t, weights=str(out / t.weights)) for name, t in parse_teachers(opt).items()}
     fusion = parse_fusion(opt)

@@ -1,7 +1,13 @@
 """The distillation methods, by the name that ``train.kd.type`` gives them."""
 
+import dataclasses
+import inspect
+
+from ..errors import MTKDError
+from ..options import KDOptions
+from ..registry import add
 from .at import AT
-from .base import Batch, Method, Step
+from .base import Batch, FeatureMethod, Method, Step
 from .cross_kd import CrossKD
 from .distiller import Distiller, parse_methods
 from .dukd import DUKD
@@ -12,6 +18,25 @@ from .mtkd import MTKD
 from .rkd import RKD
 
 METHODS = {method.__name__: method for method in (AT, CrossKD, DUKD, FAKD, FitNet, LogitKD, MTKD, RKD, Scratch)}
+
+
+def register_method(method):
+    """Decorator: ``train.kd.type`` knows a method of your own by the name of its class.
+
+    Args:
+        method (type): A :class:`Method`. Its ``Options`` is that of its base, or a frozen dataclass derived from it.
+
+    Returns:
+        type: ``method``.
+
+    Raises:
+        MTKDError: the name belongs to another method, or ``Options`` cannot be used.
+    """
+    options = method.Options
+    # Without the decorator the keys would be there for Python, and unknown in an option file.
+    if not issubclass(options, KDOptions) or not set(inspect.get_annotations(options)) <= {f.name for f in dataclasses.fields(options)}:
+        raise MTKDError(f'{method.__name__}.Options: expected a class over that of its base, with @dataclass(frozen=True) before it')
+    return add(METHODS, 'train.kd.type', method)
 
 
 def build_distiller(block, opt, device, student):
@@ -44,4 +69,5 @@ def check_method(block):
     parse_methods(METHODS, block)
 
 
-__all__ = ['Batch', 'Distiller', 'METHODS', 'Method', 'Step', 'build_distiller', 'check_method', *METHODS]
+__all__ = ['Batch', 'Distiller', 'FeatureMethod', 'METHODS', 'Method', 'Step', 'build_distiller', 'check_method', 'register_method',
+           *METHODS]

@@ -21,6 +21,12 @@ class AT(FeatureMethod):
 
     @dataclass(frozen=True)
     class Options(FeatureOptions):
+        """Keys of AT.
+
+        Attributes:
+            weight: Of the loss of the attention maps.
+            form: Distance of two maps: ``mean_l1``, ``paper`` or ``authors``; the three need different weights.
+        """
         weight: float = 10.
         form: str = 'mean_l1'
 

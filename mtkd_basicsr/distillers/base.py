@@ -87,7 +87,13 @@ class Method(nn.Module):
 
 @dataclass(frozen=True)
 class FeatureOptions(KDOptions):
-    """Keys of methods that compare features: where they are read, pairwise. None takes the defaults of the arch."""
+    """Keys of methods that compare features, pairwise.
+
+    Attributes:
+        student_features: Where features of the student are read: dotted paths of modules, whose output is meant, or with ``:input`` their
+            first input. ``~`` takes the positions for EDSR, RCAN and SwinIR; for other archs they have to be named.
+        teacher_features: The same of the teacher, as many.
+    """
     student_features: Optional[list] = None
     teacher_features: Optional[list] = None
 

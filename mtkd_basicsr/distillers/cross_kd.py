@@ -26,6 +26,13 @@ class CrossKD(Method):
 
     @dataclass(frozen=True)
     class Options(KDOptions):
+        """Keys of CrossKD.
+
+        Attributes:
+            weight: Of both losses of the image that the teacher makes of the student's feature.
+            student_cut: Where the student's feature is read, as in ``student_features`` of other methods; ``~`` is before the upsampler.
+            teacher_cut: Which module of the teacher gets it as its input; ``~`` is the upsampler.
+        """
         weight: float = 1.
         student_cut: Optional[str] = None
         teacher_cut: Optional[str] = None

@@ -9,10 +9,8 @@ from .context import Context
 
 
 def _parse(methods, block, key):
-    name = parse(KDOptions, {'type': block['type']}, key).type if isinstance(block, dict) and 'type' in block else None
-    if name is None:
-        parse(KDOptions, block, key)
-        raise OptionError(f"{key}: key 'type' is missing; it is needed")
+    # The type alone: which other keys there are depends on it.
+    name = parse(KDOptions, {'type': block['type']} if isinstance(block, dict) and 'type' in block else block, key).type
     if name not in methods:
         raise OptionError(f"{key}.type: unknown method '{name}'; {did_you_mean(name, methods)}")
     return parse(methods[name].Options, block, key)

@@ -33,6 +33,14 @@ class DUKD(Method):
 
     @dataclass(frozen=True)
     class Options(KDOptions):
+        """Keys of DUKD.
+
+        Attributes:
+            weight: Of the loss of zoom-in.
+            probability: Of each of colour inversion, horizontal flip, vertical flip and transpose, for each image.
+            zoom_out: Adds the losses of the input, reduced.
+            inverse: ``exact``, or ``authors`` for the order of operations in the authors' code.
+        """
         weight: float = 1.
         probability: float = 0.3
         zoom_out: bool = False

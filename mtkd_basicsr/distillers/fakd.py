@@ -20,6 +20,11 @@ class FAKD(FeatureMethod):
 
     @dataclass(frozen=True)
     class Options(FeatureOptions):
+        """Keys of FAKD.
+
+        Attributes:
+            weight: Of the loss of the affinities: 10 / 255, which is 10 for images in [0, 255].
+        """
         weight: float = 10 / 255
 
     def losses(self, step):

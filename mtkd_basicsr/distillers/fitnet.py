@@ -22,6 +22,12 @@ class FitNet(FeatureMethod):
 
     @dataclass(frozen=True)
     class Options(FeatureOptions):
+        """Keys of FitNet.
+
+        Attributes:
+            weight: Of the loss of the features.
+            form: Distance of two features: ``l1``, ``paper`` or ``channel_mean``.
+        """
         weight: float = 1.
         form: str = 'l1'
 

@@ -21,6 +21,13 @@ class RKD(FeatureMethod):
 
     @dataclass(frozen=True)
     class Options(FeatureOptions):
+        """Keys of RKD.
+
+        Attributes:
+            weight: Of both parts together.
+            distance_weight: Of the distances of pairs.
+            angle_weight: Of the angles of triples.
+        """
         weight: float = 1.
         distance_weight: float = 1.
         angle_weight: float = 2.

@@ -1,22 +1,25 @@
-"""``mtkd options``: writes the option files of the paper."""
+"""``mtkd options``: writes the option files of the paper, or the table of all option keys."""
 
 from pathlib import Path
 
 from ..errors import OptionError
 from .files import METHODS, SCALES, files
 from .networks import STUDENTS
+from .reference import reference
 
 
 def add_arguments(parser):
     """Adds the arguments of the command to its parser."""
-    parser.add_argument('--out', required=True, metavar='DIR', help='where they go')
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument('--out', metavar='DIR', help='where they go')
+    what.add_argument('--reference', action='store_true', help='print every option key with its meaning instead (docs/options.md)')
     parser.add_argument('--student', nargs='+', choices=tuple(STUDENTS), default=tuple(STUDENTS), help='for these students alone')
     parser.add_argument('--scale', nargs='+', type=int, choices=SCALES, default=SCALES, help='for these scales alone')
     parser.add_argument('--method', nargs='+', choices=('mtkd', *METHODS), default=('mtkd', *METHODS), help='for these methods alone')
 
 
 def options(args):
-    """Writes the option files of the paper: both stages of MTKD, the baselines, and testing.
+    """Writes the option files of the paper: both stages of MTKD, the baselines, and testing. Or prints what their keys mean.
 
     Files that are there and say the same are left; one that says something else is an error, and nothing is written.
 
@@ -26,6 +29,9 @@ def options(args):
     Raises:
         OptionError: a file of the same name says something else.
     """
+    if args.reference:
+        print(reference(), end='')
+        return
     out, texts = Path(args.out), files(args.student, args.scale, args.method)
     others = [path for path, text in texts.items() if (out / path).exists() and (out / path).read_text(encoding='utf-8') != text]
     if others:

@@ -50,7 +50,7 @@ upsampler: pixelshuffle
 resi_connection: 1conv
 dct_norm: ortho    # none: as the authors' code
 shift_mask: none   # authors: as the authors' code
-skip: adaptive     # none: as the paper. mean, learned, adaptive: a correction of a mix of the teachers, see README.md
+skip: adaptive     # none: as the paper. mean, learned, adaptive: a correction of a mix of the teachers, see docs/methods.md
 '''
 
 _SIX, _FOUR = '[6, 6, 6, 6, 6, 6]', '[6, 6, 6, 6]'

@@ -36,9 +36,9 @@ class WaveletLoss(nn.Module):
     computed here, every other wavelet of PyWavelets by ``pytorch_wavelets`` with ``mode='zero'``.
 
     Args:
-        loss_weight (float): w. Default: 1.0.
-        level (int): Levels of the transform, K. Default: 1.
-        wave (str): Name of a discrete wavelet in PyWavelets. Default: ``'haar'``.
+        loss_weight (float): Weight of the loss, w.
+        level (int): Levels of the transform, K.
+        wave (str): Name of a discrete wavelet in PyWavelets.
         reduction (str): ``'mean'`` or ``'sum'`` within each band.
 
     Raises:

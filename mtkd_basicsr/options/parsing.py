@@ -1,4 +1,4 @@
-"""Our blocks of an option file as frozen dataclasses. BasicSR's own keys are left to BasicSR.
+"""Reading our blocks out of the options that BasicSR has parsed.
 
 Models parse before BasicSR takes the options apart (it pops ``type`` out of several blocks). An unknown key is refused
 with the nearest known one; so is a missing one, a value of the wrong type, and a key of BasicSR's blocks that looks like
@@ -7,53 +7,10 @@ one of ours misspelled.
 
 import dataclasses
 import difflib
-from dataclasses import dataclass
-from typing import Optional
+import typing
 
-from .errors import OptionError, did_you_mean
-
-# Keys that we add to blocks which otherwise belong to BasicSR: a near miss of one of them is a typing error.
-_OURS = {'': ('teachers', 'fusion'), 'train': ('distill_opt', 'pixel_opt', 'kd', 'mix_batches', 'amp', 'compile'),
-         'val': ('tile', 'tile_overlap')}
-
-
-@dataclass(frozen=True)
-class TeacherOptions:
-    """One entry of ``teachers:``, or ``fusion:``: a network and its weights."""
-    network: dict
-    weights: str
-    strict: bool = True
-    param_key: Optional[str] = None
-
-
-@dataclass(frozen=True)
-class FolderOptions:
-    """One entry of ``teachers:`` that is not a network: what it has made of the images, by their names."""
-    images: str
-    val_images: Optional[str] = None
-
-
-@dataclass(frozen=True)
-class KDOptions:
-    """``train.kd``: the keys that every distillation method has. Most have more, in ``distillers/``."""
-    type: str = 'MTKD'
-    teacher: Optional[str] = None
-    also: Optional[list] = None
-
-
-@dataclass(frozen=True)
-class ValOptions:
-    """Our keys of ``val:``: tiled inference."""
-    tile: Optional[int] = None
-    tile_overlap: int = 16
-
-
-@dataclass(frozen=True)
-class SpeedOptions:
-    """Our keys of ``train`` that make the student faster; with their defaults nothing changes by a bit."""
-    amp: Optional[str] = None
-    compile: bool = False
-
+from ..errors import OptionError, did_you_mean
+from .blocks import OURS, FolderOptions, SpeedOptions, TeacherOptions, TrainOptions, ValOptions
 
 _TYPES = {dict: 'a mapping', list: 'a list', str: 'a text', bool: 'true or false', int: 'a whole number', float: 'a number'}
 
@@ -84,11 +41,11 @@ def parse(cls, block, key):
     if not isinstance(block, dict):
         raise OptionError(f'{key}: {block!r}; expected a mapping with the keys '
                           f"{', '.join(f.name for f in dataclasses.fields(cls))}")
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    fields, types = {f.name: f for f in dataclasses.fields(cls)}, typing.get_type_hints(cls)
     for name, value in block.items():
         if name not in fields:
             raise OptionError(f"{key}: unknown key '{name}'; {did_you_mean(name, fields)}")
-        _check_type(value, fields[name].type, f'{key}.{name}')
+        _check_type(value, types[name], f'{key}.{name}')
     for name, field in fields.items():
         if name not in block and field.default is field.default_factory is dataclasses.MISSING:
             raise OptionError(f"{key}: key '{name}' is missing; it is needed")
@@ -187,7 +144,7 @@ def parse_mix_batches(opt):
     Raises:
         OptionError: not a number of batches, or the fusion network has no mix.
     """
-    batches = opt['train'].get('mix_batches', 0)
+    batches = opt['train'].get('mix_batches', TrainOptions.mix_batches)
     for name in ('amp', 'compile'):
         if opt['train'].get(name):
             raise OptionError(f"train.{name}: {opt['train'][name]!r}; it is for students, not for stage 1")
@@ -205,8 +162,11 @@ def check_near_misses(opt):
     Raises:
         OptionError: names the key and the one that was probably meant.
     """
-    for block, ours in _OURS.items():
-        for key in (opt if not block else opt.get(block) or {}):
+    for block, classes in OURS.items():
+        ours, found = [f.name for cls in classes for f in dataclasses.fields(cls)], opt
+        for name in filter(None, block.split('.')):
+            found = (found.get(name) if isinstance(found, dict) else None) or {}
+        for key in found:
             near = difflib.get_close_matches(str(key), ours, n=1, cutoff=0.8)
             if near and key not in ours:
                 where = f'{block}.{key}' if block else key

@@ -1,0 +1,116 @@
+"""Our blocks of an option file as frozen dataclasses. BasicSR's own keys are left to BasicSR."""
+
+from dataclasses import dataclass
+from typing import Optional
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Our blocks of an option file.
+
+    Attributes:
+        teachers: Names, each with a network and its weights. Every model needs them but ``KDModel`` with ``Scratch``; testing a student
+            needs none.
+        fusion: The trained fusion network, for the method ``MTKD``.
+    """
+    teachers: Optional[dict] = None
+    fusion: Optional[dict] = None
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """Our key of ``datasets.train``, with ``type: DistillImageDataset``.
+
+    Attributes:
+        target_cache: LMDB that ``mtkd cache`` makes. Where there is none the teachers run at every step.
+    """
+    target_cache: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Our keys of ``train``.
+
+    Attributes:
+        pixel_opt: Loss against the ground truth: ``type`` and arguments of a loss that BasicSR knows.
+        distill_opt: Loss against the target: the fused image, or the output of one teacher. ``MTKD`` and ``LogitKD`` need it.
+        kd: The method, with its keys. ``MTKDModel`` takes ``{type: MTKD}`` where it is left out.
+        mix_batches: Stage 1 with ``skip: learned`` or ``adaptive``: number of first batches from which the best mix of the teachers is
+            computed. 0 starts at their mean.
+    """
+    pixel_opt: dict
+    distill_opt: Optional[dict] = None
+    kd: Optional[dict] = None
+    mix_batches: int = 0
+
+
+@dataclass(frozen=True)
+class TeacherOptions:
+    """One entry of ``teachers:``, or ``fusion:``: a network and its weights.
+
+    Attributes:
+        network: ``type`` and arguments of a network that BasicSR knows; for a teacher also ``{type: Spandrel}``, which reads them off the
+            weights.
+        weights: File with its weights.
+        strict: Names in the file and in the network have to be the same. Shapes have to in any case.
+        param_key: Which entry of the file; ``~`` takes ``params_ema``, else ``params``, else the file itself.
+    """
+    network: dict
+    weights: str
+    strict: bool = True
+    param_key: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """One entry of ``teachers:`` that is not a network here: what it has made of the images, by their names.
+
+    Attributes:
+        images: Folder with an image for each ground truth of the training, of its name and size; or a pattern of files with ``{}`` in the
+            place of the name, ``'outputs/{}_x4_SR.png'``. Used by ``mtkd cache`` alone.
+        val_images: The same for the images of validation and testing; stage 1 needs it.
+    """
+    images: str
+    val_images: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class KDOptions:
+    """``train.kd``: the keys that every distillation method has. Most have more, in ``distillers/``.
+
+    Attributes:
+        type: Name of the method.
+        teacher: Which of ``teachers`` a method with one teacher learns from; ``~`` takes the only one.
+        also: Methods whose losses are added: names, or mappings with ``type`` and keys.
+    """
+    type: str
+    teacher: Optional[str] = None
+    also: Optional[list] = None
+
+
+@dataclass(frozen=True)
+class ValOptions:
+    """Our keys of ``val``: tiled inference.
+
+    Attributes:
+        tile: Height and width of tiles in low-resolution pixels, for images that do not fit into memory; ``~`` takes whole images.
+        tile_overlap: What neighbouring tiles share, in low-resolution pixels.
+    """
+    tile: Optional[int] = None
+    tile_overlap: int = 16
+
+
+@dataclass(frozen=True)
+class SpeedOptions:
+    """Our keys of ``train`` that make the student faster; with their defaults nothing changes by a bit.
+
+    Attributes:
+        amp: ``bf16``: the student runs in bfloat16 autocast; ``~`` is fp32.
+        compile: The student is compiled by ``torch.compile``.
+    """
+    amp: Optional[str] = None
+    compile: bool = False
+
+
+# Keys that we add to blocks which otherwise belong to BasicSR: a near miss of one of them is a typing error.
+OURS = {'': (FileOptions, ), 'datasets.train': (DatasetOptions, ), 'train': (TrainOptions, SpeedOptions), 'val': (ValOptions, )}
