@@ -39,13 +39,29 @@ def save_atomically(content, path):
         content: What ``torch.save`` takes.
         path (str): Where it shall stand; replaced if it is there.
     """
+    write_atomically(path, lambda file: torch.save(content, file))
+
+
+def write_atomically(path, write):
+    """Writes a temporary file beside ``path``, which takes its name when all of it is on the disk.
+
+    Args:
+        path (str): Where it shall stand; replaced if it is there.
+        write: Gets the open file.
+    """
     temporary = f'{path}.{os.getpid()}.tmp'
     try:
         with open(temporary, 'wb') as file:
-            torch.save(content, file)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        # The name too has to survive a loss of power.
+        folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)

@@ -50,18 +50,17 @@ def pkg_resources():
 
 
 def fix_resume(module):
-    """Lets BasicSR's training script resume where there is no CUDA device.
+    """Lets BasicSR's training script resume where there is no CUDA device, and from nothing that cannot be read.
 
     Its ``load_resume_state`` asks for the current CUDA device, whatever ``num_gpu`` says
-    (https://github.com/XPixelGroup/BasicSR/issues/679).
+    (https://github.com/XPixelGroup/BasicSR/issues/679), takes the newest state even if its writer was killed, and executes what is in it.
 
     Args:
         module: The module that BasicSR's ``train.py`` runs as: ``basicsr.train``, or ``__main__``. Any other module is
             left alone.
     """
-    import torch
     script = os.path.join('basicsr', 'train.py')
-    if torch.cuda.is_available() or not os.path.abspath(getattr(module, '__file__', None) or '').endswith(script):
+    if not os.path.abspath(getattr(module, '__file__', None) or '').endswith(script):
         return
     from .resume import load_resume_state
     module.load_resume_state = load_resume_state

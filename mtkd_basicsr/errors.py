@@ -27,6 +27,15 @@ class CacheError(MTKDError):
     """A cache of targets is missing, unfinished, damaged, or belongs to other options."""
 
 
+class TrainingError(MTKDError, RuntimeError):
+    """A training cannot go on: its losses or weights are no numbers any more."""
+
+
+def first_line(error):
+    """The first line of what an error says; its type where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 def did_you_mean(name, known):
     """Text that lists what is known and the nearest match.
 

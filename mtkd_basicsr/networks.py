@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 from .checkpoints import METADATA, metadata_of_texts
-from .errors import OptionError, WeightsError, did_you_mean
+from .errors import OptionError, WeightsError, did_you_mean, first_line
 from .formats import RANGE, set_mean, settings, to_basicsr
 from .resources import read_options
 
@@ -94,7 +94,7 @@ def read_weights(path, key):
     try:
         content = _read_safetensors(path) if path.endswith('.safetensors') else torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
-        raise WeightsError(f"{key}: '{path}' cannot be read as weights: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{key}: '{path}' cannot be read as weights: {first_line(error)}") from error
     if not isinstance(content, dict) or not content:
         raise WeightsError(f"{key}: '{path}' holds {type(content).__name__}; expected a state dict")
     return content

@@ -1,17 +1,27 @@
-"""What our models share: tiled inference, and checkpoints that are written whole."""
+"""What our models share: tiled inference, steps that are watched, and checkpoints that are written whole."""
 
+import json
 import os
 
 import torch
 from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
-from ..checkpoints import save_atomically
+from .. import __version__
+from ..checkpoints import METADATA, save_atomically, write_atomically
 from ..errors import OptionError
 from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
 from ..networks import size_multiple
-from ..options import check_near_misses, parse_val, require
+from ..options import check_near_misses, parse_keep_last, parse_max_skipped, parse_val, require
+from ..random_state import random_state, seed_of, set_random_state, unchanged
+from .epochs import epoch_to_go_on_with
+from .guard import LossGuard
+from .keeping import remove_unfinished, thin
+
+# Best values of the validations, beside the training states: they are measured after a state is written.
+_BEST = 'best.json'
 
 
 class DistillBase(SRModel):
@@ -28,9 +38,15 @@ class DistillBase(SRModel):
         check_near_misses(opt)
         self.val_options = parse_val(opt)
         self.scale = require(opt, 'scale')
+        if opt['is_train']:
+            self.keep_last = parse_keep_last(opt)
+            self.guard = LossGuard(parse_max_skipped(opt), opt['dist'])
+            self._began, self._image_names = {'epoch': 0, 'iter': 0}, []
         if opt['num_gpu'] != 0 and not torch.cuda.is_available():
             raise OptionError(f"num_gpu: {opt['num_gpu']}, but torch finds no CUDA device; use 0, or auto")
         super().__init__(opt)
+
+    # Inference
 
     def infer(self, net, lq):
         """Runs the network on an image or a tile: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
@@ -50,29 +66,123 @@ class DistillBase(SRModel):
                                     self.val_options.tile_overlap, self.given())
         net.train(training)
 
-    def checkpoint_extras(self):
-        """What a checkpoint holds beside the weights."""
-        return {}
+    def validation(self, dataloader, current_iter, tb_logger, save_img=False):
+        """BasicSR's, without a trace in the random numbers of the training."""
+        with unchanged():
+            super().validation(dataloader, current_iter, tb_logger, save_img)
+
+    def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
+        """BasicSR's; in a training, the network with the best PSNR on the first validation set becomes ``net_g_best.pth``."""
+        super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
+        if not self.is_train or not self.opt['val'].get('metrics'):
+            return
+        name = dataloader.dataset.opt['name']
+        first = next(block['name'] for phase, block in self.opt['datasets'].items() if phase.split('_')[0] == 'val')
+        psnr = next((key for key, metric in self.opt['val']['metrics'].items() if metric['type'] == 'calculate_psnr'), None)
+        if name == first and psnr is not None and self.best_metric_results[name][psnr]['iter'] == current_iter:
+            self._save_networks('best')
+        os.makedirs(self.opt['path']['training_states'], exist_ok=True)
+        write_atomically(os.path.join(self.opt['path']['training_states'], _BEST),
+                         lambda file: file.write(json.dumps(self.best_metric_results).encode()))
+
+    # Steps
+
+    def feed_data(self, data):
+        """Takes a batch, as BasicSR's dataset gives it."""
+        super().feed_data(data)
+        if self.is_train:
+            self._image_names = data.get('gt_path', data.get('lq_path', []))
+
+    def seed(self, current_iter, use):
+        """Seed for what is drawn in a step: a training that was stopped draws what it would have drawn."""
+        return seed_of(self.opt['manual_seed'], self.opt['rank'], current_iter, use)
+
+    def step(self, losses, current_iter):
+        """Minimises the sum of losses by one step of the optimizer; skips it where one of them is not finite.
+
+        Args:
+            losses (dict[str, Tensor]): Scalars by log name; ``self.log_dict`` gets their values.
+            current_iter (int): Of the training.
+
+        Raises:
+            TrainingError: too many steps were skipped.
+        """
+        self.optimizer_g.zero_grad()
+        self.guard.start(losses)
+        sum(losses.values()).backward()
+        self.log_dict = self.guard.values()
+        if not self.guard.accepts(self.log_dict, current_iter, self._image_names):
+            return
+        self.before_step()
+        self.optimizer_g.step()
+        if self.ema_decay > 0:
+            self.model_ema(decay=self.ema_decay)
+
+    def before_step(self):
+        """Between the backward pass and the optimizer's step."""
+
+    # Checkpoints
+
+    def metadata(self):
+        """What a checkpoint says about itself."""
+        return {'scale': self.scale, 'version': __version__}
 
     def training_state_extras(self):
-        """What a training state holds beside optimizers and schedulers."""
+        """What a training state holds beside optimizers, schedulers, random numbers and best results."""
         return {}
+
+    def save(self, epoch, current_iter):
+        """Writes the network, then the training state, then removes what ``logger.keep_last`` leaves out.
+
+        A network with weights that are not finite is not written: the last checkpoint before stays the last.
+        """
+        broken = next((name for name, p in self.get_bare_model(self.net_g).named_parameters() if not torch.isfinite(p).all()), None)
+        if broken is not None:
+            get_root_logger().error(f'iteration {current_iter}: {broken} is not finite any more: no checkpoint is written')
+            return
+        super().save(epoch, current_iter)
+        if self.keep_last is not None and self.opt['rank'] == 0:
+            thin(self.opt['path'], self.keep_last)
 
     @master_only
     def save_training_state(self, epoch, current_iter):
-        """Writes BasicSR's ``<iteration>.state``, and :meth:`training_state_extras` with it."""
+        """Writes BasicSR's ``<iteration>.state``, and with it what BasicSR does not keep."""
         if current_iter == -1:  # the end of the training
             return
         state = {'epoch': epoch, 'iter': current_iter, 'optimizers': [o.state_dict() for o in self.optimizers],
-                 'schedulers': [s.state_dict() for s in self.schedulers], **self.training_state_extras()}
+                 'schedulers': [s.state_dict() for s in self.schedulers], 'began': self._began, 'seed': self.opt['manual_seed'],
+                 'random': random_state(), **self.training_state_extras()}
         save_atomically(state, os.path.join(self.opt['path']['training_states'], f'{current_iter}.state'))
 
     @master_only
     def save_network(self, net, net_label, current_iter, param_key='params'):
-        """Writes BasicSR's ``net_g_<iteration>.pth``, and :meth:`checkpoint_extras` with it."""
+        """Writes BasicSR's ``net_g_<iteration>.pth``, and :meth:`metadata` with it."""
+        self._write(net, net_label, 'latest' if current_iter == -1 else current_iter, param_key)
+
+    def _write(self, net, label, name, param_key):
         nets = net if isinstance(net, list) else [net]
         keys = param_key if isinstance(param_key, list) else [param_key]
         content = {key: {name: value.cpu() for name, value in self.get_bare_model(n).state_dict().items()}
                    for n, key in zip(nets, keys)}
-        name = f"{net_label}_{'latest' if current_iter == -1 else current_iter}.pth"
-        save_atomically({**content, **self.checkpoint_extras()}, os.path.join(self.opt['path']['models'], name))
+        save_atomically({**content, METADATA: self.metadata()}, os.path.join(self.opt['path']['models'], f'{label}_{name}.pth'))
+
+    def _save_networks(self, name):
+        ema = hasattr(self, 'net_g_ema')
+        self._write([self.net_g, self.net_g_ema] if ema else self.net_g, 'net_g', name, ['params', 'params_ema'] if ema else 'params')
+
+    def resume_training(self, resume_state):
+        """BasicSR's; and random numbers, the best results, and the epoch that comes next."""
+        super().resume_training(resume_state)
+        if self.opt['rank'] == 0:
+            remove_unfinished(self.opt['path'])
+        best = os.path.join(self.opt['path']['training_states'], _BEST)
+        if os.path.isfile(best):
+            with open(best, encoding='utf-8') as file:
+                self.best_metric_results = json.load(file)
+        if 'began' in resume_state:  # BasicSR's own states have none of it
+            # BasicSR reads the epoch after this.
+            resume_state['epoch'] = epoch_to_go_on_with(self.opt, resume_state)
+            self.opt['manual_seed'] = resume_state['seed']
+            if self.opt['rank'] == 0:  # whose numbers they are
+                set_random_state(resume_state['random'])
+        self._began = {'epoch': resume_state['epoch'], 'iter': resume_state['iter']}

@@ -4,7 +4,6 @@ import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from .. import __version__
 from ..checkpoints import METADATA
 from ..data.matching import matching_cache
 from ..functional.mix import normal_equations, solve_mix
@@ -82,13 +81,21 @@ class MTKDFusionModel(DistillBase):
 
     def optimize_parameters(self, current_iter):
         """One step of BasicSR's, in which the input of ``network_g`` is what the teachers make of the image."""
+        torch.manual_seed(self.seed(current_iter, 'network'))
         self.lq = self.ensemble(self.lq) if self.inputs is None else self.inputs
         if current_iter <= self.mix_batches:
             self._fit_mix()
-        super().optimize_parameters(current_iter)
+        self.output = self.net_g(self.lq)
+        losses = {'l_pix': self.cri_pix(self.output, self.gt)} if self.cri_pix else {}
+        if self.cri_perceptual:
+            parts = self.cri_perceptual(self.output, self.gt)
+            losses.update({name: loss for name, loss in zip(('l_percep', 'l_style'), parts) if loss is not None})
+        self.step(losses, current_iter)
 
     def _fit_mix(self):
         sums = normal_equations(self.lq, self.gt)
+        if not all(torch.isfinite(part).all() for part in sums):
+            return  # the loss will not be finite either, and says so
         if self.opt['dist']:
             for part in sums:
                 torch.distributed.all_reduce(part)
@@ -99,5 +106,16 @@ class MTKDFusionModel(DistillBase):
             with torch.no_grad():
                 each.mix.weight.copy_(mix[:, :, None, None])
 
-    def checkpoint_extras(self):
-        return {METADATA: {'teachers': list(self.names), 'scale': self.scale, 'version': __version__}}
+    def training_state_extras(self):
+        """What the mix of the first batches is computed from."""
+        return {'mix_sums': self._sums}
+
+    def resume_training(self, resume_state):
+        """BasicSR's, and the sums of the mix."""
+        sums = resume_state.get('mix_sums')
+        self._sums = None if sums is None else [part.to(self.device) for part in sums]
+        super().resume_training(resume_state)
+
+    def metadata(self):
+        """The teachers in their order."""
+        return {'teachers': list(self.names), **super().metadata()}

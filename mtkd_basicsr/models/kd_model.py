@@ -1,14 +1,10 @@
 """The trainer of all students."""
 
-import random
-
 import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch.nn.parallel import DataParallel
 
-from .. import __version__
-from ..checkpoints import METADATA
 from ..data.manifest import plain
 from ..distillers import Batch, build_distiller
 from ..errors import OptionError, WeightsError
@@ -74,29 +70,25 @@ class KDModel(DistillBase):
             return self.net_g(lq).float()
 
     def generator(self, current_iter):
-        """For what the methods draw: anew at each iteration, so that a training that goes on draws what it would have drawn."""
-        # A generator of the CPU takes no more than 32 bits of its seed: all three have to be in them.
-        key = f"{self.opt['manual_seed']} {self.opt['rank']} {current_iter}"
-        return torch.Generator().manual_seed(random.Random(key).getrandbits(32))
+        """For what the methods draw in a step."""
+        return torch.Generator().manual_seed(self.seed(current_iter, 'method'))
 
     def optimize_parameters(self, current_iter):
         """One step; ``self.log_dict`` holds each loss."""
-        self.optimizer_g.zero_grad()
+        torch.manual_seed(self.seed(current_iter, 'network'))
         batch = Batch(self.lq, self.gt, self.target, self.generator(current_iter))
-        losses = self.distiller.losses(self.student, batch)
-        sum(losses.values()).backward()
-        if self.opt['dist']:  # what DistributedDataParallel does for the student
+        self.step(self.distiller.losses(self.student, batch), current_iter)
+
+    def before_step(self):
+        """What DistributedDataParallel does for the student: means of the gradients of the adapters over all processes."""
+        if self.opt['dist']:
             for p in self.adapters.values():
                 torch.distributed.all_reduce(p.grad)
                 p.grad /= self.opt['world_size']
-        self.optimizer_g.step()
-        self.log_dict = self.reduce_loss_dict(losses)
-        if self.ema_decay > 0:
-            self.model_ema(decay=self.ema_decay)
 
-    def checkpoint_extras(self):
+    def metadata(self):
         """Which network the weights belong to: with it a checkpoint can be used without its option file."""
-        return {METADATA: {'network': plain(self.opt['network_g']), 'scale': self.scale, 'version': __version__}}
+        return {'network': plain(self.opt['network_g']), **super().metadata()}
 
     def training_state_extras(self):
         """The adapters, which no checkpoint of the student has."""

@@ -1,9 +1,10 @@
 """Our keys of an option file."""
 
-from .blocks import OURS, DatasetOptions, FileOptions, FolderOptions, KDOptions, SpeedOptions, TeacherOptions, TrainOptions, ValOptions
-from .parsing import (check_near_misses, choice, parse, parse_fusion, parse_mix_batches, parse_speed, parse_teacher, parse_teachers,
-                      parse_val, require)
+from .blocks import (OURS, DatasetOptions, FileOptions, FolderOptions, KDOptions, LoggerOptions, SpeedOptions, TeacherOptions, TrainOptions,
+                     ValOptions)
+from .parsing import (check_near_misses, choice, parse, parse_fusion, parse_keep_last, parse_max_skipped, parse_mix_batches,
+                      parse_speed, parse_teacher, parse_teachers, parse_val, require)
 
-__all__ = ['DatasetOptions', 'FileOptions', 'FolderOptions', 'KDOptions', 'OURS', 'SpeedOptions', 'TeacherOptions', 'TrainOptions',
-           'ValOptions', 'check_near_misses', 'choice', 'parse', 'parse_fusion', 'parse_mix_batches', 'parse_speed', 'parse_teacher',
-           'parse_teachers', 'parse_val', 'require']
+__all__ = ['DatasetOptions', 'FileOptions', 'FolderOptions', 'KDOptions', 'LoggerOptions', 'OURS', 'SpeedOptions', 'TeacherOptions',
+           'TrainOptions', 'ValOptions', 'check_near_misses', 'choice', 'parse', 'parse_fusion', 'parse_keep_last', 'parse_max_skipped',
+           'parse_mix_batches', 'parse_speed', 'parse_teacher', 'parse_teachers', 'parse_val', 'require']

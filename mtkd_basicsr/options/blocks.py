@@ -37,11 +37,24 @@ class TrainOptions:
         kd: The method, with its keys. ``MTKDModel`` takes ``{type: MTKD}`` where it is left out.
         mix_batches: Stage 1 with ``skip: learned`` or ``adaptive``: number of first batches from which the best mix of the teachers is
             computed. 0 starts at their mean.
+        max_skipped: A step with a loss that is not finite is skipped and logged; training stops after more than so many in a row.
     """
     pixel_opt: dict
     distill_opt: Optional[dict] = None
     kd: Optional[dict] = None
     mix_batches: int = 0
+    max_skipped: int = 10
+
+
+@dataclass(frozen=True)
+class LoggerOptions:
+    """Our key of ``logger``.
+
+    Attributes:
+        keep_last: How many checkpoints with their training states stay, the newest; ``~`` keeps all. ``net_g_latest.pth`` and
+            ``net_g_best.pth``, the one with the best PSNR on the first validation set, stay in any case.
+    """
+    keep_last: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -113,4 +126,5 @@ class SpeedOptions:
 
 
 # Keys that we add to blocks which otherwise belong to BasicSR: a near miss of one of them is a typing error.
-OURS = {'': (FileOptions, ), 'datasets.train': (DatasetOptions, ), 'train': (TrainOptions, SpeedOptions), 'val': (ValOptions, )}
+OURS = {'': (FileOptions, ), 'datasets.train': (DatasetOptions, ), 'train': (TrainOptions, SpeedOptions), 'val': (ValOptions, ),
+        'logger': (LoggerOptions, )}

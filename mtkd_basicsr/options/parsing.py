@@ -10,7 +10,7 @@ import difflib
 import typing
 
 from ..errors import OptionError, did_you_mean
-from .blocks import OURS, FolderOptions, SpeedOptions, TeacherOptions, TrainOptions, ValOptions
+from .blocks import OURS, FolderOptions, LoggerOptions, SpeedOptions, TeacherOptions, TrainOptions, ValOptions
 
 _TYPES = {dict: 'a mapping', list: 'a list', str: 'a text', bool: 'true or false', int: 'a whole number', float: 'a number'}
 
@@ -138,6 +138,31 @@ def parse_speed(opt):
     return speed
 
 
+def parse_max_skipped(opt):
+    """``train.max_skipped``.
+
+    Raises:
+        OptionError: not a number of steps.
+    """
+    return _number(opt['train'].get('max_skipped', TrainOptions.max_skipped), 0, 'steps', 'train.max_skipped')
+
+
+def parse_keep_last(opt):
+    """``logger.keep_last``; None keeps all.
+
+    Raises:
+        OptionError: not a number of checkpoints.
+    """
+    keep = opt['logger'].get('keep_last', LoggerOptions.keep_last)
+    return None if keep is None else _number(keep, 1, 'checkpoints', 'logger.keep_last')
+
+
+def _number(value, least, of, key):
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise OptionError(f'{key}: {value!r}; expected a number of {of}, from {least} on')
+    return value
+
+
 def parse_mix_batches(opt):
     """``train.mix_batches``, 0 where it is left out.
 
@@ -148,8 +173,7 @@ def parse_mix_batches(opt):
     for name in ('amp', 'compile'):
         if opt['train'].get(name):
             raise OptionError(f"train.{name}: {opt['train'][name]!r}; it is for students, not for stage 1")
-    if not isinstance(batches, int) or isinstance(batches, bool) or batches < 0:
-        raise OptionError(f'train.mix_batches: {batches!r}; expected a number of batches, from 0 on')
+    _number(batches, 0, 'batches', 'train.mix_batches')
     if batches and opt['network_g'].get('skip') not in ('learned', 'adaptive'):
         raise OptionError(f"train.mix_batches: {batches}, but network_g.skip is {opt['network_g'].get('skip')!r}; "
                           "only 'learned' and 'adaptive' have a mix")
