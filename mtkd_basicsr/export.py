@@ -16,7 +16,7 @@ from .archs.traceable import TraceableStudent
 from .checkpoints import metadata_texts
 from .data.manifest import plain
 from .demo.photographs import load, low_resolution
-from .errors import ExportError, OptionError
+from .errors import ExportError, OptionError, first_line
 from .functional.padding import run_padded
 from .networks import build, load_weights, network_of, size_multiple
 from .resources import read_options
@@ -24,10 +24,6 @@ from .resources import read_options
 TOLERANCE = 1e-4  # of [0, 1]: a fortieth of a level of 8 bits
 # What torch.onnx writes without converting it, and runtimes since 2023 read.
 _OPSET = 18
-
-
-def _first_line(error):
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _example():
@@ -111,7 +107,7 @@ def _expected(net, scale):
     try:
         given = tuple(net(torch.zeros(shape)).shape)
     except RuntimeError as error:
-        raise OptionError(f'network_g: fails for input {shape}: {_first_line(error)}') from error
+        raise OptionError(f'network_g: fails for input {shape}: {first_line(error)}') from error
     if given != wanted:
         raise OptionError(f'network_g: output {given} for input {shape}; scale is {scale}, expected {wanted}')
     return [(lq, _student(net, scale)(lq)) for lq in inputs(scale)]
@@ -133,7 +129,7 @@ def verify(function, pairs, name):
         try:
             given = function(lq)
         except Exception as error:
-            raise ExportError(f"'{name}': fails for input {shape}, and was removed: {_first_line(error)}") from error
+            raise ExportError(f"'{name}': fails for input {shape}, and was removed: {first_line(error)}") from error
         if given.shape != expected.shape:
             raise ExportError(f"'{name}': output {tuple(given.shape)} for input {shape}, and was removed; "
                               f'expected {tuple(expected.shape)}')
@@ -208,7 +204,7 @@ def export(args):
                 function = form.open(str(temporary))
         except Exception as error:
             raise ExportError(f"--format: {network['type']} cannot be written as {args.format} by torch {torch.__version__}: "
-                              f'{_first_line(error)}') from error
+                              f'{first_line(error)}') from error
         with torch.no_grad():
             verify(function, pairs, target)
         os.replace(temporary, target)

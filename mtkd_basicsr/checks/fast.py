@@ -9,8 +9,8 @@ from ..distillers import METHODS, check_method
 from ..errors import OptionError, did_you_mean
 from ..image_folder import ImageFolder
 from ..losses.build import build as build_loss
-from ..options import (FolderOptions, check_near_misses, parse_fusion, parse_mix_batches, parse_speed, parse_teacher, parse_teachers,
-                       parse_val, require)
+from ..options import (FolderOptions, check_near_misses, parse_fusion, parse_keep_last, parse_max_skipped, parse_mix_batches, parse_speed,
+                       parse_teacher, parse_teachers, parse_val, require)
 from ..teachers import require_val_images
 from .findings import ERROR, Findings
 
@@ -105,10 +105,9 @@ def _check_weights(opt, findings):
 
 def _check_training(opt, findings):
     train = opt.get('train') or {}
-    with findings.catching():
-        check_near_misses(opt)
-    with findings.catching():
-        parse_val(opt)
+    for parsing in (check_near_misses, parse_val, parse_max_skipped, parse_keep_last):
+        with findings.catching():
+            parsing(opt)
     with findings.catching():
         if opt['model_type'] == 'MTKDFusionModel':
             parse_mix_batches(opt)
@@ -117,6 +116,10 @@ def _check_training(opt, findings):
             check_method(train.get('kd', default))
     with findings.catching():
         parse_speed(opt)
+    scheduler, total = train['scheduler'], train['total_iter']
+    if scheduler['type'] == 'CosineAnnealingRestartLR' and sum(scheduler.get('periods') or [0]) < total - 1:
+        # BasicSR's scheduler ends in a TypeError, at the end of the last period.
+        findings.error(f"train.scheduler.periods: {scheduler.get('periods')}; together they have to last for train.total_iter, {total}")
     for name in ('pixel_opt', 'distill_opt'):
         with findings.catching():
             method = method_of(opt)
