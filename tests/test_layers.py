@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / 'mtkd_basicsr'
 LAYERS = (
-    ('functional', 'errors', 'resume', 'compat', 'registry', 'checkpoints', 'resources', 'formats', 'resize'),
+    ('functional', 'errors', 'resume', 'compat', 'distributed', 'registry', 'checkpoints', 'resources', 'formats', 'resize'),
     ('options', 'networks', 'image_folder'),
     ('archs', 'features', 'losses', 'teachers', 'data'),
     ('distillers', ),

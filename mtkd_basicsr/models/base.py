@@ -5,6 +5,7 @@ import os
 import torch
 from basicsr.models.sr_model import SRModel
 from basicsr.utils.dist_util import master_only
+from torch.nn.parallel import DistributedDataParallel
 
 from ..checkpoints import save_atomically
 from ..errors import OptionError
@@ -30,7 +31,23 @@ class DistillBase(SRModel):
         self.scale = require(opt, 'scale')
         if opt['num_gpu'] != 0 and not torch.cuda.is_available():
             raise OptionError(f"num_gpu: {opt['num_gpu']}, but torch finds no CUDA device; use 0, or auto")
+        if opt['dist'] and opt['num_gpu'] == 0 and torch.distributed.get_backend() != 'gloo':
+            raise OptionError('num_gpu: 0, but each of several processes has a GPU here; use auto, or hide the GPUs '
+                              '(CUDA_VISIBLE_DEVICES=)')
         super().__init__(opt)
+
+    def model_to_device(self, net):
+        """BasicSR's, which in several processes asks for a CUDA device, and without one where there is none."""
+        if not self.opt['dist']:
+            return super().model_to_device(net)
+        if self.device.type == 'cpu':
+            net = DistributedDataParallel(net.to(self.device), find_unused_parameters=self.opt.get('find_unused_parameters', False))
+        else:
+            net = super().model_to_device(net)
+        # Before each run torch would send buffers anew, and find them changed when the gradients of an earlier run of the step need
+        # them: https://github.com/pytorch/pytorch/issues/175024
+        net.broadcast_buffers = False
+        return net
 
     def infer(self, net, lq):
         """Runs the network on an image or a tile: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""

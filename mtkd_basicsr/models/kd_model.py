@@ -11,6 +11,7 @@ from .. import __version__
 from ..checkpoints import METADATA
 from ..data.manifest import plain
 from ..distillers import Batch, build_distiller
+from ..distributed import average_gradients, share
 from ..errors import OptionError, WeightsError
 from ..options import parse_speed
 from ..registry import register
@@ -47,8 +48,7 @@ class KDModel(DistillBase):
             raise OptionError(f"num_gpu: {self.opt['num_gpu']}, but features are read in one process for each GPU; use "
                               '1, or torchrun with --launcher pytorch')
         if self.opt['dist']:
-            for p in self.adapters.values():
-                torch.distributed.broadcast(p.data, 0)
+            share(self.adapters.values())
         for line in self.distiller.describe():
             get_root_logger().info(line)
         self.speed = parse_speed(self.opt)
@@ -86,9 +86,7 @@ class KDModel(DistillBase):
         losses = self.distiller.losses(self.student, batch)
         sum(losses.values()).backward()
         if self.opt['dist']:  # what DistributedDataParallel does for the student
-            for p in self.adapters.values():
-                torch.distributed.all_reduce(p.grad)
-                p.grad /= self.opt['world_size']
+            average_gradients(self.adapters.values())
         self.optimizer_g.step()
         self.log_dict = self.reduce_loss_dict(losses)
         if self.ema_decay > 0:
