@@ -2,11 +2,11 @@
 
     python benchmarks/kills.py [--kills N] [--seed N]
 
-Stage 2 of MTKD with cached targets, on photographs, one checkpoint for each iteration, `logger.keep_last: 3`. Each time a process trains with
-`--auto_resume` until SIGKILL comes at a random moment; it is forked from one that has imported everything, so that the moments lie in reading
-options, resuming, training and saving, and not in imports. The table says how far each process came, what the next one went on from, and what
-the kills left behind. It ends with an error if more than one iteration was lost, a file that was named by no error could not be read, or the
-last weights do not load.
+Stage 2 of MTKD with cached targets, on photographs, one checkpoint for each iteration, `logger.keep_last: 3`. Each time a process
+trains with `--auto_resume` until SIGKILL comes at a random moment; it is forked from one that has imported everything, so that the
+moments lie in reading options, resuming, training and saving, and not in imports. The table says how far each process came, what the
+next one went on from, and what the kills left behind. It ends with an error if more than one iteration was lost, a checkpoint could
+not be read, or the last weights do not load.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py [--iterations N] [--points N]
 
-Networks of a few thousand parameters, photographs, two loader processes, BasicSR's own loop; a checkpoint every tenth of the way, with
-`logger.keep_last: 2`. Memory of the training process as the kernel counts it: what it has allocated, and apart from that the pages of files
-(libraries, and the map of the cache), which the kernel takes away when it needs them.
+Networks of a few thousand parameters, photographs, two loader processes, BasicSR's own loop; a checkpoint before each look at the memory.
+Memory of the training process as the kernel counts it: what it has allocated, and apart from that the pages of files (libraries, and
+the map of the cache), which the kernel takes away when it needs them.
 """
 
 import argparse
