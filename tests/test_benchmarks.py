@@ -12,6 +12,7 @@ CALLS = {
     'wavelet.py': ['--runs', '1'],
     'methods.py': ['--runs', '1', '--batch', '1', '--small'],
     'cache.py': ['--runs', '1', '--images', '2'],
+    'cache_kills.py': ['--kills', '2', '--images', '2'],
 }
 
 

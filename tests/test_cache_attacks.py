@@ -224,6 +224,26 @@ def test_processes_of_one_torchrun_write_together(path, holder, monkeypatch):
     os.kill(pid, signal.SIGKILL)
 
 
+def test_who_waits_for_a_lock_file_that_is_removed_takes_the_next_one(path):
+    def wait(pipe):
+        lock = cache_lock.CacheLock(f'{path}.lock', path)
+        os.write(pipe, b'!')
+        signal.pause()
+        assert lock
+
+    read, write = os.pipe()
+    with cache_lock.CacheLock(f'{path}.lock', path).leaving():
+        pid = forked(wait, write)
+        time.sleep(0.3)
+    os.read(read, 1)
+    try:
+        with pytest.raises(CacheError, match=f'is written by process {pid}'):
+            CacheWriter(path, NEW)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        status_of(pid)
+
+
 def test_the_last_of_several_that_finish_at_once_finds_it_done(path, monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '2')
     read, go = os.pipe()

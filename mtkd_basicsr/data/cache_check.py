@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 from ..errors import CacheError
 
-
 _reader = None  # of a worker process
 
 

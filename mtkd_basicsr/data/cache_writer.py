@@ -256,13 +256,17 @@ class CacheWriter:
         _sync_folder(self._place)
         shutil.rmtree(self.partial, ignore_errors=True)
 
+    def _is_empty(self):
+        with contextlib.suppress(lmdb.Error), self._env.begin() as txn:
+            return txn.get(b'id') == self._id and txn.stat()['entries'] == 2  # id and manifest
+        return False
+
     def close(self):
         """Lets others write. What is there can be gone on with; where no image is, nothing is left."""
         with self._lock.leaving() as last:
             if self._env is None:
                 return
-            with self._env.begin() as txn:
-                empty = txn.get(b'id') == self._id and txn.stat()['entries'] == 2  # id and manifest
+            empty = self._is_empty()
             self._close_env()
             if last and empty:
                 shutil.rmtree(self.partial, ignore_errors=True)
