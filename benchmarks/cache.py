@@ -32,10 +32,10 @@ NAMES = ('rocket', 'motorcycle_left', 'hubble_deep_field', 'astronaut', 'retina'
 SIZE, SCALE = 480, 4
 
 
-def write_images(folder, count):
+def write_images(folder, count, size=SIZE):
     lqs = []
     for i in range(count):
-        gt = cv2.resize(load(NAMES[i % len(NAMES)]), (SIZE, SIZE), interpolation=cv2.INTER_AREA)[..., ::-1]
+        gt = cv2.resize(load(NAMES[i % len(NAMES)]), (size, size), interpolation=cv2.INTER_AREA)[..., ::-1]
         lq = low_resolution(gt, SCALE)
         for kind, image in (('gt', gt), ('lq', lq)):
             (folder / kind).mkdir(exist_ok=True)
@@ -78,7 +78,7 @@ def main():
         opt, path = write_options(folder, args.paper)
         target = FusedTeachers(TeacherEnsemble(parse_teachers(opt), SCALE, args.device), parse_fusion(opt), args.device)
         command = argparse.Namespace(opt=path, what='target', self_ensemble=False, tile=None, tile_overlap=DEFAULT_OVERLAP,
-                                     device=args.device, precision=None, workers=1, overwrite=True, force_yml=None)
+                                     device=args.device, precision=None, workers=1, overwrite=True, verify=False, force_yml=None)
 
         def whole():
             command.precision = None

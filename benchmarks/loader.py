@@ -12,7 +12,7 @@ import cv2
 from timing import interleaved_medians, machine, parser
 
 from mtkd_basicsr.data.distill_dataset import DistillImageDataset
-from mtkd_basicsr.data.target_cache import CacheWriter
+from mtkd_basicsr.data.cache_writer import CacheWriter
 from mtkd_basicsr.demo.photographs import load, low_resolution
 from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs

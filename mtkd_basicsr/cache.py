@@ -11,10 +11,12 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from .data.cache_check import damaged_images, describe
+from .data.cache_writer import CacheWriter, remove_left_overs
 from .data.distill_dataset import image_names
 from .data.manifest import WHAT, image_differences, new_manifest, source_differences, source_of
-from .data.target_cache import CacheReader, CacheWriter, state_of
-from .errors import CacheError, DataError, OptionError
+from .data.target_cache import CacheReader, kinds_of, state_of
+from .errors import CacheError, DamagedCacheError, DataError, OptionError
 from .functional.self_ensemble import eightfold
 from .functional.tiling import run_tiled
 from .options import parse_fusion, parse_teachers, require
@@ -148,22 +150,60 @@ def _device(name):
     return torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0))) if torch.cuda.is_available() else torch.device('cpu')
 
 
-def _is_done(path, source, images, manifest, overwrite):
-    """Whether a complete cache of the same options stands there; refuses one of others."""
+def _standing(path, source, images, manifest, overwrite):
+    """The complete cache of the same options, None where there is none; refuses one of others, and one that cannot be read."""
     if state_of(path) != 'complete':
-        return False
-    found_manifest = CacheReader(path).manifest
-    found = source_differences(found_manifest, source) + image_differences(found_manifest, [image[0] for image in images])
-    found += [f'{k}: {v!r} in the cache, {manifest["made_with"][k]!r} asked for' for k, v in found_manifest['made_with'].items()
+        return None
+    try:
+        reader = CacheReader(path, readahead=True)
+    except DamagedCacheError:
+        if overwrite:
+            return None
+        raise
+    found = source_differences(reader.manifest, source) + image_differences(reader.manifest, [image[0] for image in images])
+    found += [f'{k}: {v!r} in the cache, {manifest["made_with"][k]!r} asked for' for k, v in reader.manifest['made_with'].items()
               if manifest['made_with'].get(k) != v]
     if found and not overwrite:
         raise CacheError(f"a complete cache of other options stands at '{path}': {'; '.join(found)}; "
                          'replace it with --overwrite')
-    return not found
+    return None if found else reader
+
+
+def _verify(path):
+    reader = CacheReader(path, readahead=True)
+    damaged = damaged_images(reader)
+    if damaged:
+        raise DamagedCacheError(f"target cache '{path}' is damaged: {describe(reader, damaged)}; "
+                                'mtkd cache -opt FILE --overwrite computes these again')
+    print(f"'{path}' is complete, and as it was written: {reader.manifest['what']} of {len(reader.manifest['images'])} images")
+
+
+def _compute(writer, targets, pairs, mine, rank, workers):
+    """Writes those images of a share that are still missing.
+
+    Args:
+        writer (CacheWriter): Open.
+        targets (_Targets): Computes what a cache holds for an image.
+        pairs (Pairs): All images that are to be done.
+        mine (int): How many images the share has.
+        rank (int): Number of this process.
+        workers (int): Processes that decode images.
+    """
+    psnr, images = {}, writer.manifest['images']
+    loader = DataLoader(pairs, batch_size=None, num_workers=workers)
+    with tqdm(loader, total=mine, initial=mine - len(pairs), unit='image', desc=targets.what, disable=rank > 0) as bar:
+        for index, lq, gt in bar:
+            arrays = {'lq': lq.numpy(), 'gt': gt.numpy(), **targets(images[index][0], lq)}
+            writer.put(index, arrays)
+            for kind in [kind for kind in arrays if kind not in ('lq', 'gt')]:
+                psnr.setdefault(kind, []).append(psnr_y(arrays[kind], arrays['gt'], targets.scale))
+            bar.set_postfix_str(_means(psnr))
+    if psnr:
+        print(f'PSNR on Y of {len(pairs)} images: {_means(psnr)}')
 
 
 def cache(args):
-    """Makes the target cache of an option file, or goes on making it.
+    """Makes the target cache of an option file, or goes on making it; with ``--verify`` reads all of one that is complete.
 
     Under ``torchrun`` each process does its share of the images, on its own GPU, into the same file.
 
@@ -171,7 +211,8 @@ def cache(args):
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
 
     Raises:
-        MTKDError: options, weights or images cannot be used, or a cache of other options stands there.
+        MTKDError: options, weights or images cannot be used, a cache of other options stands there, or the one that is verified
+            is damaged.
     """
     from basicsr.data.paired_image_dataset import PairedImageDataset
     if args.tile is not None and args.tile <= args.tile_overlap or args.tile_overlap < 0:
@@ -179,6 +220,9 @@ def cache(args):
     opt = parse_like_basicsr('cache', args)
     train = require(opt, 'datasets', 'train')
     path = require(opt, 'datasets', 'train', 'target_cache')
+    if args.verify:
+        _verify(path)
+        return
     device, what = _device(args.device), args.what or ('target' if opt.get('fusion') else 'teachers')
     args.precision = args.precision or ('bf16' if device.type == 'cuda' else 'fp32')
 
@@ -189,31 +233,30 @@ def cache(args):
     source = source_of(opt, what, [image[0] for image in images])
     manifest = new_manifest(source, images, self_ensemble=args.self_ensemble, precision=args.precision, tile=args.tile,
                             tile_overlap=args.tile_overlap)
-    if _is_done(path, source, images, manifest, args.overwrite):
-        print(f"'{path}' is complete: {what} of {len(images)} images")
+    complete = f"'{path}' is complete: {what} of {len(images)} images"
+    standing = _standing(path, source, images, manifest, args.overwrite)
+    damaged = damaged_images(standing) if standing is not None and args.overwrite else {}
+    if standing is not None and not damaged:
+        remove_left_overs(path)
+        print(complete)
         return
-    targets = _Targets(opt, what, device, args)
-    targets.check_folders(images)
-    writer = CacheWriter(path, manifest, args.overwrite)
     rank, world = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
-    done = writer.done()
-    mine = [i for i in range(rank, len(images), world)]
-    todo = [i for i in mine if i not in done]
-    loader = DataLoader(Pairs(dataset, todo, opt['scale']), batch_size=None, num_workers=args.workers)
-    psnr = {}
-    with tqdm(loader, total=len(mine), initial=len(mine) - len(todo), unit='image', desc=what, disable=rank > 0) as bar:
-        for index, lq, gt in bar:
-            arrays = {'lq': lq.numpy(), 'gt': gt.numpy(), **targets(images[index][0], lq)}
-            writer.put(index, arrays)
-            for kind in [kind for kind in arrays if kind not in ('lq', 'gt')]:
-                psnr.setdefault(kind, []).append(psnr_y(arrays[kind], arrays['gt'], opt['scale']))
-            bar.set_postfix_str(_means(psnr))
-    if psnr:
-        print(f'PSNR on Y of {len(todo)} images: {_means(psnr)}')
-    if writer.finish():
-        print(f"'{path}' is complete: {what} of {len(images)} images")
-    else:
-        print(f"'{path}': the share of process {rank} is done")
+    mine = range(rank, len(images), world)
+    with CacheWriter(path, manifest, args.overwrite) as writer:
+        now = _standing(path, source, images, manifest, args.overwrite)
+        if now is not None and (standing is None or now.file != standing.file):  # another process has just finished it
+            print(complete)
+            return
+        targets = _Targets(opt, what, device, args)
+        targets.check_folders(images)
+        if damaged:
+            print(f"'{path}' is damaged: {describe(standing, damaged)}; computing these again")
+            for i in set(mine) - set(damaged) - writer.done():
+                writer.put(i, {kind: standing.array(i, kind) for kind in kinds_of(standing.manifest)})
+            writer.flush()
+        done = writer.done()
+        _compute(writer, targets, Pairs(dataset, [i for i in mine if i not in done], opt['scale']), len(mine), rank, args.workers)
+        print(complete if writer.finish() else f"'{path}': the share of process {rank} is done")
 
 
 def add_arguments(parser):
@@ -228,5 +271,6 @@ def add_arguments(parser):
     parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
     parser.add_argument('--precision', choices=('fp32', 'bf16'), help='bf16 on a GPU, fp32 on a CPU by default')
     parser.add_argument('--workers', type=int, default=1, help='processes that decode images')
-    parser.add_argument('--overwrite', action='store_true', help='replace a cache of other options')
+    parser.add_argument('--overwrite', action='store_true', help='replace a cache of other options, and what is damaged in one of the same')
+    parser.add_argument('--verify', action='store_true', help='read all of a complete cache, and compare it with its checksums')
     parser.add_argument('--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE', help='override options')

@@ -27,6 +27,10 @@ class CacheError(MTKDError):
     """A cache of targets is missing, unfinished, damaged, or belongs to other options."""
 
 
+class DamagedCacheError(CacheError):
+    """The file of a cache is not as it was written: parts are missing or changed."""
+
+
 class TrainingError(MTKDError, RuntimeError):
     """A training cannot go on: its losses or weights are no numbers any more."""
 

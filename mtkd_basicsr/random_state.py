@@ -8,7 +8,7 @@ import torch
 
 
 def random_state():
-    """States of the generators of Python, NumPy and torch, of plain lists, numbers and tensors, so that nothing has to be executed to read them.
+    """States of the generators of Python, NumPy and torch: lists, numbers and tensors, which can be read without executing anything.
 
     Returns:
         dict: ``python``, ``numpy``, ``torch``; ``cuda`` where there is a device.

@@ -75,6 +75,6 @@ def _newest(opt):
             print(f'{text}; skipped', file=sys.stderr, flush=True)
         return path, state
     if skipped:
-        raise WeightsError(f"--auto_resume: none of the {len(skipped)} training states in '{folder}' can be gone on from: {skipped[0]}; train "
-                           'anew without --auto_resume (the folder is moved aside)')
+        raise WeightsError(f"--auto_resume: none of the {len(skipped)} training states in '{folder}' can be gone on from: {skipped[0]}; "
+                           'train anew without --auto_resume (the folder is moved aside)')
     return None, None

@@ -18,7 +18,8 @@ from basicsr.data import build_dataloader, build_dataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from conftest import build, mtkd, options_for, parsed, run, stock, tiny, write_options, write_weights
 
-from mtkd_basicsr.data.target_cache import CacheReader, CacheWriter, kinds_of, partial_path, state_of
+from mtkd_basicsr.data.cache_writer import CacheWriter
+from mtkd_basicsr.data.target_cache import CacheReader, kinds_of, partial_path, state_of
 from mtkd_basicsr.errors import CacheError, DataError, OptionError
 from mtkd_basicsr.functional.self_ensemble import eightfold
 from mtkd_basicsr.options import parse_fusion, parse_teachers
@@ -471,7 +472,7 @@ def test_a_replaced_writer_notices(tmp_path):
 
 
 def test_map_grows_by_itself(tmp_path, monkeypatch):
-    import mtkd_basicsr.data.target_cache as module
+    import mtkd_basicsr.data.cache_writer as module
     monkeypatch.setattr(module, 'bytes_needed', lambda manifest: 0)
     monkeypatch.setattr(module, '_SPARE', 1 << 17)
     writer = CacheWriter(str(tmp_path / 'small.lmdb'), manifest_of())

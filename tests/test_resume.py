@@ -32,7 +32,8 @@ def trainings(make_options):
         'fusion': make_options('MTKDFusionModel', network_g=tiny('DCTSwin', 2, skip='adaptive', drop_path_rate=0.5), train__mix_batches=5),
         'student': student,
         'adapters': make_options('KDModel', teachers=student['teachers'], train__distill_opt={'type': 'L1Loss'},
-                                 network_g=tiny('EDSR', 2, num_feat=4), train__kd={'type': 'FitNet', 'teacher': 'rcan', 'also': ['CrossKD']}),
+                                 network_g=tiny('EDSR', 2, num_feat=4),
+                                 train__kd={'type': 'FitNet', 'teacher': 'rcan', 'also': ['CrossKD']}),
     }
 
 
@@ -210,8 +211,9 @@ def test_the_newest_and_the_best_stay(make_options, tmp_path, here):
 
 def test_thinning_touches_nothing_else(tmp_path):
     path = {'models': str(tmp_path / 'models'), 'training_states': str(tmp_path / 'training_states')}
-    names = ['models/net_g_10.pth', 'models/net_g_9.pth', 'models/net_g_8.pth', 'models/net_g_best.pth', 'models/net_d_8.pth', 'models/my_8.pth',
-             'models/net_g_8.pth.bak', 'training_states/10.state', 'training_states/9.state', 'training_states/1.state', 'training_states/x.state']
+    names = [f'models/{name}' for name in ('net_g_10.pth', 'net_g_9.pth', 'net_g_8.pth', 'net_g_best.pth', 'net_d_8.pth', 'my_8.pth',
+                                           'net_g_8.pth.bak')]
+    names += [f'training_states/{name}.state' for name in ('10', '9', '1', 'x')]
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()

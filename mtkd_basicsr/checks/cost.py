@@ -4,25 +4,17 @@ import contextlib
 import copy
 import io
 import logging
-import os
 import resource
-import shutil
 import tempfile
 import time
 
 import torch
 
+from ..data.cache_writer import free_bytes
 from ..data.target_cache import state_of
 from ..networks import build
 
 _STEPS = 2
-
-
-def _free(path):
-    path = os.path.abspath(path)
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return shutil.disk_usage(path).free
 
 
 def _gib(size):
@@ -30,7 +22,7 @@ def _gib(size):
 
 
 def _compare(findings, text, needed, path):
-    free = _free(path)
+    free = free_bytes(path)
     if needed > free:
         findings.error(f'{text} need about {_gib(needed)}, {_gib(free)} are free')
     else:

@@ -80,8 +80,8 @@ def _check_length(opt, count, findings):
     images, batch = count * block.get('dataset_enlarge_ratio', 1), block['batch_size_per_gpu']
     ends = (math.ceil(total / math.ceil(images / batch)) + 1) * (images // batch) if images else 0
     if ends < total:
-        findings.error(f"datasets.train.dataset_enlarge_ratio: {block.get('dataset_enlarge_ratio', 1)}, {images} images in an epoch in batches "
-                       f"of {batch}: BasicSR's loop ends after {ends} of {total} iterations; use 10 or more")
+        findings.error(f"datasets.train.dataset_enlarge_ratio: {block.get('dataset_enlarge_ratio', 1)}, {images} images in an epoch in "
+                       f"batches of {batch}: BasicSR's loop ends after {ends} of {total} iterations; use 10 or more")
 
 
 def check_images(opt, findings):

@@ -9,33 +9,51 @@ written has the ending ``.partial`` and gets its name when it is complete.
 import hashlib
 import json
 import os
-import shutil
-import time
-import zlib
 
 import lmdb
 import numpy as np
 
-from ..errors import CacheError, DataError
+from ..errors import CacheError, DamagedCacheError
 
-_SPARE = 1 << 24  # bytes of a map beside what is known to go in
-_FLUSH_BYTES, _FLUSH_SECONDS = 1 << 26, 5.
+_REBUILD = 'rebuild what is damaged with mtkd cache -opt FILE --overwrite'
 
 
 def partial_path(path):
-    """Where a cache is while it is written."""
-    return f'{str(path).rstrip(os.sep)}.partial'
+    """Where a cache is while it is written: beside the folder itself, where a symbolic link points to one."""
+    return f'{os.path.realpath(path)}.partial'
+
+
+def data_file(folder):
+    """The file of an LMDB that holds its content."""
+    return os.path.join(folder, 'data.mdb')
 
 
 def state_of(path):
     """``'complete'``, ``'partial'`` or ``'none'``."""
-    if os.path.isfile(os.path.join(path, 'data.mdb')):
+    if os.path.isfile(data_file(path)):
         return 'complete'
-    return 'partial' if os.path.isfile(os.path.join(partial_path(path), 'data.mdb')) else 'none'
+    return 'partial' if os.path.isfile(data_file(partial_path(path))) else 'none'
 
 
-def _key(index, kind):
+def key_of(index, kind):
+    """Under which key an LMDB has an array of an image, or its checksums (kind ``'crc'``)."""
     return f'{index}/{kind}'.encode()
+
+
+def id_of(text):
+    """What tells caches apart: the SHA-256 of their manifest.
+
+    Args:
+        text (bytes): JSON of the manifest.
+    """
+    return hashlib.sha256(text).hexdigest().encode()
+
+
+def shape_of(manifest, index, kind):
+    """(height, width, 3) of an array."""
+    _, h, w = manifest['images'][index]
+    scale = manifest['scale'] if kind == 'lq' else 1
+    return h // scale, w // scale, 3
 
 
 def kinds_of(manifest):
@@ -52,40 +70,99 @@ def bytes_needed(manifest):
     return sum((outputs * h * w + h * w // scale**2) * 3 + 4096 * (outputs + 2) for _, h, w in manifest['images'])
 
 
-# Path -> (process and file that the map belongs to, its transaction). One map for each file and process: LMDB refuses to
-# open a file twice in a process, and a map that was opened before a fork must not be used after it.
+def missing_end(env, size):
+    """What is wrong if pages that an LMDB speaks of are not in its file; None if all are.
+
+    Who reads past the end of a file in a memory map is ended by the system.
+
+    Args:
+        env (lmdb.Environment): Just opened.
+        size (int): Bytes of its file.
+    """
+    expected = (env.info()['last_pgno'] + 1) * env.stat()['psize']
+    return f'its file ends after {size} bytes, {expected} were written' if size < expected else None
+
+
+# (Device, inode) -> (process, descriptor, transaction, environment). One map for each file and process: LMDB refuses to open
+# a file twice in a process, and a map that was opened before a fork must not be used after it. A worker process opens it again
+# through the descriptor that it inherits, which is the same file even when the path has another one by now.
 _maps = {}
 
 
-def _map(path):
-    path = os.path.realpath(path)
-    owner = os.getpid(), os.stat(os.path.join(path, 'data.mdb')).st_ino
-    known = _maps.get(path)
-    if known is not None and known[0] == owner:
-        return known[1]
-    if known is not None:
-        known[1].abort()
-        known[2].close()
+def _open_map(path, descriptor, readahead):
+    address = f'/dev/fd/{descriptor}'
     try:
-        env = lmdb.open(path, readonly=True, lock=False, readahead=False, meminit=False)
+        env = lmdb.open(address if os.path.exists(address) else data_file(path), subdir=False, readonly=True, lock=False,
+                        readahead=readahead, meminit=False)
     except lmdb.Error as error:
-        raise CacheError(f"target cache '{path}' cannot be opened: {error}") from error
-    _maps[path] = owner, env.begin(buffers=True), env
-    return _maps[path][1]
+        raise DamagedCacheError(f"target cache '{path}' is damaged: {error}; {_REBUILD}") from error
+    return env
+
+
+def _refuse_short(path, env, descriptor):
+    wrong = missing_end(env, os.fstat(descriptor).st_size)
+    if wrong:
+        raise DamagedCacheError(f"target cache '{path}' is damaged: {wrong}; {_REBUILD}")
+
+
+def _map(path, file, readahead):
+    """Opens a map, or finds the one that is open.
+
+    Args:
+        path (str): The LMDB.
+        file (tuple | None): Device and inode of the file that was read before.
+        readahead (bool): Whether all of it will be read, one after the other.
+
+    Returns:
+        tuple: Device and inode, and a transaction in the map.
+    """
+    if file not in _maps:
+        try:
+            descriptor = os.open(data_file(path), os.O_RDONLY)
+        except OSError as error:
+            raise CacheError(f"target cache '{path}' cannot be read: {error.strerror}") from error
+        status = os.fstat(descriptor)
+        file = status.st_dev, status.st_ino
+        if file in _maps:
+            os.close(descriptor)
+    if file in _maps:
+        owner, descriptor, txn, env = _maps[file]
+        if owner == os.getpid():
+            _refuse_short(path, env, descriptor)
+            return file, txn
+        txn.abort()
+        env.close()
+        del _maps[file]
+    try:
+        env = _open_map(path, descriptor, readahead)
+        _refuse_short(path, env, descriptor)
+    except CacheError:
+        os.close(descriptor)
+        raise
+    _maps[file] = os.getpid(), descriptor, env.begin(buffers=True), env
+    return file, _maps[file][2]
 
 
 class CacheReader:
     """Reads from a complete cache. It can be handed to worker processes: each opens the map for itself.
 
+    It goes on reading the same file when ``mtkd cache --overwrite`` puts another one in its place.
+
     Args:
         path (str): The LMDB.
+        readahead (bool): Whether all of it will be read, one after the other. A training reads here and there.
+
+    Attributes:
+        manifest (dict): What the cache says about itself.
+        id (bytes): Its SHA-256.
+        file (tuple): Device and inode of the file that is read.
 
     Raises:
-        CacheError: not there, not finished, or not a cache.
+        CacheError: not there, not finished, not a cache, or damaged (:class:`~mtkd_basicsr.errors.DamagedCacheError`).
     """
 
-    def __init__(self, path):
-        self.path, self._owner, self._txn = path, None, None
+    def __init__(self, path, readahead=False):
+        self.path, self.readahead, self.id, self.file, self._owner, self._txn = path, readahead, None, None, None, None
         state = state_of(path)
         if state == 'partial':
             raise CacheError(f"target cache '{path}' is not finished ('{partial_path(path)}'); "
@@ -95,21 +172,27 @@ class CacheReader:
         content = self._get(b'manifest')
         if content is None:
             raise CacheError(f"'{path}' is an LMDB, but not a target cache")
+        self.id = id_of(content)
+        if self._get(b'id') != self.id:
+            raise DamagedCacheError(f"target cache '{path}' is damaged: its manifest is not the one that was written; {_REBUILD}")
         self.manifest = json.loads(bytes(content))
 
     def __getstate__(self):
-        return {**self.__dict__, '_owner': None, '_txn': None}
+        return {**self.__dict__, '_owner': None, 'file': None, '_txn': None}
 
     def _get(self, key):
-        if self._owner != os.getpid():
-            self._owner, self._txn = os.getpid(), _map(self.path)
-        return self._txn.get(key)
+        try:
+            if self._owner != os.getpid():
+                self.file, self._txn = _map(self.path, self.file, self.readahead)
+                self._owner = os.getpid()
+                if self.id is not None and self._txn.get(b'id') != self.id:
+                    raise CacheError(f"target cache '{self.path}' was replaced while it was read")
+            return self._txn.get(key)
+        except lmdb.Error as error:
+            raise DamagedCacheError(f"target cache '{self.path}' is damaged: {error}; {_REBUILD}") from error
 
-    def shape(self, index, kind):
-        """(height, width, 3) of an array."""
-        _, h, w = self.manifest['images'][index]
-        scale = self.manifest['scale'] if kind == 'lq' else 1
-        return h // scale, w // scale, 3
+    def _damaged(self, index, kind):
+        return DamagedCacheError(f"target cache '{self.path}' is damaged: {kind} of '{self.manifest['images'][index][0]}'; {_REBUILD}")
 
     def array(self, index, kind):
         """An array of an image without copying it: (h, w, 3), BGR, uint8, read-only, in the memory map.
@@ -121,124 +204,26 @@ class CacheReader:
         Raises:
             CacheError: it is not there, or has the wrong size: the file is damaged.
         """
-        shape = self.shape(index, kind)
-        value = self._get(_key(index, kind))
-        if value is None or len(value) != shape[0] * shape[1] * 3:
-            raise CacheError(f"target cache '{self.path}' is damaged: {kind} of '{self.manifest['images'][index][0]}'; "
-                             'rebuild it with mtkd cache -opt FILE --overwrite')
-        return np.frombuffer(value, np.uint8).reshape(shape)
+        h, w, channels = shape_of(self.manifest, index, kind)
+        value = self._get(key_of(index, kind))
+        if value is None or len(value) != h * w * channels:
+            raise self._damaged(index, kind)
+        return np.frombuffer(value, np.uint8).reshape(h, w, channels)
 
-
-class CacheWriter:
-    """Writes a cache, or goes on writing one that was stopped. Several processes may write into the same one.
-
-    Args:
-        path (str): The LMDB as it will be called when it is complete.
-        manifest (dict): From :func:`~.manifest.new_manifest`.
-        overwrite (bool): Whether what stands there of other options is replaced.
-
-    Raises:
-        CacheError: a cache of other options stands there.
-        DataError: the disk has too little space.
-    """
-
-    def __init__(self, path, manifest, overwrite=False):
-        self.path, self.partial, self.manifest, self.overwrite = path, partial_path(path), manifest, overwrite
-        folder = os.path.dirname(os.path.abspath(path))
-        os.makedirs(folder, exist_ok=True)
-        needed, free = bytes_needed(manifest) + _SPARE, shutil.disk_usage(folder).free
-        if not os.path.isdir(self.partial) and free < needed:
-            raise DataError(f"target_cache: '{path}' needs {needed / 1e9:.2f} GB; {folder} has {free / 1e9:.2f} GB free")
-        text = json.dumps(manifest, sort_keys=True).encode()
-        self._id = hashlib.sha256(text).hexdigest().encode()
-        os.makedirs(self.partial, exist_ok=True)
-        self._env = lmdb.open(self.partial, map_size=int(needed * 1.1), meminit=False, max_readers=256)
-        self._waiting, self._bytes, self._since = {}, 0, time.monotonic()
-        self._transact(lambda txn: self._claim(txn, text))
-
-    def _claim(self, txn, text):
-        known = txn.get(b'id')
-        if known is not None and known != self._id:
-            if not self.overwrite:
-                raise CacheError(f"an unfinished cache of other options, images or settings stands at '{self.partial}'; "
-                                 'finish it with those, or replace it with --overwrite')
-            txn.drop(self._env.open_db(None, txn), delete=False)
-        txn.put(b'id', self._id)
-        txn.put(b'manifest', text)
-
-    def _transact(self, work):
-        while True:
-            try:
-                with self._env.begin(write=True) as txn:
-                    return work(txn)
-            except lmdb.MapFullError:
-                self._env.set_mapsize(self._env.info()['map_size'] * 2)
-            except lmdb.MapResizedError:  # another process has made the map larger
-                self._env.set_mapsize(0)
-            except lmdb.Error as error:
-                raise DataError(f"target_cache: '{self.partial}' cannot be written: {error}") from error
-
-    def done(self):
-        """Numbers of the images that are in the cache."""
-        with self._env.begin() as txn:
-            return {i for i in range(len(self.manifest['images'])) if txn.get(_key(i, 'crc')) is not None}
-
-    def put(self, index, arrays):
-        """Takes all of an image. It is on disk after the next :meth:`flush`, at the latest some seconds later.
+    def checksums(self, index):
+        """CRC-32 of each array of an image, as it was when it was written.
 
         Args:
-            index (int): Its number in the manifest.
-            arrays (dict[str, ndarray]): (h, w, 3), BGR, uint8, for each of :func:`kinds_of`.
-
-        Raises:
-            CacheError: another process has begun to replace this cache.
-            DataError: an array has the wrong size, or the disk is full.
-        """
-        _, h, w = self.manifest['images'][index]
-        crc = {}
-        for kind in kinds_of(self.manifest):
-            scale = self.manifest['scale'] if kind == 'lq' else 1
-            array = np.ascontiguousarray(arrays[kind])
-            if array.shape != (h // scale, w // scale, 3) or array.dtype != np.uint8:
-                raise DataError(f"{self.manifest['images'][index][0]}: {kind} is {array.dtype} {array.shape}; "
-                                f'expected uint8 {(h // scale, w // scale, 3)}')
-            self._waiting[_key(index, kind)] = array.data
-            self._bytes += array.nbytes
-            crc[kind] = zlib.crc32(array)
-        self._waiting[_key(index, 'crc')] = json.dumps(crc).encode()
-        # Each transaction waits for the disk: not one for each image.
-        if self._bytes > _FLUSH_BYTES or time.monotonic() - self._since > _FLUSH_SECONDS:
-            self.flush()
-
-    def flush(self):
-        """Writes what waits, in one transaction."""
-        def work(txn):
-            if txn.get(b'id') != self._id:
-                raise CacheError(f"'{self.partial}' was replaced by another process")
-            for key, value in self._waiting.items():
-                txn.put(key, value)
-        self._transact(work)
-        self._waiting, self._bytes, self._since = {}, 0, time.monotonic()
-
-    def finish(self):
-        """Gives a complete cache its name; does nothing while images are missing.
+            index (int): Number of the image in ``manifest['images']``.
 
         Returns:
-            bool: Whether the cache is complete.
+            dict[str, int]: For each of :func:`kinds_of`.
+
+        Raises:
+            CacheError: they are not there, or cannot be read: the file is damaged.
         """
-        self.flush()
-        if len(self.done()) < len(self.manifest['images']):
-            return False
-        self._env.close()
-        # Of several processes that come here, the one whose first rename succeeds does the rest.
-        finished = f'{self.path}.{os.getpid()}.finished'
+        value = self._get(key_of(index, 'crc'))
         try:
-            os.rename(self.partial, finished)
-        except FileNotFoundError:
-            return True
-        old = f'{self.path}.{os.getpid()}.old'
-        if os.path.isdir(self.path):
-            os.rename(self.path, old)
-        os.rename(finished, self.path)
-        shutil.rmtree(old, ignore_errors=True)
-        return True
+            return {kind: int(json.loads(bytes(value))[kind]) for kind in kinds_of(self.manifest)}
+        except (TypeError, ValueError, KeyError) as error:
+            raise self._damaged(index, 'checksums') from error
