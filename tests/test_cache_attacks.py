@@ -1,5 +1,6 @@
 """What kills, other writers, full disks, damaged files and read-only folders do to a cache of targets."""
 
+import contextlib
 import errno
 import logging
 import multiprocessing
@@ -23,10 +24,10 @@ from conftest import write_options
 from test_cache import arrays_of, manifest_of, with_cache
 
 import mtkd_basicsr.cache
-from mtkd_basicsr.data import cache_check, cache_lock
+from mtkd_basicsr.data import cache_check, cache_lock, cache_writer
 from mtkd_basicsr.data.cache_check import damaged_images, describe
 from mtkd_basicsr.data.cache_writer import CacheWriter, remove_left_overs
-from mtkd_basicsr.data.target_cache import CacheReader, kinds_of, partial_path, state_of
+from mtkd_basicsr.data.target_cache import CacheReader, bytes_needed, kinds_of, partial_path, state_of
 from mtkd_basicsr.errors import CacheError, DamagedCacheError, DataError
 
 IMAGES = 16
@@ -157,11 +158,12 @@ def test_what_a_kill_leaves_is_removed_by_the_next_call(here, path, make_options
     assert 'is complete' in here('cache', '-opt', options) and names(path) == ['cache.lmdb']
 
 
-def hold(path, pipe, environment=()):
+def hold(path, pipe, images, environment):
     """Begins to write, has a worker process, and stays."""
     os.environ.update(environment)
     with CacheWriter(path, NEW) as writer:
-        writer.put(0, arrays_for(NEW, 0))
+        for i in range(images):
+            writer.put(i, arrays_for(NEW, i))
         writer.flush()
         worker = forked(time.sleep, 30)
         os.write(pipe, str(worker).encode())
@@ -173,14 +175,19 @@ def holder(path):
     """Begins to write in another process; gives its number."""
     pids = []
 
-    def start(**environment):
+    def start(images=1, **environment):
         read, write = os.pipe()
-        pids.append(forked(hold, path, write, environment))
+        pids.append(forked(hold, path, write, images, environment))
         pids.append(int(os.read(read, 20)))
         return pids[-2]
     yield start
     for pid in pids[1::2]:
         os.kill(pid, signal.SIGKILL)
+    for pid in pids[::2]:
+        with contextlib.suppress(ChildProcessError):  # the test has ended it
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
 def test_a_second_writer_is_refused_until_the_first_is_dead(path, holder):
@@ -200,7 +207,6 @@ def test_the_command_says_who_writes_before_it_builds_a_teacher(here, path, hold
     pid = holder()
     options = write_options(path.parent / 'options.yml', with_cache(make_options('MTKDModel'), path))
     assert f"mtkd cache: '{path}' is written by process {pid}" in here('cache', '-opt', options, expect=1)
-    os.kill(pid, signal.SIGKILL)
 
 
 def test_processes_of_one_torchrun_write_together(path, holder, monkeypatch):
@@ -221,7 +227,13 @@ def test_processes_of_one_torchrun_write_together(path, holder, monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '1')
     with pytest.raises(CacheError, match='is written by process'):
         CacheWriter(path, NEW)
-    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_process_that_leaves_takes_nothing_from_the_others(path, holder, monkeypatch):
+    holder(images=0, WORLD_SIZE='2')
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    CacheWriter(path, NEW).close()
+    assert names(path) == ['cache.lmdb.lock', 'cache.lmdb.partial'] and state_of(path) == 'partial'
 
 
 def test_who_waits_for_a_lock_file_that_is_removed_takes_the_next_one(path):
@@ -456,11 +468,12 @@ def test_a_full_disk(path):
 
 def test_a_resumed_cache_needs_only_what_is_missing(path, monkeypatch):
     write(path, images=range(IMAGES // 2))
-    needed = CacheWriter(path, NEW)._space()[0]
+    file = Path(partial_path(path)) / 'data.mdb'
+    needed = bytes_needed(NEW) + cache_writer._SPARE - file.stat().st_size
     monkeypatch.setattr(shutil, 'disk_usage', lambda folder: type('Usage', (), {'free': needed}))
     write(path, images=[])
     monkeypatch.setattr(shutil, 'disk_usage', lambda folder: type('Usage', (), {'free': needed - 1}))
-    with pytest.raises(DataError, match='needs 0.02 GB; .* has 0.02 GB free'):
+    with pytest.raises(DataError, match=r'needs 0\.\d\d GB; .* has 0\.\d\d GB free'):
         CacheWriter(path, NEW)
     assert state_of(path) == 'partial'
 
@@ -511,6 +524,7 @@ def test_a_file_of_that_name_is_kept(path):
 def test_behind_a_symbolic_link(path, tmp_path):
     (tmp_path / 'elsewhere').mkdir()
     path.symlink_to(tmp_path / 'elsewhere')
+    assert partial_path(path) == str(tmp_path / 'elsewhere.partial'), 'another disk perhaps, and no file can be renamed onto another'
     assert write(path) and found_at(path) == 'new'
     assert write(path, OLD) and found_at(path) == 'old' and path.is_symlink()
 
