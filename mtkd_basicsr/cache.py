@@ -1,31 +1,53 @@
 """``mtkd cache``: runs teachers and fusion network once over every training image, and keeps what they give."""
 
 import copy
-import io
 import os
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from .arguments import device_of, number
 from .data.distill_dataset import image_names
 from .data.manifest import WHAT, image_differences, new_manifest, source_differences, source_of
 from .data.target_cache import CacheReader, CacheWriter, state_of
 from .errors import CacheError, DataError, OptionError
 from .functional.self_ensemble import eightfold
 from .functional.tiling import run_tiled
-from .options import parse_fusion, parse_teachers, require
+from .image_folder import read_head
+from .options import choice, parse_fusion, parse_teachers, require
 from .teachers import FusedTeachers, TeacherEnsemble
 from .train import parse_like_basicsr
+from .yaml_files import add_safe_argument
 
 _SMALLEST_TILE = 64
+_BACKENDS = ('disk', 'lmdb', 'memcached')
 # Y of BGR, after ITU-R BT.601 as MATLAB has it; its constant, 16, is in both images.
 _LUMA = np.array([[24.966, 128.553, 65.481]], np.float32) / 255
 # Measured with three networks on photographs, ×4 (benchmarks/tiling.py).
 DEFAULT_OVERLAP = 32
+
+
+def paired_dataset(block, key):
+    """A ``PairedImageDataset`` over a block; targets of a cache are not needed to look at images.
+
+    Args:
+        block (dict): With ``phase`` and ``scale``, as BasicSR's ``parse_options`` leaves it.
+        key (str): Where it stands in the option file, for messages.
+
+    Raises:
+        DataError: BasicSR cannot list the images.
+        OptionError: it knows no such ``io_backend``.
+    """
+    from basicsr.data.paired_image_dataset import PairedImageDataset
+    try:
+        dataset = PairedImageDataset(copy.deepcopy({k: v for k, v in block.items() if k != 'target_cache'}))
+    except Exception as error:  # it asserts, and takes its keys as they come
+        raise DataError(f'{key}: BasicSR cannot list its images: {type(error).__name__}: {error}') from error
+    choice(dataset.io_backend_opt['type'], _BACKENDS, f'{key}.io_backend.type')
+    return dataset
 
 
 class Pairs(Dataset):
@@ -46,18 +68,36 @@ class Pairs(Dataset):
 
     def size(self, index, kind='gt'):
         """(height, width) of an image, out of the head of its file."""
-        on_disk = self.dataset.io_backend_opt['type'] == 'disk'
-        source = self.dataset.paths[index][f'{kind}_path'] if on_disk else io.BytesIO(self.bytes_of(index, kind))
-        with Image.open(source) as image:
-            return image.height, image.width
+        return self.head(index, kind)[:2]
+
+    def head(self, index, kind='gt'):
+        """What the head of an image says: a :class:`~mtkd_basicsr.image_folder.Head`."""
+        path = self.dataset.paths[index][f'{kind}_path']
+        return read_head(path if self.dataset.io_backend_opt['type'] == 'disk' else self.bytes_of(index, kind), path)
+
+    def check_sizes(self, index, gt, lq):
+        """Refuses a pair whose sizes, (height, width), are not the scale apart."""
+        if tuple(gt[:2]) != (lq[0] * self.scale, lq[1] * self.scale):
+            raise DataError(f"{self.dataset.paths[index]['gt_path']}: {gt[0]}×{gt[1]} pixels, and {lq[0]}×{lq[1]} in the low-resolution "
+                            f'image; scale is {self.scale}')
+
+    def _image(self, index, kind):
+        from basicsr.utils import imfrombytes
+        content = self.bytes_of(index, kind)
+        image = imfrombytes(content) if content else None
+        if image is None:
+            raise DataError(f"'{self.dataset.paths[index][f'{kind}_path']}' cannot be read as an image")
+        return image
 
     def __getitem__(self, i):
-        from basicsr.utils import imfrombytes
-        index = self.indices[i]
-        lq, gt = (imfrombytes(self.bytes_of(index, kind)) for kind in ('lq', 'gt'))
-        if gt.shape[:2] != (lq.shape[0] * self.scale, lq.shape[1] * self.scale):
-            raise DataError(f"{self.dataset.paths[index]['gt_path']}: {gt.shape[0]}×{gt.shape[1]} pixels, and "
-                            f'{lq.shape[0]}×{lq.shape[1]} in the low-resolution image; scale is {self.scale}')
+        try:
+            return self._pair(self.indices[i])
+        except DataError as error:  # for the main process to raise: from here it would come with a traceback in its text
+            return error, None, None
+
+    def _pair(self, index):
+        lq, gt = (self._image(index, kind) for kind in ('lq', 'gt'))
+        self.check_sizes(index, gt.shape, lq.shape)
         return index, torch.from_numpy(lq), torch.from_numpy(gt)
 
 
@@ -67,6 +107,7 @@ def _list_images(dataset, root, scale):
         h, w = pairs.size(index)
         if h % scale or w % scale:
             raise DataError(f"{dataset.paths[index]['gt_path']}: {h}×{w} pixels; expected multiples of the scale, {scale}")
+        pairs.check_sizes(index, (h, w), pairs.size(index, 'lq'))
         images.append([name, h, w])
     return images
 
@@ -140,14 +181,6 @@ def _means(psnr):
     return ', '.join(f'{kind.removeprefix("teacher/")} {np.mean(values):.2f} dB' for kind, values in psnr.items())
 
 
-def _device(name):
-    if name != 'auto':
-        if name.startswith('cuda') and not torch.cuda.is_available():
-            raise OptionError(f"--device: '{name}', but torch finds no CUDA device; use cpu")
-        return torch.device(name)
-    return torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0))) if torch.cuda.is_available() else torch.device('cpu')
-
-
 def _is_done(path, source, images, manifest, overwrite):
     """Whether a complete cache of the same options stands there; refuses one of others."""
     if state_of(path) != 'complete':
@@ -173,16 +206,16 @@ def cache(args):
     Raises:
         MTKDError: options, weights or images cannot be used, or a cache of other options stands there.
     """
-    from basicsr.data.paired_image_dataset import PairedImageDataset
     if args.tile is not None and args.tile <= args.tile_overlap or args.tile_overlap < 0:
         raise OptionError(f'--tile-overlap: {args.tile_overlap}; expected from 0 on, less than --tile, {args.tile}')
     opt = parse_like_basicsr('cache', args)
     train = require(opt, 'datasets', 'train')
     path = require(opt, 'datasets', 'train', 'target_cache')
-    device, what = _device(args.device), args.what or ('target' if opt.get('fusion') else 'teachers')
+    device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
+    what = args.what or ('target' if opt.get('fusion') else 'teachers')
     args.precision = args.precision or ('bf16' if device.type == 'cuda' else 'fp32')
 
-    dataset = PairedImageDataset(copy.deepcopy({k: v for k, v in train.items() if k != 'target_cache'}))
+    dataset = paired_dataset(train, 'datasets.train')
     # BasicSR lists a folder in the order of its file system, which two machines need not agree on.
     dataset.paths.sort(key=lambda pair: pair['gt_path'])
     images = _list_images(dataset, train['dataroot_gt'], opt['scale'])
@@ -203,6 +236,8 @@ def cache(args):
     psnr = {}
     with tqdm(loader, total=len(mine), initial=len(mine) - len(todo), unit='image', desc=what, disable=rank > 0) as bar:
         for index, lq, gt in bar:
+            if isinstance(index, DataError):
+                raise index
             arrays = {'lq': lq.numpy(), 'gt': gt.numpy(), **targets(images[index][0], lq)}
             writer.put(index, arrays)
             for kind in [kind for kind in arrays if kind not in ('lq', 'gt')]:
@@ -222,11 +257,12 @@ def add_arguments(parser):
     parser.add_argument('--what', choices=WHAT, help='the fused target (stage 2), or the output of each teacher (stage 1); '
                         'what the option file needs by default')
     parser.add_argument('--self-ensemble', action='store_true', help='mean over eight flips and rotations, eight times slower')
-    parser.add_argument('--tile', type=int, metavar='N', help='low-resolution pixels; by default whole images, and smaller '
+    parser.add_argument('--tile', type=number(1), metavar='N', help='low-resolution pixels; by default whole images, and smaller '
                         'and smaller tiles where they do not fit into GPU memory')
     parser.add_argument('--tile-overlap', type=int, default=DEFAULT_OVERLAP, metavar='N', help='what neighbouring tiles share')
     parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
     parser.add_argument('--precision', choices=('fp32', 'bf16'), help='bf16 on a GPU, fp32 on a CPU by default')
-    parser.add_argument('--workers', type=int, default=1, help='processes that decode images')
+    parser.add_argument('--workers', type=number(0), default=1, help='processes that decode images')
     parser.add_argument('--overwrite', action='store_true', help='replace a cache of other options')
     parser.add_argument('--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE', help='override options')
+    add_safe_argument(parser)
