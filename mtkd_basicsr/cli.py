@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from . import __version__
+from . import __version__, distributed
 from .errors import MTKDError
 
 
@@ -87,11 +87,16 @@ def main(argv=None):
     """
     args = _parser().parse_args(argv)
     _read_no_pickles()
-    # As after Ctrl-C: commands that started other processes end them.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    launched = getattr(args, 'launcher', 'none') != 'none'
+    if not launched:
+        # As after Ctrl-C: commands that started other processes end them. A process that waits for another one, which launchers end
+        # in this way too, would not come to it.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         args.run(args)
     except MTKDError as error:
+        if launched:
+            distributed.let_the_first_speak()
         print(f'mtkd {args.command}: {error}', file=sys.stderr)
         return 1
     return 0

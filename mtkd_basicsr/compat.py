@@ -11,8 +11,9 @@ import types
 
 
 def apply():
-    """Makes ``import basicsr`` and resuming work. Harmless when done twice; comes before the first import of basicsr."""
+    """Makes ``import basicsr``, resuming and several processes work. Harmless when done twice; comes before the first import of basicsr."""
     _functional_tensor()
+    _distributed()
     fix_resume(sys.modules.get('__main__'))
 
 
@@ -26,6 +27,16 @@ def _functional_tensor():
     module = types.ModuleType(name, 'Stands in for a module that torchvision 0.17 removed (mtkd_basicsr.compat).')
     module.rgb_to_grayscale = rgb_to_grayscale
     sys.modules[name] = module
+
+
+def _distributed():
+    # BasicSR's processes meet on nccl alone, each with a CUDA device, whatever num_gpu says.
+    import torch
+    from basicsr.utils import dist_util
+    if torch.cuda.is_available():
+        return
+    from .distributed import meet_on_cpu, refuse_slurm
+    dist_util._init_dist_pytorch, dist_util._init_dist_slurm = meet_on_cpu, refuse_slurm
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ CALLS = {
     'wavelet.py': ['--runs', '1'],
     'methods.py': ['--runs', '1', '--batch', '1', '--small'],
     'cache.py': ['--runs', '1', '--images', '2'],
+    'kills.py': ['--kills', '3'],
+    'memory.py': ['--iterations', '20', '--points', '2'],
 }
 
 
@@ -19,7 +21,7 @@ CALLS = {
 def test_prints_a_table_and_ratios(script):
     printed = run([sys.executable, ROOT / 'benchmarks' / script, *CALLS[script]], cwd=ROOT / 'benchmarks')
     assert re.search(r'^\|---', printed, re.M) and re.search(r'^torch \d.*threads$', printed, re.M), printed
-    assert re.search(r'ratio|/', printed)
+    assert re.search(r'ratio|/|kills', printed)
 
 
 def test_every_other_benchmark_is_tested():

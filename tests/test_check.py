@@ -74,6 +74,18 @@ def test_nothing_wrong(here, tmp_path, good):
     assert 'train.total_iter' not in check(here, tmp_path, good, 0, '--no-steps')
 
 
+def test_a_loop_that_would_end_too_early(here, tmp_path, good):
+    good['datasets']['train'].update(dataset_enlarge_ratio=1)
+    good['train'].update(total_iter=30, scheduler={'type': 'CosineAnnealingRestartLR', 'periods': [10, 18], 'restart_weights': [1, 1]})
+    errors = '\n'.join(lines(check(here, tmp_path, good, 1), 'ERROR'))
+    assert '1, 3 images in an epoch in batches of 2: BasicSR\'s loop ends after 16 of 30 iterations' in errors
+    assert 'train.scheduler.periods: [10, 18]; together they have to last for train.total_iter, 30' in errors
+    good['datasets']['train'].update(dataset_enlarge_ratio=10)
+    good['train']['scheduler']['periods'] = [10, 19]
+    assert '0 errors' in check(here, tmp_path, good)
+    here('train', '-opt', tmp_path / 'options.yml')
+
+
 def test_ten_mistakes_at_once(here, tmp_path, good):
     good['datasets']['train']['gt_size'] = 33
     good['datasets']['val']['dataroot_lq'] = 'nowhere'
@@ -89,7 +101,7 @@ def test_ten_mistakes_at_once(here, tmp_path, good):
     errors = lines(printed, 'ERROR')
     for text in ("train.disitll_opt: unknown key 'disitll_opt' (did you mean 'distill_opt'?)", 'val.tile: -1; expected',
                  "train.kd.also[0].type: unknown method 'DUDK'", "train.amp: 'fp16'; expected bf16",
-                  "train.distill_opt.type: unknown loss 'WaveletLos'",
+                 "train.distill_opt.type: unknown loss 'WaveletLos'",
                  "datasets.val.dataroot_lq: no folder 'nowhere'", 'datasets.train.gt_size: 33; expected a multiple of the scale, 2',
                  "teachers.a.weights: no file 'gone.pth'", "teachers.b: unknown key 'wieghts'", "fusion.weights: no file 'gone2.pth'",
                  'network_g: EDSR cannot be built'):

@@ -4,8 +4,9 @@ import sys
 import types
 
 import pytest
+import torch
 
-from mtkd_basicsr import compat, resume
+from mtkd_basicsr import compat, distributed, resume
 
 
 def python(code):
@@ -61,3 +62,15 @@ def test_resume_is_repaired_in_the_training_script_only(tmp_path):
         expected = original if module is other else resume.load_resume_state
         assert module.load_resume_state is expected
     compat.fix_resume(None)
+
+
+def test_processes_meet_on_gloo_only_where_there_is_no_gpu(monkeypatch):
+    from basicsr.utils import dist_util
+    originals = object(), object()
+    for gpu in (True, False):
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda gpu=gpu: gpu)
+        for name, original in zip(('_init_dist_pytorch', '_init_dist_slurm'), originals):
+            monkeypatch.setattr(dist_util, name, original)
+        compat.apply()
+        expected = originals if gpu else (distributed.meet_on_cpu, distributed.refuse_slurm)
+        assert (dist_util._init_dist_pytorch, dist_util._init_dist_slurm) == expected

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from basicsr.utils.options import ordered_yaml
 from conftest import ROOT
+from torch.distributed.run import get_args_parser as torchrun_arguments
 
 import mtkd_basicsr
 from mtkd_basicsr.cli import _parser
@@ -65,7 +66,7 @@ def code_of(text):
 def called(code):
     """Name and arguments of every call of ``mtkd`` in a piece of code."""
     for part in re.split(r' && ', code.split('  #')[0]):
-        found = re.match(r'(?:\w+=\S+ )?(?:torchrun .*?-m mtkd_basicsr|python -m mtkd_basicsr|mtkd) (\w+)(.*)', part)
+        found = re.match(r'(?:\w+=\S+ )?(?:(?:torchrun|srun) .*?-m mtkd_basicsr|python -m mtkd_basicsr|mtkd) (\w+)(.*)', part)
         if found:
             yield found[1], [word for word in shlex.split(found[2].split(' > ')[0]) if word != '…']
 
@@ -85,7 +86,8 @@ def wrong_commands(text):
                         complete = False
             if not known or unknown or not complete:
                 yield code
-    known = {option for command in COMMANDS.values() for option in command._option_string_actions} | {'--nproc_per_node'}
+    known = {option for command in COMMANDS.values() for option in command._option_string_actions}
+    known |= {*torchrun_arguments()._option_string_actions, '--ntasks-per-node', '--gres', '--kill-on-bad-exit'}  # SLURM's
     for code in inline + lines:
         script = re.match(r'python (benchmarks/\w+\.py)', code)
         source = (ROOT / script[1]).read_text() + (ROOT / 'benchmarks' / 'timing.py').read_text() if script else ''
@@ -106,6 +108,7 @@ def known_keys():
     known |= {f'train.kd.{f.name}' for method in METHODS.values() for f in fields(method.Options)}
     known |= {row[0].strip('`') for name in ('DCTSwin', 'WaveletLoss') for row in arguments(getattr(mtkd_basicsr, name))}
     known |= {f.name for cls in (PlanOptions, Condition) for f in fields(cls)}
+    known.add('find_unused_parameters')  # BasicSR's, in no option file of ours
     for path in (ROOT / 'options').rglob('*.yml'):
         known |= set(flat(yaml.load(path.read_text(), Loader=ordered_yaml()[0])))
     return known

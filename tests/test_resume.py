@@ -68,12 +68,15 @@ def load(path):
     return torch.load(path, weights_only=True)
 
 
-@pytest.mark.parametrize('name', ['fusion', 'student', 'adapters'])
-@pytest.mark.parametrize('stops', [[STEPS], [STEPS, 2 * STEPS]])
-def test_stopped_at_the_end_of_an_epoch_nothing_differs(make_options, tmp_path, here, name, stops):
+@pytest.mark.parametrize('name,stops,workers', [
+    ('fusion', [STEPS], 0), ('student', [STEPS], 0), ('adapters', [STEPS], 0),
+    ('fusion', [STEPS, 2 * STEPS], 0), ('student', [STEPS, 2 * STEPS], 0), ('student', [STEPS], 2),
+])
+def test_stopped_at_the_end_of_an_epoch_nothing_differs(make_options, tmp_path, here, name, stops, workers):
     """Weights, moving average, optimizer, adapters, random numbers: all bit-equal to those of a training that was never stopped."""
     last = stops[-1] + STEPS + 1
     opt = ready(trainings(make_options)[name], name, total_iter=last)
+    opt['datasets']['train']['num_worker_per_gpu'] = workers
     whole = train(here, tmp_path, {**opt, 'name': 'whole'})
     for total in (*stops, last):
         parts = train(here, tmp_path, opt, '--auto_resume', '--force_yml', f'train:total_iter={total}')

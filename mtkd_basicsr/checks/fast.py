@@ -113,10 +113,9 @@ def _check_weights(opt, findings):
 
 def _check_training(opt, findings):
     train = opt.get('train') or {}
-    with findings.catching():
-        check_near_misses(opt)
-    with findings.catching():
-        parse_val(opt)
+    for parsing in (check_near_misses, parse_val, parse_max_skipped, parse_keep_last):
+        with findings.catching():
+            parsing(opt)
     with findings.catching():
         if opt['model_type'] == 'MTKDFusionModel':
             parse_mix_batches(opt)

@@ -1,5 +1,6 @@
 """Whether images fit together: sizes of pairs, and of patches."""
 
+import math
 import os
 
 from ..cache import Pairs, paired_dataset
@@ -68,7 +69,19 @@ def _check_phase(opt, phase, block, findings):
     if not (unreadable or unequal or small):
         some = f' ({len(chosen)} read)' if len(chosen) < count else ''
         findings.fine(f'datasets.{phase}: {count} pairs, sizes fit the scale, {scale}{some}')
+    if phase == 'train':
+        _check_length(opt, count, findings)
     return pixels * count / len(chosen)
+
+
+def _check_length(opt, count, findings):
+    """BasicSR counts a last, smaller batch in each epoch, and leaves it out: with few images its loop ends too early."""
+    block, total = opt['datasets']['train'], opt['train']['total_iter']
+    images, batch = count * block.get('dataset_enlarge_ratio', 1), block['batch_size_per_gpu']
+    ends = (math.ceil(total / math.ceil(images / batch)) + 1) * (images // batch) if images else 0
+    if ends < total:
+        findings.error(f"datasets.train.dataset_enlarge_ratio: {block.get('dataset_enlarge_ratio', 1)}, {images} images in an epoch in batches "
+                       f"of {batch}: BasicSR's loop ends after {ends} of {total} iterations; use 10 or more")
 
 
 def check_images(opt, findings):

@@ -39,7 +39,7 @@ def _block(opt, path):
 def _check_numbers(opt, findings):
     for path, key, least, needed, whole in _NUMBERS:
         block = _block(opt, path)
-        if not (is_number(block.get(key), least, whole=whole) or (block.get(key) is None and not needed)):
+        if (needed or key in block) and not is_number(block.get(key), least, whole=whole):
             findings.error(f"{path}.{key}: {block.get(key)!r}; expected a {'whole ' if whole else ''}number"
                            f"{f' from {least} on' if least in (-1, 0, 1) else ' above 0'}")
     for path, key, known, needed in _CHOICES:
@@ -69,6 +69,11 @@ def _check_optimizer(opt, findings):
     except Exception as error:
         findings.error(f"train.scheduler: {opt['train']['scheduler'].get('type')!r} cannot be built: {type(error).__name__}: "
                        f'{first_line(error)}')
+        return
+    periods, total = opt['train']['scheduler'].get('periods'), opt['train']['total_iter']
+    if periods is not None and is_number(total, 1) and sum(periods) < total - 1:
+        # BasicSR's scheduler ends in a TypeError, at the end of the last period.
+        findings.error(f'train.scheduler.periods: {periods}; together they have to last for train.total_iter, {total}')
 
 
 def _hint(block):

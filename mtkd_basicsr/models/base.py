@@ -7,6 +7,7 @@ import torch
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
+from torch.nn.parallel import DistributedDataParallel
 
 from .. import __version__
 from ..checkpoints import METADATA, save_atomically, write_atomically
@@ -44,6 +45,9 @@ class DistillBase(SRModel):
             self._began, self._image_names = {'epoch': 0, 'iter': 0}, []
         if opt['num_gpu'] != 0 and not torch.cuda.is_available():
             raise OptionError(f"num_gpu: {opt['num_gpu']}, but torch finds no CUDA device; use 0, or auto")
+        if opt['dist'] and opt['num_gpu'] == 0 and torch.distributed.get_backend() != 'gloo':
+            raise OptionError('num_gpu: 0, but each of several processes has a GPU here; use auto, or hide the GPUs '
+                              '(CUDA_VISIBLE_DEVICES=)')
         super().__init__(opt)
 
     def load_network(self, net, load_path, strict=True, param_key='params'):
@@ -63,6 +67,19 @@ class DistillBase(SRModel):
         state = state_dict_of(content, load_path, key, param_key)
         self._print_different_keys_loading(net, state, strict=False)
         net.load_state_dict(state, strict=False)
+
+    def model_to_device(self, net):
+        """BasicSR's, which in several processes asks for a CUDA device, and without one where there is none."""
+        if not self.opt['dist']:
+            return super().model_to_device(net)
+        if self.device.type == 'cpu':
+            net = DistributedDataParallel(net.to(self.device), find_unused_parameters=self.opt.get('find_unused_parameters', False))
+        else:
+            net = super().model_to_device(net)
+        # Before each run torch would send buffers anew, and find them changed when the gradients of an earlier run of the step need
+        # them: https://github.com/pytorch/pytorch/issues/175024
+        net.broadcast_buffers = False
+        return net
 
     # Inference
 
@@ -114,6 +131,19 @@ class DistillBase(SRModel):
     def seed(self, current_iter, use):
         """Seed for what is drawn in a step: a training that was stopped draws what it would have drawn."""
         return seed_of(self.opt['manual_seed'], self.opt['rank'], current_iter, use)
+
+    def optimize_parameters(self, current_iter):
+        """One step; ``self.log_dict`` holds each loss.
+
+        What it draws, and where it leaves torch's generator, depends on seed, process and iteration alone.
+        """
+        torch.manual_seed(self.seed(current_iter, 'network'))
+        self.step(self.losses(current_iter), current_iter)
+        torch.manual_seed(self.seed(current_iter, 'next'))
+
+    def losses(self, current_iter):
+        """Losses of a batch: scalars by log name, whose sum is minimised."""
+        raise NotImplementedError
 
     def step(self, losses, current_iter):
         """Minimises the sum of losses by one step of the optimizer; skips it where one of them is not finite.

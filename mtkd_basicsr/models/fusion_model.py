@@ -79,9 +79,8 @@ class MTKDFusionModel(DistillBase):
             return None
         return self.ensemble.given(self._image[0], [self.scale * n for n in self.lq.shape[-2:]], validation=True)
 
-    def optimize_parameters(self, current_iter):
-        """One step of BasicSR's, in which the input of ``network_g`` is what the teachers make of the image."""
-        torch.manual_seed(self.seed(current_iter, 'network'))
+    def losses(self, current_iter):
+        """BasicSR's losses; the input of ``network_g`` is what the teachers make of the image."""
         self.lq = self.ensemble(self.lq) if self.inputs is None else self.inputs
         if current_iter <= self.mix_batches:
             self._fit_mix()
@@ -90,7 +89,7 @@ class MTKDFusionModel(DistillBase):
         if self.cri_perceptual:
             parts = self.cri_perceptual(self.output, self.gt)
             losses.update({name: loss for name, loss in zip(('l_percep', 'l_style'), parts) if loss is not None})
-        self.step(losses, current_iter)
+        return losses
 
     def _fit_mix(self):
         sums = normal_equations(self.lq, self.gt)

@@ -7,6 +7,7 @@ from torch.nn.parallel import DataParallel
 
 from ..data.manifest import plain
 from ..distillers import Batch, build_distiller
+from ..distributed import average_gradients, share
 from ..errors import OptionError, WeightsError
 from ..options import parse_speed
 from ..registry import register
@@ -43,8 +44,7 @@ class KDModel(DistillBase):
             raise OptionError(f"num_gpu: {self.opt['num_gpu']}, but features are read in one process for each GPU; use "
                               '1, or torchrun with --launcher pytorch')
         if self.opt['dist']:
-            for p in self.adapters.values():
-                torch.distributed.broadcast(p.data, 0)
+            share(self.adapters.values())
         for line in self.distiller.describe():
             get_root_logger().info(line)
         self.speed = parse_speed(self.opt)
@@ -73,18 +73,14 @@ class KDModel(DistillBase):
         """For what the methods draw in a step."""
         return torch.Generator().manual_seed(self.seed(current_iter, 'method'))
 
-    def optimize_parameters(self, current_iter):
-        """One step; ``self.log_dict`` holds each loss."""
-        torch.manual_seed(self.seed(current_iter, 'network'))
-        batch = Batch(self.lq, self.gt, self.target, self.generator(current_iter))
-        self.step(self.distiller.losses(self.student, batch), current_iter)
+    def losses(self, current_iter):
+        """Losses against ground truth and target, and those of the methods."""
+        return self.distiller.losses(self.student, Batch(self.lq, self.gt, self.target, self.generator(current_iter)))
 
     def before_step(self):
         """What DistributedDataParallel does for the student: means of the gradients of the adapters over all processes."""
         if self.opt['dist']:
-            for p in self.adapters.values():
-                torch.distributed.all_reduce(p.grad)
-                p.grad /= self.opt['world_size']
+            average_gradients(self.adapters.values())
 
     def metadata(self):
         """Which network the weights belong to: with it a checkpoint can be used without its option file."""
