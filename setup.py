@@ -42,6 +42,6 @@ setup(
         'torchvision',
         'tqdm',
     ],
-    extras_require={'export': EXPORT, 'spandrel': ['spandrel'], 'test': ['pytest', 'spandrel', *EXPORT]},
+    extras_require={'export': EXPORT, 'spandrel': ['spandrel'], 'test': ['hypothesis', 'pytest', 'pytest-xdist', 'spandrel', *EXPORT]},
     entry_points={'console_scripts': ['mtkd=mtkd_basicsr.cli:main']},
 )

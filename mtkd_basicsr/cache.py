@@ -1,20 +1,18 @@
 """``mtkd cache``: runs teachers and fusion network once over every training image, and keeps what they give."""
 
-import copy
-import io
 import os
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from .arguments import device_of, number
 from .data.cache_check import damaged_images, describe
 from .data.cache_writer import CacheWriter, remove_left_overs
-from .data.distill_dataset import image_names
 from .data.manifest import WHAT, image_differences, new_manifest, source_differences, source_of
+from .data.pairs import Pairs, list_images, paired_dataset
 from .data.target_cache import CacheReader, kinds_of, state_of
 from .errors import CacheError, DamagedCacheError, DataError, OptionError
 from .functional.self_ensemble import eightfold
@@ -22,55 +20,13 @@ from .functional.tiling import run_tiled
 from .options import parse_fusion, parse_teachers, require
 from .teachers import FusedTeachers, TeacherEnsemble
 from .train import parse_like_basicsr
+from .yaml_files import add_safe_argument
 
 _SMALLEST_TILE = 64
 # Y of BGR, after ITU-R BT.601 as MATLAB has it; its constant, 16, is in both images.
 _LUMA = np.array([[24.966, 128.553, 65.481]], np.float32) / 255
 # Measured with three networks on photographs, ×4 (benchmarks/tiling.py).
 DEFAULT_OVERLAP = 32
-
-
-class Pairs(Dataset):
-    """Whole images of a ``PairedImageDataset`` that are still to be done, as files have them."""
-
-    def __init__(self, dataset, indices, scale):
-        self.dataset, self.indices, self.scale, self.client = dataset, indices, scale, None
-
-    def __len__(self):
-        return len(self.indices)
-
-    def bytes_of(self, index, kind):
-        from basicsr.utils import FileClient
-        if self.client is None:
-            options = dict(self.dataset.io_backend_opt)
-            self.client = FileClient(options.pop('type'), **options)
-        return self.client.get(self.dataset.paths[index][f'{kind}_path'], kind)
-
-    def size(self, index, kind='gt'):
-        """(height, width) of an image, out of the head of its file."""
-        on_disk = self.dataset.io_backend_opt['type'] == 'disk'
-        source = self.dataset.paths[index][f'{kind}_path'] if on_disk else io.BytesIO(self.bytes_of(index, kind))
-        with Image.open(source) as image:
-            return image.height, image.width
-
-    def __getitem__(self, i):
-        from basicsr.utils import imfrombytes
-        index = self.indices[i]
-        lq, gt = (imfrombytes(self.bytes_of(index, kind)) for kind in ('lq', 'gt'))
-        if gt.shape[:2] != (lq.shape[0] * self.scale, lq.shape[1] * self.scale):
-            raise DataError(f"{self.dataset.paths[index]['gt_path']}: {gt.shape[0]}×{gt.shape[1]} pixels, and "
-                            f'{lq.shape[0]}×{lq.shape[1]} in the low-resolution image; scale is {self.scale}')
-        return index, torch.from_numpy(lq), torch.from_numpy(gt)
-
-
-def _list_images(dataset, root, scale):
-    pairs, images = Pairs(dataset, [], scale), []
-    for index, name in enumerate(image_names(dataset, root)):
-        h, w = pairs.size(index)
-        if h % scale or w % scale:
-            raise DataError(f"{dataset.paths[index]['gt_path']}: {h}×{w} pixels; expected multiples of the scale, {scale}")
-        images.append([name, h, w])
-    return images
 
 
 def _to_tensor(image, device):
@@ -142,14 +98,6 @@ def _means(psnr):
     return ', '.join(f'{kind.removeprefix("teacher/")} {np.mean(values):.2f} dB' for kind, values in psnr.items())
 
 
-def _device(name):
-    if name != 'auto':
-        if name.startswith('cuda') and not torch.cuda.is_available():
-            raise OptionError(f"--device: '{name}', but torch finds no CUDA device; use cpu")
-        return torch.device(name)
-    return torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0))) if torch.cuda.is_available() else torch.device('cpu')
-
-
 def _standing(path, source, images, manifest, overwrite):
     """The complete cache of the same options, None where there is none; refuses one of others, and one that cannot be read."""
     if state_of(path) != 'complete':
@@ -193,6 +141,8 @@ def _compute(writer, targets, pairs, mine, rank, workers):
     loader = DataLoader(pairs, batch_size=None, num_workers=workers)
     with tqdm(loader, total=mine, initial=mine - len(pairs), unit='image', desc=targets.what, disable=rank > 0) as bar:
         for index, lq, gt in bar:
+            if isinstance(index, DataError):
+                raise index
             arrays = {'lq': lq.numpy(), 'gt': gt.numpy(), **targets(images[index][0], lq)}
             writer.put(index, arrays)
             for kind in [kind for kind in arrays if kind not in ('lq', 'gt')]:
@@ -214,7 +164,6 @@ def cache(args):
         MTKDError: options, weights or images cannot be used, a cache of other options stands there, or the one that is verified
             is damaged.
     """
-    from basicsr.data.paired_image_dataset import PairedImageDataset
     if args.tile is not None and args.tile <= args.tile_overlap or args.tile_overlap < 0:
         raise OptionError(f'--tile-overlap: {args.tile_overlap}; expected from 0 on, less than --tile, {args.tile}')
     opt = parse_like_basicsr('cache', args)
@@ -223,13 +172,14 @@ def cache(args):
     if args.verify:
         _verify(path)
         return
-    device, what = _device(args.device), args.what or ('target' if opt.get('fusion') else 'teachers')
+    device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
+    what = args.what or ('target' if opt.get('fusion') else 'teachers')
     args.precision = args.precision or ('bf16' if device.type == 'cuda' else 'fp32')
 
-    dataset = PairedImageDataset(copy.deepcopy({k: v for k, v in train.items() if k != 'target_cache'}))
+    dataset = paired_dataset(train, 'datasets.train')
     # BasicSR lists a folder in the order of its file system, which two machines need not agree on.
     dataset.paths.sort(key=lambda pair: pair['gt_path'])
-    images = _list_images(dataset, train['dataroot_gt'], opt['scale'])
+    images = list_images(dataset, train['dataroot_gt'], opt['scale'])
     source = source_of(opt, what, [image[0] for image in images])
     manifest = new_manifest(source, images, self_ensemble=args.self_ensemble, precision=args.precision, tile=args.tile,
                             tile_overlap=args.tile_overlap)
@@ -265,12 +215,13 @@ def add_arguments(parser):
     parser.add_argument('--what', choices=WHAT, help='the fused target (stage 2), or the output of each teacher (stage 1); '
                         'what the option file needs by default')
     parser.add_argument('--self-ensemble', action='store_true', help='mean over eight flips and rotations, eight times slower')
-    parser.add_argument('--tile', type=int, metavar='N', help='low-resolution pixels; by default whole images, and smaller '
+    parser.add_argument('--tile', type=number(1), metavar='N', help='low-resolution pixels; by default whole images, and smaller '
                         'and smaller tiles where they do not fit into GPU memory')
     parser.add_argument('--tile-overlap', type=int, default=DEFAULT_OVERLAP, metavar='N', help='what neighbouring tiles share')
     parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
     parser.add_argument('--precision', choices=('fp32', 'bf16'), help='bf16 on a GPU, fp32 on a CPU by default')
-    parser.add_argument('--workers', type=int, default=1, help='processes that decode images')
+    parser.add_argument('--workers', type=number(0), default=1, help='processes that decode images')
     parser.add_argument('--overwrite', action='store_true', help='replace a cache of other options, and what is damaged in one of the same')
     parser.add_argument('--verify', action='store_true', help='read all of a complete cache, and compare it with its checksums')
     parser.add_argument('--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE', help='override options')
+    add_safe_argument(parser)

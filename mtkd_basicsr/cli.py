@@ -1,11 +1,26 @@
 """The command ``mtkd``."""
 
 import argparse
+import os
 import signal
 import sys
 
 from . import __version__, distributed
 from .errors import MTKDError
+
+
+def _checked(name, run, before):
+    def checked(args):
+        from .train import parse_like_basicsr
+        before(parse_like_basicsr(name, args, name == 'train'))
+        run(args)
+    return checked
+
+
+def _read_no_pickles():
+    # What BasicSR, spandrel and torch load by torch.load without saying so; before torch 2.6 it executes what is in the file.
+    os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
+    os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
 
 
 def _parser():
@@ -15,15 +30,10 @@ def _parser():
 
     from . import cache, checks, compare, data_folders, demo, export, generate, train, upscale
 
-    def checked_train(args):
-        checks.refuse(train.parse_like_basicsr('train', args))
-        train.train(args)
-
-    checked_train.__doc__ = train.train.__doc__
-    for name, run, text in (('train', checked_train, "train by BasicSR's loop"), ('test', train.test, "test by BasicSR's loop")):
-        command = commands.add_parser(name, help=text, description=run.__doc__.split('\n')[0])
+    for name, run, before in (('train', train.train, checks.before_training), ('test', train.test, checks.before_test)):
+        command = commands.add_parser(name, help=f"{name} by BasicSR's loop", description=run.__doc__.split('\n')[0])
         train.add_arguments(command)
-        command.set_defaults(run=run)
+        command.set_defaults(run=_checked(name, run, before))
 
     command = commands.add_parser('cache', help='run the teachers once over all training images, and keep the targets',
                                   description=cache.cache.__doc__.split('\n')[0])
@@ -76,6 +86,7 @@ def main(argv=None):
         int: Exit status: 0, or 1 after an error.
     """
     args = _parser().parse_args(argv)
+    _read_no_pickles()
     launched = getattr(args, 'launcher', 'none') != 'none'
     if not launched:
         # As after Ctrl-C: commands that started other processes end them. A process that waits for another one, which launchers end

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from .arguments import make_folder, number
 from .errors import DataError, OptionError
 from .resize import resize_bicubic
 
@@ -43,7 +44,8 @@ def read_image(path):
     Raises:
         DataError: not an image, with transparency, or with more than 8 bits.
     """
-    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
+    image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED) \
+        if path.is_file() and path.stat().st_size else None
     if image is None:
         raise DataError(f"'{path}': cannot be read as an image")
     if image.dtype != np.uint8:
@@ -166,11 +168,16 @@ def _remember(layout, source):
     """Notes how the folders are made; refuses to go on with folders that were made otherwise."""
     path = layout.out / 'mtkd_data.json'
     content = {'folder': str(source.resolve()), 'multiple': layout.multiple, 'sub_image': layout.sub, 'step': layout.step}
-    before = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else content
+    try:
+        before = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else content
+    except ValueError:
+        before = None
+    if not isinstance(before, dict):
+        raise OptionError(f"--out: '{path}' is not what this command has written; choose another folder")
     differing = [f'{key}: {before.get(key)!r} before, {value!r} now' for key, value in content.items() if before.get(key) != value]
     if differing:
         raise OptionError(f"--out: '{layout.out}' was made otherwise ({'; '.join(differing)}); choose another folder")
-    layout.out.mkdir(parents=True, exist_ok=True)
+    make_folder(layout.out)
     path.write_text(json.dumps(content, indent=1), encoding='utf-8')
 
 
@@ -201,7 +208,7 @@ def data(args):
     paths = find_images(Path(args.folder))
     _remember(layout, Path(args.folder))
     for folder in layout.folders().values():
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     lines, wrong = [], []
     for some, error in tqdm(_done(paths, layout, args.workers), total=len(paths), unit='image'):
         lines += some
@@ -220,8 +227,10 @@ def add_arguments(parser):
     parser.add_argument('folder', help='high-resolution images')
     parser.add_argument('--out', required=True, metavar='DIR', help='where the folders go')
     parser.add_argument('--scale', nargs='+', type=int, default=[2, 3, 4], metavar='N', help='scales of the low-resolution images')
-    parser.add_argument('--multiple', type=int, metavar='N', help='sizes are cropped to multiples of it (least common one of the scales)')
-    parser.add_argument('--sub-image', type=int, default=0, metavar='N', help='cut parts of N×N pixels, which are read faster in training')
-    parser.add_argument('--step', type=int, metavar='N', help='from one part to the next (half of the part)')
+    parser.add_argument('--multiple', type=number(1), metavar='N',
+                        help='sizes are cropped to multiples of it (least common one of the scales)')
+    parser.add_argument('--sub-image', type=number(0), default=0, metavar='N',
+                        help='cut parts of N×N pixels, which are read faster in training')
+    parser.add_argument('--step', type=number(0), metavar='N', help='from one part to the next (half of the part)')
     parser.add_argument('--workers', type=int, default=os.cpu_count() or 1, metavar='N', help='processes')
     parser.add_argument('--verify', choices=tuple(BICUBIC), help='compare with the PSNR of bicubic that papers give for this test set')

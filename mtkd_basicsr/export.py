@@ -13,13 +13,14 @@ from safetensors.torch import save_file
 
 from . import __version__
 from .archs.traceable import TraceableStudent
+from .arguments import make_folder
 from .checkpoints import metadata_texts
 from .data.manifest import plain
 from .demo.photographs import load, low_resolution
 from .errors import ExportError, OptionError, first_line
 from .functional.padding import run_padded
-from .networks import build, load_weights, network_of, size_multiple
-from .resources import read_options
+from .networks import build, check_scale, load_weights, network_of, size_multiple
+from .yaml_files import add_safe_argument, read_options
 
 TOLERANCE = 1e-4  # of [0, 1]: a fortieth of a level of 8 bits
 # What torch.onnx writes without converting it, and runtimes since 2023 read.
@@ -102,14 +103,7 @@ def inputs(scale):
 
 def _expected(net, scale):
     """The inputs, and what PyTorch makes of them."""
-    side = 2 * size_multiple(net)
-    shape, wanted = (1, 3, side, side), (1, 3, scale * side, scale * side)
-    try:
-        given = tuple(net(torch.zeros(shape)).shape)
-    except RuntimeError as error:
-        raise OptionError(f'network_g: fails for input {shape}: {first_line(error)}') from error
-    if given != wanted:
-        raise OptionError(f'network_g: output {given} for input {shape}; scale is {scale}, expected {wanted}')
+    check_scale(net, scale, 'network_g')
     return [(lq, _student(net, scale)(lq)) for lq in inputs(scale)]
 
 
@@ -146,9 +140,9 @@ def _weights(args):
         return os.path.expanduser(args.weights)
     if args.opt is None:
         raise OptionError('--weights: missing; it is needed, or an option file with path.pretrain_network_g (-opt)')
-    content = read_options(Path(args.opt))
-    path = (content.get('path') or {}).get('pretrain_network_g') if isinstance(content, dict) else None
-    if path is None:
+    block = read_options(args.opt, args.safe).get('path')
+    path = block.get('pretrain_network_g') if isinstance(block, dict) else None
+    if not isinstance(path, str):
         raise OptionError(f"-opt: '{args.opt}' has no path.pretrain_network_g; give the trained weights with --weights")
     return os.path.expanduser(path)
 
@@ -186,7 +180,7 @@ def export(args):
         raise OptionError(f"--format: {args.format} needs {', '.join(missing)}: pip install 'mtkd_basicsr[export]'")
     weights = _weights(args)
     target = _target(args, weights, form.suffix)
-    network, scale = network_of(args.opt, weights)
+    network, scale = network_of(args.opt, weights, args.safe)
     net = build(network, 'network_g').eval().requires_grad_(False)
     load_weights(net, weights, '--weights' if args.weights else 'path.pretrain_network_g')
     network = plain(network)
@@ -194,7 +188,7 @@ def export(args):
         network['rgb_mean'] = net.mean.flatten().tolist()  # may have come out of the weights, and is no part of a state dict
     metadata = {'format': args.format, **metadata_texts({'network': network, 'scale': scale, 'version': __version__})}
     pairs = _expected(net, scale)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     temporary = target.with_name(f'.{target.stem}.{os.getpid()}.tmp{form.suffix}')
     try:
         try:
@@ -220,3 +214,4 @@ def add_arguments(parser):
     parser.add_argument('--weights', metavar='FILE', help='checkpoint of a student (path.pretrain_network_g of the option file)')
     parser.add_argument('--out', metavar='FILE', help='where it goes (beside the weights)')
     parser.add_argument('--overwrite', action='store_true', help='replace a file that is there')
+    add_safe_argument(parser)

@@ -1,7 +1,9 @@
-"""Folders with what a teacher has made of images, for teachers that cannot be run here."""
+"""Images as files: what their heads say, and folders with what a teacher has made, for teachers that cannot be run here."""
 
 import hashlib
+import io
 import os
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +13,50 @@ from .errors import DataError
 
 _ENDINGS = ('.png', '.PNG', '.bmp', '.BMP', '.tif', '.tiff', '.webp', '.jpg', '.jpeg', '.JPG', '.JPEG')
 _NAMED = 3
+_TAIL = 4096  # bytes at the end of a PNG, in which its last chunk begins; some programs write a little behind it
+
+
+class Head(NamedTuple):
+    """What the head of an image says.
+
+    Attributes:
+        height, width (int): In pixels.
+        eight_bits, opaque (bool): Whether nothing is lost where BasicSR reads it as three channels of 8 bits.
+    """
+    height: int
+    width: int
+    eight_bits: bool
+    opaque: bool
+
+
+def read_head(content, name):
+    """Looks at the head of an image, and at the end of a PNG, without decoding it.
+
+    Args:
+        content (str | bytes): A path, or the bytes of a file.
+        name (str): Of the image, for messages.
+
+    Returns:
+        Head: Of the image.
+
+    Raises:
+        DataError: it is no image, or was cut off.
+    """
+    try:
+        with (io.BytesIO(content) if isinstance(content, bytes) else open(content, 'rb')) as file, Image.open(file) as image:
+            png, deep = image.format == 'PNG', image.mode[0] in 'IF'
+            if png:
+                file.seek(24)
+                deep = file.read(1)[0] > 8
+                file.seek(0, os.SEEK_END)
+                file.seek(max(file.tell() - _TAIL, 0))
+                if b'IEND' not in file.read():
+                    raise DataError(f"'{name}' was cut off: its end is missing")
+            return Head(image.height, image.width, not deep, image.mode[-1] not in 'Aa' and 'transparency' not in image.info)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"'{name}' cannot be read as an image") from error
 
 
 def _sizes_differ(path, found, size, key):
@@ -70,12 +116,11 @@ class ImageFolder:
                             "'FOLDER/{}_SR.png'")
         for name, h, w in images:
             try:
-                with Image.open(found[name]) as image:
-                    size = image.height, image.width
-            except OSError as error:
-                raise DataError(f"{self.key}: '{found[name]}' cannot be read as an image") from error
-            if size != (h, w):
-                raise _sizes_differ(found[name], size, (h, w), self.key)
+                head = read_head(found[name], found[name])
+            except DataError as error:
+                raise DataError(f'{self.key}: {error}') from error
+            if head[:2] != (h, w):
+                raise _sizes_differ(found[name], head, (h, w), self.key)
 
     def read(self, name, size):
         """The image that belongs to another one.

@@ -2,7 +2,8 @@
 
 import math
 import os
-from pathlib import Path
+import re
+from pickle import UnpicklingError
 
 import torch
 from safetensors import safe_open
@@ -10,7 +11,7 @@ from safetensors import safe_open
 from .checkpoints import METADATA, metadata_of_texts
 from .errors import OptionError, WeightsError, did_you_mean, first_line
 from .formats import RANGE, set_mean, settings, to_basicsr
-from .resources import read_options
+from .yaml_files import read_options
 
 # The `type` of a teacher whose arch is read off its weights.
 SPANDREL = 'Spandrel'
@@ -35,12 +36,12 @@ def build(network, key):
     from basicsr.archs import build_network
     from basicsr.utils.registry import ARCH_REGISTRY
     name = network.get('type')
-    if name not in ARCH_REGISTRY:
+    if not isinstance(name, str) or name not in ARCH_REGISTRY:
         raise OptionError(f"{key}.type: unknown arch '{name}'; {did_you_mean(name, sorted(ARCH_REGISTRY.keys()))}")
     try:
         return build_network(network)
-    except (TypeError, ValueError, AssertionError, KeyError, ArithmeticError) as error:
-        raise OptionError(f'{key}: {name} cannot be built: {error}') from error
+    except Exception as error:  # every arch has its own
+        raise OptionError(f'{key}: {name} cannot be built: {error or type(error).__name__}') from error
 
 
 def size_multiple(net):
@@ -62,6 +63,28 @@ def size_multiple(net):
     return math.lcm(*(size for size in sizes if isinstance(size, int)))
 
 
+def check_scale(net, scale, key):
+    """Refuses a network that does not enlarge by the scale.
+
+    Args:
+        net (nn.Module): RGB to RGB, on the CPU.
+        scale (int): Factor.
+        key (str): Where it stands in the option file, for messages.
+
+    Raises:
+        OptionError: it cannot be run, or gives another size.
+    """
+    side = 2 * size_multiple(net)
+    shape, wanted = (1, 3, side, side), (1, 3, scale * side, scale * side)
+    try:
+        with torch.no_grad():
+            given = tuple(net(torch.zeros(shape)).shape)
+    except RuntimeError as error:
+        raise OptionError(f'{key}: fails for input {shape}: {first_line(error)}') from error
+    if given != wanted:
+        raise OptionError(f'{key}: output {given} for input {shape}; scale is {scale}, expected {wanted}')
+
+
 def arch_name(net):
     """What a network is called in logs: its class, or what it says itself as ``arch_name``."""
     return getattr(net, 'arch_name', type(net).__name__)
@@ -72,6 +95,14 @@ def _read_safetensors(path):
         state = {name: file.get_tensor(name) for name in file.keys()}
         metadata = metadata_of_texts(file.metadata())
     return state if metadata is None else {'params': state, METADATA: metadata}
+
+
+def _reason(error, path):
+    if not isinstance(error, UnpicklingError):
+        return 'it is empty' if not os.path.getsize(path) else first_line(error)
+    # torch's own text is a page long, and says how to execute the file.
+    named = re.search(r'GLOBAL (\S+)', str(error))
+    return f'it would call {named[1]}, and is not executed' if named else 'it is no file of torch.save'
 
 
 def read_weights(path, key):
@@ -94,18 +125,29 @@ def read_weights(path, key):
     try:
         content = _read_safetensors(path) if path.endswith('.safetensors') else torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
-        raise WeightsError(f"{key}: '{path}' cannot be read as weights: {first_line(error)}") from error
+        raise WeightsError(f"{key}: '{path}' cannot be read as weights: {_reason(error, path)}") from error
     if not isinstance(content, dict) or not content:
         raise WeightsError(f"{key}: '{path}' holds {type(content).__name__}; expected a state dict")
+    _check_metadata(content.get(METADATA, {}), path, key)
     return content
 
 
-def network_of(opt, weights):
+def _check_metadata(metadata, path, key):
+    kinds = {'network': dict, 'scale': int, 'teachers': list, 'version': str}
+    wrong = [METADATA] if not isinstance(metadata, dict) else [f'{METADATA}.{name}' for name, kind in kinds.items() if name in metadata
+                                                               and not isinstance(metadata[name], kind)]
+    wrong += [] if wrong or all(isinstance(name, str) for name in metadata.get('teachers', [])) else [f'{METADATA}.teachers']
+    if wrong:
+        raise WeightsError(f"{key}: '{path}': {wrong[0]} is not what mtkd_basicsr writes into a checkpoint")
+
+
+def network_of(opt, weights, safe=False):
     """Block of a trained network, and its scale: out of an option file, or out of the checkpoint.
 
     Args:
         opt (str | None): The option file of ``-opt``, if there is one.
         weights (str): The checkpoint of ``--weights``; only read without option file.
+        safe (bool): Executes nothing that the option file names.
 
     Returns:
         tuple[dict, int]: ``network_g`` and ``scale``.
@@ -115,13 +157,13 @@ def network_of(opt, weights):
         WeightsError: the checkpoint cannot be read, or does not say.
     """
     if opt is not None:
-        content = read_options(Path(opt))
-        network, scale = (content.get(key) for key in ('network_g', 'scale')) if isinstance(content, dict) else (None, None)
-        if not isinstance(network, dict) or not isinstance(scale, int):
+        content = read_options(opt, safe)
+        network, scale = content.get('network_g'), content.get('scale')
+        if not isinstance(network, dict) or not isinstance(scale, int) or scale < 1:
             raise OptionError(f"-opt: '{opt}': expected network_g and scale, as in an option file for training or testing")
         return network, scale
     metadata = read_weights(weights, '--weights').get(METADATA) or {}
-    if 'network' not in metadata:
+    if 'network' not in metadata or metadata.get('scale', 0) < 1:
         raise WeightsError(f"--weights: '{weights}' does not say which network it belongs to; give its option file with -opt")
     return metadata['network'], metadata['scale']
 
@@ -136,21 +178,37 @@ def state_dict_of(content, path, key, param_key=None):
         raise WeightsError(f"{key}: '{path}' has no '{param_key}'; it has {', '.join(map(str, list(content)[:5]))}")
     name = param_key or next((k for k in ('params_ema', 'params') if k in content), None)
     state = content[name] if name else content
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()):
         raise WeightsError(f"{key}: '{path}' holds no state dict; its first keys are {', '.join(map(str, list(content)[:5]))}")
+    broken = next((k for k, v in state.items() if v.layout == torch.strided and v.is_floating_point() and v.isnan().any()), None)
+    if broken is not None:
+        raise WeightsError(f"{key}: '{path}': {broken} has values that are not numbers (NaN): the training that wrote it had diverged")
     prefix = 'module.' if state and all(k.startswith('module.') for k in state) else ''
     return {k[len(prefix):]: v for k, v in state.items()}
 
 
 def _setting_differences(net, state, own, mean, strict):
     """Arguments of the network that the weights were not made with, in words."""
-    found, wanted, differences = settings(state), settings(own), []
+    try:
+        found, wanted, differences = settings(state), settings(own), []
+    except (ValueError, ArithmeticError, LookupError):  # shapes that no network has, which are listed with the others
+        return []
     if strict and set(found) == set(wanted):
         differences = [f'{name}: {found[name]} in the file, {wanted[name]} in the network' for name in found
                        if found[name] != wanted[name]]
     if mean is not None and getattr(net, 'img_range', RANGE) != RANGE:
         differences.append(f'img_range: the weights of the file are for 255., {net.img_range} in the network')
     return differences
+
+
+def pretrained_key(content, param_key):
+    """Which entry of a file BasicSR takes for ``path.param_key_g``: ``params`` where there is no such entry.
+
+    Args:
+        content (dict): Of the file.
+        param_key (str | None): None is the file itself.
+    """
+    return 'params' if param_key is not None and param_key not in content and 'params' in content else param_key
 
 
 def load_weights(net, path, key, strict=True, param_key=None):
@@ -171,6 +229,16 @@ def load_weights(net, path, key, strict=True, param_key=None):
         WeightsError: unreadable, or it does not fit; lists the first differences.
     """
     content = read_weights(path, key)
+    fit_weights(net, content, path, key, strict, param_key)
+    return content
+
+
+def fit_weights(net, content, path, key, strict=True, param_key=None):
+    """:func:`load_weights` for the content of a file, as :func:`read_weights` gives it.
+
+    Raises:
+        WeightsError: it does not fit; lists the first differences.
+    """
     state, mean = to_basicsr(state_dict_of(content, path, key, param_key))
     own = net.state_dict()
     for name in [n for n in state if n.rsplit('.', 1)[-1] in _COMPUTED]:
@@ -186,7 +254,9 @@ def load_weights(net, path, key, strict=True, param_key=None):
     if differences:
         more = f' and {len(differences) - 5} more' if len(differences) > 5 else ''
         raise WeightsError(f"{key}: '{path}' does not fit {type(net).__name__}: " + '; '.join(differences[:5]) + more)
-    net.load_state_dict(state, strict=False)
+    try:
+        net.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # sparse tensors, for example
+        raise WeightsError(f"{key}: '{path}' does not fit {type(net).__name__}: {first_line(error)}") from error
     if mean is not None:
         set_mean(net, mean)
-    return content

@@ -1,10 +1,6 @@
-"""Where the option files that come with the package are, and what is in them."""
+"""Where the option files that come with the package are."""
 
 from pathlib import Path
-
-import yaml
-
-from .errors import OptionError
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -28,21 +24,3 @@ def option_file(*parts):
         if path.is_file():
             return path
     raise FileNotFoundError(f"no option file '{'/'.join(parts)}' in this installation")
-
-
-def read_options(path):
-    """An option file as BasicSR's own loader reads it.
-
-    Args:
-        path (Path): The file.
-
-    Returns:
-        OrderedDict: All options.
-
-    Raises:
-        OptionError: no such file.
-    """
-    if not path.is_file():
-        raise OptionError(f"-opt: no file '{path}'")
-    from basicsr.utils.options import ordered_yaml
-    return yaml.load(path.read_text(encoding='utf-8'), Loader=ordered_yaml()[0])

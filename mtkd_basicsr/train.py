@@ -6,22 +6,23 @@ from contextlib import contextmanager
 
 from . import compat
 from .errors import OptionError
+from .options import force, structure_errors
+from .yaml_files import add_safe_argument, basicsr_reads_safely, read_options
 
 
 @contextmanager
-def _command_line(command, argv):
+def _command_line(command, argv, safe):
     # BasicSR reads sys.argv itself, and writes it into the copy of the option file that it keeps.
     before = sys.argv
     sys.argv = [f'mtkd {command}', *argv]
     try:
-        yield
+        with basicsr_reads_safely(safe):
+            yield
     finally:
         sys.argv = before
 
 
 def _file_arguments(args):
-    if not os.path.isfile(args.opt):
-        raise OptionError(f"-opt: no file '{args.opt}'")
     return ['-opt', args.opt, *(['--force_yml', *args.force_yml] if args.force_yml else [])]
 
 
@@ -32,22 +33,42 @@ def _basicsr_arguments(args):
     return argv + _file_arguments(args)
 
 
-def parse_like_basicsr(command, args):
-    """All options of a training, as BasicSR parses them; nothing is created.
+def read_forced(args):
+    """The option file of a command, with ``--force_yml`` in it, before BasicSR sees it.
+
+    Args:
+        args (argparse.Namespace): ``opt``, ``force_yml`` and ``safe``.
+
+    Returns:
+        dict: All options.
+
+    Raises:
+        OptionError: the file cannot be read, or ``--force_yml`` cannot be used.
+    """
+    return force(read_options(args.opt, args.safe), args.force_yml)
+
+
+def parse_like_basicsr(command, args, is_train=True):
+    """All options of a training or a test, as BasicSR parses them; nothing is created.
 
     Args:
         command (str): Name of our command, for messages.
-        args (argparse.Namespace): ``opt`` and ``force_yml``.
+        args (argparse.Namespace): ``opt``, ``force_yml`` and ``safe``.
+        is_train (bool): For a training; else for a test.
 
     Returns:
         dict: Options.
 
     Raises:
-        OptionError: no such file.
+        OptionError: the file cannot be read, ``--force_yml`` cannot be used, or what BasicSR takes for granted is missing or of another
+            kind; all of that at once.
     """
     from basicsr.utils.options import parse_options
-    with _command_line(command, _file_arguments(args)):
-        return parse_options(os.getcwd(), is_train=True)[0]
+    wrong = structure_errors(read_forced(args), is_train)
+    if wrong:
+        raise OptionError('\n'.join(wrong))
+    with _command_line(command, _file_arguments(args), args.safe):
+        return parse_options(os.getcwd(), is_train)[0]
 
 
 def train(args, root=None):
@@ -59,7 +80,7 @@ def train(args, root=None):
     """
     import basicsr.train
     compat.fix_resume(basicsr.train)
-    with _command_line('train', _basicsr_arguments(args)):
+    with _command_line('train', _basicsr_arguments(args), args.safe):
         basicsr.train.train_pipeline(root or os.getcwd())
 
 
@@ -70,7 +91,7 @@ def test(args):
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
     """
     import basicsr.test
-    with _command_line('test', _basicsr_arguments(args)):
+    with _command_line('test', _basicsr_arguments(args), args.safe):
         basicsr.test.test_pipeline(os.getcwd())
 
 
@@ -84,3 +105,4 @@ def add_arguments(parser):
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
     parser.add_argument('--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE',
                         help='override options, for example train:total_iter=100 path:pretrain_network_g=net.pth')
+    add_safe_argument(parser)

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from .arguments import device_of, make_folder, number
 from .errors import DataError, OptionError
 from .functional.padding import run_padded
 from .functional.tiling import run_tiled
-from .networks import build, load_weights, network_of, size_multiple
+from .networks import build, check_scale, load_weights, network_of, size_multiple
 from .resize import resize_bicubic
+from .yaml_files import add_safe_argument
 
 _RANGES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 # These have no transparency, but may say that they are to be turned, which OpenCV does in this mode alone.
@@ -81,9 +83,8 @@ def upscale(args):
     """
     if args.tile is not None and not 0 <= args.tile_overlap < args.tile:
         raise OptionError(f'--tile-overlap: {args.tile_overlap}; expected from 0 on, less than --tile, {args.tile}')
-    if args.device.startswith('cuda') and not torch.cuda.is_available():
-        raise OptionError(f"--device: '{args.device}', but torch finds no CUDA device; use cpu")
-    network, scale = network_of(args.opt, args.weights)
+    device = device_of(args.device)
+    network, scale = network_of(args.opt, args.weights, args.safe)
     out, paths = Path(args.out), [Path(image) for image in args.images]
     targets = [_target(path, out, scale) for path in paths]
     twice = next((target for target in targets if targets.count(target) > 1), None)
@@ -95,7 +96,7 @@ def upscale(args):
                           '--overwrite')
     net = build(network, 'network_g').eval().requires_grad_(False)
     load_weights(net, args.weights, '--weights')
-    device = ('cuda' if torch.cuda.is_available() else 'cpu') if args.device == 'auto' else args.device
+    check_scale(net, scale, 'network_g')
     net.to(device)
 
     def function(colours):
@@ -103,7 +104,6 @@ def upscale(args):
             return run_tiled(lambda part: run_padded(net, part, size_multiple(net), scale), colours.to(device), scale, args.tile,
                              args.tile_overlap)
 
-    out.mkdir(parents=True, exist_ok=True)
     wrong = []
     for path, target in tqdm(list(zip(paths, targets)), unit='picture', disable=None):
         try:
@@ -111,6 +111,7 @@ def upscale(args):
         except DataError as error:
             wrong.append(str(error))
             continue
+        make_folder(out)
         temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
         temporary.write_bytes(cv2.imencode('.png', result)[1].tobytes())
         os.replace(temporary, target)
@@ -125,7 +126,8 @@ def add_arguments(parser):
     parser.add_argument('--weights', required=True, metavar='FILE', help='checkpoint of a student')
     parser.add_argument('-opt', '--opt', metavar='FILE', help='option file with its network_g; not needed for checkpoints of mtkd train')
     parser.add_argument('--out', default='upscaled', metavar='DIR', help='where results go, as NAME_x4.png (upscaled)')
-    parser.add_argument('--tile', type=int, metavar='N', help='pixels of a tile, for pictures that do not fit into memory')
+    parser.add_argument('--tile', type=number(1), metavar='N', help='pixels of a tile, for pictures that do not fit into memory')
     parser.add_argument('--tile-overlap', type=int, default=32, metavar='N', help='what neighbouring tiles share')
     parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
     parser.add_argument('--overwrite', action='store_true', help='replace results that are there')
+    add_safe_argument(parser)

@@ -19,7 +19,7 @@ from mtkd_basicsr.demo.photographs import load, low_resolution
 
 ROOT = Path(__file__).resolve().parent.parent
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # pytest.ini runs two processes
 
 
 def tiny(arch, scale, **changes):
@@ -71,10 +71,8 @@ def teachers_block(folder, scale, archs=('SwinIR', 'EDSR', 'RCAN')):
             for seed, arch in enumerate(archs)}
 
 
-@pytest.fixture(scope='session')
-def photographs(tmp_path_factory):
-    """Folder with train/ and val/, each with GT/, LRx2/, LRx3/ and LRx4/ of crops of real photographs."""
-    root = tmp_path_factory.mktemp('photographs')
+def write_photographs(root):
+    """Writes train/ and val/, each with GT/, LRx2/, LRx3/ and LRx4/ of crops of real photographs; gives the folder."""
     for split, names, size in (('train', ('rocket', 'brick', 'moon'), (96, 120)), ('val', ('chelsea', 'coffee'), (60, 84))):
         for name in names:
             gt = load(name)[100:100 + size[0], 120:120 + size[1], ::-1]
@@ -82,6 +80,12 @@ def photographs(tmp_path_factory):
                 (root / split / kind).mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(root / split / kind / f'{name}.png'), pixels)
     return root
+
+
+@pytest.fixture(scope='session')
+def photographs(tmp_path_factory):
+    """A folder as :func:`write_photographs` makes it."""
+    return write_photographs(tmp_path_factory.mktemp('photographs'))
 
 
 def dataset(photographs, split, scale, **changes):

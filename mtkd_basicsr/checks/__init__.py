@@ -1,15 +1,16 @@
 """``mtkd check``: what is wrong with an option file, before an hour is spent on it."""
 
 import copy
-import os
 import sys
 
 import torch
 
-from ..errors import OptionError
-from ..train import parse_like_basicsr
+from ..options import structure_errors
+from ..train import parse_like_basicsr, read_forced
+from ..yaml_files import add_safe_argument
+from .before import before_test, before_training
 from .cost import check_disk, check_steps
-from .fast import check_fast, refuse
+from .fast import check_fast
 from .findings import ERROR, WARNING, Findings
 from .images import check_images
 from .networks import check_networks
@@ -25,12 +26,12 @@ def check(args):
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
 
     Raises:
-        OptionError: no such file.
+        OptionError: no such file, or it cannot be read.
         SystemExit: there are errors.
     """
-    if not os.path.isfile(args.opt):
-        raise OptionError(f"-opt: no file '{args.opt}'")
-    opt, findings = parse_like_basicsr('check', args), Findings()
+    findings, opt = Findings(), read_forced(args)
+    if not structure_errors(opt):
+        opt = parse_like_basicsr('check', args)
     whole = check_fast(opt, findings)
     device = torch.device('cuda' if opt.get('num_gpu') != 0 and torch.cuda.is_available() else 'cpu')
     if whole:
@@ -51,6 +52,7 @@ def add_arguments(parser):
     parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file for training')
     parser.add_argument('--no-steps', action='store_true', help='without the two steps that time and memory are estimated from')
     parser.add_argument('--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE', help='override options')
+    add_safe_argument(parser)
 
 
-__all__ = ['add_arguments', 'check', 'refuse']
+__all__ = ['add_arguments', 'before_test', 'before_training', 'check']

@@ -44,7 +44,7 @@ def check_disk(opt, pixels, what, findings):
         _compare(findings, f"datasets.train.target_cache: '{path}' will", 3 * pixels * images, path)
     with findings.catching():
         parameters = sum(p.numel() for p in build(opt['network_g'], 'network_g').parameters())
-        count = opt['train']['total_iter'] // opt['logger']['save_checkpoint_freq'] + 1
+        count = int(opt['train']['total_iter'] // opt['logger']['save_checkpoint_freq']) + 1
         # Network, moving average, and the optimizer's two moments, as float32.
         _compare(findings, f'logger.save_checkpoint_freq: {count} checkpoints', count * parameters * 4 * 4, 'experiments')
 
@@ -68,7 +68,7 @@ def check_steps(opt, device, findings):
     opt.update(dist=False, rank=0, world_size=1, is_train=True, num_gpu=int(device.type == 'cuda'))
     train, scale = opt['datasets']['train'], opt['scale']
     size, batch = train['gt_size'], train['batch_size_per_gpu']
-    total = opt['train']['total_iter']
+    total = int(opt['train']['total_iter'])
     logger = logging.getLogger('basicsr')
     before, logger.disabled = logger.disabled, True
     try:
@@ -86,7 +86,7 @@ def check_steps(opt, device, findings):
             peak = torch.cuda.max_memory_allocated() if device.type == 'cuda' else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             findings.fine(f'train.total_iter: {total:,d} iterations of {times[-1]:.2f} s are {total * times[-1] / 3600:,.1f} hours without '
                           f'data loading and validation; {_gib(peak)} of memory on {device}')
-    except (RuntimeError, ValueError, KeyError, AssertionError) as error:  # what BasicSR and torch raise in a training
+    except Exception as error:  # whatever BasicSR and torch raise in a training
         findings.error(f'train: a step fails: {type(error).__name__}: {error}')
     finally:
         logger.disabled = before

@@ -6,18 +6,19 @@ import torch
 
 from ..data.target_cache import state_of
 from ..distillers import METHODS, check_method
-from ..errors import OptionError, did_you_mean
+from ..errors import DataError, WeightsError, did_you_mean
 from ..image_folder import ImageFolder
 from ..losses.build import build as build_loss
 from ..options import (FolderOptions, check_near_misses, parse_fusion, parse_keep_last, parse_max_skipped, parse_mix_batches, parse_speed,
-                       parse_teacher, parse_teachers, parse_val, require)
+                       parse_teacher, parse_teachers, parse_val, require, structure_errors)
 from ..teachers import require_val_images
-from .findings import ERROR, Findings
+from .findings import Findings
+from .values import check_factor, check_values
 
-# Without these BasicSR's loop ends in a KeyError, and nothing else can be looked at.
-_REQUIRED = (('name', ), ('network_g', 'type'), ('path', ), ('datasets', 'train', 'type'), ('datasets', 'train', 'gt_size'),
-             ('datasets', 'train', 'batch_size_per_gpu'), ('train', 'optim_g', 'type'), ('train', 'scheduler', 'type'),
-             ('train', 'total_iter'), ('logger', 'print_freq'), ('logger', 'save_checkpoint_freq'))
+# Without these, and what BasicSR takes for granted, nothing else can be looked at.
+_REQUIRED = (('network_g', 'type'), ('datasets', 'train', 'gt_size'), ('datasets', 'train', 'batch_size_per_gpu'),
+             ('train', 'optim_g', 'type'), ('train', 'scheduler', 'type'), ('train', 'total_iter'), ('logger', 'print_freq'),
+             ('logger', 'save_checkpoint_freq'))
 STAGES = ('MTKDFusionModel', 'MTKDModel', 'KDModel')
 
 
@@ -26,7 +27,7 @@ def method_of(opt):
     default = 'MTKD' if opt.get('model_type') == 'MTKDModel' else None
     kd = (opt.get('train') or {}).get('kd') or {}
     name = kd.get('type', default) if isinstance(kd, dict) else None
-    return METHODS.get(name) if opt.get('model_type') != 'MTKDFusionModel' else None
+    return METHODS.get(name) if isinstance(name, str) and opt.get('model_type') != 'MTKDFusionModel' else None
 
 
 def needs(opt):
@@ -48,11 +49,18 @@ def paired(opt):
 def _there(findings, key, path, folder=False):
     path = os.path.expanduser(str(path))
     if not (os.path.isdir(path) if folder and not path.endswith('.lmdb') else os.path.exists(path)):
-        findings.error(f"{key}: no {'folder' if folder else 'file'} '{path}'")
+        findings.error(f"{key}: no {'folder' if folder else 'file'} '{path}'", DataError if folder else WeightsError)
 
 
-def _check_datasets(opt, findings):
+def check_datasets(opt, findings):
+    """Whether types of datasets are known, the folders of images are there, and patches fit the scale."""
+    import basicsr.data  # noqa: F401  (registers BasicSR's)
+    from basicsr.utils.registry import DATASET_REGISTRY
     blocks = opt.get('datasets') or {}
+    for phase, block in blocks.items():
+        if block['type'] not in DATASET_REGISTRY:
+            findings.error(f"datasets.{phase}.type: unknown dataset '{block['type']}'; "
+                           f"{did_you_mean(block['type'], sorted(DATASET_REGISTRY.keys()))}")
     for phase, block in paired(opt).items():
         for name in ('dataroot_gt', 'dataroot_lq'):
             if block.get(name) is None:
@@ -114,12 +122,9 @@ def _check_training(opt, findings):
         else:
             default = {'type': 'MTKD'} if opt['model_type'] == 'MTKDModel' else None
             check_method(train.get('kd', default))
-    with findings.catching():
-        parse_speed(opt)
-    scheduler, total = train['scheduler'], train['total_iter']
-    if scheduler['type'] == 'CosineAnnealingRestartLR' and sum(scheduler.get('periods') or [0]) < total - 1:
-        # BasicSR's scheduler ends in a TypeError, at the end of the last period.
-        findings.error(f"train.scheduler.periods: {scheduler.get('periods')}; together they have to last for train.total_iter, {total}")
+    for parse in (parse_speed, parse_max_skipped, parse_keep_last):
+        with findings.catching():
+            parse(opt)
     for name in ('pixel_opt', 'distill_opt'):
         with findings.catching():
             method = method_of(opt)
@@ -129,8 +134,11 @@ def _check_training(opt, findings):
                 build_loss(train[name], f'train.{name}')
 
 
-def _check_metrics(opt, findings):
-    for name, metric in ((opt.get('val') or {}).get('metrics') or {}).items():
+def _check_protocol(opt, findings):
+    metrics = (opt.get('val') or {}).get('metrics')
+    for name, metric in (metrics if isinstance(metrics, dict) else {}).items():
+        if not isinstance(metric, dict):
+            continue  # check_values has said so
         if metric.get('crop_border') != opt.get('scale'):
             findings.warning(f"val.metrics.{name}.crop_border: {metric.get('crop_border')}; papers cut as many pixels as the scale, "
                              f"{opt.get('scale')}: figures do not compare with theirs")
@@ -151,8 +159,9 @@ def check_fast(opt, findings):
     """
     if opt.get('model_type') not in STAGES:
         findings.error(f"model_type: '{opt.get('model_type')}'; {did_you_mean(opt.get('model_type'), STAGES)}")
-    if not isinstance(opt.get('scale'), int) or isinstance(opt.get('scale'), bool) or opt['scale'] < 1:
-        findings.error(f"scale: {opt.get('scale')!r}; expected a whole number from 1 on")
+    check_factor(opt, findings)
+    for text in structure_errors(opt):
+        findings.error(text)
     for path in _REQUIRED:
         with findings.catching():
             require(opt, *path)
@@ -160,22 +169,21 @@ def check_fast(opt, findings):
         return False
     if opt.get('num_gpu') not in (0, 'auto') and not torch.cuda.is_available():
         findings.error(f"num_gpu: {opt.get('num_gpu')}, but torch finds no CUDA device; use 0, or auto")
+    usable = check_values(opt, findings)
     _check_training(opt, findings)
-    _check_datasets(opt, findings)
+    check_datasets(opt, findings)
     _check_weights(opt, findings)
-    _check_metrics(opt, findings)
-    return True
+    _check_protocol(opt, findings)
+    return usable
 
 
 def refuse(opt):
     """Raises what :func:`check_fast` has found, all at once; nothing for models of others.
 
     Raises:
-        OptionError: every error.
+        MTKDError: every error.
     """
     findings = Findings()
     if opt.get('model_type') in STAGES:
         check_fast(opt, findings)
-    wrong = [finding.text for finding in findings if finding.level == ERROR]
-    if wrong:
-        raise OptionError('\n'.join(wrong))
+    findings.raise_errors()

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..errors import MTKDError
+from ..errors import MTKDError, OptionError
 
 ERROR, WARNING, FINE = 'ERROR', 'WARNING', 'ok'
 
@@ -15,18 +15,20 @@ class Finding:
     Attributes:
         level (str): ``'ERROR'`` (training would fail, or learn nonsense), ``'WARNING'`` or ``'ok'``.
         text (str): Begins with the option key; says what was seen, and what to do.
+        kind (type): What an error is raised as.
     """
     level: str
     text: str
+    kind: type = OptionError
 
 
 class Findings(list):
     """Findings in the order in which they were made."""
 
-    def error(self, text):
+    def error(self, text, kind=OptionError):
         """Training would fail. What was found twice is said once."""
-        if Finding(ERROR, text) not in self:
-            self.append(Finding(ERROR, text))
+        if text not in [finding.text for finding in self]:
+            self.append(Finding(ERROR, text, kind))
 
     def warning(self, text):
         """Training would run, and somebody may be sorry."""
@@ -42,12 +44,23 @@ class Findings(list):
         try:
             yield
         except MTKDError as error:
-            self.error(str(error))
+            self.error(str(error), type(error))
 
     @property
     def failed(self):
         """Whether there is an error among them."""
         return any(finding.level == ERROR for finding in self)
+
+    def raise_errors(self):
+        """Raises all errors at once; nothing where there is none.
+
+        Raises:
+            MTKDError: of the type that all of them have, else an :class:`OptionError`.
+        """
+        wrong = [finding for finding in self if finding.level == ERROR]
+        kinds = {finding.kind for finding in wrong}
+        if wrong:
+            raise (kinds.pop() if len(kinds) == 1 else OptionError)('\n'.join(finding.text for finding in wrong))
 
     def __str__(self):
         return '\n'.join(f'{finding.level:<8}{finding.text}' for finding in self)

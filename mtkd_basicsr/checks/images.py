@@ -1,10 +1,9 @@
 """Whether images fit together: sizes of pairs, and of patches."""
 
-import copy
 import math
 import os
 
-from ..cache import Pairs
+from ..data.pairs import Pairs, paired_dataset
 from ..errors import DataError
 from ..networks import build, size_multiple
 from .fast import paired
@@ -14,58 +13,59 @@ _NAMED = 3
 
 
 def dataset_of(block, opt, phase):
-    """A ``PairedImageDataset`` over a block; targets of a cache are not needed to look at images.
+    """The dataset of a phase.
 
     Raises:
         DataError: BasicSR cannot list the images.
     """
-    from basicsr.data.paired_image_dataset import PairedImageDataset
-    block = copy.deepcopy({k: v for k, v in block.items() if k != 'target_cache'})
-    block.update(phase=phase.split('_')[0], scale=opt['scale'])
-    try:
-        return PairedImageDataset(block)
-    except (AssertionError, ValueError, OSError, KeyError) as error:
-        raise DataError(f'datasets.{phase}: BasicSR cannot list its images: {error}') from error
+    return paired_dataset({**block, 'phase': phase.split('_')[0], 'scale': opt['scale']}, f'datasets.{phase}')
 
 
-def _sizes(dataset, scale, chosen):
-    """(name, ground truth, low-resolution) of each pair; sizes are (height, width), None for a file that is no image."""
+def _heads(dataset, scale, chosen):
+    """(name, head of the ground truth, of the low-resolution image) of each pair; an error for a file that is no image."""
     pairs = Pairs(dataset, [], scale)
     for index in chosen:
         found = []
         for kind in ('gt', 'lq'):
             try:
-                found.append(pairs.size(index, kind))
-            except OSError:  # what PIL raises for a file that is no image
-                found.append(None)
+                found.append(pairs.head(index, kind))
+            except DataError as error:
+                found.append(error)
         yield (dataset.paths[index]['gt_path'], *found)
 
 
 def _report(findings, key, wrong, text):
     if wrong:
         more = f' and {len(wrong) - _NAMED} more' if len(wrong) > _NAMED else ''
-        findings.error(f"{key}: {len(wrong)} {text}: {'; '.join(wrong[:_NAMED])}{more}")
+        findings.error(f"{key}: {len(wrong)} {text}: {'; '.join(wrong[:_NAMED])}{more}", DataError)
 
 
 def _check_phase(opt, phase, block, findings):
     dataset, scale = dataset_of(block, opt, phase), opt['scale']
     count = len(dataset.paths)
     if not count:
-        findings.error(f"datasets.{phase}.dataroot_gt: '{block['dataroot_gt']}' has no images")
+        findings.error(f"datasets.{phase}.dataroot_gt: '{block['dataroot_gt']}' has no images", DataError)
         return 0
     chosen = range(0, count, -(-count // _MOST))
-    unreadable, unequal, small, size, pixels = [], [], [], block.get('gt_size', 0), 0
-    for name, gt, lq in _sizes(dataset, scale, chosen):
-        if gt is None or lq is None:
-            unreadable.append(name)
-        elif gt != (lq[0] * scale, lq[1] * scale) and phase == 'train':
-            unequal.append(f'{name} {gt[0]}×{gt[1]}, low-resolution {lq[0]}×{lq[1]}')
-        elif min(gt) < size:
-            small.append(f'{name} {gt[0]}×{gt[1]}')
-        pixels += gt[0] * gt[1] if gt else 0
+    unreadable, unequal, small, reduced, size, pixels = [], [], [], [], block.get('gt_size', 0) if phase == 'train' else 0, 0
+    for name, gt, lq in _heads(dataset, scale, chosen):
+        if isinstance(gt, DataError) or isinstance(lq, DataError):
+            unreadable.append('; '.join(str(head) for head in (gt, lq) if isinstance(head, DataError)))
+            continue
+        wanted = lq.height * scale, lq.width * scale
+        # Of validation images BasicSR cuts what is too much.
+        if gt[:2] != wanted if phase == 'train' else (gt.height < wanted[0] or gt.width < wanted[1]):
+            unequal.append(f'{name} {gt.height}×{gt.width}, low-resolution {lq.height}×{lq.width}')
+        elif min(gt[:2]) < size:
+            small.append(f'{name} {gt.height}×{gt.width}')
+        reduced += [name] if not all((gt.eight_bits, gt.opaque, lq.eight_bits, lq.opaque)) else []
+        pixels += gt.height * gt.width
     _report(findings, f'datasets.{phase}', unreadable, 'pairs with a file that cannot be read as an image')
     _report(findings, f'datasets.{phase}', unequal, f'ground truths are not {scale} times as large as their low-resolution images')
     _report(findings, f'datasets.{phase}.gt_size', small, f'images are smaller than a patch of {size} pixels')
+    if reduced:
+        findings.warning(f'datasets.{phase}: {len(reduced)} images with more than 8 bits or transparency, which BasicSR drops: '
+                         f"{'; '.join(reduced[:_NAMED])}")
     if not (unreadable or unequal or small):
         some = f' ({len(chosen)} read)' if len(chosen) < count else ''
         findings.fine(f'datasets.{phase}: {count} pairs, sizes fit the scale, {scale}{some}')
@@ -102,7 +102,7 @@ def check_images(opt, findings):
             found = _check_phase(opt, phase, block, findings)
             pixels = found if phase == 'train' else pixels
     with findings.catching():
-        net, size = build(opt['network_g'], 'network_g'), opt['datasets']['train'].get('gt_size')
+        net, size = build(opt['network_g'], 'network_g'), opt['datasets'].get('train', {}).get('gt_size')
         multiple = size_multiple(net)
         if opt['model_type'] != 'MTKDFusionModel' and isinstance(size, int) and (size // opt['scale']) % multiple:
             findings.error(f"datasets.train.gt_size: {size}, patches of {size // opt['scale']} low-resolution pixels; "

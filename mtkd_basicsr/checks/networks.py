@@ -6,7 +6,7 @@ from ..checkpoints import METADATA
 from ..compare.measure import bicubic
 from ..data.matching import matching_cache
 from ..errors import MTKDError
-from ..networks import build, load_weights, read_weights
+from ..networks import build, fit_weights, pretrained_key, read_weights
 from ..options import parse_fusion, parse_teacher, parse_teachers, require
 from ..teachers import FusedTeachers, TeacherEnsemble, check_channels, match_teachers
 from .fast import method_of, needs
@@ -60,6 +60,20 @@ def _check_fusion(opt, parts, device, measured, findings):
         findings.fine(text)
 
 
+def load_pretrained(opt, net):
+    """Gives a network what ``path`` names, as BasicSR would; what it would leave out of a file that need not fit is not looked at.
+
+    Raises:
+        WeightsError: the file cannot be read, or does not fit.
+    """
+    options, key = opt['path'], 'path.pretrain_network_g'
+    path = options.get('pretrain_network_g')
+    if path is not None:
+        content = read_weights(path, key)
+        if options.get('strict_load_g', True):
+            fit_weights(net, content, path, key, param_key=pretrained_key(content, options.get('param_key_g', 'params')))
+
+
 def check_networks(opt, device, findings):
     """Builds and loads all networks, and measures teachers and fusion on a few validation images.
 
@@ -73,9 +87,7 @@ def check_networks(opt, device, findings):
     """
     with findings.catching():
         net = build(opt['network_g'], 'network_g')
-        path = (opt.get('path') or {}).get('pretrain_network_g')
-        if path is not None:
-            load_weights(net, path, 'path.pretrain_network_g')
+        load_pretrained(opt, net)
         if opt['model_type'] == 'MTKDFusionModel':
             check_channels(net, list(parse_teachers(opt)), 'network_g')
         findings.fine(f"network_g: {opt['network_g']['type']}, {sum(p.numel() for p in net.parameters()):,d} parameters")

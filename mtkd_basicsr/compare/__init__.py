@@ -6,8 +6,10 @@ from pathlib import Path
 
 import torch
 
+from ..arguments import make_folder
 from ..errors import OptionError, did_you_mean
 from ..jobs import Job, mtkd_command, run_jobs
+from ..yaml_files import add_safe_argument
 from . import plan as plans
 from .check import check
 from .report import write
@@ -20,6 +22,7 @@ def add_arguments(parser):
     parser.add_argument('-opt', '--opt', required=True, metavar='PLAN', help='plan file (YAML)')
     parser.add_argument('--out', metavar='DIR', help='folder of the results (compare/NAME, with the name of the plan)')
     parser.add_argument('--jobs', type=int, default=1, metavar='N', help='how many runs at once')
+    add_safe_argument(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument('--report-only', action='store_true', help='rebuild the report of what is finished')
     what.add_argument('--list', action='store_true', help='print a command for each run, for schedulers')
@@ -27,7 +30,7 @@ def add_arguments(parser):
 
 
 def _command(args, out, run):
-    return mtkd_command('compare', '-opt', Path(args.opt).resolve(), '--out', out, '--only', run.name)
+    return mtkd_command('compare', '-opt', Path(args.opt).resolve(), '--out', out, '--only', run.name, *(['--safe'] if args.safe else []))
 
 
 def _prepare_photographs(plan, out):
@@ -63,7 +66,7 @@ def _only(name, plan, runs, out):
 
 
 def _all(args, plan, runs, out):
-    (out / 'logs').mkdir(parents=True, exist_ok=True)
+    make_folder(out / 'logs')
     finished = [run for run in runs if record_of(run, out).is_finished()]
     todo = [run for run in runs if run not in finished]
     print(f"'{plan.name}': {len(runs)} runs, {len(finished)} finished before; results go to {out}", flush=True)
@@ -87,7 +90,7 @@ def compare(args):
     """
     if args.jobs < 1:
         raise OptionError(f'--jobs: {args.jobs}; expected 1 or more')
-    plan = plans.read_plan(args.opt)
+    plan = plans.read_plan(args.opt, args.safe)
     out = Path(args.out or Path('compare') / plan.name).resolve()
     runs = expand(plan, out)
     if args.only:
@@ -96,6 +99,7 @@ def compare(args):
     if not args.report_only:
         check(plan, runs, out)
         if plan.photographs:
+            make_folder(out)
             _prepare_photographs(plan, out)
     if args.list:
         _list(args, plan, runs, out)

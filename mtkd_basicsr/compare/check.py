@@ -7,6 +7,7 @@ from pathlib import Path
 from ..distillers import check_method
 from ..errors import DataError, OptionError, WeightsError
 from ..networks import SPANDREL, build
+from ..options import is_number
 from .runs import method_name
 
 
@@ -64,8 +65,8 @@ def check(plan, runs, out):
                 raise OptionError(f"{run.name}: train.kd.type: missing; name a method, or Scratch for none (model_type is "
                                   f"{run.options['model_type']})")
             check_method(run.options['train'].get('kd', {'type': 'MTKD'}))
-            if train['gt_size'] % run.scale:
-                raise OptionError(f"{run.name}: datasets.train.gt_size: {train['gt_size']}; expected a multiple of {run.scale}")
+            if not is_number(train.get('gt_size'), 1, whole=True) or train['gt_size'] % run.scale:
+                raise OptionError(f"{run.name}: datasets.train.gt_size: {train.get('gt_size')!r}; expected a multiple of {run.scale}")
         _check_networks(run, seen)
         _check_weights(run, runs, out)
         folders = [block.get(key) for block in run.options['datasets'].values() for key in ('dataroot_gt', 'dataroot_lq')]

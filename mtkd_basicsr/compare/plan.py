@@ -1,12 +1,11 @@
 """The plan of a comparison, as its file has it."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Optional
 
 from ..errors import OptionError, did_you_mean
-from ..options import parse, require
-from ..resources import read_options
+from ..options import is_number, name_errors, parse, require
+from ..yaml_files import read_options
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,12 @@ def _numbers(values, key, smallest):
         raise OptionError(f'{key}: {values!r}; expected different whole numbers from {smallest} on, for example [0, 1, 2]')
 
 
-def read_plan(path):
+def read_plan(path, safe=False):
     """Reads a plan file.
 
     Args:
         path (str | Path): YAML.
+        safe (bool): Executes nothing that the plan names.
 
     Returns:
         PlanOptions: Checked as far as that is possible without building anything.
@@ -76,13 +76,16 @@ def read_plan(path):
     Raises:
         OptionError: names the key, the value, and what was expected.
     """
-    content = read_options(Path(path))
-    plan = parse(PlanOptions, dict(content) if isinstance(content, dict) else content, 'plan')
+    plan = parse(PlanOptions, dict(read_options(path, safe)), 'plan')
+    for text in name_errors(plan.name):
+        raise OptionError(text)
+    if not is_number(plan.lq_size, 1, whole=True):
+        raise OptionError(f'lq_size: {plan.lq_size!r}; expected a number of pixels from 1 on')
     _numbers(plan.scales, 'scales', 1)
     _numbers(plan.seeds, 'seeds', 0)
-    for key in ('students', 'methods', 'test'):
+    for key in ('students', 'methods', 'test', 'prepare'):
         block = getattr(plan, key)
-        if not block or not all(isinstance(v, dict) for v in block.values()):
+        if not (block or key == 'prepare') or not all(isinstance(v, dict) for v in block.values()):
             raise OptionError(f'{key}: {dict(block)!r}; expected a mapping of names to option blocks')
         for name in block:
             if not str(name).replace('-', '').replace('+', '').replace('.', '').isalnum():
@@ -90,6 +93,7 @@ def read_plan(path):
     if plan.baseline not in plan.methods:
         raise OptionError(f"baseline: '{plan.baseline}'; {did_you_mean(plan.baseline, plan.methods)}")
     for name, block in plan.test.items():
-        require({'test': {name: block}}, 'test', name, 'dataroot_gt')
-        require({'test': {name: block}}, 'test', name, 'dataroot_lq')
+        for key in ('dataroot_gt', 'dataroot_lq'):
+            if not isinstance(require({'test': {name: block}}, 'test', name, key), str):
+                raise OptionError(f'test.{name}.{key}: {block[key]!r}; expected a folder')
     return plan

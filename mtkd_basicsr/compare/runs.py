@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Optional
 
 from ..data.manifest import sha256
-from ..distillers import METHODS
+from ..distillers import METHODS, check_method
 from ..errors import OptionError, did_you_mean
-from ..options import parse
+from ..options import parse, parse_fusion, parse_teachers, structure_errors
 from .merge import fill, merge
 from .plan import Condition
 
@@ -49,7 +49,10 @@ class Run:
 def _conditions(block, key, plan, scale, student=None, run=None):
     """Option blocks of the entries of ``when`` that fit."""
     fitting = []
-    for i, entry in enumerate(block.get('when') or []):
+    entries = block.get('when') or []
+    if not isinstance(entries, list):
+        raise OptionError(f'{key}when: {entries!r}; expected a list')
+    for i, entry in enumerate(entries):
         condition = parse(Condition, entry, f'{key}when[{i}]')
         for value, known, name in ((condition.student, plan.students, 'student'), (condition.scale, plan.scales, 'scale'),
                                    (condition.run, plan.prepare, 'run')):
@@ -177,6 +180,22 @@ def _own_fingerprint(run, out):
     return json.dumps([run.kind, content], sort_keys=True, default=str).replace(json.dumps(str(out))[1:-1], '{out}')
 
 
+def _refuse(run):
+    """Refuses options of a training that the rest of the plan cannot be worked out with."""
+    wrong = structure_errors(run.options)
+    try:
+        if not wrong and run.options['train'].get('kd') is not None:
+            check_method(run.options['train']['kd'])
+        if not wrong and run.options.get('teachers') is not None:
+            parse_teachers(run.options)
+        if not wrong:
+            parse_fusion(run.options)
+    except OptionError as error:
+        wrong = [str(error)]
+    if wrong:
+        raise OptionError('\n'.join(f'{run.name}: {text}' for text in wrong))
+
+
 def expand(plan, out):
     """All runs of a plan, each after those that it waits for.
 
@@ -192,6 +211,7 @@ def expand(plan, out):
     """
     trainings = [*_prepared(plan, out), *_students(plan, out)]
     for run in trainings:
+        _refuse(run)
         for key in {'teachers', 'fusion'} - set(_needed(run.options)):
             run.options.pop(key, None)
     caches = _caches(trainings)

@@ -10,6 +10,7 @@ import yaml
 
 from .. import cache as cache_command
 from .. import train as train_command
+from ..arguments import make_folder
 from ..errors import MTKDError
 from ..jobs import Record, archive, write_json
 from .check import test_sets
@@ -59,7 +60,7 @@ def _train(run, out):
         return
     parser = argparse.ArgumentParser()
     train_command.add_arguments(parser)
-    train_command.train(parser.parse_args(['-opt', str(options_path(run, out)), '--auto_resume']), root=str(out))
+    train_command.train(parser.parse_args(['-opt', str(options_path(run, out)), '--auto_resume', '--safe']), root=str(out))
 
 
 def _cache(run, out, begun):
@@ -68,7 +69,7 @@ def _cache(run, out, begun):
     cache_command.add_arguments(parser)
     # What the plan has made for itself it may replace; a cache of somebody else it may not.
     overwrite = ['--overwrite'] if not begun and os.path.abspath(path).startswith(str(out) + os.sep) else []
-    cache_command.cache(parser.parse_args(['-opt', str(options_path(run, out)), '--what', run.what, *overwrite]))
+    cache_command.cache(parser.parse_args(['-opt', str(options_path(run, out)), '--what', run.what, '--safe', *overwrite]))
 
 
 def _test(functions, run, plan, out, device):
@@ -97,7 +98,7 @@ def do(run, plan, out):
         MTKDError: it failed, or another process is at it.
     """
     for folder in ('runs', 'caches'):
-        (out / folder).mkdir(parents=True, exist_ok=True)
+        make_folder(out / folder)
     with _locked(out / 'runs' / f'{run.name}.lock', run.name):
         record, start = record_of(run, out), time.time()
         if record.is_finished():

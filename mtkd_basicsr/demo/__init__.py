@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+from ..arguments import make_folder
 from . import photographs, results, runs
 
 SCALE = 4
@@ -31,7 +32,7 @@ def demo(args):
     """
     start = time.time()
     out = Path(args.out or ('mtkd_demo_quick' if args.quick else 'mtkd_demo')).resolve()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     photographs.prepare(out / 'datasets', SCALE)
     print(f'Everything goes to {out}', flush=True)
     fingerprint = ''

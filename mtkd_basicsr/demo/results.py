@@ -10,7 +10,8 @@ import torch
 from ..networks import build, load_weights, size_multiple
 from ..functional.padding import run_padded
 from ..options import parse_fusion, parse_teachers
-from ..resources import option_file, read_options
+from ..resources import option_file
+from ..yaml_files import read_options
 from ..teachers import FusedTeachers, TeacherEnsemble
 from .photographs import TRAIN, VALIDATION
 from .runs import seconds_of

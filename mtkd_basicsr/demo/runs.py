@@ -3,7 +3,8 @@
 import hashlib
 
 from ..jobs import Job, Record, archive, mtkd_command, run_jobs
-from ..resources import option_file, read_options
+from ..resources import option_file
+from ..yaml_files import read_options
 
 _QUICK = 20  # how many times fewer iterations
 

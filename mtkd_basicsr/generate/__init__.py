@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..arguments import make_folder
 from ..errors import OptionError
 from .files import METHODS, SCALES, files
 from .networks import STUDENTS
@@ -39,6 +40,6 @@ def options(args):
         raise OptionError(f"--out: '{out}' has other files of these names: {', '.join(others[:3])}{more}; nothing was written, "
                           'choose another folder or move them')
     for path, text in texts.items():
-        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        make_folder((out / path).parent)
         (out / path).write_text(text, encoding='utf-8')
     print(f"{len(texts)} option files in '{out}'")

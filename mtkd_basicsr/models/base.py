@@ -14,7 +14,7 @@ from ..checkpoints import METADATA, save_atomically, write_atomically
 from ..errors import OptionError
 from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
-from ..networks import size_multiple
+from ..networks import fit_weights, pretrained_key, read_weights, size_multiple, state_dict_of
 from ..options import check_near_misses, parse_keep_last, parse_max_skipped, parse_val, require
 from ..random_state import random_state, seed_of, set_random_state, unchanged
 from .epochs import epoch_to_go_on_with
@@ -49,6 +49,24 @@ class DistillBase(SRModel):
             raise OptionError('num_gpu: 0, but each of several processes has a GPU here; use auto, or hide the GPUs '
                               '(CUDA_VISIBLE_DEVICES=)')
         super().__init__(opt)
+
+    def load_network(self, net, load_path, strict=True, param_key='params'):
+        """BasicSR's, without executing anything that the file holds.
+
+        Raises:
+            WeightsError: the file cannot be read; with ``strict``, it does not fit.
+        """
+        key, net = 'path.pretrain_network_g', self.get_bare_model(net)
+        content = read_weights(load_path, key)
+        param_key = pretrained_key(content, param_key)
+        get_root_logger().info(f'Loading {type(net).__name__} model from {load_path}, with param key: [{param_key}].')
+        if strict:
+            fit_weights(net, content, load_path, key, param_key=param_key)
+            return
+        # Tensors of other sizes are left out, and logged.
+        state = state_dict_of(content, load_path, key, param_key)
+        self._print_different_keys_loading(net, state, strict=False)
+        net.load_state_dict(state, strict=False)
 
     def model_to_device(self, net):
         """BasicSR's, which in several processes asks for a CUDA device, and without one where there is none."""

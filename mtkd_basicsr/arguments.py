@@ -1,0 +1,65 @@
+"""What the commands share on their command lines."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from .errors import OptionError
+
+
+def number(least):
+    """A ``type`` for argparse: whole numbers from ``least`` on."""
+    def parse(text):
+        if not text.lstrip('-').isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number from {least} on")
+        return int(text)
+    return parse
+
+
+def device_of(name, local=0):
+    """The device that ``--device`` names.
+
+    Args:
+        name (str): ``auto``, or a device as PyTorch writes it.
+        local (int): Which GPU ``auto`` takes, where there are some.
+
+    Returns:
+        torch.device: One that is there.
+
+    Raises:
+        OptionError: PyTorch does not know it, or it is not there.
+    """
+    if name == 'auto':
+        name = f'cuda:{local}' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise OptionError(f"--device: '{name}'; expected auto, cpu, cuda, cuda:1, …") from error
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise OptionError(f"--device: '{name}', but torch finds no CUDA device; use cpu")
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, NotImplementedError, AssertionError) as error:
+        raise OptionError(f"--device: '{name}' cannot be used here; use cpu") from error
+    return device
+
+
+def make_folder(path, key='--out'):
+    """Makes a folder, with those above it.
+
+    Args:
+        path (str | Path): The folder; may be there.
+        key (str): The argument that names it, for messages.
+
+    Returns:
+        Path: ``path``.
+
+    Raises:
+        OptionError: it cannot be made, for example because a file stands in its way.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise OptionError(f"{key}: '{path}' cannot be made a folder: {getattr(error, 'strerror', None) or error}") from error
+    return Path(path)
