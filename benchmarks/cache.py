@@ -21,7 +21,7 @@ from timing import machine, parser
 
 import mtkd_basicsr  # noqa: F401  (registers)
 from basicsr.utils.options import ordered_yaml
-from mtkd_basicsr.cache import DEFAULT_OVERLAP, cache
+from mtkd_basicsr.cache import add_arguments, cache
 from mtkd_basicsr.demo.photographs import load, low_resolution
 from mtkd_basicsr.networks import build
 from mtkd_basicsr.options import parse_fusion, parse_teachers
@@ -77,11 +77,11 @@ def main():
         lqs = [lq.to(args.device) for lq in write_images(folder, args.images)]
         opt, path = write_options(folder, args.paper)
         target = FusedTeachers(TeacherEnsemble(parse_teachers(opt), SCALE, args.device), parse_fusion(opt), args.device)
-        command = argparse.Namespace(opt=path, what='target', self_ensemble=False, tile=None, tile_overlap=DEFAULT_OVERLAP,
-                                     device=args.device, precision=None, workers=1, overwrite=True, verify=False, force_yml=None)
+        options = argparse.ArgumentParser()
+        add_arguments(options)
+        command = options.parse_args(['-opt', path, '--device', args.device, '--workers', '1', '--overwrite'])
 
         def whole():
-            command.precision = None
             command.tile_overlap += 1  # another setting, so that the work is done again
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 cache(command)
@@ -93,7 +93,8 @@ def main():
         bare()
         times = [(timed(whole, args.device), timed(bare, args.device)) for _ in range(args.runs)]
     ours, forward = (sorted(t)[len(t) // 2] for t in zip(*times))
-    print(f'{args.images} images of {SIZE}×{SIZE}, ×{SCALE}, {"the paper" if args.paper else "the demo"}\'s networks, median of {args.runs}')
+    networks = 'the paper' if args.paper else 'the demo'
+    print(f"{args.images} images of {SIZE}×{SIZE}, ×{SCALE}, {networks}'s networks, median of {args.runs}")
     print(f'{machine(args.device)}\n\n| | seconds | images per second |\n|---|---|---|')
     for text, seconds in (('mtkd cache', ours), ('bare forward', forward)):
         print(f'| {text} | {seconds:.1f} | {args.images / seconds:.2f} |')

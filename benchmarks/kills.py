@@ -14,7 +14,6 @@ import os
 import random
 import re
 import signal
-import signal
 import tempfile
 import time
 import traceback

@@ -122,7 +122,8 @@ def main():
             seconds = {**dict(zip(letters, interleaved_medians([steps[x] for x in letters], runs, args.device, 1))), **seconds}
     print(f'One step, batch {args.batch}, low-resolution images of {args.size}×{args.size}, ×4, median of {args.runs}')
     print(f'{machine(args.device)}\n\n| | seconds | peak memory, GiB |\n|---|---|---|')
-    for letter, text in zip(LETTERS, ('student alone', 'MTKD, cached target', 'MTKD, teachers at every step', 'with gradients through them')):
+    texts = 'student alone', 'MTKD, cached target', 'MTKD, teachers at every step', 'with gradients through them'
+    for letter, text in zip(LETTERS, texts):
         print(f'| {letter}: {text} | {seconds[letter]:.3f} | {memory[letter]:.2f} |')
     print(f"\nb / a: {seconds['b'] / seconds['a']:.2f} (time), {memory['b'] / memory['a']:.2f} (memory)")
     print(f"c / b: {seconds['c'] / seconds['b']:.1f} (time)\nd / b: {seconds['d'] / seconds['b']:.1f} (time)")

@@ -97,10 +97,13 @@ def _read_safetensors(path):
     return state if metadata is None else {'params': state, METADATA: metadata}
 
 
-def _reason(error, path):
-    if not isinstance(error, UnpicklingError):
-        return 'it is empty' if not os.path.getsize(path) else first_line(error)
-    # torch's own text is a page long, and says how to execute the file.
+def why_unreadable(error, path):
+    """Why a file could not be read by ``torch.load`` or safetensors, in a few words."""
+    if not os.path.getsize(path):
+        return 'it is empty'
+    if not isinstance(error, (UnpicklingError, LookupError, EOFError, UnicodeError)):
+        return first_line(error)
+    # torch's own text is a page long, and says how to execute the file; the others are what its reader of pickles stumbles over.
     named = re.search(r'GLOBAL (\S+)', str(error))
     return f'it would call {named[1]}, and is not executed' if named else 'it is no file of torch.save'
 
@@ -125,7 +128,7 @@ def read_weights(path, key):
     try:
         content = _read_safetensors(path) if path.endswith('.safetensors') else torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
-        raise WeightsError(f"{key}: '{path}' cannot be read as weights: {_reason(error, path)}") from error
+        raise WeightsError(f"{key}: '{path}' cannot be read as weights: {why_unreadable(error, path)}") from error
     if not isinstance(content, dict) or not content:
         raise WeightsError(f"{key}: '{path}' holds {type(content).__name__}; expected a state dict")
     _check_metadata(content.get(METADATA, {}), path, key)

@@ -5,7 +5,8 @@ import sys
 
 import torch
 
-from .errors import WeightsError, first_line
+from .errors import WeightsError
+from .networks import why_unreadable
 
 
 def load_resume_state(opt):
@@ -43,7 +44,7 @@ def _load(path, key):
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
-        raise WeightsError(f"{key}: '{path}' cannot be read: {first_line(error)}") from error
+        raise WeightsError(f"{key}: '{path}' cannot be read: {why_unreadable(error, path)}") from error
 
 
 def _read(path, opt, key, networks=False):

@@ -227,6 +227,16 @@ def mtkd(*arguments, cwd, expect=0, **environment):
     return run([sys.executable, '-m', 'mtkd_basicsr', *arguments], cwd, expect, **environment)
 
 
+@pytest.fixture(autouse=True)
+def same_environment():
+    """The command sets variables for the rest of its process; in tests they go with the test."""
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before) - {'PYTEST_CURRENT_TEST'}:
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch, capsys):
     """Runs the command of this package in this process, which starts sooner; for what needs no process of its own."""

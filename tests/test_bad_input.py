@@ -106,7 +106,6 @@ def test_a_process_of_its_own_prints_no_traceback(row, copied):
 
 
 def test_the_pickles_of_the_rows_are_armed(copied, monkeypatch):
-    monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', raising=False)  # which the command sets
     for how in ({}, {'_use_new_zipfile_serialization': False}):
         saved('evil.pth', {'params': RunsCode()}, **how)()
         torch.load('evil.pth', weights_only=False)

@@ -132,7 +132,6 @@ def test_what_need_not_fit_is_left_out(testing, tmp_path, caplog):
 @pytest.mark.parametrize('strict', [True, False])
 def test_a_model_of_ours_executes_nothing_in_any_command(testing, tmp_path, strict, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', raising=False)
     monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')  # as torch before 2.6
     saved('evil.pth', {'params': RunsCode()})()
     with pytest.raises(WeightsError, match='it would call posix.system, and is not executed'):
