@@ -8,6 +8,7 @@ from basicsr.models import build_model
 from conftest import build, changed, parsed, snapshot, tiny, write_weights
 
 from mtkd_basicsr.errors import OptionError, WeightsError
+from mtkd_basicsr.networks import load_weights
 
 
 def model_of(opt, tmp_path, is_train=True):
@@ -100,8 +101,24 @@ def weights_after_a_step(opt, batch, tmp_path):
 def test_with_the_options_off_nothing_changes_by_a_bit(make_options, tmp_path):
     batch = batch_of(make_options('MTKDModel'), tmp_path)
     plain = weights_after_a_step(make_options('MTKDModel'), batch, tmp_path)
-    off = weights_after_a_step(make_options('MTKDModel', train__amp=None, train__compile=False), batch, tmp_path)
+    off = weights_after_a_step(make_options('MTKDModel', train__amp=None, train__channels_last=False, train__compile=False), batch, tmp_path)
     assert all(torch.equal(plain[k], off[k]) for k in plain)
+
+
+def test_student_in_channels_last_learns_the_same(make_options, tmp_path):
+    batch = batch_of(make_options('MTKDModel'), tmp_path)
+    plain = weights_after_a_step(make_options('MTKDModel'), batch, tmp_path)
+    torch.manual_seed(0)
+    model = model_of(make_options('MTKDModel', train__channels_last=True), tmp_path)
+    seen = []
+    model.net_g.conv_first.register_forward_hook(lambda module, inputs, output: seen.extend((inputs[0], module.weight, output)))
+    model.feed_data(batch)
+    model.optimize_parameters(1)
+    assert len(seen) == 3 and all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
+    other = snapshot(model.net_g)
+    assert plain.keys() == other.keys() and all((plain[k] - other[k]).abs().max() < 1e-5 for k in plain)
+    model.save(0, 1)
+    load_weights(build(tiny('EDSR', 2)), str(tmp_path / 'experiments' / model.opt['name'] / 'models' / 'net_g_1.pth'), 'x')
 
 
 def test_compiled_student_learns_the_same(make_options, tmp_path, monkeypatch):
@@ -243,6 +260,7 @@ def test_teachers_are_one_line_each_in_the_log(make_options, tmp_path, caplog):
     ('MTKDModel', {'train__perceptual_opt': {'type': 'PerceptualLoss'}}, OptionError, 'train.perceptual_opt'),
     ('MTKDModel', {'train__amp': 'fp16'}, OptionError, "train.amp: 'fp16'; expected bf16"),
     ('MTKDModel', {'train__compile': 'yes'}, OptionError, "train.compile: 'yes'; expected true or false"),
+    ('MTKDModel', {'train__channels_last': 1}, OptionError, "train.channels_last: 1; expected true or false"),
     ('MTKDFusionModel', {'train__amp': 'bf16'}, OptionError, 'train.amp: .* not for stage 1'),
     ('MTKDModel', {'val__tile': -3}, OptionError, 'val.tile: -3'),
     ('MTKDModel', {'num_gpu': 1}, OptionError, 'num_gpu: 1, but torch finds no CUDA device'),

@@ -48,6 +48,8 @@ class KDModel(DistillBase):
         for line in self.distiller.describe():
             get_root_logger().info(line)
         self.speed = parse_speed(self.opt)
+        if self.speed.channels_last:
+            student.to(memory_format=torch.channels_last)
         super().init_training_settings()
         if self.speed.compile:
             self.get_bare_model(self.net_g).compile()
@@ -66,6 +68,8 @@ class KDModel(DistillBase):
 
     def student(self, lq):
         """What the student makes of a batch: (b, 3, h, w) -> (b, 3, scale · h, scale · w), float32."""
+        if self.speed.channels_last:
+            lq = lq.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.speed.amp == 'bf16'):
             return self.net_g(lq).float()
 

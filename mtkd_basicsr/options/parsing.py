@@ -126,7 +126,7 @@ def parse_val(opt):
 
 
 def parse_speed(opt):
-    """``train.amp`` and ``train.compile``.
+    """``train.amp``, ``train.channels_last`` and ``train.compile``.
 
     Raises:
         OptionError: a value that is not known.
@@ -170,7 +170,7 @@ def parse_mix_batches(opt):
         OptionError: not a number of batches, or the fusion network has no mix.
     """
     batches = opt['train'].get('mix_batches', TrainOptions.mix_batches)
-    for name in ('amp', 'compile'):
+    for name in ('amp', 'channels_last', 'compile'):
         if opt['train'].get(name):
             raise OptionError(f"train.{name}: {opt['train'][name]!r}; it is for students, not for stage 1")
     _number(batches, 0, 'batches', 'train.mix_batches')
