@@ -108,8 +108,9 @@ def test_with_the_options_off_nothing_changes_by_a_bit(make_options, tmp_path):
 def test_student_in_channels_last_learns_the_same(make_options, tmp_path):
     batch = batch_of(make_options('MTKDModel'), tmp_path)
     plain = weights_after_a_step(make_options('MTKDModel'), batch, tmp_path)
+    opt = make_options('MTKDModel', train__channels_last=True)
     torch.manual_seed(0)
-    model = model_of(make_options('MTKDModel', train__channels_last=True), tmp_path)
+    model = model_of(opt, tmp_path)
     seen = []
     model.net_g.conv_first.register_forward_hook(lambda module, inputs, output: seen.extend((inputs[0], module.weight, output)))
     model.feed_data(batch)
