@@ -1,6 +1,9 @@
 """What can go wrong, as types. Every message names the option key or file, the value seen and what was expected."""
 
 import difflib
+import os
+import re
+from pickle import UnpicklingError
 
 
 class MTKDError(Exception):
@@ -38,6 +41,17 @@ class TrainingError(MTKDError, RuntimeError):
 def first_line(error):
     """The first line of what an error says; its type where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def why_unreadable(error, path):
+    """Why a file could not be read by ``torch.load`` or safetensors, in a few words."""
+    if not os.path.getsize(path):
+        return 'it is empty'
+    if not isinstance(error, (UnpicklingError, LookupError, EOFError, UnicodeError)):
+        return first_line(error)
+    # torch's own text is a page long, and says how to execute the file; the others are what its reader of pickles stumbles over.
+    named = re.search(r'GLOBAL (\S+)', str(error))
+    return f'it would call {named[1]}, and is not executed' if named else 'it is no file of torch.save'
 
 
 def did_you_mean(name, known):

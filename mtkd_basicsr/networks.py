@@ -2,14 +2,12 @@
 
 import math
 import os
-import re
-from pickle import UnpicklingError
 
 import torch
 from safetensors import safe_open
 
 from .checkpoints import METADATA, metadata_of_texts
-from .errors import OptionError, WeightsError, did_you_mean, first_line
+from .errors import OptionError, WeightsError, did_you_mean, first_line, why_unreadable
 from .formats import RANGE, set_mean, settings, to_basicsr
 from .yaml_files import read_options
 
@@ -95,17 +93,6 @@ def _read_safetensors(path):
         state = {name: file.get_tensor(name) for name in file.keys()}
         metadata = metadata_of_texts(file.metadata())
     return state if metadata is None else {'params': state, METADATA: metadata}
-
-
-def why_unreadable(error, path):
-    """Why a file could not be read by ``torch.load`` or safetensors, in a few words."""
-    if not os.path.getsize(path):
-        return 'it is empty'
-    if not isinstance(error, (UnpicklingError, LookupError, EOFError, UnicodeError)):
-        return first_line(error)
-    # torch's own text is a page long, and says how to execute the file; the others are what its reader of pickles stumbles over.
-    named = re.search(r'GLOBAL (\S+)', str(error))
-    return f'it would call {named[1]}, and is not executed' if named else 'it is no file of torch.save'
 
 
 def read_weights(path, key):

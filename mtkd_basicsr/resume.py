@@ -5,8 +5,7 @@ import sys
 
 import torch
 
-from .errors import WeightsError
-from .networks import why_unreadable
+from .errors import WeightsError, why_unreadable
 
 
 def load_resume_state(opt):
