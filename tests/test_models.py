@@ -101,7 +101,8 @@ def weights_after_a_step(opt, batch, tmp_path):
 def test_with_the_options_off_nothing_changes_by_a_bit(make_options, tmp_path):
     batch = batch_of(make_options('MTKDModel'), tmp_path)
     plain = weights_after_a_step(make_options('MTKDModel'), batch, tmp_path)
-    off = weights_after_a_step(make_options('MTKDModel', train__amp=None, train__channels_last=False, train__compile=False), batch, tmp_path)
+    opt = make_options('MTKDModel', train__amp=None, train__channels_last=False, train__compile=False)
+    off = weights_after_a_step(opt, batch, tmp_path)
     assert all(torch.equal(plain[k], off[k]) for k in plain)
 
 
