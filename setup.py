@@ -23,7 +23,7 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['mtkd_basicsr', 'mtkd_basicsr.*']) + [OPTIONS],
     package_dir={OPTIONS: 'options'},
-    package_data={OPTIONS: ['*.yml', '**/*.yml']},
+    package_data={'mtkd_basicsr': ['reference/*.safetensors'], OPTIONS: ['*.yml', '**/*.yml']},
     # BasicSR 1.4.2 does not install on Python 3.13: https://github.com/XPixelGroup/BasicSR/issues/725
     python_requires='>=3.10,<3.13',
     install_requires=[

@@ -20,6 +20,7 @@ from .demo.photographs import load, low_resolution
 from .errors import ExportError, OptionError, first_line
 from .functional.padding import run_padded
 from .networks import build, check_scale, load_weights, network_of, size_multiple
+from .resources import REFERENCE
 from .yaml_files import add_safe_argument, read_options
 
 TOLERANCE = 1e-4  # of [0, 1]: a fortieth of a level of 8 bits
@@ -51,9 +52,23 @@ def _write_torchscript(net, scale, path, metadata):
     torch.jit.save(graph, path, _extra_files=metadata)
 
 
-def _write_safetensors(net, scale, path, metadata):
+def _write_safetensors(net, scale, path, metadata, half=False):
+    state = {name: (value.half() if half and value.is_floating_point() else value).contiguous() for name, value in net.state_dict().items()}
     # Readers of the format know it as 'pt' that tensors have PyTorch's names and layout.
-    save_file({name: value.contiguous() for name, value in net.state_dict().items()}, path, {**metadata, 'format': 'pt'})
+    save_file(state, path, {**metadata, 'format': 'pt'})
+
+
+def _round_to_half(net, scale):
+    """Rounds the weights to 16 bits, and prints what that does to a photograph."""
+    lq = inputs(scale)[0]
+    before = _student(net, scale)(lq)
+    for value in net.state_dict().values():
+        if value.is_floating_point():
+            value.copy_(value.half())
+    after = _student(net, scale)(lq)
+    if not after.isfinite().all():
+        raise ExportError('--half: the weights are too large for 16 bits')
+    print(f'weights of 16 bits change a photograph by {(after - before).abs().max().item() * 255:.2f} of 255 levels at most')
 
 
 def _student(net, scale):
@@ -149,7 +164,7 @@ def _weights(args):
 
 def _target(args, weights, suffix):
     """Where the file shall stand; beside the weights unless ``--out`` says otherwise."""
-    target = Path(args.out) if args.out else Path(weights).with_suffix(suffix)
+    target = Path(args.out) if args.out else Path(weights.removeprefix(REFERENCE)).with_suffix(suffix)
     if target.suffix != suffix:
         raise OptionError(f"--out: '{target}'; expected a name that ends with {suffix}")
     if target.resolve() == Path(weights).resolve():
@@ -163,8 +178,8 @@ def export(args):
     """Writes a trained student as one ONNX, TorchScript or safetensors file, after a comparison with PyTorch on a photograph.
 
     ONNX and TorchScript files take (b, 3, h, w), RGB, [0, 1], float32, any b, h and w, and give (b, 3, scale · h, scale · w), cut to
-    [0, 1]: what a network needs as padding is done inside. A safetensors file holds the weights under BasicSR's names. All of them say
-    which network they hold. The moving average of the weights (``params_ema``) is taken where there is one.
+    [0, 1]: what a network needs as padding is done inside. A safetensors file holds the weights under BasicSR's names, with ``--half``
+    in 16 bits. All of them say which network they hold. The moving average of the weights (``params_ema``) is taken where there is one.
 
     Args:
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
@@ -175,6 +190,8 @@ def export(args):
         ExportError: the file cannot be written, or does not give what PyTorch gives; nothing is left of it.
     """
     form = FORMATS[args.format]
+    if args.half and args.format != 'safetensors':
+        raise OptionError(f'--half: --format {args.format}; expected safetensors')
     missing = [package for package in form.packages if importlib.util.find_spec(package) is None]
     if missing:
         raise OptionError(f"--format: {args.format} needs {', '.join(missing)}: pip install 'mtkd_basicsr[export]'")
@@ -184,6 +201,8 @@ def export(args):
     net = build(network, 'network_g').eval().requires_grad_(False)
     load_weights(net, weights, '--weights' if args.weights else 'path.pretrain_network_g')
     network = plain(network)
+    if args.half:
+        _round_to_half(net, scale)
     if 'rgb_mean' in inspect.signature(type(net)).parameters:
         network['rgb_mean'] = net.mean.flatten().tolist()  # may have come out of the weights, and is no part of a state dict
     metadata = {'format': args.format, **metadata_texts({'network': network, 'scale': scale, 'version': __version__})}
@@ -194,7 +213,7 @@ def export(args):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')  # whether the file is right is seen below
-                form.write(net, scale, str(temporary), metadata)
+                form.write(net, scale, str(temporary), metadata, **({'half': True} if args.half else {}))
                 function = form.open(str(temporary))
         except Exception as error:
             raise ExportError(f"--format: {network['type']} cannot be written as {args.format} by torch {torch.__version__}: "
@@ -213,5 +232,6 @@ def add_arguments(parser):
     parser.add_argument('-opt', '--opt', metavar='FILE', help='option file with its network_g; not needed for checkpoints of mtkd train')
     parser.add_argument('--weights', metavar='FILE', help='checkpoint of a student (path.pretrain_network_g of the option file)')
     parser.add_argument('--out', metavar='FILE', help='where it goes (beside the weights)')
+    parser.add_argument('--half', action='store_true', help='weights of 16 bits, for a safetensors file of half the size')
     parser.add_argument('--overwrite', action='store_true', help='replace a file that is there')
     add_safe_argument(parser)

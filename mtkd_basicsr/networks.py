@@ -9,6 +9,7 @@ from safetensors import safe_open
 from .checkpoints import METADATA, metadata_of_texts
 from .errors import OptionError, WeightsError, did_you_mean, first_line, why_unreadable
 from .formats import RANGE, set_mean, settings, to_basicsr
+from .resources import weights_file
 from .yaml_files import read_options
 
 # The `type` of a teacher whose arch is read off its weights.
@@ -99,8 +100,8 @@ def read_weights(path, key):
     """Reads a file with weights. Nothing in it is executed.
 
     Args:
-        path (str): A file written by ``torch.save``, or ``.safetensors``; the latter as ``mtkd export`` writes it has the form of a
-            student's checkpoint.
+        path (str): A file written by ``torch.save``, ``.safetensors``, or ``reference:…``; safetensors as ``mtkd export`` writes it has
+            the form of a student's checkpoint.
         key (str): The option that names it, for messages.
 
     Returns:
@@ -109,7 +110,7 @@ def read_weights(path, key):
     Raises:
         WeightsError: no such file, not readable without executing code, or not a mapping.
     """
-    path = os.path.expanduser(path)
+    path = os.path.expanduser(weights_file(path, key))
     if not os.path.isfile(path):
         raise WeightsError(f"{key}: no file '{path}'")
     try:

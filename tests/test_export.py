@@ -1,6 +1,7 @@
 """``mtkd export``: what a file gives is what BasicSR's network gives, at every size; else there is no file."""
 
 import json
+import re
 import sys
 
 import cv2
@@ -15,7 +16,9 @@ from safetensors.torch import load_file
 from mtkd_basicsr import __version__, export
 from mtkd_basicsr.archs.traceable import TraceableStudent, TraceableSwinBlock
 from mtkd_basicsr.demo.photographs import load
+from mtkd_basicsr.export import inputs
 from mtkd_basicsr.functional.padding import run_padded
+from mtkd_basicsr.networks import load_weights
 
 SUFFIXES = {'onnx': '.onnx', 'torchscript': '.pt', 'safetensors': '.safetensors'}
 # Both orientations, one window, one row and one column of windows, SwinIR's own image size, less than a window, one pixel; batches.
@@ -95,6 +98,33 @@ def test_a_file_gives_what_the_network_gives(here, tmp_path, weights, arch, form
             given = function(lq)
         assert given.shape == (size[0], 3, 2 * size[1], 2 * size[2]) and (given - wanted).abs().max() < 5e-6, size
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(['student.pth', path.name]), 'nothing temporary is left'
+
+
+@pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR'])
+def test_half_the_size_and_nearly_the_same_network(here, tmp_path, weights, arch):
+    here('export', '--weights', weights(arch), '--format', 'safetensors', '--out', 'whole.safetensors')
+    printed = here('export', '--weights', weights(arch), '--format', 'safetensors', '--half')
+    whole, half = load_file(tmp_path / 'whole.safetensors'), load_file(tmp_path / 'student.safetensors')
+    assert whole.keys() == half.keys()
+    assert all(half[k].dtype == (torch.float16 if v.is_floating_point() else v.dtype) for k, v in whole.items())
+    stated = float(re.search(r'change a photograph by ([\d.]+) of 255 levels at most', printed)[1]) / 255
+    lq = inputs(2)[0]
+    with torch.no_grad():
+        difference = (opened(tmp_path / 'student.safetensors')[0](lq) - opened(tmp_path / 'whole.safetensors')[0](lq)).abs().max().item()
+    assert 0 < difference < 0.02 and difference == pytest.approx(stated, abs=1e-4)
+    net = build(tiny(arch, 2))
+    load_weights(net, str(tmp_path / 'student.safetensors'), 'x')
+    assert all(p.dtype == torch.float32 for p in net.parameters())
+
+
+def test_weights_that_do_not_fit_into_16_bits(here, tmp_path, weights):
+    state = student('EDSR').state_dict()
+    state['conv_first.weight'] *= 1e6
+    assert '--half: the weights are too large' in here('export', '--weights', weights('EDSR', params_ema=state), '--format', 'safetensors',
+                                                       '--half', expect=1)
+    assert [p.name for p in tmp_path.iterdir()] == ['student.pth']
+    assert '--half: --format onnx; expected safetensors' in here('export', '--weights', weights('EDSR'), '--format', 'onnx', '--half',
+                                                                 expect=1)
 
 
 def test_the_output_is_cut_to_the_range_of_an_image(here, tmp_path, weights):

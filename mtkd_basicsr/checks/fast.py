@@ -11,6 +11,7 @@ from ..image_folder import ImageFolder
 from ..losses.build import build as build_loss
 from ..options import (FolderOptions, check_near_misses, parse_fusion, parse_keep_last, parse_max_skipped, parse_mix_batches, parse_speed,
                        parse_teacher, parse_teachers, parse_val, require, structure_errors)
+from ..resources import weights_file
 from ..teachers import require_val_images
 from .findings import Findings
 from .values import check_factor, check_values
@@ -108,7 +109,8 @@ def _check_weights(opt, findings):
             _there(findings, f'{key}.weights', block.weights)
     path = (opt.get('path') or {}).get('pretrain_network_g')
     if path is not None:
-        _there(findings, 'path.pretrain_network_g', path)
+        with findings.catching():
+            _there(findings, 'path.pretrain_network_g', weights_file(path, 'path.pretrain_network_g'))
 
 
 def _check_training(opt, findings):

@@ -8,6 +8,7 @@ from ..distillers import check_method
 from ..errors import DataError, OptionError, WeightsError
 from ..networks import SPANDREL, build
 from ..options import is_number
+from ..resources import weights_file
 from .runs import method_name
 
 
@@ -39,7 +40,7 @@ def _check_weights(run, runs, out):
     blocks = {f'teachers.{name}': block for name, block in (run.options.get('teachers') or {}).items()}
     blocks.update({'fusion': run.options['fusion']} if run.options.get('fusion') else {})
     for key, block in blocks.items():
-        path = block.get('weights')
+        path = weights_file(block.get('weights'), f'{run.name}: {key}.weights')
         if path is None or (not os.path.isfile(os.path.expanduser(path)) and os.path.dirname(path) not in written):
             raise WeightsError(f"{run.name}: {key}.weights: no file '{path}', and no run of the plan writes it")
 

@@ -64,7 +64,7 @@ class TeacherOptions:
     Attributes:
         network: ``type`` and arguments of a network that BasicSR knows; for a teacher also ``{type: Spandrel}``, which reads them off the
             weights.
-        weights: File with its weights.
+        weights: File with its weights; ``reference:edsr_x4``, ``rcan_x4`` and ``swinir_x4`` come with the package.
         strict: Names in the file and in the network have to be the same. Shapes have to in any case.
         param_key: Which entry of the file; ``~`` takes ``params_ema``, else ``params``, else the file itself.
     """

@@ -10,6 +10,7 @@ import difflib
 import typing
 
 from ..errors import OptionError, did_you_mean
+from ..resources import weights_file
 from .blocks import OURS, FolderOptions, LoggerOptions, SpeedOptions, TeacherOptions, TrainOptions, ValOptions
 
 _TYPES = {dict: 'a mapping', list: 'a list', str: 'a text', bool: 'true or false', int: 'a whole number', float: 'a number'}
@@ -79,7 +80,11 @@ def parse_teacher(block, key):
     network = [name for name in ('network', 'weights') if isinstance(block, dict) and name in block]
     if folder and network:
         raise OptionError(f"{key}: '{folder[0]}' and '{network[0]}'; expected either images, a folder of outputs, or network and weights")
-    return parse(FolderOptions if folder else TeacherOptions, block, key)
+    return parse(FolderOptions, block, key) if folder else _with_file(parse(TeacherOptions, block, key), key)
+
+
+def _with_file(options, key):
+    return dataclasses.replace(options, weights=weights_file(options.weights, f'{key}.weights'))
 
 
 def parse_teachers(opt):
@@ -106,7 +111,7 @@ def parse_teachers(opt):
 
 def parse_fusion(opt):
     """``fusion:``, or None where the option file has none."""
-    return None if opt.get('fusion') is None else parse(TeacherOptions, opt['fusion'], 'fusion')
+    return None if opt.get('fusion') is None else _with_file(parse(TeacherOptions, opt['fusion'], 'fusion'), 'fusion')
 
 
 def parse_val(opt):
