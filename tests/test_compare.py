@@ -1,7 +1,9 @@
 """``mtkd compare`` as a user types it: real trainings of tiny networks, stopped and gone on with."""
 
 import csv
+import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,8 @@ import pytest
 import torch
 import yaml
 from conftest import mtkd, options_for, run, tiny
+
+from mtkd_basicsr.data.target_cache import CacheReader
 
 OUT = 'results of it'  # a name with spaces
 
@@ -33,7 +37,7 @@ def tiny_plan(photographs, folder):
                         'fusion': {'model_type': 'MTKDFusionModel', 'network_g': fusion}},
             'students': {'SwinIR': {'network_g': tiny('SwinIR', 2)}},
             'methods': {'scratch': {'train': {'kd': {'type': 'Scratch'}}},
-                        'MTKD+DUKD': {'datasets': {'train': {'target_cache': '{out}/caches/target.lmdb'}},
+                        'MTKD+DUKD': {'self_ensemble': True, 'datasets': {'train': {'target_cache': '{out}/caches/target.lmdb'}},
                                       'train': {'kd': {'type': 'MTKD', 'also': ['DUKD']}}}},
             'test': {'two': val}}
 
@@ -107,6 +111,39 @@ def test_report(plan):
     lines = list(csv.DictReader(open(folder / 'images.csv')))
     assert len(lines) == 2 * 2 * 2 and {line['image'] for line in lines} == {'chelsea', 'coffee'}
     assert 'student SwinIR' in text and 'cache_target' in text and 'NOT FINISHED' not in text
+
+
+def test_results_are_enough_for_a_report(plan, here, tmp_path):
+    out = plan.parent / OUT
+    shutil.copytree(out / 'results', tmp_path / 'moved' / 'results')
+    here('compare', '-opt', plan, '--out', tmp_path / 'moved', '--report-only')
+    one, other = ((folder / 'report' / 'report.md').read_text() for folder in (out, tmp_path / 'moved'))
+    table = one.split('## SwinIR ×2')[1].split('\n\n')[1]
+    assert table in other and 'NOT FINISHED' not in other
+    assert 'crops_SwinIR_x2.png' in one and 'crops' not in other, 'there are no networks to make pictures with'
+    for path in (out / 'results').iterdir():
+        result = json.loads(path.read_text())
+        assert str(out) not in path.read_text() and len(result['commit'] or 40 * 'x') >= 40 and 'torch' in result['machine']
+        if result['kind'] == 'student':
+            values = result['results'][result['method']]['two']
+            assert set(values) == {'chelsea', 'coffee'} and result['curve'] and result['options']['manual_seed'] == result['seed']
+
+
+def test_self_ensemble_is_in_the_cache_of_the_method_that_asks_for_it(plan):
+    found = {name: CacheReader(str(plan.parent / OUT / 'caches' / f'{name}.lmdb')).manifest for name in ('target', 'teachers')}
+    assert found['target']['self_ensemble'] and not found['teachers']['self_ensemble']
+
+
+def test_a_result_that_was_removed_is_measured_again(plan):
+    out = plan.parent / OUT
+    path = out / 'results' / 'SwinIR_scratch_x2_s1.json'
+    before = json.loads(path.read_text())
+    path.unlink()
+    weights = out / 'experiments' / 'SwinIR_scratch_x2_s1' / 'models' / 'net_g_latest.pth'
+    stamp = weights.stat().st_mtime_ns
+    compare(plan, '--only', 'SwinIR_scratch_x2_s1')
+    after = json.loads(path.read_text())
+    assert after['results'] == before['results'] and after['curve'] == before['curve'] and weights.stat().st_mtime_ns == stamp
 
 
 def test_measured_as_basicsr_measures(plan):

@@ -151,6 +151,60 @@ def test_wrong_plans(tmp_path, change, error, text):
         check(plan, expand(plan, OUT), OUT)
 
 
+def test_a_plan_on_top_of_another(tmp_path):
+    (tmp_path / 'small.yml').write_text((PLANS / 'small.yml').read_text())
+    top = {'name': 'ablation', 'base': 'small.yml', 'seeds': [0], 'options': {'train': {'ema_decay': 0.5}},
+           'methods': {'scratch': {'train': {'kd': {'type': 'Scratch'}}}, 'L1': {'train': {'kd': {'type': 'LogitKD', 'teacher': 'rcan'}}}}}
+    write = (tmp_path / 'top.yml').write_text
+    write(yaml.safe_dump(top))
+    plan, small = read_plan(tmp_path / 'top.yml'), read_plan(tmp_path / 'small.yml')
+    assert (plan.name, plan.base, plan.seeds, set(plan.methods)) == ('ablation', 'small', [0], {'scratch', 'L1'})
+    assert plan.students == small.students and plan.options['train']['ema_decay'] == 0.5
+    assert plan.options['train']['total_iter'] == 2000 and plan.lq_size == 24
+    top['options'] = {}
+    write(yaml.safe_dump(top))
+    before, after = ({run.name: run for run in expand(read_plan(tmp_path / name), OUT)} for name in ('small.yml', 'top.yml'))
+    shared = set(before) & set(after)
+    assert 'EDSR_scratch_x4_s0' in shared and 'cache_teachers_x4' in shared and 'EDSR_L1_x4_s0' not in shared
+    assert all(before[name].fingerprint == after[name].fingerprint for name in shared - {'references_x4'}), 'what is done is done for both'
+    for change, text in (({'name': 'small'}, "name: 'small' is also that of the base"), ({'base': 3}, 'base: 3; expected the file'),
+                         ({'base': 'gone.yml'}, "no file '.*gone.yml'"), ({'base': 'top.yml'}, "base: 'top.yml' has a base itself")):
+        write(yaml.safe_dump({**top, **change}))
+        with pytest.raises(OptionError, match=text):
+            read_plan(tmp_path / 'top.yml')
+
+
+def test_self_ensemble_belongs_to_the_cache(tmp_path):
+    def change(plan):
+        plan['methods']['MTKD+'] = {**plan['methods']['MTKD'], 'self_ensemble': True}
+
+    with pytest.raises(OptionError, match='holds target without self_ensemble for .*, and target with self_ensemble here; give them two'):
+        expand(changed_plan(tmp_path, change), OUT)
+
+    def two_files(plan):
+        change(plan)
+        plan['methods']['MTKD+']['datasets'] = {'train': {'target_cache': '{out}/caches/eight_x{scale}.lmdb'}}
+
+    runs = {run.name: run for run in expand(changed_plan(tmp_path, two_files), OUT)}
+    assert runs['cache_eight_x4'].self_ensemble and not runs['cache_target_x4'].self_ensemble
+    assert runs['cache_eight_x4'].fingerprint != runs['cache_target_x4'].fingerprint
+    assert 'cache_eight_x4' in runs['EDSR_MTKD+_x4_s0'].after and 'self_ensemble' not in runs['EDSR_MTKD+_x4_s0'].options
+
+
+def test_fusion_networks_can_be_compared(tmp_path):
+    def fusion(plan):
+        plan['students'] = {'fusion': {'model_type': 'MTKDFusionModel', 'train': {'distill_opt': None},
+                                       'network_g': plan['options']['fusion']['network']}}
+        plan['methods'] = {name: {'network_g': {'skip': name}} for name in ('adaptive', 'mean')}
+        plan.update(baseline='mean', prepare={name: plan['prepare'][name] for name in ('swinir', 'edsr', 'rcan')})
+
+    plan = changed_plan(tmp_path, fusion)
+    runs = {run.name: run for run in expand(plan, OUT)}
+    check(plan, list(runs.values()), OUT)
+    assert runs['fusion_mean_x4_s0'].options['network_g']['skip'] == 'mean'
+    assert 'cache_teachers_x4' in runs['fusion_mean_x4_s0'].after and 'fusion' not in runs['fusion_mean_x4_s0'].options
+
+
 def test_small_plan_passes_the_check():
     plan = read_plan(PLANS / 'small.yml')
     check(plan, expand(plan, OUT), OUT)

@@ -1,3 +1,4 @@
+from .conv_fusion_arch import ConvFusion
 from .dctswin_arch import DCTSwin
 
-__all__ = ['DCTSwin']
+__all__ = ['ConvFusion', 'DCTSwin']

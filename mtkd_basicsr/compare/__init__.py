@@ -14,13 +14,13 @@ from . import plan as plans
 from .check import check
 from .report import write
 from .runs import expand
-from .worker import do, record_of
+from .worker import do, is_done
 
 
 def add_arguments(parser):
     """Adds the arguments of the command to its parser."""
     parser.add_argument('-opt', '--opt', required=True, metavar='PLAN', help='plan file (YAML)')
-    parser.add_argument('--out', metavar='DIR', help='folder of the results (compare/NAME, with the name of the plan)')
+    parser.add_argument('--out', metavar='DIR', help='folder of the results (compare/NAME, with the name of the plan or of its base)')
     parser.add_argument('--jobs', type=int, default=1, metavar='N', help='how many runs at once')
     add_safe_argument(parser)
     what = parser.add_mutually_exclusive_group()
@@ -42,7 +42,7 @@ def _prepare_photographs(plan, out):
 def _list(args, plan, runs, out):
     """Commands in stages: those of one stage can run side by side, after all of the one before."""
     print(f"# {len(runs)} runs of '{plan.name}'; results go to {out}. Lines of one stage can run at the same time.")
-    done, todo, stage = {run.name for run in runs if record_of(run, out).is_finished()}, list(runs), 0
+    done, todo, stage = {run.name for run in runs if is_done(run, out)}, list(runs), 0
     while todo:
         ready = [run for run in todo if not run.after & {other.name for other in todo}]
         stage += 1
@@ -59,7 +59,7 @@ def _only(name, plan, runs, out):
     by_name = {run.name: run for run in runs}
     if name not in by_name:
         raise OptionError(f"--only: no run '{name}' in the plan; {did_you_mean(name, by_name)}")
-    missing = [other for other in sorted(by_name[name].after) if not record_of(by_name[other], out).is_finished()]
+    missing = [other for other in sorted(by_name[name].after) if not is_done(by_name[other], out)]
     if missing:
         raise OptionError(f"--only: {name} waits for {', '.join(missing)}")
     do(by_name[name], plan, out)
@@ -67,7 +67,7 @@ def _only(name, plan, runs, out):
 
 def _all(args, plan, runs, out):
     make_folder(out / 'logs')
-    finished = [run for run in runs if record_of(run, out).is_finished()]
+    finished = [run for run in runs if is_done(run, out)]
     todo = [run for run in runs if run not in finished]
     print(f"'{plan.name}': {len(runs)} runs, {len(finished)} finished before; results go to {out}", flush=True)
     gpus = [str(i) for i in range(torch.cuda.device_count())]
@@ -91,7 +91,7 @@ def compare(args):
     if args.jobs < 1:
         raise OptionError(f'--jobs: {args.jobs}; expected 1 or more')
     plan = plans.read_plan(args.opt, args.safe)
-    out = Path(args.out or Path('compare') / plan.name).resolve()
+    out = Path(args.out or Path('compare') / (plan.base or plan.name)).resolve()
     runs = expand(plan, out)
     if args.only:
         _only(args.only, plan, runs, out)

@@ -61,7 +61,7 @@ def check(plan, runs, out):
         train = run.options['datasets']['train']
         if run.kind == 'cache':
             continue
-        if run.kind == 'student':
+        if run.kind == 'student' and run.options['model_type'] != 'MTKDFusionModel':
             if method_name(run.options) is None:
                 raise OptionError(f"{run.name}: train.kd.type: missing; name a method, or Scratch for none (model_type is "
                                   f"{run.options['model_type']})")

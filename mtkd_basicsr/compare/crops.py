@@ -4,21 +4,24 @@ import cv2
 import numpy as np
 
 from .check import test_sets
-from .measure import bicubic, enlarger, pairs, student_network
+from .measure import bicubic, pairs, trained
 
 _SIZE = 64  # pixels of the ground truth
 _COLUMNS = 10
 
 
-def _images(results, student, scale, out, wanted):
-    """Images of a test set as all methods make them: (test set, name, {column: (h, w, 3) RGB, float, [0, 255]})."""
-    from basicsr.utils import tensor2img
-    runs = {}
+def shown(results, student, scale):
+    """The runs of a student whose images are shown: of each method that of the first seed."""
     for run in results.runs.values():
         cell = results.cells.get((run.student, run.scale, run.method))
         if run.kind == 'student' and (run.student, run.scale) == (student, scale) and cell and run.seed == min(cell.seeds):
-            net = student_network(run.options, out / 'experiments' / run.name, 'cpu')
-            runs[f'{run.method}'] = enlarger(net, run.options)
+            yield run
+
+
+def _images(results, student, scale, out, wanted):
+    """Images of a test set as all methods make them: (test set, name, {column: (h, w, 3) RGB, float, [0, 255]})."""
+    from basicsr.utils import tensor2img
+    runs = {f'{run.method}': trained(run.options, out / 'experiments' / run.name, 'cpu') for run in shown(results, student, scale)}
     for test_set, block in test_sets(results.plan, scale, out).items():
         for name, lq, gt in pairs(block):
             if (test_set, name) in wanted:
@@ -71,15 +74,15 @@ def crops(results, student, scale, out, path, count=4):
     from matplotlib.figure import Figure
     cells = {m: c for s, x, cells in results.groups() if (s, x) == (student, scale) for m, c in cells.items()}
     wanted = _most_different(cells, count)
-    shown = {(test_set, name): columns for test_set, name, columns in _images(results, student, scale, out, wanted)}
-    names = list(next(iter(shown.values())))
+    drawn = {(test_set, name): columns for test_set, name, columns in _images(results, student, scale, out, wanted)}
+    names = list(next(iter(drawn.values())))
     lines = -(-len(names) // _COLUMNS)
     figure = Figure(figsize=(1.55 * min(len(names), _COLUMNS), 1.95 * len(wanted) * lines), layout='constrained')
     axes = figure.subplots(len(wanted) * lines, min(len(names), _COLUMNS), squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for i, key in enumerate(wanted):
-        columns = shown[key]
+        columns = drawn[key]
         y, x, size = _place(columns, list(cells))
         truth = columns['ground truth'][y:y + size, x:x + size]
         for j, name in enumerate(names):

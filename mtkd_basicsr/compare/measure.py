@@ -11,7 +11,7 @@ import torch
 from ..functional.padding import pad_to_multiple, run_padded
 from ..functional.tiling import run_tiled
 from ..networks import build, load_weights, size_multiple
-from ..options import parse_fusion, parse_teachers, parse_val
+from ..options import TeacherOptions, parse_fusion, parse_teachers, parse_val
 from ..teachers import FusedTeachers, TeacherEnsemble
 
 # Multiply-adds are given for an output of this size, as in the papers of the field.
@@ -24,28 +24,45 @@ def bicubic(lq, scale):
     return imresize(lq[0].cpu(), scale)[None].clamp(0, 1)
 
 
-def student_network(options, experiment, device):
-    """The trained student of a run: its moving average where there is one, in ``eval()``.
+def weights_path(experiment):
+    """Where BasicSR writes the network of a training at its end."""
+    return Path(experiment) / 'models' / 'net_g_latest.pth'
+
+
+def trained(options, experiment, device):
+    """The network of a training as a function of images; a fusion network with its teachers.
+
+    The moving average of the weights is taken where there is one.
 
     Args:
-        options (dict): Options of the run.
+        options (dict): Options of the training.
         experiment (Path): Its folder.
-        device: Where the network goes.
+        device: Where it runs.
+
+    Returns:
+        Function (1, 3, h, w) -> (1, 3, scale · h, scale · w).
     """
+    path = str(weights_path(experiment))
+    if options['model_type'] == 'MTKDFusionModel':
+        ensemble = TeacherEnsemble(parse_teachers(options), options['scale'], device)
+        return _tiled(FusedTeachers(ensemble, TeacherOptions(options['network_g'], path), device), options)
     net = build(options['network_g'], 'network_g')
-    path = Path(experiment) / 'models' / 'net_g_latest.pth'
-    load_weights(net, str(path), str(path))
-    return net.eval().requires_grad_(False).to(device)
+    load_weights(net, path, path)
+    return enlarger(net.eval().requires_grad_(False).to(device), options)
+
+
+def _tiled(function, options):
+    val = parse_val(options)
+
+    def run(lq):
+        with torch.no_grad():
+            return run_tiled(function, lq, options['scale'], val.tile, val.tile_overlap)
+    return run
 
 
 def enlarger(net, options):
     """A network as a function of images of any size, with the tiles that ``val`` asks for."""
-    val, scale = parse_val(options), options['scale']
-
-    def run(lq):
-        with torch.no_grad():
-            return run_tiled(lambda part: run_padded(net, part, size_multiple(net), scale), lq, scale, val.tile, val.tile_overlap)
-    return run
+    return _tiled(lambda part: run_padded(net, part, size_multiple(net), options['scale']), options)
 
 
 def references(options, device):
@@ -66,8 +83,7 @@ def references(options, device):
     for name, net in zip(ensemble.names, ensemble.networks):
         found[f'teacher {name}'] = enlarger(net, options)
     if options.get('fusion'):
-        target, val = FusedTeachers(ensemble, parse_fusion(options), device), parse_val(options)
-        found['fused teachers'] = lambda lq: run_tiled(target, lq, scale, val.tile, val.tile_overlap)
+        found['fused teachers'] = _tiled(FusedTeachers(ensemble, parse_fusion(options), device), options)
     return found
 
 
@@ -119,7 +135,7 @@ def cost(network, scale, lq, device):
     multiple, channels = size_multiple(net), network.get('in_chans', 3)
     net.to(device)
     x = lq.to(device).repeat(1, channels // 3, 1, 1)
-    is_fusion = network['type'] == 'DCTSwin'
+    is_fusion = channels > 3
     if is_fusion:
         x = x.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
     times = []

@@ -1,11 +1,13 @@
 """The plan of a comparison, as its file has it."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Optional
 
 from ..errors import OptionError, did_you_mean
 from ..options import is_number, name_errors, parse, require
 from ..yaml_files import read_options
+from .merge import merge
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,15 @@ class PlanOptions:
         lq_size: Size of training patches in low-resolution pixels; ``{gt_size}`` is this times the scale.
         options: What all trainings have: blocks of a BasicSR option file. ``train.total_iter`` is the budget.
         students: Names, each with option blocks that are laid over ``options``.
-        methods: Names, each with option blocks that are laid over those of the student.
+        methods: Names, each with option blocks that are laid over those of the student; ``self_ensemble: true`` averages what is in its
+            cache over eight flips and rotations. With ``model_type: MTKDFusionModel`` the student is a fusion network.
         test: Names of test sets, each with ``dataroot_gt`` and ``dataroot_lq``.
         prepare: Trainings that others build on (teachers, fusion network), once for each scale.
         when: Options for some of the trainings, see below; a student, a method and an entry of ``prepare`` can have it too.
         baseline: The method that gains are over.
         photographs: Writes the photographs of the demo into the folder of the results.
+        base: Another plan, a file beside this one: keys that are not here are taken from it, ``options`` are laid over its. Results go into
+            its folder, and what is finished there is not repeated.
         mtkd_basicsr: The line that registers the plug-in, as in every option file.
     """
     name: str
@@ -39,6 +44,7 @@ class PlanOptions:
     when: list = field(default_factory=list)
     baseline: str = 'scratch'
     photographs: bool = False
+    base: Optional[str] = None
     mtkd_basicsr: Optional[str] = None
 
 
@@ -63,6 +69,22 @@ def _numbers(values, key, smallest):
         raise OptionError(f'{key}: {values!r}; expected different whole numbers from {smallest} on, for example [0, 1, 2]')
 
 
+def _with_base(path, safe):
+    """The keys of a plan file, and the plan that it is based on."""
+    content = dict(read_options(path, safe))
+    if content.get('base') is None:
+        return content, None
+    if not isinstance(content['base'], str):
+        raise OptionError(f"base: {content['base']!r}; expected the file of another plan")
+    base = read_options(Path(path).parent / content['base'], safe)
+    if base.get('base') is not None:
+        raise OptionError(f"base: '{content['base']}' has a base itself, '{base['base']}'; name that one")
+    if not all(isinstance(block.get('options', {}), dict) for block in (base, content)):
+        raise OptionError('options: expected a mapping')
+    merged = {**base, **content, 'options': merge(base.get('options', {}), content.get('options', {}))}
+    return merged, base.get('name')
+
+
 def read_plan(path, safe=False):
     """Reads a plan file.
 
@@ -71,14 +93,17 @@ def read_plan(path, safe=False):
         safe (bool): Executes nothing that the plan names.
 
     Returns:
-        PlanOptions: Checked as far as that is possible without building anything.
+        PlanOptions: Checked as far as that is possible without building anything; ``base`` is the name of the other plan.
 
     Raises:
         OptionError: names the key, the value, and what was expected.
     """
-    plan = parse(PlanOptions, dict(read_options(path, safe)), 'plan')
-    for text in name_errors(plan.name):
+    content, base = _with_base(path, safe)
+    plan = parse(PlanOptions, {**content, 'base': base}, 'plan')
+    for text in (text for name in (plan.name, base or plan.name) for text in name_errors(name)):
         raise OptionError(text)
+    if base == plan.name:
+        raise OptionError(f"name: '{base}' is also that of the base; use another one")
     if not is_number(plan.lq_size, 1, whole=True):
         raise OptionError(f'lq_size: {plan.lq_size!r}; expected a number of pixels from 1 on')
     _numbers(plan.scales, 'scales', 1)

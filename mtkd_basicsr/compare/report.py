@@ -1,34 +1,28 @@
 """The report of a comparison."""
 
-import platform
-
 import torch
 
-from .. import __version__
 from ..errors import DataError
 from ..networks import SPANDREL
 from . import tables
-from .check import test_sets
-from .crops import crops
+from .crops import crops, shown
 from .document import Heading, Picture, Text, markdown, page
 from .figures import bars, curves
-from .measure import cost, pairs
+from .measure import cost, weights_path
 from .results import collect
+from .worker import machine
+
+_SIZE = 320, 480  # of the enlarged image that networks are timed on
 
 
-def _machine():
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
-    return f'{device}; torch {torch.__version__}, Python {platform.python_version()}, mtkd_basicsr {__version__}'
-
-
-def _measured_costs(results, scale, out):
-    """Cost of every student, teacher and fusion network of one scale, on the first test image."""
-    block = next(iter(test_sets(results.plan, scale, out).values()))
-    _, lq, _ = next(pairs(block))
-    networks = {}
+def _measured_costs(results, scale):
+    """Cost of every student, teacher and fusion network of one scale."""
+    networks, lq = {}, torch.rand(1, 3, *(n // scale for n in _SIZE))
     for run in results.runs.values():
         if run.scale == scale and (run.student, scale, run.method) in results.cells:
-            networks.setdefault(f'student {run.student}', run.options['network_g'])
+            network = run.options['network_g']
+            if networks.setdefault(f'student {run.student}', network) != network:  # the method has another one
+                networks[f'student {run.student}, {run.method}'] = network
             for name, teacher in (run.options.get('teachers') or {}).items():
                 if teacher['network']['type'] != SPANDREL:  # which is built with its weights alone
                     networks.setdefault(f'teacher {name}', teacher['network'])
@@ -47,7 +41,7 @@ def _introduction(results):
                "channel, with as many pixels cut from each border as the scale, by BasicSR's metrics. Values are means ± standard "
                'deviations over seeds. All methods have the same trainer, schedule, data order, first weights and teachers for each '
                'seed.')
-    yield Text(f'This report was made on: {_machine()}.')
+    yield Text(f"Done on: {' | '.join(results.machines)}. This report was made on: {machine()}.")
     if results.missing:
         more = f' and {len(results.missing) - 8} more' if len(results.missing) > 8 else ''
         yield Text(f"NOT FINISHED, {len(results.missing)} of {len(results.runs)} runs: {', '.join(results.missing[:8])}{more}.")
@@ -70,12 +64,14 @@ def _group(results, student, scale, cells, out, folder):
     yield Text('Mean difference of PSNR over the images (each the mean over seeds), and p of the two-sided Wilcoxon signed-rank test over '
                'images, not corrected for the number of comparisons.')
     path = folder / f'crops_{student}_x{scale}.png'
+    if not all(weights_path(out / 'experiments' / run.name).is_file() for run in shown(results, student, scale)):
+        return  # the results were moved without the networks
     seed = crops(results, student, scale, out, path)
     yield Picture(path, f'{student} ×{scale}: where the methods differ most from each other (seed {seed}); below each crop its PSNR (RGB).')
 
 
 def write(plan, runs, out):
-    """Writes ``report/``: ``report.md``, ``report.html``, ``results.csv``, ``images.csv`` and pictures.
+    """Writes ``report/`` (``report_NAME/`` for a plan with a base): ``report.md``, ``report.html``, ``results.csv``, ``images.csv`` and pictures.
 
     Args:
         plan (PlanOptions): The plan.
@@ -88,7 +84,7 @@ def write(plan, runs, out):
     Raises:
         DataError: no student is finished.
     """
-    results, folder = collect(plan, runs, out), out / 'report'
+    results, folder = collect(plan, runs, out), out / (f'report_{plan.name}' if plan.base else 'report')
     if not results.cells:
         raise DataError(f"'{out}': no student of the plan is finished, there is nothing to report")
     folder.mkdir(exist_ok=True)
@@ -103,7 +99,7 @@ def write(plan, runs, out):
         blocks += _group(results, student, scale, cells, out, folder)
     blocks.append(Heading('Costs'))
     for scale in dict.fromkeys(scale for _, scale, _ in results.groups()):
-        measured, size = _measured_costs(results, scale, out)
+        measured, size = _measured_costs(results, scale)
         blocks += [tables.costs(measured), Text(f'×{scale}; time for an image of {size[1]}×{size[0]} pixels, median of five, '
                                                 'on the machine of this report.')]
     if results.prepared:

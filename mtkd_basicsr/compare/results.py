@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .check import test_sets
-from .logs import read_training
 from .measure import read_json
-from .worker import record_of
+from .worker import result_path
 
 
 @dataclass
@@ -45,6 +44,7 @@ class Results:
         runs (dict): name -> :class:`~mtkd_basicsr.compare.runs.Run`.
         missing (list[str]): Runs that are not finished.
         prepared (dict[str, float]): Seconds of finished caches and of trainings that others build on.
+        machines (list[str]): What they were done on.
     """
     plan: object
     cells: dict
@@ -52,6 +52,7 @@ class Results:
     runs: dict
     missing: list
     prepared: dict
+    machines: list = field(default_factory=list)
 
     def groups(self):
         """(student, scale) with methods that are finished, and their cells in the order of the plan."""
@@ -73,18 +74,15 @@ def collect(plan, runs, out):
     Returns:
         Results
     """
-    cells, references, missing, prepared = {}, {}, [], {}
+    cells, references, missing, prepared, machines = {}, {}, [], {}, {}
     for run in runs:
-        record = record_of(run, out)
-        if not record.is_finished():
+        tested = read_json(result_path(run, out))
+        if tested is None or tested['fingerprint'] != run.fingerprint:
             missing.append(run.name)
             continue
-        if run.kind == 'cache':
-            prepared[run.name] = record.read()['seconds']
-            continue
-        tested = read_json(out / 'tests' / f'{run.name}.json')
-        if run.kind == 'prepare':
-            prepared[run.name] = read_training(out / 'experiments' / run.name)[1]
+        machines.setdefault(tested['machine'], None)
+        if run.kind in ('cache', 'prepare'):
+            prepared[run.name] = tested['seconds' if run.kind == 'cache' else 'training_seconds']
         elif run.kind == 'references':
             references[run.scale] = {name: {test_set: tuple(np.mean(list(images.values()), 0)) for test_set, images in sets.items()}
                                      for name, sets in tested['results'].items()}
@@ -94,13 +92,12 @@ def collect(plan, runs, out):
                 images = tested['results'][run.method][test_set]
                 cell.names[test_set] = list(images)
                 cell.values.setdefault(test_set, []).append(list(images.values()))
-            curve, seconds = read_training(out / 'experiments' / run.name)
             cell.seeds.append(run.seed)
-            cell.curves.append(curve)
-            cell.seconds.append(seconds)
+            cell.curves.append([tuple(point) for point in tested['curve']])
+            cell.seconds.append(tested['training_seconds'])
     for cell in cells.values():
         cell.values = {test_set: np.array(values) for test_set, values in cell.values.items()}
-    return Results(plan, cells, references, {run.name: run for run in runs}, missing, prepared)
+    return Results(plan, cells, references, {run.name: run for run in runs}, missing, prepared, list(machines))
 
 
 def paired(cell, other, test_set):

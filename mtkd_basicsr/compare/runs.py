@@ -12,6 +12,7 @@ from ..data.manifest import sha256
 from ..distillers import METHODS, check_method
 from ..errors import OptionError, did_you_mean
 from ..options import parse, parse_fusion, parse_teachers, structure_errors
+from ..resources import weights_file
 from .merge import fill, merge
 from .plan import Condition
 
@@ -31,6 +32,7 @@ class Run:
         options (dict): A whole option file.
         student, method (str | None), seed (int | None): Of a student.
         what (str | None): Of a cache: ``'target'`` or ``'teachers'``.
+        self_ensemble (bool): Of a cache, and of the student that it is for: means over eight flips and rotations.
         after (set[str]): Names of runs that have to be finished before.
         fingerprint (str): Of the options, and of all runs in ``after``.
     """
@@ -42,6 +44,7 @@ class Run:
     method: Optional[str] = None
     seed: Optional[int] = None
     what: Optional[str] = None
+    self_ensemble: bool = False
     after: set = field(default_factory=set)
     fingerprint: str = ''
 
@@ -64,8 +67,8 @@ def _conditions(block, key, plan, scale, student=None, run=None):
     return fitting
 
 
-def _without_when(block):
-    return {k: v for k, v in block.items() if k != 'when'}
+def _options_of(block):
+    return {k: v for k, v in block.items() if k not in ('when', 'self_ensemble')}
 
 
 def _whole(plan, name, scale, seed, out, *blocks):
@@ -94,17 +97,20 @@ def _students(plan, out):
         s, m = plan.students[student], plan.methods[method]
         name = f'{student}_{method}_x{scale}_s{seed}'
         options = _whole(plan, name, scale, seed, out, plan.options, *_conditions({'when': plan.when}, '', plan, scale, student),
-                         _without_when(s), *_conditions(s, f'students.{student}.', plan, scale, student),
-                         _without_when(m), *_conditions(m, f'methods.{method}.', plan, scale, student))
+                         _options_of(s), *_conditions(s, f'students.{student}.', plan, scale, student),
+                         _options_of(m), *_conditions(m, f'methods.{method}.', plan, scale, student))
         options.setdefault('model_type', 'KDModel')
-        yield Run(name, 'student', scale, options, student, method, seed)
+        self_ensemble = m.get('self_ensemble', False)
+        if not isinstance(self_ensemble, bool):
+            raise OptionError(f'methods.{method}.self_ensemble: {self_ensemble!r}; expected true or false')
+        yield Run(name, 'student', scale, options, student, method, seed, self_ensemble=self_ensemble)
 
 
 def _prepared(plan, out):
     for scale, (name, block) in itertools.product(plan.scales, plan.prepare.items()):
         options = _whole(plan, f'{name}_x{scale}', scale, 0, out, plan.options,
                          *_conditions({'when': plan.when}, '', plan, scale, run=name),
-                         _without_when(block), *_conditions(block, f'prepare.{name}.', plan, scale, run=name))
+                         _options_of(block), *_conditions(block, f'prepare.{name}.', plan, scale, run=name))
         yield Run(f'{name}_x{scale}', 'prepare', scale, options)
 
 
@@ -123,10 +129,13 @@ def _caches(runs):
         path, what = run.options['datasets']['train'].get('target_cache'), _what(run.options)
         if path is None or what is None:
             continue
-        cache = caches.setdefault(path, Run(f'cache_{Path(path).stem}', 'cache', run.scale, run.options, what=what))
-        if cache.what != what:
-            raise OptionError(f"{run.name}: datasets.train.target_cache: '{path}' holds {cache.what} for {cache.options['name']}, "
-                              f'and {what} here; give them two files')
+        cache = caches.setdefault(path, Run(f'cache_{Path(path).stem}', 'cache', run.scale, run.options, what=what,
+                                            self_ensemble=run.self_ensemble))
+        if (cache.what, cache.self_ensemble) != (what, run.self_ensemble):
+            held, wanted = (f"{w}{' with' if s else ' without'} self_ensemble" for w, s in ((cache.what, cache.self_ensemble),
+                                                                                            (what, run.self_ensemble)))
+            raise OptionError(f"{run.name}: datasets.train.target_cache: '{path}' holds {held} for {cache.options['name']}, "
+                              f'and {wanted} here; give them two files')
     return caches
 
 
@@ -171,10 +180,12 @@ def _own_fingerprint(run, out):
     content = {key: run.options.get(key) for key in sorted(keys)}
     if run.kind == 'cache':
         train = run.options['datasets']['train']
-        content.update({key: train.get(key) for key in ('dataroot_gt', 'dataroot_lq', 'filename_tmpl')}, what=run.what)
+        content.update({key: train.get(key) for key in ('dataroot_gt', 'dataroot_lq', 'filename_tmpl')}, what=run.what,
+                       **({'self_ensemble': True} if run.self_ensemble else {}))
     # Files that the plan itself writes have fingerprints of their own, in the runs that write them.
     blocks = [*(run.options.get('teachers') or {}).values(), *([run.options['fusion']] if run.options.get('fusion') else [])]
-    content['files'] = [_hash(block['weights']) for block in blocks if isinstance(block, dict) and block.get('weights')
+    content['files'] = [_hash(weights_file(block['weights'], 'weights'))
+                        for block in blocks if isinstance(block, dict) and block.get('weights')
                         and not str(block['weights']).startswith(str(out))]
     # A folder of results can be moved.
     return json.dumps([run.kind, content], sort_keys=True, default=str).replace(json.dumps(str(out))[1:-1], '{out}')

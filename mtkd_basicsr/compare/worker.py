@@ -1,20 +1,26 @@
 """Doing one run of a plan: training and testing, or a cache, in this process."""
 
 import argparse
+import json
 import os
+import platform
+import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 import yaml
 
+from .. import __version__
 from .. import cache as cache_command
 from .. import train as train_command
 from ..arguments import make_folder
 from ..errors import MTKDError
 from ..jobs import Record, archive, write_json
 from .check import test_sets
-from .measure import enlarger, measure, references, student_network
+from .logs import read_training
+from .measure import measure, references, trained
 
 _HEADER = 'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows its version\n\n'
 
@@ -68,18 +74,58 @@ def _cache(run, out, begun):
     parser = argparse.ArgumentParser()
     cache_command.add_arguments(parser)
     # What the plan has made for itself it may replace; a cache of somebody else it may not.
-    overwrite = ['--overwrite'] if not begun and os.path.abspath(path).startswith(str(out) + os.sep) else []
-    cache_command.cache(parser.parse_args(['-opt', str(options_path(run, out)), '--what', run.what, '--safe', *overwrite]))
+    more = ['--overwrite'] if not begun and os.path.abspath(path).startswith(str(out) + os.sep) else []
+    more += ['--self-ensemble'] if run.self_ensemble else []
+    cache_command.cache(parser.parse_args(['-opt', str(options_path(run, out)), '--what', run.what, '--safe', *more]))
+
+
+def result_path(run, out):
+    """Where the result of a run is: all that a report needs of it."""
+    return out / 'results' / f'{run.name}.json'
+
+
+def is_done(run, out):
+    """Whether a run was finished with the options of this time, and its result is there."""
+    return record_of(run, out).is_finished() and result_path(run, out).is_file()
+
+
+def machine():
+    """What trains and measures, in a line."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
+    return f'{device}; torch {torch.__version__}, Python {platform.python_version()}, mtkd_basicsr {__version__}'
+
+
+def _commit():
+    """Of the source tree that this package is used from; None where it was installed from elsewhere."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        if not (root / '.git').exists():
+            return None
+        commit, changes = (subprocess.run(['git', '-C', str(root), *command], capture_output=True, text=True, check=True).stdout.strip()
+                           for command in (('rev-parse', 'HEAD'), ('status', '--porcelain', '--untracked-files=no')))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + (' and changes' if changes else '')
+
+
+def _write_result(run, out, results, seconds):
+    curve, training = read_training(out / 'experiments' / run.name) if run.kind in ('prepare', 'student') else (None, None)
+    content = {'name': run.name, 'kind': run.kind, 'student': run.student, 'method': run.method, 'scale': run.scale, 'seed': run.seed,
+               'fingerprint': run.fingerprint, 'machine': machine(), 'commit': _commit(), 'options': run.options,
+               'seconds': round(seconds, 1), 'training_seconds': training, 'curve': curve, 'results': results}
+    result_path(run, out).parent.mkdir(exist_ok=True)
+    # The folder of the results is no part of them.
+    text = json.dumps(content, default=str).replace(json.dumps(str(out))[1:-1], '{out}')
+    write_json(json.loads(text), result_path(run, out))
 
 
 def _test(functions, run, plan, out, device):
-    """Measures functions on all test sets: ``tests/<name>.json``."""
+    """PSNR and SSIM of functions: name -> test set -> image -> (dB, SSIM)."""
     results = {name: {} for name in functions}
     for test_set, block in test_sets(plan, run.scale, out).items():
         for name, function in functions.items():
             results[name][test_set] = measure(function, block, run.scale, 'cpu' if name == 'bicubic' else device)
-    (out / 'tests').mkdir(exist_ok=True)
-    write_json({'fingerprint': run.fingerprint, 'results': results}, out / 'tests' / f'{run.name}.json')
+    return results
 
 
 def _device(options):
@@ -101,7 +147,7 @@ def do(run, plan, out):
         make_folder(out / folder)
     with _locked(out / 'runs' / f'{run.name}.lock', run.name):
         record, start = record_of(run, out), time.time()
-        if record.is_finished():
+        if is_done(run, out):
             print(f'{run.name}: finished before')
             return
         begun = record.is_begun()
@@ -109,14 +155,14 @@ def do(run, plan, out):
             archive(out / 'experiments' / run.name)
             record.write(finished=False)
         write_options(run, out)
-        device = _device(run.options)
+        device, results = _device(run.options), {}
         if run.kind == 'cache':
             _cache(run, out, begun)
         elif run.kind == 'references':
-            _test(references(run.options, device), run, plan, out, device)
+            results = _test(references(run.options, device), run, plan, out, device)
         else:
             _train(run, out)
         if run.kind == 'student':
-            net = student_network(run.options, out / 'experiments' / run.name, device)
-            _test({run.method: enlarger(net, run.options)}, run, plan, out, device)
+            results = _test({run.method: trained(run.options, out / 'experiments' / run.name, device)}, run, plan, out, device)
+        _write_result(run, out, results, time.time() - start)
         record.write(True, time.time() - start)
