@@ -11,7 +11,7 @@ compat.apply()
 
 from .archs import ConvFusion, DCTSwin  # noqa: E402
 from .data import DistillImageDataset  # noqa: E402
-from .losses import WaveletLoss  # noqa: E402
+from .losses import DCTLoss, WaveletLoss  # noqa: E402
 from .models import KDModel, MTKDFusionModel, MTKDModel  # noqa: E402
 
-__all__ = ['ConvFusion', 'DCTSwin', 'DistillImageDataset', 'KDModel', 'MTKDFusionModel', 'MTKDModel', 'WaveletLoss']
+__all__ = ['ConvFusion', 'DCTLoss', 'DCTSwin', 'DistillImageDataset', 'KDModel', 'MTKDFusionModel', 'MTKDModel', 'WaveletLoss']

@@ -106,7 +106,8 @@ def known_keys():
     known = {f'{block}.{f.name}'.lstrip('.') for block, classes in OURS.items() for cls in classes for f in fields(cls)}
     known |= {'teachers.NAME', *(f'teachers.NAME.{f.name}' for cls in (TeacherOptions, FolderOptions) for f in fields(cls))}
     known |= {f'train.kd.{f.name}' for method in METHODS.values() for f in fields(method.Options)}
-    known |= {row[0].strip('`') for name in ('ConvFusion', 'DCTSwin', 'WaveletLoss') for row in arguments(getattr(mtkd_basicsr, name))}
+    classes = ('ConvFusion', 'DCTLoss', 'DCTSwin', 'WaveletLoss')
+    known |= {row[0].strip('`') for name in classes for row in arguments(getattr(mtkd_basicsr, name))}
     known |= {f.name for cls in (PlanOptions, Condition) for f in fields(cls)}
     known.add('find_unused_parameters')  # BasicSR's, in no option file of ours
     for path in (ROOT / 'options').rglob('*.yml'):

@@ -71,7 +71,7 @@ def _group(results, student, scale, cells, out, folder):
 
 
 def write(plan, runs, out):
-    """Writes ``report/`` (``report_NAME/`` for a plan with a base): ``report.md``, ``report.html``, ``results.csv``, ``images.csv`` and pictures.
+    """Writes ``report/`` (``report_NAME/`` for a plan with a base): ``report.md``, ``report.html``, two ``.csv``, and pictures.
 
     Args:
         plan (PlanOptions): The plan.

@@ -8,8 +8,8 @@ from ..arguments import make_folder
 from . import photographs, results, runs
 
 SCALE = 4
-# The student from scratch learns beside the teachers; the others wait for what they need.
-STAGES = (('teacher_edsr', 'teacher_rcan', 'teacher_swinir', 'scratch'), ('fusion', ), ('mtkd', ))
+# The student from scratch learns beside the fusion network; the other one waits for what it needs.
+STAGES = (('fusion', 'scratch'), ('mtkd', ))
 CACHED = ('fusion', 'mtkd')
 
 
@@ -20,7 +20,7 @@ def add_arguments(parser):
 
 
 def demo(args):
-    """Trains three small teachers, their fusion, and a student with and without MTKD; writes a table and a picture.
+    """Trains the fusion of the three reference teachers, and a student with and without MTKD; writes a table and a picture.
 
     A second call goes on where the first one was stopped, and repeats nothing that is finished.
 
@@ -35,7 +35,7 @@ def demo(args):
     make_folder(out)
     photographs.prepare(out / 'datasets', SCALE)
     print(f'Everything goes to {out}', flush=True)
-    fingerprint = ''
+    fingerprint = runs.fingerprint_of_teachers()
     for stage in STAGES:
         # So few steps are done sooner without a cache.
         if stage[0] in CACHED and not args.quick:

@@ -2,7 +2,9 @@
 
 import hashlib
 
+from ..data.manifest import sha256
 from ..jobs import Job, Record, archive, mtkd_command, run_jobs
+from ..options import parse_teachers
 from ..resources import option_file
 from ..yaml_files import read_options
 
@@ -50,6 +52,11 @@ class _Run:
         forced = ['--force_yml', *self.forced] if self.forced else []
         command = mtkd_command('train', '-opt', self.options, '--auto_resume', *forced)
         return Job(f'the training of {self.name}', command, self.out, self.log, self.iterations)
+
+
+def fingerprint_of_teachers():
+    """Of the weights of the teachers, which come with the package."""
+    return ''.join(sha256(teacher.weights)[:16] for teacher in parse_teachers(read_options(option_file('demo', 'mtkd.yml'))).values())
 
 
 def make_cache(name, out, upstream):

@@ -137,7 +137,7 @@ def reference():
         rows = keys(method.Options, FeatureOptions if issubclass(method.Options, FeatureOptions) else KDOptions, 'train.kd.')
         if rows:
             parts += [f'### `{name}`\n\n', _table(rows)]
-    for name in ('WaveletLoss', 'DCTSwin', 'ConvFusion'):
+    for name in ('WaveletLoss', 'DCTLoss', 'DCTSwin', 'ConvFusion'):
         parts += [f'## Arguments of `{name}`\n\n', _table(arguments(getattr(mtkd_basicsr, name)), ('key', 'default', 'meaning'))]
     parts += ['## Plans of `mtkd compare`\n\n', _table(keys(PlanOptions)), 'An entry of `when` has these.\n\n', _table(keys(Condition))]
     return ''.join(parts).rstrip('\n') + '\n'

@@ -6,10 +6,11 @@ from torch import nn
 
 from .. import compat
 from ..errors import OptionError, did_you_mean
-from ..functional.wavelet import haar_l1, mean_absolute
+from ..functional.wavelet import haar_bands, haar_l1, mean_absolute
 from ..registry import register
 
 REDUCTIONS = ('mean', 'sum')
+BANDS = ('all', 'high')
 
 
 def _other_wavelet(level, wave):
@@ -40,6 +41,7 @@ class WaveletLoss(nn.Module):
         level (int): Levels of the transform, K.
         wave (str): Name of a discrete wavelet in PyWavelets.
         reduction (str): ``'mean'`` or ``'sum'`` within each band.
+        bands (str): ``'all'``; ``'high'`` leaves the low band out, so that flat areas may have any value.
 
     Raises:
         OptionError: an argument is none of the above.
@@ -54,13 +56,15 @@ class WaveletLoss(nn.Module):
         tensor(0.)
     """
 
-    def __init__(self, loss_weight=1.0, level=1, wave='haar', reduction='mean'):
+    def __init__(self, loss_weight=1.0, level=1, wave='haar', reduction='mean', bands='all'):
         super().__init__()
-        if reduction not in REDUCTIONS:
-            raise OptionError(f"WaveletLoss: reduction: unknown value '{reduction}'; {did_you_mean(reduction, REDUCTIONS)}")
+        for key, value, known in (('reduction', reduction, REDUCTIONS), ('bands', bands, BANDS)):
+            if value not in known:
+                raise OptionError(f"WaveletLoss: {key}: unknown value '{value}'; {did_you_mean(value, known)}")
         if not isinstance(level, int) or isinstance(level, bool) or level < 1:
             raise OptionError(f'WaveletLoss: level: {level!r}; expected a whole number from 1 on')
         self.loss_weight, self.level, self.wave, self.reduction = loss_weight, level, wave, reduction
+        self.high_alone = bands == 'high'
         self.transform = None if wave == 'haar' else _other_wavelet(level, wave)
 
     def forward(self, pred, target):
@@ -69,8 +73,11 @@ class WaveletLoss(nn.Module):
             raise ValueError(f'WaveletLoss: pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape')
         with torch.autocast(pred.device.type, enabled=False):
             pred, target = pred.float(), target.float()
-            if self.transform is None:
+            if self.transform is None and not self.high_alone:
                 return self.loss_weight * haar_l1(pred, target, self.level, self.reduction)
-            low, high = self.transform(pred - target)
-            bands = [low, *(band for bands in high for band in bands.unbind(2))]
-            return self.loss_weight * mean_absolute(bands, self.reduction)
+            if self.transform is None:
+                *bands, low = haar_bands(pred - target, self.level)
+            else:
+                low, high = self.transform(pred - target)
+                bands = [band for bands in high for band in bands.unbind(2)]
+            return self.loss_weight * mean_absolute(bands if self.high_alone else [low, *bands], self.reduction)
