@@ -1,0 +1,70 @@
+"""PSNR and SSIM of the reference teachers, and of their plain mean.
+
+    python benchmarks/teachers.py [--data DIR] [--sets Set5 B100] [--json FILE]
+
+DIR (datasets) has Set5/GTmod12, Set5/LRbicx4 and so on, as `mtkd data` makes them. Without it the three photographs that `mtkd demo`
+validates on are used.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import mtkd_basicsr  # noqa: F401  (registers)
+from mtkd_basicsr.compare.measure import bicubic, measure, references
+from mtkd_basicsr.compare.worker import machine
+from mtkd_basicsr.demo import photographs
+from mtkd_basicsr.networks import build
+from mtkd_basicsr.resources import option_file
+from mtkd_basicsr.yaml_files import read_options
+
+SCALE = 4
+
+
+def test_sets(args, temporary):
+    """Name -> dataset block."""
+    if args.data is None:
+        photographs.prepare(temporary, SCALE)
+        folders = {'photographs': (f'{temporary}/val/GT', f'{temporary}/val/LRbicx{SCALE}')}
+    else:
+        folders = {name: (f'{args.data}/{name}/GTmod12', f'{args.data}/{name}/LRbicx{SCALE}') for name in args.sets}
+    return {name: {'type': 'PairedImageDataset', 'io_backend': {'type': 'disk'}, 'phase': 'val', 'scale': SCALE, 'name': name,
+                   'dataroot_gt': gt, 'dataroot_lq': lq} for name, (gt, lq) in folders.items()}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument('--data', metavar='DIR')
+    p.add_argument('--sets', nargs='+', default=['Set5', 'B100'])
+    p.add_argument('--threads', type=int, default=torch.get_num_threads())
+    p.add_argument('--json', metavar='FILE', help='write the values of each image')
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    opt = read_options(option_file('demo', 'mtkd.yml'))
+    opt.pop('fusion')
+    networks = {f'teacher {name}': block['network'] for name, block in opt['teachers'].items()}
+    functions = references(opt, 'cuda' if torch.cuda.is_available() else 'cpu')
+    functions['bicubic'] = lambda lq: bicubic(lq, SCALE)
+    functions['mean of the three'] = lambda lq: sum(functions[name](lq) for name in networks) / len(networks)
+    results = {name: {} for name in functions}
+    with tempfile.TemporaryDirectory() as temporary:
+        sets = test_sets(args, Path(temporary))
+        for test_set, block in sets.items():
+            for name, function in functions.items():
+                results[name][test_set] = measure(function, block, SCALE, 'cpu')
+    print(f'PSNR (dB) / SSIM on Y, ×{SCALE}, {SCALE} pixels cut from each border\n{machine()}\n')
+    print('\n'.join(['| | parameters |' + ''.join(f' {name} |' for name in sets), '|---|---|' + '---|' * len(sets)]))
+    for name, found in results.items():
+        size = sum(p.numel() for p in build(networks[name], name).parameters()) if name in networks else None
+        means = [np.mean(list(found[test_set].values()), 0) for test_set in sets]
+        print(f"| {name} | {f'{size:,d}' if size else '–'} |" + ''.join(f' {psnr:.2f} / {ssim:.4f} |' for psnr, ssim in means))
+    if args.json:
+        Path(args.json).write_text(json.dumps({'machine': machine(), 'results': results}, indent=1))
+
+
+if __name__ == '__main__':
+    main()
