@@ -67,9 +67,8 @@ def step(model, batch, iteration=1):
 
 def losses(model, batch, iteration=1):
     """The losses of a step, as tensors, without making it."""
-    from mtkd_basicsr.distillers import Batch
-    images = Batch(batch['lq'], batch['gt'], batch.get('target'), model.generator(iteration))
-    return model.distiller.losses(model.student, images)
+    model.feed_data(batch)
+    return model.losses(iteration)
 
 
 def frozen_networks(model):

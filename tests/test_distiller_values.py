@@ -9,6 +9,9 @@ from conftest import build
 from kd import batch_of, kd_options, losses, model_of, step, teacher_net
 from torch.nn.functional import conv2d, cosine_similarity, smooth_l1_loss
 
+from mtkd_basicsr.distillers import check_method
+from mtkd_basicsr.errors import OptionError
+
 # Student and teacher: features in [0, 255] and in [0, 1], maps and tokens, all widths 8 and 12.
 PAIRS = [('EDSR', 'SwinIR'), ('SwinIR', 'EDSR'), ('RCAN', 'RCAN')]
 # After a third and two thirds of three blocks or layers; after a fifth and three fifths of three groups.
@@ -233,6 +236,45 @@ def test_what_dukd_draws_depends_on_seed_and_iteration_alone(make, tmp_path):
     assert value(1) == value(1, torch_seed=7)
     # Processes of one training draw differently too.
     assert len({value(1), value(2), value(3), value(1, seed=1), value(1, rank=1), value(2, rank=1)}) == 6
+
+
+def test_annealing_lets_all_but_the_ground_truth_fall(make, tmp_path):
+    model, batch = model_of(make({'type': 'CrossKD', 'anneal': True}, train__total_iter=4), tmp_path), batch_of()
+    plain = model_of(make({'type': 'CrossKD'}, train__total_iter=4), tmp_path)
+    plain.net_g.load_state_dict(model.net_g.state_dict())
+    plain.distiller.load_state_dict(model.distiller.state_dict())
+    whole = losses(plain, batch, 1)
+    for iteration, weight in ((1, 1.), (2, (1 + 0.5**0.5) / 2), (3, 0.5), (5, 0.), (9, 0.)):
+        for name, loss in losses(model, batch, iteration).items():
+            expected = whole[name].item() * (1 if name == 'l_pix' else weight)
+            assert loss.item() == pytest.approx(expected, rel=1e-5, abs=1e-9), (name, iteration)
+
+
+def test_selective_distillation_learns_nothing_from_coefficients_that_are_worse(make, tmp_path):
+    opt = make({'type': 'LogitKD', 'selective': True}, train__distill_opt={'type': 'WaveletLoss'})
+    model, batch = model_of(opt, tmp_path), batch_of()
+    found = losses(model, batch)['l_distill'].item()
+    with torch.no_grad():
+        own, target = model.net_g(batch['lq']), teacher_net(opt, 'swinir')(batch['lq']).clamp(0, 1)
+
+    def bands(x):  # LL, LH, HL, HH of each 2×2 block, by a convolution
+        signs = torch.tensor([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1.]]).view(4, 1, 2, 2) / 2
+        return conv2d(x.flatten(0, 1)[:, None], signs, stride=2)
+
+    s, t, y = map(bands, (own, target, batch['gt']))
+    better = (t - y).abs() < (s - y).abs()
+    assert 0.05 < better.float().mean() < 0.95
+    by_hand = sum(((s - t).abs() * better)[:, i].mean() for i in range(4)).item()
+    assert found == pytest.approx(by_hand, rel=1e-4)
+
+
+@pytest.mark.parametrize('kd,text', [
+    ({'type': 'Scratch', 'anneal': True}, 'train.kd.anneal: true, but Scratch has no teacher'),
+    ({'type': 'MTKD', 'also': [{'type': 'DUKD', 'selective': True}]}, r'train.kd.also\[0\].selective: True; only train.kd itself'),
+    ({'type': 'LogitKD', 'anneal': 0.5}, 'train.kd.anneal: 0.5; expected true or false')])
+def test_wrong_schedules(kd, text):
+    with pytest.raises(OptionError, match=text):
+        check_method(kd)
 
 
 def test_combined_methods_add_up(make, tmp_path):

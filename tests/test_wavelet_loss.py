@@ -3,7 +3,7 @@ import torch
 
 from mtkd_basicsr import compat
 from mtkd_basicsr.errors import OptionError
-from mtkd_basicsr.functional.wavelet import haar_bands, haar_dwt, haar_l1, mean_absolute
+from mtkd_basicsr.functional.wavelet import haar_bands, haar_dwt, haar_l1, inverse_haar_dwt, mean_absolute, where_nearer
 from mtkd_basicsr.losses import WaveletLoss
 
 with compat.pkg_resources():
@@ -135,6 +135,28 @@ def test_by_hand():
     low, (lh, hl, hh) = haar_dwt(x)
     assert (low.item(), lh.item(), hl.item(), hh.item()) == (5.5, -2.5, -1.5, 0.5)
     assert WaveletLoss(loss_weight=2.)(x, torch.zeros_like(x)).item() == 2 * (5.5 + 2.5 + 1.5 + 0.5)
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_the_inverse_gives_the_image(shape):
+    x = photograph(shape)
+    assert (inverse_haar_dwt(*haar_dwt(x), shape[-2:]) - x).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize('shape', [(2, 3, 16, 24), (1, 3, 7, 9)])
+def test_a_target_is_taken_where_it_is_nearer_to_the_truth(shape):
+    truth = photograph(shape)
+    output, target = (truth + torch.randn(shape, generator=torch.Generator().manual_seed(i)) / 20 for i in (1, 2))
+    chosen = where_nearer(output.requires_grad_(), target, truth)
+    assert not chosen.requires_grad and chosen.shape == truth.shape
+    if shape[-1] % 2 == 0:  # a last odd row has half of a block, so that its coefficients are not free
+        bands = [haar_bands(image.detach(), 1) for image in (chosen, output, target, truth)]
+        for c, o, t, y in zip(*bands):
+            expected = torch.where((t - y).abs() < (o - y).abs(), t, o)
+            assert (c - expected).abs().max() < 1e-6 and 0.3 < ((c - t).abs() < 1e-6).float().mean() < 0.7
+        assert (chosen - truth).square().mean() < min((x.detach() - truth).square().mean() for x in (output, target))
+    assert (where_nearer(output, truth, truth) - truth).abs().max() < 1e-6
+    assert (where_nearer(truth, target, truth) - truth).abs().max() < 1e-6
 
 
 def test_number_and_sizes_of_bands():

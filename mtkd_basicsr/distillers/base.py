@@ -22,11 +22,13 @@ class Batch:
             teachers, (b, 3 N, scale · h, scale · w).
         generator (torch.Generator | None): Of the CPU, for what a method draws: it depends on seed and iteration alone,
             so that a training that was stopped goes on with the same numbers.
+        progress (float): How much of the training is over, from 0 to 1.
     """
     lq: torch.Tensor
     gt: torch.Tensor
     target: Optional[torch.Tensor] = None
     generator: Optional[torch.Generator] = None
+    progress: float = 0.
 
 
 @dataclass

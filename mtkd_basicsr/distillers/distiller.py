@@ -1,8 +1,11 @@
 """The methods of one training together: which losses a batch and a student give."""
 
+import math
+
 from torch import nn
 
 from ..errors import OptionError, did_you_mean
+from ..functional.wavelet import where_nearer
 from ..options import KDOptions, parse, require
 from .base import Step
 from .context import Context
@@ -25,8 +28,9 @@ def _parse_also(methods, kd):
         if not methods[options.type].adds or options.type in [kd.type, *(other.type for other, _ in parsed)]:
             known = [name for name, method in methods.items() if method.adds and name != kd.type]
             raise OptionError(f"{key}: '{options.type}' adds nothing to {kd.type}; expected others of {', '.join(known)}")
-        if options.also:
-            raise OptionError(f'{key}.also: {options.also}; only train.kd itself can have it')
+        for name in ('also', 'anneal', 'selective'):
+            if getattr(options, name):
+                raise OptionError(f'{key}.{name}: {getattr(options, name)}; only train.kd itself can have it')
         parsed.append((options, key))
     return parsed
 
@@ -47,6 +51,9 @@ def parse_methods(methods, block):
     kd = _parse(methods, block, 'train.kd')
     if methods[kd.type].alone and kd.also:
         raise OptionError(f"train.kd.also: {kd.also}, but {kd.type} has no teacher; make one of them train.kd.type")
+    for name in ('anneal', 'selective'):
+        if methods[kd.type].alone and getattr(kd, name):
+            raise OptionError(f'train.kd.{name}: true, but {kd.type} has no teacher; remove it')
     return kd, _parse_also(methods, kd)
 
 
@@ -57,7 +64,9 @@ class Distiller(nn.Module):
         L = w_p \, l(S(x), y) + w_d \, l(S(x), T(x)) + \sum_{methods} L_m
 
     with ``train.pixel_opt``, ``train.distill_opt``, the target T(x) of ``train.kd.type`` (one teacher's output, or the fused
-    output of all), and what the method and those in ``train.kd.also`` add. Parameters in here are trained with the student.
+    output of all), and what the method and those in ``train.kd.also`` add. With ``train.kd.anneal`` all but the first are multiplied by
+    :math:`(1 + \cos \pi t) / 2`, t the part of the training that is over; with ``train.kd.selective`` T(x) is what
+    :func:`~mtkd_basicsr.functional.wavelet.where_nearer` makes of it. Parameters in here are trained with the student.
 
     Args:
         methods (dict[str, type]): Known methods.
@@ -83,6 +92,9 @@ class Distiller(nn.Module):
             self.context.build_target()
         self.methods = nn.ModuleList([main(kd, self.context, 'train.kd'),
                                       *(methods[options.type](options, self.context, key) for options, key in also)])
+        self.anneal, self.selective = kd.anneal, kd.selective
+        if kd.selective and self.context.distill is None:
+            raise OptionError('train.kd.selective: true, but there is no train.distill_opt whose target it could choose from')
         self.to(device)
 
     def losses(self, student, batch):
@@ -104,10 +116,14 @@ class Distiller(nn.Module):
             output = student(batch.lq)
         losses = {'l_pix': context.pixel(output, batch.gt)}
         if context.distill is not None and target is not None:
-            losses['l_distill'] = context.distill(output, target)
+            chosen = where_nearer(output, target, batch.gt) if self.selective else target
+            losses['l_distill'] = context.distill(output, chosen)
         step = Step(batch, student, output, target, own, features)
         for method in self.methods:
             losses.update(method.losses(step))
+        if self.anneal:
+            weight = (1 + math.cos(math.pi * batch.progress)) / 2
+            losses = {name: loss if name == 'l_pix' else weight * loss for name, loss in losses.items()}
         return losses
 
     def describe(self):

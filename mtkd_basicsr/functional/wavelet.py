@@ -35,6 +35,40 @@ def haar_dwt(x):
     return left + right, (left_d + right_d, left - right, left_d - right_d)
 
 
+def inverse_haar_dwt(low, high, size):
+    """The image of one level of the transform.
+
+    Args:
+        low (Tensor), high (tuple[Tensor, Tensor, Tensor]): As :func:`haar_dwt` gives them.
+        size (tuple[int, int]): Height and width of the image.
+
+    Returns:
+        Tensor: (b, c, h, w).
+    """
+    lh, hl, hh = high
+    upper, lower = low + lh, low - lh
+    columns, more = hl + hh, hl - hh
+    blocks = torch.stack([upper + columns, upper - columns, lower + more, lower - more], 2) / 2
+    return F.pixel_shuffle(blocks.flatten(1, 2), 2)[..., :size[0], :size[1]]
+
+
+@torch.no_grad()
+def where_nearer(output, target, truth):
+    """The target where it is nearer to the ground truth than the output of a student, and that output elsewhere.
+
+    Chosen for each Haar coefficient of one level: a loss over them has no gradient where the student is the better one already.
+
+    Args:
+        output, target, truth (Tensor): (b, c, h, w), the same shape.
+
+    Returns:
+        Tensor: (b, c, h, w), without gradients.
+    """
+    own, others, wanted = (torch.stack((low, *high)) for low, high in map(haar_dwt, (output, target, truth)))
+    low, *high = torch.where((others - wanted).abs() < (own - wanted).abs(), others, own)
+    return inverse_haar_dwt(low, high, output.shape[-2:])
+
+
 def haar_bands(x, level):
     """All bands of a Haar transform that the MTKD loss compares: the last low band and three high bands of each level.
 

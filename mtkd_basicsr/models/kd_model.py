@@ -79,7 +79,8 @@ class KDModel(DistillBase):
 
     def losses(self, current_iter):
         """Losses against ground truth and target, and those of the methods."""
-        return self.distiller.losses(self.student, Batch(self.lq, self.gt, self.target, self.generator(current_iter)))
+        progress = min(1., (current_iter - 1) / self.opt['train']['total_iter'])
+        return self.distiller.losses(self.student, Batch(self.lq, self.gt, self.target, self.generator(current_iter), progress))
 
     def before_step(self):
         """What DistributedDataParallel does for the student: means of the gradients of the adapters over all processes."""
