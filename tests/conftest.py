@@ -33,6 +33,7 @@ def tiny(arch, scale, **changes):
                    'upsampler': 'pixelshuffle', 'resi_connection': '1conv'},
         'DCTSwin': {'type': 'DCTSwin', 'upscale': scale, 'in_chans': 9, 'depths': [2], 'embed_dim': 8, 'num_heads': [2],
                     'drop_path_rate': 0., 'skip': 'learned'},
+        'ConvFusion': {'type': 'ConvFusion', 'upscale': scale, 'in_chans': 9, 'depths': [1], 'embed_dim': 8, 'skip': 'learned'},
     }
     return {**networks[arch], **changes}
 

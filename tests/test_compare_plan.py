@@ -211,9 +211,9 @@ def test_small_plan_passes_the_check():
 
 
 def one_of_each():
-    for name in ('small', 'paper'):
+    for name in ('small', 'paper', 'reference', 'fusion', 'search', 'ablation'):
         for run in runs_of(name).values():
-            if (run.kind == 'student' and run.seed == 0) or run.kind == 'prepare':
+            if (run.kind == 'student' and run.seed in (0, 10)) or (run.kind == 'prepare' and name in ('small', 'paper', 'reference')):
                 yield pytest.param(run, id=f'{name}-{run.name}')
 
 

@@ -90,6 +90,9 @@ def test_tables(tmp_path):
     assert rows['bicubic'][1] == '28.42 / 0.8100' and rows['scratch'][1] == '30.00 ± 1.00 / 0.8000 ± 0.0000'
     assert rows['MTKD'][2] == '-1.000 ± 0.000' and rows['AT'][2] == '-0.500', 'seed by seed: AT has seed 1 alone'
     assert table.best == {(1, 1)}, 'losers are in the table, the best is marked'
+    short = tables.summary(results, 4)
+    assert short.header == ['×4: PSNR, dB', 'EDSR, Set5'] and short.best == {(1, 1)}
+    assert short.rows == [['bicubic', '28.42'], ['scratch', '30.00 ± 1.00'], ['AT', '29.50'], ['MTKD', '29.00 ± 1.00']]
     assert tables.significance(results, cells, 'Set5').rows[2][1].startswith('-1.000 (p 0.5)')
     summary, images = tables.write_csv(results, tmp_path)
     lines = list(csv.DictReader(open(summary)))

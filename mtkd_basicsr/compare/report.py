@@ -73,6 +73,8 @@ def _group(results, student, scale, cells, out, folder):
 def write(plan, runs, out):
     """Writes ``report/`` (``report_NAME/`` for a plan with a base): ``report.md``, ``report.html``, two ``.csv``, and pictures.
 
+    ``summary.md`` is one table of all students.
+
     Args:
         plan (PlanOptions): The plan.
         runs (list[Run]): What it consists of; those that are finished are reported, the others named.
@@ -89,22 +91,25 @@ def write(plan, runs, out):
         raise DataError(f"'{out}': no student of the plan is finished, there is nothing to report")
     folder.mkdir(exist_ok=True)
     blocks = list(_introduction(results))
+    scales = list(dict.fromkeys(scale for _, scale, _ in results.groups()))
+    summaries = [tables.summary(results, scale) for scale in scales]
     if bars(results, folder / 'gains.png'):
         caption = f'Gain over {plan.baseline}; whiskers: standard deviation over seeds.'
-        blocks += [Heading('All methods'), Picture(folder / 'gains.png', caption)]
+        blocks += [Heading('All methods'), *summaries, Picture(folder / 'gains.png', caption)]
     curves(results, folder / 'curves.png')
     blocks.append(Picture(folder / 'curves.png', 'PSNR of validation during the training, mean over seeds; bands from the lowest to the '
                           'highest seed. Left over iterations, right over seconds.'))
     for student, scale, cells in results.groups():
         blocks += _group(results, student, scale, cells, out, folder)
     blocks.append(Heading('Costs'))
-    for scale in dict.fromkeys(scale for _, scale, _ in results.groups()):
+    for scale in scales:
         measured, size = _measured_costs(results, scale)
         blocks += [tables.costs(measured), Text(f'×{scale}; time for an image of {size[1]}×{size[0]} pixels, median of five, '
                                                 'on the machine of this report.')]
     if results.prepared:
         blocks.append(tables.preparation(results))
-    files = [folder / 'report.md', folder / 'report.html', *tables.write_csv(results, folder)]
+    files = [folder / 'report.md', folder / 'report.html', folder / 'summary.md', *tables.write_csv(results, folder)]
+    files[2].write_text(markdown(summaries), encoding='utf-8')
     files[0].write_text(markdown(blocks), encoding='utf-8')
     files[1].write_text(page(blocks), encoding='utf-8')
     return files

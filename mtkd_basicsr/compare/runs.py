@@ -73,7 +73,10 @@ def _options_of(block):
 
 def _whole(plan, name, scale, seed, out, *blocks):
     values = {'scale': scale, 'seed': seed, 'out': str(out), 'gt_size': plan.lq_size * scale}
-    return {**fill(merge({'name': None}, *blocks), values), 'name': name, 'scale': scale, 'manual_seed': seed}
+    options = {**fill(merge({'name': None}, *blocks), values), 'name': name, 'scale': scale, 'manual_seed': seed}
+    if isinstance(options.get('teachers'), dict):  # ~ leaves one out
+        options['teachers'] = {teacher: block for teacher, block in options['teachers'].items() if block is not None}
+    return options
 
 
 def _needed(options):

@@ -33,6 +33,27 @@ def quality(results, student, scale, cells):
     return Table(header, rows, frozenset((i, j + 1) for j, (_, i) in best.items()))
 
 
+def summary(results, scale):
+    """PSNR of all students at one scale: a row for each reference and each method, mean ± standard deviation over seeds."""
+    students = {student: cells for student, found, cells in results.groups() if found == scale}
+    sets = list(results.plan.test)
+    header = [f'×{scale}: PSNR, dB', *(f'{student}, {s}' for student in students for s in sets)]
+    rows = [[name, *(f'{values[s][0]:.2f}' for _ in students for s in sets)] for name, values in results.references.get(scale, {}).items()]
+    best = {}
+    for method in results.plan.methods:
+        row = [method]
+        for column, (cells, s) in enumerate(((cells, s) for cells in students.values() for s in sets), 1):
+            if method not in cells:
+                row.append('–')
+                continue
+            psnr, deviation, *_ = cells[method].summary(s)
+            row.append(_value(psnr, deviation, 2))
+            if psnr > best.get(column, (-1, 0))[0]:
+                best[column] = psnr, len(rows)
+        rows += [row] if set(row[1:]) != {'–'} else []
+    return Table(header, rows, frozenset((i, column) for column, (_, i) in best.items()))
+
+
 def significance(results, cells, test_set):
     """Each method against each other one on one test set: mean difference in dB, p."""
     rows = []
