@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from . import __version__
 from .archs.traceable import TraceableStudent
@@ -54,8 +54,8 @@ def _write_torchscript(net, scale, path, metadata):
 
 def _write_safetensors(net, scale, path, metadata, half=False):
     state = {name: (value.half() if half and value.is_floating_point() else value).contiguous() for name, value in net.state_dict().items()}
-    # Readers of the format know it as 'pt' that tensors have PyTorch's names and layout.
-    save_file(state, path, {**metadata, 'format': 'pt'})
+    # Readers of the format know it as 'pt' that tensors have PyTorch's names and layout. (save_file makes a file for its owner alone.)
+    Path(path).write_bytes(save(state, {**metadata, 'format': 'pt'}))
 
 
 def _round_to_half(net, scale):

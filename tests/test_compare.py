@@ -131,7 +131,8 @@ def test_results_are_enough_for_a_report(plan, here, tmp_path):
 
 def test_self_ensemble_is_in_the_cache_of_the_method_that_asks_for_it(plan):
     found = {name: CacheReader(str(plan.parent / OUT / 'caches' / f'{name}.lmdb')).manifest for name in ('target', 'teachers')}
-    assert found['target']['self_ensemble'] and not found['teachers']['self_ensemble']
+    made = {name: manifest['made_with'] for name, manifest in found.items()}
+    assert made['target']['self_ensemble'] and not made['teachers']['self_ensemble']
 
 
 def test_a_result_that_was_removed_is_measured_again(plan):
@@ -144,6 +145,18 @@ def test_a_result_that_was_removed_is_measured_again(plan):
     compare(plan, '--only', 'SwinIR_scratch_x2_s1')
     after = json.loads(path.read_text())
     assert after['results'] == before['results'] and after['curve'] == before['curve'] and weights.stat().st_mtime_ns == stamp
+
+
+def test_another_test_set_needs_no_training(plan):
+    out, content = plan.parent / OUT, yaml.safe_load(plan.read_text())
+    content['test'] = {'again': content['test']['two']}
+    other = plan.with_name('sets.yml')
+    other.write_text(yaml.safe_dump(content, sort_keys=False))
+    weights = {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')}
+    compare(other, '--only', 'SwinIR_scratch_x2_s1')
+    result = json.loads((out / 'results' / 'SwinIR_scratch_x2_s1.json').read_text())['results']['scratch']
+    assert result['again'] == result['two'] and {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')} == weights
+    assert 'NOT FINISHED' in compare(other, '--report-only') and 'NOT FINISHED' not in compare(plan, '--report-only')
 
 
 def test_measured_as_basicsr_measures(plan):

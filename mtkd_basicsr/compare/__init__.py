@@ -42,7 +42,7 @@ def _prepare_photographs(plan, out):
 def _list(args, plan, runs, out):
     """Commands in stages: those of one stage can run side by side, after all of the one before."""
     print(f"# {len(runs)} runs of '{plan.name}'; results go to {out}. Lines of one stage can run at the same time.")
-    done, todo, stage = {run.name for run in runs if is_done(run, out)}, list(runs), 0
+    done, todo, stage = {run.name for run in runs if is_done(run, plan, out)}, list(runs), 0
     while todo:
         ready = [run for run in todo if not run.after & {other.name for other in todo}]
         stage += 1
@@ -59,7 +59,7 @@ def _only(name, plan, runs, out):
     by_name = {run.name: run for run in runs}
     if name not in by_name:
         raise OptionError(f"--only: no run '{name}' in the plan; {did_you_mean(name, by_name)}")
-    missing = [other for other in sorted(by_name[name].after) if not is_done(by_name[other], out)]
+    missing = [other for other in sorted(by_name[name].after) if not is_done(by_name[other], plan, out)]
     if missing:
         raise OptionError(f"--only: {name} waits for {', '.join(missing)}")
     do(by_name[name], plan, out)
@@ -67,7 +67,7 @@ def _only(name, plan, runs, out):
 
 def _all(args, plan, runs, out):
     make_folder(out / 'logs')
-    finished = [run for run in runs if is_done(run, out)]
+    finished = [run for run in runs if is_done(run, plan, out)]
     todo = [run for run in runs if run not in finished]
     print(f"'{plan.name}': {len(runs)} runs, {len(finished)} finished before; results go to {out}", flush=True)
     gpus = [str(i) for i in range(torch.cuda.device_count())]

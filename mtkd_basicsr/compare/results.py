@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .check import test_sets
-from .measure import read_json
-from .worker import result_path
+from .worker import has_all_sets, result_of
 
 
 @dataclass
@@ -76,8 +75,8 @@ def collect(plan, runs, out):
     """
     cells, references, missing, prepared, machines = {}, {}, [], {}, {}
     for run in runs:
-        tested = read_json(result_path(run, out))
-        if tested is None or tested['fingerprint'] != run.fingerprint:
+        tested = result_of(run, out)
+        if tested is None or not has_all_sets(tested, plan):
             missing.append(run.name)
             continue
         machines.setdefault(tested['machine'], None)

@@ -142,13 +142,13 @@ def _caches(runs):
     return caches
 
 
-def _references(runs):
+def _references(plan, runs):
     """For each scale: bicubic, the teachers, and the target, out of the options of one student."""
-    found = {}
+    found, name = {}, f'references_{plan.name}' if plan.base else 'references'
     for run in runs:
         known = found.get(run.scale)
         if run.kind == 'student' and (known is None or len(_needed(known.options)) < len(_needed(run.options))):
-            found[run.scale] = Run(f'references_x{run.scale}', 'references', run.scale, run.options)
+            found[run.scale] = Run(f'{name}_x{run.scale}', 'references', run.scale, run.options)
     return list(found.values())
 
 
@@ -229,7 +229,7 @@ def expand(plan, out):
         for key in {'teachers', 'fusion'} - set(_needed(run.options)):
             run.options.pop(key, None)
     caches = _caches(trainings)
-    runs = [*trainings, *caches.values(), *_references(trainings)]
+    runs = [*trainings, *caches.values(), *_references(plan, trainings)]
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:

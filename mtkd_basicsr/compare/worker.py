@@ -20,7 +20,7 @@ from ..errors import MTKDError
 from ..jobs import Record, archive, write_json
 from .check import test_sets
 from .logs import read_training
-from .measure import measure, references, trained
+from .measure import measure, read_json, references, trained
 
 _HEADER = 'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows its version\n\n'
 
@@ -84,9 +84,21 @@ def result_path(run, out):
     return out / 'results' / f'{run.name}.json'
 
 
-def is_done(run, out):
+def result_of(run, out):
+    """What a run has given with the options of this time: the content of its file, or None."""
+    content = read_json(result_path(run, out))
+    return content if content is not None and content['fingerprint'] == run.fingerprint else None
+
+
+def has_all_sets(result, plan):
+    """Whether a result has every test set of a plan; trainings and caches have none."""
+    return all(set(plan.test) <= set(values) for values in result['results'].values())
+
+
+def is_done(run, plan, out):
     """Whether a run was finished with the options of this time, and its result is there."""
-    return record_of(run, out).is_finished() and result_path(run, out).is_file()
+    result = result_of(run, out)
+    return record_of(run, out).is_finished() and result is not None and has_all_sets(result, plan)
 
 
 def machine():
@@ -120,11 +132,13 @@ def _write_result(run, out, results, seconds):
 
 
 def _test(functions, run, plan, out, device):
-    """PSNR and SSIM of functions: name -> test set -> image -> (dB, SSIM)."""
-    results = {name: {} for name in functions}
+    """PSNR and SSIM of functions: name -> test set -> image -> (dB, SSIM). What was measured before, for another plan, is kept."""
+    known = result_of(run, out) or {'results': {}}
+    results = {name: dict(known['results'].get(name, {})) for name in functions}
     for test_set, block in test_sets(plan, run.scale, out).items():
         for name, function in functions.items():
-            results[name][test_set] = measure(function, block, run.scale, 'cpu' if name == 'bicubic' else device)
+            if test_set not in results[name]:
+                results[name][test_set] = measure(function, block, run.scale, 'cpu' if name == 'bicubic' else device)
     return results
 
 
@@ -147,7 +161,7 @@ def do(run, plan, out):
         make_folder(out / folder)
     with _locked(out / 'runs' / f'{run.name}.lock', run.name):
         record, start = record_of(run, out), time.time()
-        if is_done(run, out):
+        if is_done(run, plan, out):
             print(f'{run.name}: finished before')
             return
         begun = record.is_begun()
