@@ -10,11 +10,13 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 import mtkd_basicsr  # noqa: F401  (registers)
+from mtkd_basicsr.compare.check import test_sets as blocks_of
 from mtkd_basicsr.compare.measure import bicubic, measure, references
 from mtkd_basicsr.compare.worker import machine
 from mtkd_basicsr.demo import photographs
@@ -32,8 +34,8 @@ def test_sets(args, temporary):
         folders = {'photographs': (f'{temporary}/val/GT', f'{temporary}/val/LRbicx{SCALE}')}
     else:
         folders = {name: (f'{args.data}/{name}/GTmod12', f'{args.data}/{name}/LRbicx{SCALE}') for name in args.sets}
-    return {name: {'type': 'PairedImageDataset', 'io_backend': {'type': 'disk'}, 'phase': 'val', 'scale': SCALE, 'name': name,
-                   'dataroot_gt': gt, 'dataroot_lq': lq} for name, (gt, lq) in folders.items()}
+    plan = SimpleNamespace(test={name: {'dataroot_gt': gt, 'dataroot_lq': lq} for name, (gt, lq) in folders.items()})
+    return blocks_of(plan, SCALE, temporary)
 
 
 def main():

@@ -173,7 +173,10 @@ def test_a_state_without_adapters_goes_on_as_before(make, tmp_path):
     model.save(0, 2)
     state = torch.load(tmp_path / 'experiments' / opt['name'] / 'training_states' / '2.state', weights_only=True)
     del state['adapters']
-    model_of(opt, tmp_path).resume_training(state)
+    resumed = model_of(opt, tmp_path)
+    assert not resumed.optimizers[0].state_dict()['state']
+    resumed.resume_training(state)
+    assert resumed.optimizers[0].state_dict()['state'].keys() == model.optimizers[0].state_dict()['state'].keys()
 
 
 def test_a_compiled_student_learns_the_same_from_features(make, tmp_path, monkeypatch):

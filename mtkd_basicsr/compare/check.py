@@ -61,11 +61,12 @@ def check(plan, runs, out):
         train = run.options['datasets']['train']
         if run.kind == 'cache':
             continue
-        if run.kind == 'student' and run.options['model_type'] != 'MTKDFusionModel':
-            if method_name(run.options) is None:
-                raise OptionError(f"{run.name}: train.kd.type: missing; name a method, or Scratch for none (model_type is "
-                                  f"{run.options['model_type']})")
-            check_method(run.options['train'].get('kd', {'type': 'MTKD'}))
+        if run.kind == 'student':
+            if run.options['model_type'] != 'MTKDFusionModel':
+                if method_name(run.options) is None:
+                    raise OptionError(f"{run.name}: train.kd.type: missing; name a method, or Scratch for none (model_type is "
+                                      f"{run.options['model_type']})")
+                check_method(run.options['train'].get('kd', {'type': 'MTKD'}))
             if not is_number(train.get('gt_size'), 1, whole=True) or train['gt_size'] % run.scale:
                 raise OptionError(f"{run.name}: datasets.train.gt_size: {train.get('gt_size')!r}; expected a multiple of {run.scale}")
         _check_networks(run, seen)
