@@ -178,6 +178,11 @@ def _hash(path):
     return sha256(path)
 
 
+def movable(content, out, **form):
+    """Content as JSON, with ``{out}`` in the place of the folder of the results, which can be moved."""
+    return json.dumps(content, default=str, **form).replace(json.dumps(str(out))[1:-1], '{out}')
+
+
 def _own_fingerprint(run, out):
     keys = ('teachers', 'fusion', 'scale') if run.kind in ('cache', 'references') else set(run.options) - set(_INDIFFERENT)
     content = {key: run.options.get(key) for key in sorted(keys)}
@@ -190,8 +195,7 @@ def _own_fingerprint(run, out):
     content['files'] = [_hash(weights_file(block['weights'], 'weights'))
                         for block in blocks if isinstance(block, dict) and block.get('weights')
                         and not str(block['weights']).startswith(str(out))]
-    # A folder of results can be moved.
-    return json.dumps([run.kind, content], sort_keys=True, default=str).replace(json.dumps(str(out))[1:-1], '{out}')
+    return movable([run.kind, content], out, sort_keys=True)
 
 
 def _refuse(run):

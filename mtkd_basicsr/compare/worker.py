@@ -21,6 +21,7 @@ from ..jobs import Record, archive, write_json
 from .check import test_sets
 from .logs import read_training
 from .measure import measure, read_json, references, trained
+from .runs import movable
 
 _HEADER = 'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows its version\n\n'
 
@@ -126,9 +127,7 @@ def _write_result(run, out, results, seconds):
                'fingerprint': run.fingerprint, 'machine': machine(), 'commit': _commit(), 'options': run.options,
                'seconds': round(seconds, 1), 'training_seconds': training, 'curve': curve, 'results': results}
     result_path(run, out).parent.mkdir(exist_ok=True)
-    # The folder of the results is no part of them.
-    text = json.dumps(content, default=str).replace(json.dumps(str(out))[1:-1], '{out}')
-    write_json(json.loads(text), result_path(run, out))
+    write_json(json.loads(movable(content, out)), result_path(run, out))
 
 
 def _test(functions, run, plan, out, device):
