@@ -230,9 +230,10 @@ def mtkd(*arguments, cwd, expect=0, **environment):
 
 @pytest.fixture(autouse=True)
 def same_environment():
-    """The command sets variables for the rest of its process; in tests they go with the test."""
-    before = dict(os.environ)
+    """The command sets variables and a handler for the rest of its process; in tests they go with the test."""
+    before, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
     yield
+    signal.signal(signal.SIGTERM, handler)
     for name in set(os.environ) - set(before) - {'PYTEST_CURRENT_TEST'}:
         del os.environ[name]
     os.environ.update(before)
@@ -251,9 +252,7 @@ def here(tmp_path, monkeypatch, capsys):
         return printed.out + printed.err
 
     run_here.printed = lambda: ''.join(capsys.readouterr())  # after a SystemExit
-    handler = signal.getsignal(signal.SIGTERM)  # the command sets its own
-    yield run_here
-    signal.signal(signal.SIGTERM, handler)
+    return run_here
 
 
 def stock(tree, script, *arguments, expect=0):
