@@ -51,7 +51,6 @@ def main():
     networks = {f'teacher {name}': block['network'] for name, block in opt['teachers'].items()}
     functions = references(opt, 'cuda' if torch.cuda.is_available() else 'cpu')
     functions['bicubic'] = lambda lq: bicubic(lq, SCALE)
-    functions['mean of the three'] = lambda lq: sum(functions[name](lq) for name in networks) / len(networks)
     results = {name: {} for name in functions}
     with tempfile.TemporaryDirectory() as temporary:
         sets = test_sets(args, Path(temporary))

@@ -104,7 +104,8 @@ def test_report(plan):
     compare(plan, '--report-only')
     text, html = (folder / 'report.md').read_text(), (folder / 'report.html').read_text()
     names = [line.split('|')[1].strip() for line in text.split('## SwinIR ×2')[1].split('\n\n')[1].splitlines()]
-    assert names == ['method', '---', 'bicubic', 'teacher edsr', 'teacher rcan', 'fused teachers', 'scratch', 'MTKD+DUKD']
+    assert names == ['method', '---', 'bicubic', 'teacher edsr', 'teacher rcan', 'mean of teachers', 'fused teachers',
+                     'fused teachers, self-ensemble', 'scratch', 'MTKD+DUKD']
     assert html.count('data:image/png;base64,') == 3 and '<td>scratch</td>' in html
     for picture in ('curves.png', 'gains.png', 'crops_SwinIR_x2.png'):
         assert cv2.imread(str(folder / picture)).std() > 5

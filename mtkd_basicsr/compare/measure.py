@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..functional.padding import pad_to_multiple, run_padded
+from ..functional.self_ensemble import eightfold
 from ..functional.tiling import run_tiled
 from ..networks import build, load_weights, size_multiple
 from ..options import TeacherOptions, parse_fusion, parse_teachers, parse_val
@@ -65,12 +66,13 @@ def enlarger(net, options):
     return _tiled(lambda part: run_padded(net, part, size_multiple(net), options['scale']), options)
 
 
-def references(options, device):
-    """Bicubic, the teachers, and the target of a run, as functions by name.
+def references(options, device, self_ensemble=False):
+    """Bicubic, the teachers and their mean, and the target of a run, as functions by name.
 
     Args:
         options (dict): Options of a run; teachers and fusion network are used if they are there.
         device: Where they run.
+        self_ensemble (bool): Also the target as the mean over eight flips and rotations.
 
     Returns:
         dict: Name -> function (1, 3, h, w) -> (1, 3, scale · h, scale · w).
@@ -82,8 +84,13 @@ def references(options, device):
     ensemble = TeacherEnsemble(parse_teachers(options), scale, device)
     for name, net in zip(ensemble.names, ensemble.networks):
         found[f'teacher {name}'] = enlarger(net, options)
+    if len(ensemble.names) > 1:
+        found['mean of teachers'] = _tiled(lambda lq: ensemble(lq).unflatten(1, (-1, 3)).mean(1), options)
     if options.get('fusion'):
-        found['fused teachers'] = _tiled(FusedTeachers(ensemble, parse_fusion(options), device), options)
+        fused = FusedTeachers(ensemble, parse_fusion(options), device)
+        found['fused teachers'] = _tiled(fused, options)
+        if self_ensemble:
+            found['fused teachers, self-ensemble'] = _tiled(lambda lq: eightfold(fused, lq), options)
     return found
 
 

@@ -32,7 +32,7 @@ class Run:
         options (dict): A whole option file.
         student, method (str | None), seed (int | None): Of a student.
         what (str | None): Of a cache: ``'target'`` or ``'teachers'``.
-        self_ensemble (bool): Of a cache, and of the student that it is for: means over eight flips and rotations.
+        self_ensemble (bool): Of a cache, and of the student that it is for: means over eight flips and rotations. Of references: there are such.
         after (set[str]): Names of runs that have to be finished before.
         fingerprint (str): Of the options, and of all runs in ``after``.
     """
@@ -148,7 +148,8 @@ def _references(plan, runs):
     for run in runs:
         known = found.get(run.scale)
         if run.kind == 'student' and (known is None or len(_needed(known.options)) < len(_needed(run.options))):
-            found[run.scale] = Run(f'{name}_x{run.scale}', 'references', run.scale, run.options)
+            found[run.scale] = Run(f'{name}_x{run.scale}', 'references', run.scale, run.options,
+                                   self_ensemble=any(r.self_ensemble for r in runs if r.scale == run.scale))
     return list(found.values())
 
 
@@ -188,8 +189,9 @@ def _own_fingerprint(run, out):
     content = {key: run.options.get(key) for key in sorted(keys)}
     if run.kind == 'cache':
         train = run.options['datasets']['train']
-        content.update({key: train.get(key) for key in ('dataroot_gt', 'dataroot_lq', 'filename_tmpl')}, what=run.what,
-                       **({'self_ensemble': True} if run.self_ensemble else {}))
+        content.update({key: train.get(key) for key in ('dataroot_gt', 'dataroot_lq', 'filename_tmpl')}, what=run.what)
+    if run.self_ensemble and run.kind in ('cache', 'references'):
+        content['self_ensemble'] = True
     # Files that the plan itself writes have fingerprints of their own, in the runs that write them.
     blocks = [*(run.options.get('teachers') or {}).values(), *([run.options['fusion']] if run.options.get('fusion') else [])]
     content['files'] = [_hash(weights_file(block['weights'], 'weights'))

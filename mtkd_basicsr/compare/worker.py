@@ -172,7 +172,7 @@ def do(run, plan, out):
         if run.kind == 'cache':
             _cache(run, out, begun)
         elif run.kind == 'references':
-            results = _test(references(run.options, device), run, plan, out, device)
+            results = _test(references(run.options, device, run.self_ensemble), run, plan, out, device)
         else:
             _train(run, out)
         if run.kind == 'student':
