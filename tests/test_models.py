@@ -6,6 +6,7 @@ import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.models import build_model
 from conftest import build, changed, parsed, snapshot, tiny, write_weights
+from kd import kd_options
 
 from mtkd_basicsr.errors import OptionError, WeightsError
 from mtkd_basicsr.networks import load_weights
@@ -88,6 +89,31 @@ def test_amp_runs_the_student_in_bfloat16_and_nothing_else(make_options, tmp_pat
     model.lq = batch['lq']
     model.test()
     assert model.output.dtype == torch.float32
+
+
+@pytest.mark.parametrize('method', ['stage_1', 'LogitKD', 'AT', 'FAKD', 'CrossKD', 'DUKD', 'MTKD'])
+def test_teachers_run_in_the_precision_that_is_asked_for(make_options, photographs, tmp_path, method):
+    targets, given = {}, None
+    for precision in (None, 'fp32', 'bf16'):
+        change = {'train__teacher_precision': precision}
+        if method == 'stage_1':
+            opt = make_options('MTKDFusionModel', **change)
+        else:
+            opt = kd_options(photographs, tmp_path, method, teachers=('EDSR', 'SwinIR'), **change)
+            opt['train']['kd']['teacher'] = 'edsr'
+        model, given = model_of(opt, tmp_path), given or batch_of(opt, tmp_path)
+        ensemble = model.ensemble if method == 'stage_1' else model.distiller.context.ensembles['edsr']
+        target = model.ensemble if method == 'stage_1' else model.distiller.context.target
+        edsr, seen = ensemble.networks[ensemble.names.index('edsr')], []
+        edsr.conv_first.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+        model.feed_data(given)
+        model.optimize_parameters(1)
+        assert set(seen) == {torch.bfloat16 if precision == 'bf16' else torch.float32}
+        assert edsr.conv_first.weight.dtype == torch.float32
+        assert edsr.body[0].conv1.weight.is_contiguous(memory_format=torch.channels_last) == (precision == 'bf16')
+        targets[precision] = target(given['lq'])
+        assert targets[precision].dtype == torch.float32 and all(p.isfinite().all() for p in model.net_g.parameters())
+    assert torch.equal(targets[None], targets['fp32']) and 0 < (targets['bf16'] - targets['fp32']).abs().mean() < 2 / 255
 
 
 def weights_after_a_step(opt, batch, tmp_path):
@@ -263,6 +289,7 @@ def test_teachers_are_one_line_each_in_the_log(make_options, tmp_path, caplog):
     ('MTKDModel', {'train__amp': 'fp16'}, OptionError, "train.amp: 'fp16'; expected bf16"),
     ('MTKDModel', {'train__compile': 'yes'}, OptionError, "train.compile: 'yes'; expected true or false"),
     ('MTKDModel', {'train__channels_last': 1}, OptionError, "train.channels_last: 1; expected true or false"),
+    ('MTKDModel', {'train__teacher_precision': 'half'}, OptionError, "train.teacher_precision: 'half'; expected fp32 or bf16"),
     ('MTKDFusionModel', {'train__amp': 'bf16'}, OptionError, 'train.amp: .* not for stage 1'),
     ('MTKDModel', {'val__tile': -3}, OptionError, 'val.tile: -3'),
     ('MTKDModel', {'num_gpu': 1}, OptionError, 'num_gpu: 1, but torch finds no CUDA device'),

@@ -8,7 +8,7 @@ from ..data.matching import matching_cache
 from ..errors import OptionError, did_you_mean
 from ..features import FeatureTap
 from ..losses.build import build
-from ..options import parse_fusion, parse_teachers, require
+from ..options import parse_fusion, parse_speed, parse_teachers, require
 from ..teachers import FusedTeachers, TeacherEnsemble
 
 
@@ -31,7 +31,7 @@ class Context:
     """
 
     def __init__(self, opt, device, student, fused, teacher, alone):
-        self.opt, self.device, self.scale = opt, device, require(opt, 'scale')
+        self.opt, self.device, self.scale, self.precision = opt, device, require(opt, 'scale'), parse_speed(opt).teacher_precision
         self.pixel = build(require(opt, 'train', 'pixel_opt'), 'train.pixel_opt').to(device)
         block = opt['train'].get('distill_opt')
         self.distill = None if block is None else build(block, 'train.distill_opt').to(device)
@@ -63,13 +63,13 @@ class Context:
             self._ensemble_of(self.teacher)
             return
         fusion = parse_fusion(self.opt) or require(self.opt, 'fusion')
-        ensemble = TeacherEnsemble(self.teachers, self.scale, self.device)
+        ensemble = TeacherEnsemble(self.teachers, self.scale, self.device, self.precision)
         self.fused_teachers = FusedTeachers(ensemble, fusion, self.device)
         self.ensembles = {name: ensemble for name in self.teachers}
 
     def _ensemble_of(self, name):
         if name not in self.ensembles:
-            self.ensembles[name] = TeacherEnsemble({name: self.teachers[name]}, self.scale, self.device)
+            self.ensembles[name] = TeacherEnsemble({name: self.teachers[name]}, self.scale, self.device, self.precision)
         return self.ensembles[name]
 
     def network(self, name):

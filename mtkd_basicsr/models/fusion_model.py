@@ -8,7 +8,7 @@ from ..checkpoints import METADATA
 from ..data.matching import matching_cache
 from ..functional.mix import normal_equations, solve_mix
 from ..networks import read_weights
-from ..options import parse_mix_batches, parse_teachers
+from ..options import parse_mix_batches, parse_speed, parse_teachers
 from ..registry import register
 from ..teachers import FolderTeacher, TeacherEnsemble, check_channels, folders_of, match_teachers, require_val_images
 from .base import DistillBase
@@ -59,7 +59,8 @@ class MTKDFusionModel(DistillBase):
     def ensemble(self):
         """The teachers. With a cache they are built for the first validation: its images are not in the cache."""
         if self._ensemble is None:
-            self._ensemble = TeacherEnsemble({name: self.teachers[name] for name in self.names}, self.scale, self.device, folders=True)
+            self._ensemble = TeacherEnsemble({name: self.teachers[name] for name in self.names}, self.scale, self.device,
+                                             parse_speed(self.opt).teacher_precision if self.is_train else None, folders=True)
         return self._ensemble
 
     def feed_data(self, data):

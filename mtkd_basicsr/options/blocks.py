@@ -120,15 +120,18 @@ class ValOptions:
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """Our keys of ``train`` that make the student faster; with their defaults nothing changes by a bit.
+    """Our keys of ``train`` that make it faster; with their defaults nothing changes by a bit.
 
     Attributes:
         amp: ``bf16``: the student runs in bfloat16 autocast; ``~`` is fp32.
+        teacher_precision: ``fp32``, or ``bf16`` for autocast and channels_last: how teachers and fusion network run in the training;
+            ``~`` is ``bf16`` on a GPU and ``fp32`` on a CPU.
         channels_last: The student's images and weights lie in memory with the channels of a pixel side by side, which convolutions are
             faster with.
         compile: The student is compiled by ``torch.compile``.
     """
     amp: Optional[str] = None
+    teacher_precision: Optional[str] = None
     channels_last: bool = False
     compile: bool = False
 

@@ -131,7 +131,7 @@ def parse_val(opt):
 
 
 def parse_speed(opt):
-    """``train.amp``, ``train.channels_last`` and ``train.compile``.
+    """``train.amp``, ``train.teacher_precision``, ``train.channels_last`` and ``train.compile``.
 
     Raises:
         OptionError: a value that is not known.
@@ -140,6 +140,9 @@ def parse_speed(opt):
     speed = parse(SpeedOptions, {k: v for k, v in opt['train'].items() if k in names}, 'train')
     if speed.amp not in (None, 'bf16'):
         raise OptionError(f"train.amp: {speed.amp!r}; expected bf16, or nothing (~) for fp32")
+    if speed.teacher_precision not in (None, 'fp32', 'bf16'):
+        raise OptionError(f'train.teacher_precision: {speed.teacher_precision!r}; expected fp32 or bf16, or nothing (~) for bf16 on a GPU '
+                          'and fp32 on a CPU')
     return speed
 
 

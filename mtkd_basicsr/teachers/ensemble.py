@@ -16,10 +16,10 @@ from .foreign import load_spandrel
 class Frozen(nn.Module):
     """A module that is never trained: ``eval()`` for ever, no gradients, no part in anybody's training mode."""
 
-    def freeze(self, device):
+    def freeze(self, device, channels_last):
         """Call at the end of ``__init__``: moves everything to the device, for good."""
         self.to(device)
-        if torch.device(device).type == 'cuda':
+        if channels_last:
             self.to(memory_format=torch.channels_last)
         self.requires_grad_(False)
         super().train(False)
@@ -50,6 +50,7 @@ class TeacherEnsemble(Frozen):
         scale (int): What each of them has to enlarge by.
         device: Where they run.
         precision (str | None): ``'fp32'``, or ``'bf16'`` for autocast; None is bf16 on a GPU and fp32 on a CPU.
+            With bf16, and on a GPU, weights lie in channels_last.
         folders (bool): Whether teachers may be folders of images, whose outputs are then given with each image.
 
     Raises:
@@ -72,9 +73,10 @@ class TeacherEnsemble(Frozen):
             if isinstance(options, FolderOptions) and not folders:
                 raise FolderTeacher.refusal(key)
             self.networks.append(FolderTeacher(options, key) if isinstance(options, FolderOptions) else _load(options, key))
-        self.freeze(device)
-        self.autocast = functools.partial(torch.autocast, torch.device(device).type, torch.bfloat16,
-                                          enabled=_use_bf16(device, precision, self.networks))
+        bf16 = _use_bf16(device, precision, self.networks)
+        self.channels_last = bf16 or torch.device(device).type == 'cuda'
+        self.freeze(device, self.channels_last)
+        self.autocast = functools.partial(torch.autocast, torch.device(device).type, torch.bfloat16, enabled=bf16)
         for name, net in zip(self.names, self.networks):
             if name not in self.given_names:
                 self._check_scale(name, net, device)

@@ -75,7 +75,7 @@ class FusedTeachers(Frozen):
         order = match_teachers(ensemble.names, content.get(METADATA), fusion.weights)
         self.order_known = order is not None
         ensemble.reorder(order or ensemble.names)
-        self.freeze(device)
+        self.freeze(device, ensemble.channels_last)
 
     def forward(self, lq, given=None):
         """(b, 3, h, w) and (b, 3 · M, scale · h, scale · w) -> (b, 3, scale · h, scale · w)."""
