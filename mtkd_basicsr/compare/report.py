@@ -106,8 +106,7 @@ def write(plan, runs, out):
         measured, size = _measured_costs(results, scale)
         blocks += [tables.costs(measured), Text(f'×{scale}; time for an image of {size[1]}×{size[0]} pixels, median of five, '
                                                 'on the machine of this report.')]
-    if results.prepared:
-        blocks.append(tables.preparation(results))
+    blocks.append(tables.preparation(results))
     files = [folder / 'report.md', folder / 'report.html', folder / 'summary.md', *tables.write_csv(results, folder)]
     files[2].write_text(markdown(summaries), encoding='utf-8')
     files[0].write_text(markdown(blocks), encoding='utf-8')

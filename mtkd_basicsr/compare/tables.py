@@ -73,8 +73,10 @@ def costs(measured):
 
 
 def preparation(results):
-    """Seconds of what was done once, for all students."""
-    return Table(['done once', 'seconds'], [[name, f'{seconds:.0f}'] for name, seconds in results.prepared.items()])
+    """Seconds of what was done once, for all students, and of all trainings of students together."""
+    rows = [[name, f'{seconds:.0f}'] for name, seconds in results.prepared.items()]
+    seconds = [s for cell in results.cells.values() for s in cell.seconds]
+    return Table(['done once', 'seconds'], [*rows, [f'{len(seconds)} trainings of students', f'{sum(seconds):.0f}']])
 
 
 def published_beside_ours(results, student, scale, cells):

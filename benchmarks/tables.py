@@ -1,0 +1,94 @@
+"""The tables and pictures of results in README.md and docs/results.md, out of the files in benchmarks/results.
+
+    python benchmarks/tables.py [--check]
+
+--check writes nothing, and fails where one of the two texts is not what the results say.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import mtkd_basicsr  # noqa: F401  (registers)
+from mtkd_basicsr.compare import tables
+from mtkd_basicsr.compare.document import Heading, Picture, Text, markdown
+from mtkd_basicsr.compare.figures import bars, curves
+from mtkd_basicsr.compare.plan import read_plan
+from mtkd_basicsr.compare.results import collect
+from mtkd_basicsr.compare.runs import expand
+
+ROOT = Path(__file__).resolve().parents[1]
+# Its heading, and whether the curves of the trainings and the significance of differences are shown.
+PLANS = {'reference': ('Methods', True), 'search': ('Weights of the methods, on BSDS_val', False), 'fusion': ('Fusion networks', False),
+         'ablation': ('Parts of MTKD', True)}
+
+
+def results_of(name):
+    """What is finished of a plan; None if no student is."""
+    plan = read_plan(ROOT / 'options' / 'compare' / f'{name}.yml')
+    results = collect(plan, expand(plan, ROOT / 'benchmarks'), ROOT / 'benchmarks')
+    return results if results.cells else None
+
+
+def state(results):
+    """How much of a plan is finished."""
+    command = f'`mtkd compare -opt options/compare/{results.plan.name}.yml`'
+    trainings = [run for run in results.runs.values() if run.kind == 'student']
+    done = len(trainings) - sum(run.name in results.missing for run in trainings)
+    return Text(f'{command}: {done} of {len(trainings)} trainings are finished; '
+                f"{results.plan.options['train']['total_iter']:,d} iterations each; on {' | '.join(results.machines)}.")
+
+
+def blocks_of(name, results, pictures, draw):
+    """A section of docs/results.md."""
+    title, whole = PLANS[name]
+    yield from (Heading(title), state(results))
+    for caption, function, wanted in ((f'Gain over {results.plan.baseline}; whiskers: standard deviation over seeds.', bars, True),
+                                      ('PSNR of validation during the training, mean over seeds, over iterations and over seconds.', curves,
+                                       whole)):
+        path = pictures / f'{name}_{function.__name__}.png'
+        if wanted:
+            if draw:
+                function(results, path)
+            yield Picture(path, caption)
+    for student, scale, cells in results.groups():
+        yield Heading(f'{student} ×{scale}', 3)
+        yield tables.quality(results, student, scale, cells)
+        for test_set in results.plan.test if whole else ():
+            yield Text(f'{test_set}, row minus column:')
+            yield tables.significance(results, cells, test_set)
+    yield tables.preparation(results)
+
+
+def texts(draw):
+    """File -> its text as the results have it."""
+    found = {name: results_of(name) for name in PLANS}
+    pictures = ROOT / 'docs' / 'pictures'
+    if draw:
+        pictures.mkdir(exist_ok=True)
+    sections = [block for name, results in found.items() if results is not None for block in blocks_of(name, results, pictures, draw)]
+    head = (ROOT / 'docs' / 'results.md').read_text(encoding='utf-8').partition('\n## ')[0].rstrip('\n')
+    readme = (ROOT / 'README.md').read_text(encoding='utf-8')
+    summary = markdown([tables.summary(found['reference'], 4), state(found['reference'])]) if found['reference'] else ''
+    readme = re.sub('(<!-- results -->\n).*(<!-- end of results -->\n)', lambda m: m[1] + summary + m[2], readme, flags=re.DOTALL)
+    return {'README.md': readme, 'docs/results.md': f"{head}\n\n{markdown(sections).replace('](', '](pictures/')}"}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument('--check', action='store_true')
+    args = p.parse_args()
+    wrong = []
+    for name, text in texts(draw=not args.check).items():
+        path = ROOT / name
+        if path.read_text(encoding='utf-8') != text:
+            wrong.append(name)
+            if not args.check:
+                path.write_text(text, encoding='utf-8')
+    print(f"{', '.join(wrong) or 'nothing'}: {'not what the results say' if args.check else 'written anew'}")
+    return int(args.check and bool(wrong))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""The tables of README.md and docs/results.md are those of the files in benchmarks/results."""
+
+import json
+import re
+import runpy
+import shutil
+
+import pytest
+from conftest import ROOT
+
+from mtkd_basicsr.compare.measure import read_json
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch):
+    """The script, on a copy of all that it reads."""
+    for name in ('benchmarks', 'options/compare', 'docs'):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / 'README.md', tmp_path)
+    monkeypatch.setattr('sys.argv', ['tables.py', '--check'])
+    return runpy.run_path(str(tmp_path / 'benchmarks' / 'tables.py'))['main']
+
+
+def test_texts_are_what_the_results_say(tables, capsys):
+    assert tables() == 0, capsys.readouterr().out
+
+
+def test_another_number_is_found(tables, tmp_path, capsys, monkeypatch):
+    readme = (tmp_path / 'README.md').read_text()
+    number = re.search(r'<!-- results -->.*?\| scratch \| (\d\d\.\d\d)', readme, re.DOTALL)[1]
+    (tmp_path / 'README.md').write_text(readme.replace(f'| scratch | {number}', '| scratch | 99.99'))
+    assert tables() == 1 and capsys.readouterr().out.startswith('README.md: not what')
+    monkeypatch.setattr('sys.argv', ['tables.py'])
+    assert tables() == 0 and (tmp_path / 'README.md').read_text() == readme
+    assert len(list((tmp_path / 'docs' / 'pictures').glob('*.png'))) >= 2
+    path = tmp_path / 'benchmarks' / 'results' / 'EDSR_scratch_x4_s0.json'
+    result = read_json(path)
+    result['results']['scratch']['Set5']['baby'][0] += 5
+    path.write_text(json.dumps(result))
+    monkeypatch.setattr('sys.argv', ['tables.py', '--check'])
+    assert tables() == 1 and capsys.readouterr().out.endswith('README.md, docs/results.md: not what the results say\n')
+
+
+def test_results_have_what_they_are_made_of():
+    paths = [p for p in (ROOT / 'benchmarks' / 'results').glob('*.json') if p.name != 'teachers.json']
+    for result in map(read_json, paths):
+        assert re.fullmatch('[0-9a-f]{40}', result['commit']) and 'torch' in result['machine'] and result['options']['scale'] == 4
+        if result['kind'] == 'student':
+            assert result['options']['manual_seed'] == result['seed'] and result['curve'] and result['training_seconds'] > 0
+            assert all(len(values) == 2 for images in result['results'][result['method']].values() for values in images.values())
+    assert paths
