@@ -32,7 +32,8 @@ class Run:
         options (dict): A whole option file.
         student, method (str | None), seed (int | None): Of a student.
         what (str | None): Of a cache: ``'target'`` or ``'teachers'``.
-        self_ensemble (bool): Of a cache, and of the student that it is for: means over eight flips and rotations. Of references: there are such.
+        self_ensemble (bool): Of a cache, and of the student that it is for: means over eight flips and rotations. Of references: a student
+            learns from such a cache.
         after (set[str]): Names of runs that have to be finished before.
         fingerprint (str): Of the options, and of all runs in ``after``.
     """
