@@ -26,5 +26,5 @@ def test_prints_a_table_and_ratios(script):
 
 
 def test_every_other_benchmark_is_tested():
-    scripts = {p.name for p in (ROOT / 'benchmarks').glob('*.py')} - {'timing.py', 'fusion.py', 'tiling.py', 'teachers.py'}
-    assert scripts == set(CALLS)
+    elsewhere = {'timing.py', 'fusion.py', 'tiling.py', 'teachers.py', 'tables.py'}
+    assert {p.name for p in (ROOT / 'benchmarks').glob('*.py')} - elsewhere == set(CALLS)
