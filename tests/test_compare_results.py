@@ -26,7 +26,8 @@ FIRST = '''2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
 
 2026-11-21 10:01:30,500 INFO: [demo_][epoch:  0, iter:   1,500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
 '''
-SECOND = '''2026-11-21 11:00:00,000 INFO: Start training from epoch: 0, iter: 1000
+SECOND = '''2026-11-21 11:00:00,000 INFO: Resuming training from epoch: 0, iter: 1000.
+2026-11-21 11:00:00,000 INFO: Start training from epoch: 0, iter: 1000
 2026-11-21 11:00:12,000 INFO: [demo_][epoch:  0, iter:   1,500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
 2026-11-21 11:00:22,000 INFO: [demo_][epoch:  0, iter:   2,000, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
 2026-11-21 11:01:00,000 INFO: Validation Set5

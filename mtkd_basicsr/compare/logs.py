@@ -5,7 +5,8 @@ from datetime import datetime
 from pathlib import Path
 
 _LINE = re.compile(r'^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \w+: ?(.*)')
-_ITERATION = re.compile(r', iter:\s*([\d,]+)')
+# BasicSR's line of progress, and not the one that says where a training goes on.
+_ITERATION = re.compile(r'\[epoch:\s*\d+, iter:\s*([\d,]+)')
 _START = re.compile(r'Start training from epoch: \d+, iter: (\d+)')
 _VALUE = re.compile(r'\s*# psnr: ([\d.]+|inf)')
 
