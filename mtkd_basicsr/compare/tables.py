@@ -47,7 +47,8 @@ def summary(results, scale):
                 row.append('–')
                 continue
             psnr, deviation, *_ = cells[method].summary(s)
-            row.append(_value(psnr, deviation, 2))
+            done, seeds = len(cells[method].seeds), len(results.plan.seeds)
+            row.append(_value(psnr, deviation, 2) + (f' ({done} of {seeds} seeds)' if done < seeds else ''))
             if psnr > best.get(column, (-1, 0))[0]:
                 best[column] = psnr, len(rows)
         rows += [row] if set(row[1:]) != {'–'} else []
