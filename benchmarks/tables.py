@@ -13,7 +13,7 @@ from pathlib import Path
 import mtkd_basicsr  # noqa: F401  (registers)
 from mtkd_basicsr.compare import tables
 from mtkd_basicsr.compare.document import Heading, Picture, Text, markdown
-from mtkd_basicsr.compare.figures import bars, curves
+from mtkd_basicsr.compare.figures import BARS, CURVES, bars, curves
 from mtkd_basicsr.compare.plan import read_plan
 from mtkd_basicsr.compare.results import collect
 from mtkd_basicsr.compare.runs import expand
@@ -44,14 +44,13 @@ def blocks_of(name, results, pictures, draw):
     """A section of docs/results.md."""
     title, whole = PLANS[name]
     yield from (Heading(title), state(results))
-    for caption, function, wanted in ((f'Gain over {results.plan.baseline}; whiskers: standard deviation over seeds.', bars, True),
-                                      ('PSNR of validation during the training, mean over seeds, over iterations and over seconds.', curves,
-                                       whole)):
-        path = pictures / f'{name}_{function.__name__}.png'
-        if wanted:
-            if draw:
-                function(results, path)
-            yield Picture(path, caption)
+    gains, course = pictures / f'{name}_bars.png', pictures / f'{name}_curves.png'
+    if bars(results, gains) if draw else gains.is_file():  # there are none of the baseline alone
+        yield Picture(gains, BARS.format(baseline=results.plan.baseline))
+    if whole:
+        if draw:
+            curves(results, course)
+        yield Picture(course, CURVES)
     for student, scale, cells in results.groups():
         yield Heading(f'{student} ×{scale}', 3)
         yield tables.quality(results, student, scale, cells)
@@ -70,7 +69,8 @@ def texts(draw):
     sections = [block for name, results in found.items() if results is not None for block in blocks_of(name, results, pictures, draw)]
     head = (ROOT / 'docs' / 'results.md').read_text(encoding='utf-8').partition('\n## ')[0].rstrip('\n')
     readme = (ROOT / 'README.md').read_text(encoding='utf-8')
-    summary = markdown([tables.summary(found['reference'], 4), state(found['reference'])]) if found['reference'] else ''
+    reference = found['reference']
+    summary = markdown([*(tables.summary(reference, scale) for scale in reference.plan.scales), state(reference)])
     readme = re.sub('(<!-- results -->\n).*(<!-- end of results -->\n)', lambda m: m[1] + summary + m[2], readme, flags=re.DOTALL)
     return {'README.md': readme, 'docs/results.md': f"{head}\n\n{markdown(sections).replace('](', '](pictures/')}"}
 

@@ -10,14 +10,13 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 import mtkd_basicsr  # noqa: F401  (registers)
 from mtkd_basicsr.compare.check import test_sets as blocks_of
-from mtkd_basicsr.compare.measure import bicubic, measure, references
+from mtkd_basicsr.compare.measure import measure, references
 from mtkd_basicsr.compare.worker import machine
 from mtkd_basicsr.demo import photographs
 from mtkd_basicsr.networks import build
@@ -34,8 +33,7 @@ def test_sets(args, temporary):
         folders = {'photographs': (f'{temporary}/val/GT', f'{temporary}/val/LRbicx{SCALE}')}
     else:
         folders = {name: (f'{args.data}/{name}/GTmod12', f'{args.data}/{name}/LRbicx{SCALE}') for name in args.sets}
-    plan = SimpleNamespace(test={name: {'dataroot_gt': gt, 'dataroot_lq': lq} for name, (gt, lq) in folders.items()})
-    return blocks_of(plan, SCALE, temporary)
+    return blocks_of({name: {'dataroot_gt': gt, 'dataroot_lq': lq} for name, (gt, lq) in folders.items()}, SCALE, temporary)
 
 
 def main():
@@ -50,7 +48,6 @@ def main():
     opt.pop('fusion')
     networks = {f'teacher {name}': block['network'] for name, block in opt['teachers'].items()}
     functions = references(opt, 'cuda' if torch.cuda.is_available() else 'cpu')
-    functions['bicubic'] = lambda lq: bicubic(lq, SCALE)
     results = {name: {} for name in functions}
     with tempfile.TemporaryDirectory() as temporary:
         sets = test_sets(args, Path(temporary))

@@ -170,7 +170,7 @@ def parsed(opt, is_train=True, root='.'):
 
 
 def one_step(opt, photographs, folder):
-    """One step of a training at tiny size: the student changes, and all losses are finite.
+    """One step of a training at tiny size: the student changes, and all losses are finite. Gives the log.
 
     Only the sizes of the networks, where images and weights are, and how many images go into a step are changed.
     """
@@ -193,7 +193,9 @@ def one_step(opt, photographs, folder):
     model.feed_data(batch)
     model.optimize_parameters(1)
     assert changed(before, model.net_g)
-    assert all(torch.isfinite(torch.tensor(v)) for v in model.get_current_log().values())
+    log = dict(model.get_current_log())
+    assert all(torch.isfinite(torch.tensor(v)) for v in log.values())
+    return log
 
 
 def write_options(path, opt, header="mtkd_basicsr: !!python/name:mtkd_basicsr.__version__\n"):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, one_step, write_options
+from kd import EXTRA
 
 from mtkd_basicsr.compare.check import check, test_sets
 from mtkd_basicsr.compare.merge import fill, merge
@@ -219,4 +220,5 @@ def one_of_each():
 
 @pytest.mark.parametrize('run', list(one_of_each()))
 def test_one_step_of_every_training(run, photographs, tmp_path):
-    one_step(copy.deepcopy(run.options), photographs, tmp_path)
+    log, kd = one_step(copy.deepcopy(run.options), photographs, tmp_path), run.options['train'].get('kd', {})
+    assert {'l_pix'}.union(*(EXTRA.get(method, ()) for method in (kd.get('type'), *kd.get('also', ())))) <= log.keys()

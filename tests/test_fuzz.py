@@ -135,7 +135,9 @@ def test_files_that_are_damaged(place, at, inserted, left_out):
     content = (HEADER + yaml.safe_dump(tree('MTKDModel'), sort_keys=False)).encode()
     at %= len(content)
     Path('damaged.yml').write_bytes(content[:at] + inserted + content[at + left_out:])
+    before = set(place.rglob('*'))
     survives(whole_way, 'damaged.yml')
+    assert set(place.rglob('*')) == before, 'nothing is created by reading'
 
 
 paths = st.sampled_from(['train:total_iter', 'val:tile', 'train', 'name', 'datasets:train:gt_size', 'train:kd', 'scale:x', 'path:x', ''])

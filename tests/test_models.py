@@ -290,6 +290,7 @@ def test_teachers_are_one_line_each_in_the_log(make_options, tmp_path, caplog):
     ('MTKDModel', {'train__compile': 'yes'}, OptionError, "train.compile: 'yes'; expected true or false"),
     ('MTKDModel', {'train__channels_last': 1}, OptionError, "train.channels_last: 1; expected true or false"),
     ('MTKDModel', {'train__teacher_precision': 'half'}, OptionError, "train.teacher_precision: 'half'; expected fp32 or bf16"),
+    ('MTKDFusionModel', {'train__teacher_precision': 16}, OptionError, 'train.teacher_precision: 16; expected'),
     ('MTKDFusionModel', {'train__amp': 'bf16'}, OptionError, 'train.amp: .* not for stage 1'),
     ('MTKDModel', {'val__tile': -3}, OptionError, 'val.tile: -3'),
     ('MTKDModel', {'num_gpu': 1}, OptionError, 'num_gpu: 1, but torch finds no CUDA device'),

@@ -72,15 +72,15 @@ def check(plan, runs, out):
         _check_networks(run, seen)
         _check_weights(run, runs, out)
         folders = [block.get(key) for block in run.options['datasets'].values() for key in ('dataroot_gt', 'dataroot_lq')]
-        folders += [block[key] for block in test_sets(plan, run.scale, out).values() for key in ('dataroot_gt', 'dataroot_lq')]
+        folders += [block[key] for block in test_sets(plan.test, run.scale, out).values() for key in ('dataroot_gt', 'dataroot_lq')]
         for folder in folders:
             if folder is None or not (Path(folder).expanduser().exists() or (plan.photographs and _inside(folder, out))):
                 raise DataError(f"{run.name}: no folder '{folder}'")
 
 
-def test_sets(plan, scale, out):
-    """The blocks of ``test`` for one scale, each a whole ``PairedImageDataset``."""
+def test_sets(test, scale, out):
+    """The blocks of a plan's ``test`` for one scale, each a whole ``PairedImageDataset``."""
     from .merge import fill
-    blocks = fill(plan.test, {'scale': scale, 'out': str(out)}, 'test')
+    blocks = fill(test, {'scale': scale, 'out': str(out)}, 'test')
     return {name: {'type': 'PairedImageDataset', 'io_backend': {'type': 'disk'}, 'phase': 'val', 'scale': scale, 'name': name, **block}
             for name, block in blocks.items()}

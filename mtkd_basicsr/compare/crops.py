@@ -22,7 +22,7 @@ def _images(results, student, scale, out, wanted):
     """Images of a test set as all methods make them: (test set, name, {column: (h, w, 3) RGB, float, [0, 255]})."""
     from basicsr.utils import tensor2img
     runs = {f'{run.method}': trained(run.options, out / 'experiments' / run.name, 'cpu') for run in shown(results, student, scale)}
-    for test_set, block in test_sets(results.plan, scale, out).items():
+    for test_set, block in test_sets(results.plan.test, scale, out).items():
         for name, lq, gt in pairs(block):
             if (test_set, name) in wanted:
                 columns = {'ground truth': gt, 'bicubic': bicubic(lq, scale), **{m: function(lq) for m, function in runs.items()}}

@@ -85,7 +85,7 @@ def references(options, device, self_ensemble=False):
     for name, net in zip(ensemble.names, ensemble.networks):
         found[f'teacher {name}'] = enlarger(net, options)
     if len(ensemble.names) > 1:
-        found['mean of teachers'] = _tiled(lambda lq: ensemble(lq).unflatten(1, (-1, 3)).mean(1), options)
+        found['mean of teachers'] = _tiled(ensemble.mean, options)
     if options.get('fusion'):
         fused = FusedTeachers(ensemble, parse_fusion(options), device)
         found['fused teachers'] = _tiled(fused, options)

@@ -7,7 +7,7 @@ from ..networks import SPANDREL
 from . import tables
 from .crops import crops, shown
 from .document import Heading, Picture, Text, markdown, page
-from .figures import bars, curves
+from .figures import BARS, CURVES, bars, curves
 from .measure import cost, weights_path
 from .results import collect
 from .worker import machine
@@ -94,11 +94,9 @@ def write(plan, runs, out):
     scales = list(dict.fromkeys(scale for _, scale, _ in results.groups()))
     summaries = [tables.summary(results, scale) for scale in scales]
     if bars(results, folder / 'gains.png'):
-        caption = f'Gain over {plan.baseline}; whiskers: standard deviation over seeds.'
-        blocks += [Heading('All methods'), *summaries, Picture(folder / 'gains.png', caption)]
+        blocks += [Heading('All methods'), *summaries, Picture(folder / 'gains.png', BARS.format(baseline=plan.baseline))]
     curves(results, folder / 'curves.png')
-    blocks.append(Picture(folder / 'curves.png', 'PSNR of validation during the training, mean over seeds; bands from the lowest to the '
-                          'highest seed. Left over iterations, right over seconds.'))
+    blocks.append(Picture(folder / 'curves.png', CURVES))
     for student, scale, cells in results.groups():
         blocks += _group(results, student, scale, cells, out, folder)
     blocks.append(Heading('Costs'))

@@ -87,7 +87,7 @@ def collect(plan, runs, out):
                                      for name, sets in tested['results'].items()}
         else:
             cell = cells.setdefault((run.student, run.scale, run.method), Cell())
-            for test_set in test_sets(plan, run.scale, out):
+            for test_set in test_sets(plan.test, run.scale, out):
                 images = tested['results'][run.method][test_set]
                 cell.names[test_set] = list(images)
                 cell.values.setdefault(test_set, []).append(list(images.values()))

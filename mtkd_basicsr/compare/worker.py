@@ -134,7 +134,7 @@ def _test(functions, run, plan, out, device):
     """PSNR and SSIM of functions: name -> test set -> image -> (dB, SSIM). What was measured before, for another plan, is kept."""
     known = result_of(run, out) or {'results': {}}
     results = {name: dict(known['results'].get(name, {})) for name in functions}
-    for test_set, block in test_sets(plan, run.scale, out).items():
+    for test_set, block in test_sets(plan.test, run.scale, out).items():
         for name, function in functions.items():
             if test_set not in results[name]:
                 results[name][test_set] = measure(function, block, run.scale, 'cpu' if name == 'bicubic' else device)

@@ -40,7 +40,7 @@ def _methods(out, scale):
 
     for name, net in zip(target.ensemble.names, target.ensemble.networks):
         methods[f'teacher {name}'] = padded(net), size(net)
-    methods['mean of teachers'] = lambda lq: target.ensemble(lq).unflatten(1, (-1, 3)).mean(1), size(target.ensemble)
+    methods['mean of teachers'] = target.ensemble.mean, size(target.ensemble)
     methods['fused teachers'] = target, size(target)
     for label, name in (('student from scratch', 'scratch'), ('student MTKD', 'mtkd')):
         net = build(_options(name)['network_g'], 'network_g').eval()

@@ -33,7 +33,7 @@ class MTKDFusionModel(DistillBase):
     """
 
     def __init__(self, opt):
-        self.teachers = parse_teachers(opt)
+        self.teachers, self.precision = parse_teachers(opt), None
         for name, options in folders_of(self.teachers).items():
             require_val_images(options, f'teachers.{name}', opt)
         super().__init__(opt)
@@ -49,6 +49,8 @@ class MTKDFusionModel(DistillBase):
 
     def init_training_settings(self):
         self.mix_batches, self._sums = parse_mix_batches(self.opt), None
+        # Now, although with a cache no teacher runs before the first validation.
+        self.precision = parse_speed(self.opt).teacher_precision
         manifest = matching_cache(self.opt, 'teachers')
         self.cached_names = None if manifest is None else list(manifest['teachers'])
         if manifest is None and folders_of(self.teachers):
@@ -60,7 +62,7 @@ class MTKDFusionModel(DistillBase):
         """The teachers. With a cache they are built for the first validation: its images are not in the cache."""
         if self._ensemble is None:
             self._ensemble = TeacherEnsemble({name: self.teachers[name] for name in self.names}, self.scale, self.device,
-                                             parse_speed(self.opt).teacher_precision if self.is_train else None, folders=True)
+                                             self.precision, folders=True)
         return self._ensemble
 
     def feed_data(self, data):

@@ -137,6 +137,10 @@ class TeacherEnsemble(Frozen):
         return torch.cat([next(images) if given is not None and isinstance(net, FolderTeacher) else self._run(net, lq)
                           for net in self.networks], 1).clamp_(0, 1)
 
+    def mean(self, lq):
+        """The plain mean of the outputs: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
+        return self(lq).unflatten(1, (-1, 3)).mean(1)
+
     def describe(self):
         """One line for each teacher."""
         return [f'Teacher {name}: {arch_name(net)}, {sum(p.numel() for p in net.parameters()):,d} parameters'
