@@ -86,7 +86,8 @@ def main():
             wrong.append(name)
             if not args.check:
                 path.write_text(text, encoding='utf-8')
-    print(f"{', '.join(wrong) or 'nothing'}: {'not what the results say' if args.check else 'written anew'}")
+    if wrong:
+        print(f"{', '.join(wrong)}: {'not what the results say' if args.check else 'written anew'}")
     return int(args.check and bool(wrong))
 
 
