@@ -221,4 +221,5 @@ def one_of_each():
 @pytest.mark.parametrize('run', list(one_of_each()))
 def test_one_step_of_every_training(run, photographs, tmp_path):
     log, kd = one_step(copy.deepcopy(run.options), photographs, tmp_path), run.options['train'].get('kd', {})
-    assert {'l_pix'}.union(*(EXTRA.get(method, ()) for method in (kd.get('type'), *kd.get('also', ())))) <= log.keys()
+    names = [kd.get('type'), *(other if isinstance(other, str) else other['type'] for other in kd.get('also', ()))]
+    assert {'l_pix'}.union(*(EXTRA.get(name, ()) for name in names)) <= log.keys()

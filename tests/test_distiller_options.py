@@ -77,10 +77,18 @@ def test_wrong_options(make, tmp_path, kd, text):
     ('FAKD', "train.kd.teacher: None; name one of the teachers; known: swinir, edsr"),
     ({'type': 'MTKD', 'also': ['CrossKD']}, r"train.kd.also\[0\].teacher: None; name one of the teachers; known: swinir, edsr"),
     ({'type': 'DUKD', 'teacher': 'esdr'}, r"train.kd.teacher: 'esdr'; .*did you mean 'edsr'"),
+    ({'type': 'MTKD', 'teacher': 'esdr'}, r"train.kd.teacher: 'esdr'; .*did you mean 'edsr'"),
 ])
 def test_one_of_several_teachers_has_to_be_named(make, tmp_path, kd, text):
     with pytest.raises(OptionError, match=text):
         model_of(make(kd, 'RCAN', ('SwinIR', 'EDSR')), tmp_path)
+
+
+def test_methods_beside_mtkd_compare_with_the_teacher_that_is_named(make, tmp_path):
+    kd = {'type': 'MTKD', 'teacher': 'edsr', 'also': ['FAKD', {'type': 'AT', 'teacher': 'swinir'}]}
+    mtkd, *others = model_of(make(kd, 'RCAN', ('SwinIR', 'EDSR')), tmp_path).distiller.methods
+    assert [method.teacher for method in others] == ['edsr', 'swinir']
+    assert mtkd.needs_target and mtkd.fused
 
 
 @pytest.mark.parametrize('kd', ['RKD', {'type': 'LogitKD', 'also': ['RKD']}], ids=str)

@@ -20,7 +20,7 @@ class Context:
         device: Where the student is.
         student (nn.Module): The bare network that is trained.
         fused (bool): Whether the target is the fused output of all teachers.
-        teacher (str | None): Which teacher's output the target is otherwise.
+        teacher (str | None): Which teacher's output the target is otherwise, and whose features are read where a method names none.
         alone (bool): Whether there are no teachers at all.
 
     Attributes:
@@ -35,10 +35,12 @@ class Context:
         self.pixel = build(require(opt, 'train', 'pixel_opt'), 'train.pixel_opt').to(device)
         block = opt['train'].get('distill_opt')
         self.distill = None if block is None else build(block, 'train.distill_opt').to(device)
-        self.fused = fused
+        self.fused, self.named = fused, teacher
         self.student_tap = FeatureTap(student)
         self._taps, self.ensembles, self.fused_teachers, self.cached = {}, {}, None, None
         self.teachers = {} if alone else parse_teachers(opt)
+        if fused and teacher is not None:
+            self._choose(teacher, 'train.kd.teacher')
         self.teacher = None if alone or fused else self._choose(teacher, 'train.kd.teacher')
         manifest = None if alone else matching_cache(opt, 'target' if fused else 'teachers',
                                                      None if fused else [self.teacher])
@@ -55,7 +57,7 @@ class Context:
 
     def teacher_of(self, options, key):
         """Name of the teacher whose features a method compares with."""
-        return self._choose(options.teacher or self.teacher, f'{key}.teacher')
+        return self._choose(options.teacher or self.teacher or self.named, f'{key}.teacher')
 
     def build_target(self):
         """Builds what :meth:`target` needs. Comes before the methods, which share its networks."""

@@ -93,7 +93,7 @@ class KDOptions:
 
     Attributes:
         type: Name of the method.
-        teacher: Which of ``teachers`` a method with one teacher learns from; ``~`` takes the only one.
+        teacher: Which of ``teachers`` a method with one teacher learns from, those in ``also`` too; ``~`` takes the only one.
         also: Methods whose losses are added: names, or mappings with ``type`` and keys.
         anneal: All losses but the one against the ground truth fall to 0, along half a cosine over the training.
         selective: Haar coefficients of the target that are farther from the ground truth's than the student's own have no part in
