@@ -60,6 +60,10 @@ def test_statistics_by_hand():
     assert (mean, deviation) == (30., 1.) and (ssim, ssim_deviation) == (pytest.approx(0.8), pytest.approx(0))
     gain, spread = gains(better, scratch, 'Set5')
     assert gain == pytest.approx(0.35) and spread == pytest.approx(np.sqrt((0.05**2 + 0.05**2 + 0.1**2) / 2))
+    better.curves[2] = [(10, 1., 27.), (20, 2., 30.5)]
+    assert better.validation() == (pytest.approx(29.5), pytest.approx(np.sqrt(0.75)))
+    better.curves[1] = []
+    assert better.validation() is None, 'a training without validation'
     assert cell([[28., 30.]], seeds=(0, )).summary('Set5')[1] is None
     assert gains(cell([[28., 30.]], seeds=(5, )), scratch, 'Set5') is None, 'no seed in common'
 
@@ -90,6 +94,7 @@ def test_tables(tmp_path):
     rows = {row[0]: row for row in table.rows}
     assert rows['bicubic'][1] == '28.42 / 0.8100' and rows['scratch'][1] == '30.00 ± 1.00 / 0.8000 ± 0.0000'
     assert rows['MTKD'][2] == '-1.000 ± 0.000' and rows['AT'][2] == '-0.500', 'seed by seed: AT has seed 1 alone'
+    assert [rows[m][-3] for m in ('bicubic', 'scratch', 'AT')] == ['–', '29.000 ± 0.000', '29.000'], 'the last point of the curves'
     assert table.best == {(1, 1)}, 'losers are in the table, the best is marked'
     short = tables.summary(results, 4)
     assert short.header == ['×4: PSNR, dB', 'EDSR, Set5'] and short.best == {(1, 1)}
@@ -98,6 +103,7 @@ def test_tables(tmp_path):
     summary, images = tables.write_csv(results, tmp_path)
     lines = list(csv.DictReader(open(summary)))
     found = [(line['method'], float(line['psnr']), line['seeds']) for line in lines]
+    assert lines[1]['validation_psnr'] == '29.0' and lines[1]['validation_psnr_std'] == ''
     assert found == [('scratch', 30., '3'), ('AT', 29.5, '1'), ('MTKD', 29., '3')]
     assert len(list(csv.DictReader(open(images)))) == 3 * 2 + 2 + 3 * 2
 

@@ -50,8 +50,8 @@ def _introduction(results):
 def _group(results, student, scale, cells, out, folder):
     yield Heading(f'{student} ×{scale}')
     yield tables.quality(results, student, scale, cells)
-    yield Text(f'Gain: over {results.plan.baseline}, dB, seed by seed. Training: mean seconds of the iterations alone, on the machine of '
-               'the training; caches and the training of teachers are listed at the end.')
+    yield Text(f'Gain: over {results.plan.baseline}, dB, seed by seed. Validation: at the end of the training. Training: mean seconds of '
+               'the iterations alone, on the machine of the training; caches and the training of teachers are listed at the end.')
     beside = tables.published_beside_ours(results, student, scale, cells)
     if beside is not None:
         yield Heading('Published, other training', 3)

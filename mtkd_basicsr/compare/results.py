@@ -31,6 +31,13 @@ class Cell:
         deviation = means.std(0, ddof=1) if len(means) > 1 else (None, None)
         return means[:, 0].mean(), deviation[0], means[:, 1].mean(), deviation[1]
 
+    def validation(self):
+        """(PSNR of the last validation of the training, mean over seeds, its standard deviation or None); None if there was none."""
+        if not all(self.curves):
+            return None
+        last = [curve[-1][2] for curve in self.curves]
+        return float(np.mean(last)), float(np.std(last, ddof=1)) if len(last) > 1 else None
+
 
 @dataclass
 class Results:

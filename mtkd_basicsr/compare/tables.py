@@ -12,13 +12,13 @@ def _value(mean, deviation, digits):
 
 
 def quality(results, student, scale, cells):
-    """PSNR and SSIM, gain over the baseline, training seconds: a row for each reference and each method."""
+    """PSNR and SSIM, gain over the baseline, last validation, training seconds: a row for each reference and each method."""
     plan, base = results.plan, cells.get(results.plan.baseline)
     sets = list(plan.test)
-    header = ['method', *(f'{s}: PSNR / SSIM' for s in sets), *(f'{s}: gain' for s in sets), 'training, s', 'seeds']
+    header = ['method', *(f'{s}: PSNR / SSIM' for s in sets), *(f'{s}: gain' for s in sets), 'validation: PSNR', 'training, s', 'seeds']
     rows, best = [], {}
     for name, values in results.references.get(scale, {}).items():
-        rows.append([name, *(f'{values[s][0]:.2f} / {values[s][1]:.4f}' for s in sets), *['–'] * (len(sets) + 2)])
+        rows.append([name, *(f'{values[s][0]:.2f} / {values[s][1]:.4f}' for s in sets), *['–'] * (len(sets) + 3)])
     for method, cell in cells.items():
         row = [method]
         for j, test_set in enumerate(sets):
@@ -29,6 +29,8 @@ def quality(results, student, scale, cells):
         for test_set in sets:
             gain = gains(cell, base, test_set) if base is not None and cell is not base else None
             row.append('–' if gain is None else f'{gain[0]:+.3f}' + ('' if gain[1] is None else f' ± {gain[1]:.3f}'))
+        validation = cell.validation()
+        row.append('–' if validation is None else _value(*validation, 3))
         rows.append([*row, f'{sum(cell.seconds) / len(cell.seconds):.0f}', str(len(cell.seeds))])
     return Table(header, rows, frozenset((i, j + 1) for j, (_, i) in best.items()))
 
@@ -104,7 +106,7 @@ def write_csv(results, folder):
     with open(summary, 'w', newline='', encoding='utf-8') as a, open(images, 'w', newline='', encoding='utf-8') as b:
         short, whole = csv.writer(a), csv.writer(b)
         short.writerow(['student', 'scale', 'method', 'test_set', 'seeds', 'psnr', 'psnr_std', 'ssim', 'ssim_std', 'gain', 'gain_std',
-                        'training_seconds'])
+                        'validation_psnr', 'validation_psnr_std', 'training_seconds'])
         whole.writerow(['student', 'scale', 'method', 'seed', 'test_set', 'image', 'psnr', 'ssim'])
         for student, scale, cells in results.groups():
             base = cells.get(results.plan.baseline)
@@ -112,7 +114,7 @@ def write_csv(results, folder):
                 for test_set in results.plan.test:
                     gain = gains(cell, base, test_set) if base is not None else None
                     short.writerow([student, scale, method, test_set, len(cell.seeds), *cell.summary(test_set),
-                                    *(gain or (None, None)), sum(cell.seconds) / len(cell.seconds)])
+                                    *(gain or (None, None)), *(cell.validation() or (None, None)), sum(cell.seconds) / len(cell.seconds)])
                     for seed, values in zip(cell.seeds, cell.values[test_set]):
                         whole.writerows([student, scale, method, seed, test_set, name, *value]
                                         for name, value in zip(cell.names[test_set], values))
