@@ -6,6 +6,9 @@ from .document import Table
 from .published import published
 from .results import gains, paired
 
+# Methods that fit side by side on a page.
+_MANY = 10
+
 
 def _value(mean, deviation, digits):
     return f'{mean:.{digits}f}' + ('' if deviation is None else f' ± {deviation:.{digits}f}')
@@ -58,15 +61,17 @@ def summary(results, scale):
 
 
 def significance(results, cells, test_set):
-    """Each method against each other one on one test set: mean difference in dB, p."""
+    """Each method against each other one on one test set: mean difference in dB, p. Against the baseline alone where there are many."""
+    base = results.plan.baseline
+    others = {base: cells[base]} if len(cells) > _MANY and base in cells else cells
     rows = []
     for method, cell in cells.items():
         row = [method]
-        for other_name, other in cells.items():
+        for other in others.values():
             found = None if other is cell else paired(cell, other, test_set)
             row.append('–' if found is None else f'{found[0]:+.3f} (p {found[1]:.2g})')
         rows.append(row)
-    return Table(['', *(f'− {name}' for name in cells)], rows)
+    return Table(['', *(f'− {name}' for name in others)], rows)
 
 
 def costs(measured):
