@@ -59,7 +59,7 @@ def curves(results, path):
 
 
 def bars(results, path):
-    """Gain of each method over the baseline: a panel for each student and scale, a group for each test set.
+    """Gain of each method over the baseline: a row of panels for each student and scale, a column for each test set.
 
     Args:
         results (Results): With the baseline and at least one other method.
@@ -69,25 +69,23 @@ def bars(results, path):
         bool: Whether there was anything to draw.
     """
     from matplotlib.figure import Figure
-    baseline = results.plan.baseline
+    baseline, sets = results.plan.baseline, list(results.plan.test)
     groups = [(student, scale, cells) for student, scale, cells in results.groups() if baseline in cells and len(cells) > 1]
     if not groups:
         return False
     styles = style(results.plan.methods)
-    figure = Figure(figsize=(max(7, 2.6 * len(results.plan.test) + 3), 3.6 * len(groups)), layout='constrained')
-    for axis, (student, scale, cells) in zip(figure.subplots(len(groups), 1, squeeze=False)[:, 0], groups):
-        others = [m for m in cells if m != baseline]
-        width = 0.8 / len(others)
-        for i, method in enumerate(others):
-            values = [gains(cells[method], cells[baseline], test_set) for test_set in results.plan.test]
-            x = np.array([k for k, v in enumerate(values) if v]) + (i - (len(others) - 1) / 2) * width
-            values = [v for v in values if v]
-            axis.bar(x, [v[0] for v in values], width * 0.92, yerr=[v[1] or 0 for v in values], color=styles[method][0],
-                     label=method, capsize=2, error_kw={'elinewidth': 1, 'ecolor': '#555555'})
-        axis.axhline(0, color='black', linewidth=0.8)
-        axis.set_xticks(range(len(results.plan.test)), list(results.plan.test))
-        axis.set(ylabel=f'gain over {baseline} (dB)', title=f'{student} ×{scale}')
-        axis.grid(axis='y', alpha=0.3)
-        axis.legend(fontsize=8, ncols=2, loc='center left', bbox_to_anchor=(1.01, 0.5))
+    heights = [0.28 * len(cells) + 0.9 for _, _, cells in groups]
+    figure = Figure(figsize=(4.2 * len(sets) + 1.5, sum(heights)), layout='constrained')
+    rows = figure.subplots(len(groups), len(sets), squeeze=False, gridspec_kw={'height_ratios': heights})
+    for axes, (student, scale, cells) in zip(rows, groups):
+        for axis, test_set in zip(axes, sets):
+            found = {m: gains(cell, cells[baseline], test_set) for m, cell in cells.items() if m != baseline}
+            found = {m: gain for m, gain in found.items() if gain is not None}
+            axis.barh(list(found), [gain for gain, _ in found.values()], 0.75, xerr=[spread or 0 for _, spread in found.values()],
+                      color=[styles[m][0] for m in found], capsize=2, error_kw={'elinewidth': 1, 'ecolor': '#555555'})
+            axis.invert_yaxis()  # the order of the plan, from the top
+            axis.axvline(0, color='black', linewidth=0.8)
+            axis.set(xlabel=f'gain over {baseline} (dB)', title=f'{student} ×{scale}, {test_set}')
+            axis.grid(axis='x', alpha=0.3)
     figure.savefig(path, dpi=110)
     return True
