@@ -19,9 +19,9 @@ from mtkd_basicsr.compare.results import collect
 from mtkd_basicsr.compare.runs import expand
 
 ROOT = Path(__file__).resolve().parents[1]
-# Its heading, and whether the curves of the trainings and the significance of differences are shown.
-PLANS = {'reference': ('Methods', True), 'search': ('Weights of the methods, on BSDS_val', False), 'fusion': ('Fusion networks', False),
-         'ablation': ('Parts of MTKD', True)}
+# Its heading, and whether the significance of differences and the curves of the trainings are shown.
+PLANS = {'reference': ('Methods', True, True), 'search': ('Weights of the methods, on BSDS_val', False, False),
+         'fusion': ('Fusion networks', True, False), 'ablation': ('Parts of MTKD', True, False)}
 
 
 def results_of(name):
@@ -42,19 +42,20 @@ def state(results):
 
 def blocks_of(name, results, pictures, draw):
     """A section of docs/results.md."""
-    title, whole = PLANS[name]
+    title, significant, course = PLANS[name]
     yield from (Heading(title), state(results))
-    gains, course = pictures / f'{name}_bars.png', pictures / f'{name}_curves.png'
+    gains = pictures / f'{name}_bars.png'
     if bars(results, gains) if draw else gains.is_file():  # there are none of the baseline alone
         yield Picture(gains, BARS.format(baseline=results.plan.baseline))
-    if whole:
+    if course:
+        path = pictures / f'{name}_curves.png'
         if draw:
-            curves(results, course)
-        yield Picture(course, CURVES)
+            curves(results, path)
+        yield Picture(path, CURVES)
     for student, scale, cells in results.groups():
         yield Heading(f'{student} ×{scale}', 3)
         yield tables.quality(results, student, scale, cells)
-        for test_set in results.plan.test if whole else ():
+        for test_set in results.plan.test if significant else ():
             yield Text(f'{test_set}, row minus column:')
             yield tables.significance(results, cells, test_set)
     yield tables.preparation(results)
