@@ -14,6 +14,7 @@ import mtkd_basicsr  # noqa: F401  (registers)
 from mtkd_basicsr.compare import tables
 from mtkd_basicsr.compare.document import Heading, Picture, Text, markdown
 from mtkd_basicsr.compare.figures import BARS, CURVES, bars, curves
+from mtkd_basicsr.compare.measure import read_json
 from mtkd_basicsr.compare.plan import read_plan
 from mtkd_basicsr.compare.results import collect
 from mtkd_basicsr.compare.runs import expand
@@ -61,6 +62,18 @@ def blocks_of(name, results, pictures, draw):
     yield tables.preparation(results)
 
 
+def compute():
+    """Time of all runs together, with their tests."""
+    hours = {}
+    for path in (ROOT / 'benchmarks' / 'results').glob('*_x4*.json'):
+        result = read_json(path)
+        cores = re.match(r'CPU, (\d+) threads', result['machine'])
+        device = 'a core of a CPU' if cores else result['machine'].partition(';')[0]
+        hours[device] = hours.get(device, 0) + result['seconds'] / 3600 * (int(cores[1]) if cores else 1)
+    return Text('All runs above, with validations and tests, each counted once: '
+                + ', '.join(f'{h:.1f} hours of {device}' for device, h in sorted(hours.items())) + '. The teachers took 3.0 hours before.')
+
+
 def texts(draw):
     """File -> its text as the results have it."""
     found = {name: results_of(name) for name in PLANS}
@@ -68,6 +81,7 @@ def texts(draw):
     if draw:
         pictures.mkdir(exist_ok=True)
     sections = [block for name, results in found.items() if results is not None for block in blocks_of(name, results, pictures, draw)]
+    sections += [Heading('Compute'), compute()]
     head = (ROOT / 'docs' / 'results.md').read_text(encoding='utf-8').partition('\n## ')[0].rstrip('\n')
     readme = (ROOT / 'README.md').read_text(encoding='utf-8')
     reference = found['reference']
