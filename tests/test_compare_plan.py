@@ -212,7 +212,7 @@ def test_small_plan_passes_the_check():
 
 
 def one_of_each():
-    for name in ('small', 'paper', 'reference', 'fusion', 'search', 'ablation'):
+    for name in ('small', 'paper', 'reference', 'fusion', 'search', 'ablation', 'long'):
         for run in runs_of(name).values():
             if (run.kind == 'student' and run.seed in (0, 10)) or (run.kind == 'prepare' and name in ('small', 'paper', 'reference')):
                 yield pytest.param(run, id=f'{name}-{run.name}')
