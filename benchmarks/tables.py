@@ -21,8 +21,8 @@ from mtkd_basicsr.compare.runs import expand
 
 ROOT = Path(__file__).resolve().parents[1]
 # Its heading, and whether the significance of differences and the curves of the trainings are shown.
-PLANS = {'reference': ('Methods', True, True), 'long': ('Five times as long', True, True),
-         'search': ('Weights of the methods, on BSDS_val', False, False), 'fusion': ('Fusion networks', True, False), 'ablation': ('Parts of MTKD', True, False)}
+PLANS = {'reference': ('Methods', True, True), 'long': ('Five times as long', True, True), 'ablation': ('Parts of MTKD', True, False),
+         'fusion': ('Fusion networks', True, False), 'search': ('Weights of the methods, on BSDS_val', False, False)}
 
 
 def results_of(name):
