@@ -35,13 +35,12 @@ class Context:
         self.pixel = build(require(opt, 'train', 'pixel_opt'), 'train.pixel_opt').to(device)
         block = opt['train'].get('distill_opt')
         self.distill = None if block is None else build(block, 'train.distill_opt').to(device)
-        self.fused, self.named = fused, teacher
+        self.fused = fused
         self.student_tap = FeatureTap(student)
         self._taps, self.ensembles, self.fused_teachers, self.cached = {}, {}, None, None
         self.teachers = {} if alone else parse_teachers(opt)
-        if fused and teacher is not None:
-            self._choose(teacher, 'train.kd.teacher')
-        self.teacher = None if alone or fused else self._choose(teacher, 'train.kd.teacher')
+        # Where the target is fused, it is whose features are read, if one is named.
+        self.teacher = None if alone or (fused and teacher is None) else self._choose(teacher, 'train.kd.teacher')
         manifest = None if alone else matching_cache(opt, 'target' if fused else 'teachers',
                                                      None if fused else [self.teacher])
         if manifest is not None:
@@ -57,7 +56,7 @@ class Context:
 
     def teacher_of(self, options, key):
         """Name of the teacher whose features a method compares with."""
-        return self._choose(options.teacher or self.teacher or self.named, f'{key}.teacher')
+        return self._choose(options.teacher or self.teacher, f'{key}.teacher')
 
     def build_target(self):
         """Builds what :meth:`target` needs. Comes before the methods, which share its networks."""
