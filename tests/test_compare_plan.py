@@ -175,6 +175,36 @@ def test_a_plan_on_top_of_another(tmp_path):
             read_plan(tmp_path / 'top.yml')
 
 
+def test_entries_laid_over_those_of_the_base(tmp_path):
+    (tmp_path / 'small.yml').write_text((PLANS / 'small.yml').read_text())
+
+    def plan_with(**blocks):
+        (tmp_path / 'top.yml').write_text(yaml.safe_dump({'name': 'top', 'base': 'small.yml', **blocks}))
+        return read_plan(tmp_path / 'top.yml')
+
+    small = read_plan(tmp_path / 'small.yml')
+    level_2 = {'base': 'MTKD', 'train': {'distill_opt': {'level': 2}}}
+    plan = plan_with(methods={'scratch': {'base': 'scratch'}, 'level-2': level_2}, test={'tiles': {'base': 'tiles'}})
+    assert plan.methods['scratch'] == small.methods['scratch'] and plan.test['tiles'] == small.test['tiles']
+    above, below = plan.methods['level-2'], small.methods['MTKD']
+    assert above['train']['distill_opt'] == {**below['train']['distill_opt'], 'level': 2}
+    assert above['train']['kd'] == below['train']['kd'] and above['datasets'] == below['datasets'] and 'base' not in above
+    for key, name, text in (('methods', 'MTKDD', r"methods.x.base: 'MTKDD'; known: .*did you mean 'MTKD'"),
+                            ('students', ['EDSR'], 'known: EDSR'), ('prepare', 'fusoin', "did you mean 'fusion'")):
+        with pytest.raises(OptionError, match=text):
+            plan_with(**{key: {'x': {'base': name}}})
+    with pytest.raises(OptionError, match=r"methods.x.base: 'MTKD'; only in a plan that has a base itself"):
+        changed_plan(tmp_path, lambda p: p['methods'].update(x={'base': 'MTKD'}))
+
+
+@pytest.mark.parametrize('name', ['ablation', 'fusion', 'long', 'search'])
+def test_our_plans_train_nothing_of_their_base_anew(name):
+    base, top = runs_of('reference'), runs_of(name)
+    shared = set(base) & set(top)
+    assert 'cache_teachers_x4' in shared
+    assert [run for run in shared if base[run].fingerprint != top[run].fingerprint] == []
+
+
 def test_self_ensemble_belongs_to_the_cache(tmp_path):
     def change(plan):
         plan['methods']['MTKD+'] = {**plan['methods']['MTKD'], 'self_ensemble': True}

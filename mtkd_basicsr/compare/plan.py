@@ -9,6 +9,9 @@ from ..options import is_number, name_errors, parse, require
 from ..yaml_files import read_options
 from .merge import merge
 
+# Blocks of named entries.
+_NAMED = ('students', 'methods', 'test', 'prepare')
+
 
 @dataclass(frozen=True)
 class PlanOptions:
@@ -29,7 +32,8 @@ class PlanOptions:
         baseline: The method that gains are over.
         photographs: Writes the photographs of the demo into the folder of the results.
         base: Another plan, a file beside this one: keys that are not here are taken from it, ``options`` are laid over its. Results go into
-            its folder, and what is finished there is not repeated.
+            its folder, and what is finished there is not repeated. A student, a method, an entry of ``prepare`` or a test set can have a
+            ``base`` too, the name of the one of the other plan that it is laid over.
         mtkd_basicsr: The line that registers the plug-in, as in every option file.
     """
     name: str
@@ -69,20 +73,34 @@ def _numbers(values, key, smallest):
         raise OptionError(f'{key}: {values!r}; expected different whole numbers from {smallest} on, for example [0, 1, 2]')
 
 
+def _entries(content, base, key):
+    """The entries of a block, each laid over the one of the base that it names."""
+    entries = {}
+    for name, block in content[key].items():
+        if isinstance(block, dict) and 'base' in block:
+            below, known = block['base'], base.get(key) or {}
+            if not base:
+                raise OptionError(f'{key}.{name}.base: {below!r}; only in a plan that has a base itself, the file of another plan')
+            if not isinstance(below, str) or below not in known:
+                raise OptionError(f'{key}.{name}.base: {below!r}; {did_you_mean(below, known)}')
+            block = merge(known[below], {k: v for k, v in block.items() if k != 'base'})
+        entries[name] = block
+    return entries
+
+
 def _with_base(path, safe):
     """The keys of a plan file, and the plan that it is based on."""
-    content = dict(read_options(path, safe))
-    if content.get('base') is None:
-        return content, None
-    if not isinstance(content['base'], str):
-        raise OptionError(f"base: {content['base']!r}; expected the file of another plan")
-    base = read_options(Path(path).parent / content['base'], safe)
-    if base.get('base') is not None:
-        raise OptionError(f"base: '{content['base']}' has a base itself, '{base['base']}'; name that one")
-    if not all(isinstance(block.get('options', {}), dict) for block in (base, content)):
-        raise OptionError('options: expected a mapping')
-    merged = {**base, **content, 'options': merge(base.get('options', {}), content.get('options', {}))}
-    return merged, base.get('name')
+    content, base = dict(read_options(path, safe)), {}
+    if content.get('base') is not None:
+        if not isinstance(content['base'], str):
+            raise OptionError(f"base: {content['base']!r}; expected the file of another plan")
+        base = read_options(Path(path).parent / content['base'], safe)
+        if base.get('base') is not None:
+            raise OptionError(f"base: '{content['base']}' has a base itself, '{base['base']}'; name that one")
+        if not all(isinstance(block.get('options', {}), dict) for block in (base, content)):
+            raise OptionError('options: expected a mapping')
+    entries = {key: _entries(content, base, key) for key in _NAMED if isinstance(content.get(key), dict)}
+    return {**base, **content, **entries, 'options': merge(base.get('options', {}), content.get('options', {}))}, base.get('name')
 
 
 def read_plan(path, safe=False):
@@ -108,7 +126,7 @@ def read_plan(path, safe=False):
         raise OptionError(f'lq_size: {plan.lq_size!r}; expected a number of pixels from 1 on')
     _numbers(plan.scales, 'scales', 1)
     _numbers(plan.seeds, 'seeds', 0)
-    for key in ('students', 'methods', 'test', 'prepare'):
+    for key in _NAMED:
         block = getattr(plan, key)
         if not (block or key == 'prepare') or not all(isinstance(v, dict) for v in block.values()):
             raise OptionError(f'{key}: {dict(block)!r}; expected a mapping of names to option blocks')
