@@ -100,6 +100,9 @@ def test_tables(tmp_path):
     assert short.header == ['×4: PSNR, dB', 'EDSR, Set5'] and short.best == {(1, 1)}
     assert short.rows == [['bicubic', '28.42'], ['scratch', '30.00 ± 1.00'], ['AT', '29.50 (1 of 3 seeds)'], ['MTKD', '29.00 ± 1.00']]
     assert tables.significance(results, cells, 'Set5').rows[2][1].startswith('-1.000 (p 0.5)')
+    cells['AT'] = cell([[38., 41.]], seeds=(1, ))
+    ahead = results_of(cells)
+    assert tables.quality(ahead, student, scale, cells).best == tables.summary(ahead, 4).best == {(1, 1)}, 'one seed against three'
     many = {**cells, **{f'm{i}': cells['AT'] for i in range(8)}}
     wide = tables.significance(results, many, 'Set5')
     assert len(wide.rows) == 11 and wide.header == ['', '− scratch'] and wide.rows[2][1].startswith('-1.000 (p 0.5)')

@@ -14,6 +14,11 @@ def _value(mean, deviation, digits):
     return f'{mean:.{digits}f}' + ('' if deviation is None else f' ± {deviation:.{digits}f}')
 
 
+def _rank(cell, psnr, row):
+    """By what the best is marked. A mean over fewer seeds than others have is no rival of theirs; of equals it is the first."""
+    return len(cell.seeds), psnr, -row
+
+
 def quality(results, student, scale, cells):
     """PSNR and SSIM, gain over the baseline, last validation, training seconds: a row for each reference and each method."""
     plan, base = results.plan, cells.get(results.plan.baseline)
@@ -27,15 +32,14 @@ def quality(results, student, scale, cells):
         for j, test_set in enumerate(sets):
             psnr, psnr_deviation, ssim, ssim_deviation = cell.summary(test_set)
             row.append(f'{_value(psnr, psnr_deviation, 2)} / {_value(ssim, ssim_deviation, 4)}')
-            if psnr > best.get(j, (-1, 0))[0]:
-                best[j] = psnr, len(rows)
+            best[j] = max(best.get(j, ()), _rank(cell, psnr, len(rows)))
         for test_set in sets:
             gain = gains(cell, base, test_set) if base is not None and cell is not base else None
             row.append('–' if gain is None else f'{gain[0]:+.3f}' + ('' if gain[1] is None else f' ± {gain[1]:.3f}'))
         validation = cell.validation()
         row.append('–' if validation is None else _value(*validation, 3))
         rows.append([*row, f'{sum(cell.seconds) / len(cell.seconds):.0f}', str(len(cell.seeds))])
-    return Table(header, rows, frozenset((i, j + 1) for j, (_, i) in best.items()))
+    return Table(header, rows, frozenset((-rank[-1], j + 1) for j, rank in best.items()))
 
 
 def summary(results, scale):
@@ -54,10 +58,9 @@ def summary(results, scale):
             psnr, deviation, *_ = cells[method].summary(s)
             done, seeds = len(cells[method].seeds), len(results.plan.seeds)
             row.append(_value(psnr, deviation, 2) + (f' ({done} of {seeds} seeds)' if done < seeds else ''))
-            if psnr > best.get(column, (-1, 0))[0]:
-                best[column] = psnr, len(rows)
+            best[column] = max(best.get(column, ()), _rank(cells[method], psnr, len(rows)))
         rows += [row] if set(row[1:]) != {'–'} else []
-    return Table(header, rows, frozenset((i, column) for column, (_, i) in best.items()))
+    return Table(header, rows, frozenset((-rank[-1], column) for column, rank in best.items()))
 
 
 def significance(results, cells, test_set):
