@@ -21,7 +21,7 @@ from mtkd_basicsr.compare.runs import expand
 
 ROOT = Path(__file__).resolve().parents[1]
 # Its heading, and whether the significance of differences and the curves of the trainings are shown.
-PLANS = {'reference': ('Methods', True, True), 'long': ('Five times as long', True, True), 'ablation': ('Parts of MTKD', True, False),
+PLANS = {'reference': ('Methods', True, True), 'long': ('3.5 times the iterations', True, True), 'ablation': ('Parts of MTKD', True, False),
          'fusion': ('Fusion networks', True, False), 'search': ('Weights of the methods, on BSDS_val', False, False)}
 
 
@@ -84,8 +84,8 @@ def texts(draw):
     sections += [Heading('Compute'), compute()]
     head = (ROOT / 'docs' / 'results.md').read_text(encoding='utf-8').partition('\n## ')[0].rstrip('\n')
     readme = (ROOT / 'README.md').read_text(encoding='utf-8')
-    reference = found['reference']
-    summary = markdown([*(tables.summary(reference, scale) for scale in reference.plan.scales), state(reference)])
+    summary = markdown([block for name in ('reference', 'long') for scale in found[name].plan.scales
+                        for block in (tables.summary(found[name], scale, references=name == 'reference'), state(found[name]))])
     readme = re.sub('(<!-- results -->\n).*(<!-- end of results -->\n)', lambda m: m[1] + summary + m[2], readme, flags=re.DOTALL)
     return {'README.md': readme, 'docs/results.md': f"{head}\n\n{markdown(sections).replace('](', '](pictures/')}"}
 

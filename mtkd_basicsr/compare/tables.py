@@ -42,13 +42,13 @@ def quality(results, student, scale, cells):
     return Table(header, rows, frozenset((-rank[-1], j + 1) for j, rank in best.items()))
 
 
-def summary(results, scale):
+def summary(results, scale, references=True):
     """PSNR of all students at one scale: a row for each reference and each method, mean ± standard deviation over seeds."""
     students = {student: cells for student, found, cells in results.groups() if found == scale}
     sets = list(results.plan.test)
     header = [f'×{scale}: PSNR, dB', *(f'{student}, {s}' for student in students for s in sets)]
-    rows = [[name, *(f'{values[s][0]:.2f}' for _ in students for s in sets)] for name, values in results.references.get(scale, {}).items()]
-    best = {}
+    shown = results.references.get(scale, {}) if references else {}
+    rows, best = [[name, *(f'{values[s][0]:.2f}' for _ in students for s in sets)] for name, values in shown.items()], {}
     for method in results.plan.methods:
         row = [method]
         for column, (cells, s) in enumerate(((cells, s) for cells in students.values() for s in sets), 1):
