@@ -126,6 +126,8 @@ def test_another_file_of_weights_is_another_run(tmp_path):
 
 @pytest.mark.parametrize('change,error,text', [
     (lambda p: p.pop('seeds'), OptionError, "plan: key 'seeds' is missing"),
+    (lambda p: p.pop('options'), OptionError, "plan: key 'options' is missing"),
+    (lambda p: p.update(options=[1]), OptionError, r'options: \[1\]'),
     (lambda p: p.update(studnets={}), OptionError, "plan: unknown key 'studnets'.*did you mean 'students'"),
     (lambda p: p.update(seeds=[0, 0]), OptionError, r'seeds: \[0, 0\]; expected different whole numbers'),
     (lambda p: p.update(methods={}), OptionError, 'methods: {}; expected a mapping'),

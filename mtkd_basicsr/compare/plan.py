@@ -99,8 +99,9 @@ def _with_base(path, safe):
             raise OptionError(f"base: '{content['base']}' has a base itself, '{base['base']}'; name that one")
         if not all(isinstance(block.get('options', {}), dict) for block in (base, content)):
             raise OptionError('options: expected a mapping')
+        content['options'] = merge(base.get('options', {}), content.get('options', {}))
     entries = {key: _entries(content, base, key) for key in _NAMED if isinstance(content.get(key), dict)}
-    return {**base, **content, **entries, 'options': merge(base.get('options', {}), content.get('options', {}))}, base.get('name')
+    return {**base, **content, **entries}, base.get('name')
 
 
 def read_plan(path, safe=False):
