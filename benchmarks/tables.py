@@ -22,7 +22,8 @@ from mtkd_basicsr.compare.runs import expand
 ROOT = Path(__file__).resolve().parents[1]
 # Its heading, and whether the significance of differences and the curves of the trainings are shown.
 PLANS = {'reference': ('Methods', True, True), 'long': ('3.5 times the iterations', True, True), 'ablation': ('Parts of MTKD', True, False),
-         'fusion': ('Fusion networks', True, False), 'search': ('Weights of the methods, on BSDS_val', False, False)}
+         'fusion': ('Fusion networks', True, False), 'rate': ('Learning rates, on BSDS_val', False, True),
+         'search': ('Weights of the methods, on BSDS_val', False, False)}
 
 
 def results_of(name):
@@ -71,7 +72,8 @@ def compute():
         device = 'a core of a CPU' if cores else result['machine'].partition(';')[0]
         hours[device] = hours.get(device, 0) + result['seconds'] / 3600 * (int(cores[1]) if cores else 1)
     return Text('All runs above, with validations and tests, each counted once: '
-                + ', '.join(f'{h:.1f} hours of {device}' for device, h in sorted(hours.items())) + '. The teachers took 3.0 hours before.')
+                + ', '.join(f'{h:.1f} hours of {device}' for device, h in sorted(hours.items()))
+                + '. Before, the teachers took 3.0 hours, and trainings at a learning rate that was given up 11.0.')
 
 
 def texts(draw):

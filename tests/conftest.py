@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import json
 import os
 import shutil
 import signal
@@ -145,6 +146,34 @@ def options_for(photographs, folder, model, scale=2, **changes):
 def make_options(photographs, tmp_path):
     """:func:`options_for` with files in the folder of the test."""
     return functools.partial(options_for, photographs, tmp_path)
+
+
+def with_cache(opt, path):
+    """The training reads its targets from a cache."""
+    opt['datasets']['train'].update(type='DistillImageDataset', target_cache=str(path))
+    return opt
+
+
+@pytest.fixture(scope='session')
+def caches(photographs, tmp_path_factory):
+    """A folder with option files of both stages, the weights that they name, and the caches that belong to them."""
+    folder = tmp_path_factory.mktemp('caches')
+    for model in ('MTKDModel', 'MTKDFusionModel'):
+        opt = with_cache(options_for(photographs, folder, model, name=f'cached_{model}'), folder / f'{model}.lmdb')
+        mtkd('cache', '-opt', write_options(folder / f'{model}.yml', opt), cwd=folder)
+        (folder / f'{model}.json').write_text(json.dumps(opt))
+    return folder
+
+
+@pytest.fixture
+def cached(caches, tmp_path):
+    """Options of both stages with their finished caches, in a copy of that folder."""
+    shutil.copytree(caches, tmp_path, dirs_exist_ok=True)
+    for name in ('MTKDModel', 'MTKDFusionModel'):
+        for ending in ('json', 'yml'):
+            path = tmp_path / f'{name}.{ending}'
+            path.write_text(path.read_text().replace(str(caches), str(tmp_path)))
+    return {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('MTKDModel', 'MTKDFusionModel')}
 
 
 def snapshot(module):

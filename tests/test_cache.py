@@ -1,8 +1,6 @@
 import json
-import os
 import pickle
 import random
-import shutil
 from pathlib import Path
 
 import cv2
@@ -12,40 +10,13 @@ import pytest
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
-from conftest import build, mtkd, options_for, parsed, stock, tiny, write_options, write_weights
+from conftest import build, mtkd, parsed, stock, tiny, with_cache, write_options
 
-from mtkd_basicsr.data.target_cache import CacheReader, kinds_of, partial_path
-from mtkd_basicsr.errors import CacheError, DataError, OptionError
+from mtkd_basicsr.data.target_cache import CacheReader, kinds_of
+from mtkd_basicsr.errors import DataError, OptionError
 from mtkd_basicsr.functional.self_ensemble import eightfold
 from mtkd_basicsr.options import parse_fusion, parse_teachers
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
-
-
-def with_cache(opt, path):
-    opt['datasets']['train'].update(type='DistillImageDataset', target_cache=str(path))
-    return opt
-
-
-@pytest.fixture(scope='module')
-def template(photographs, tmp_path_factory):
-    """A folder with option files of both stages, the weights that they name, and the caches that belong to them."""
-    folder = tmp_path_factory.mktemp('template')
-    for model in ('MTKDModel', 'MTKDFusionModel'):
-        opt = with_cache(options_for(photographs, folder, model, name=f'cached_{model}'), folder / f'{model}.lmdb')
-        mtkd('cache', '-opt', write_options(folder / f'{model}.yml', opt), cwd=folder)
-        (folder / f'{model}.json').write_text(json.dumps(opt))
-    return folder
-
-
-@pytest.fixture
-def cached(template, tmp_path):
-    """Options of both stages with their finished caches, in a copy of that folder."""
-    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
-    for name in ('MTKDModel', 'MTKDFusionModel'):
-        for ending in ('json', 'yml'):
-            path = tmp_path / f'{name}.{ending}'
-            path.write_text(path.read_text().replace(str(template), str(tmp_path)))
-    return {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('MTKDModel', 'MTKDFusionModel')}
 
 
 def images_of(folder):
@@ -229,92 +200,6 @@ def test_without_a_cache_the_teachers_run(make_options, tmp_path):
     opt = with_cache(make_options('MTKDModel', name='online'), tmp_path / 'none.lmdb')
     printed = mtkd('train', '-opt', write_options(tmp_path / 'online.yml', opt), cwd=tmp_path)
     assert "none.lmdb' is not there: the teachers run at every step" in printed and 'Teacher edsr: EDSR' in printed
-
-
-def changed_weights(opt, tmp_path):
-    write_weights(opt['teachers']['edsr']['weights'], tiny('EDSR', 2), seed=99)
-
-
-def changed_fusion(opt, tmp_path):
-    write_weights(opt['fusion']['weights'], tiny('DCTSwin', 2), seed=99, mtkd={'teachers': ['swinir', 'edsr', 'rcan']})
-
-
-def one_teacher_less(opt, tmp_path):
-    del opt['teachers']['rcan']
-
-
-def other_network(opt, tmp_path):
-    opt['teachers']['edsr']['network']['res_scale'] = 0.5
-
-
-def other_images(opt, tmp_path):
-    for key in ('dataroot_gt', 'dataroot_lq'):
-        opt['datasets']['train'][key] = opt['datasets']['train'][key].replace('train', 'val')
-
-
-def other_dataset(opt, tmp_path):
-    opt['datasets']['train']['type'] = 'PairedImageDataset'
-
-
-def half_written(opt, tmp_path):
-    path = opt['datasets']['train']['target_cache']
-    os.rename(path, partial_path(path))
-
-
-def cache_of_the_other_stage(opt, tmp_path):
-    opt['datasets']['train']['target_cache'] = opt['datasets']['train']['target_cache'].replace('MTKDModel', 'MTKDFusionModel')
-
-
-def damaged(opt, tmp_path):
-    env = lmdb.open(opt['datasets']['train']['target_cache'], map_size=1 << 30)
-    with env.begin(write=True) as txn:
-        for i in range(3):
-            txn.put(f'{i}/target'.encode(), b'short')
-    env.close()
-
-
-def not_a_cache(opt, tmp_path):
-    env = lmdb.open(str(tmp_path / 'other.lmdb'))
-    with env.begin(write=True) as txn:
-        txn.put(b'key', b'value')
-    env.close()
-    opt['datasets']['train']['target_cache'] = str(tmp_path / 'other.lmdb')
-
-
-@pytest.mark.parametrize('change,text', [
-    (changed_weights, 'teachers.edsr.weights: another file'),
-    (changed_fusion, 'fusion.weights: another file'),
-    (one_teacher_less, 'teachers.rcan: only in the cache'),
-    (other_network, 'teachers.edsr.network.res_scale: None in the cache, 0.5 in the option file'),
-    (other_images, r'images: 2 not in the cache \(chelsea.png, coffee.png\); images: 3 only in the cache'),
-    (other_dataset, 'datasets.train.type is PairedImageDataset; expected DistillImageDataset'),
-    (half_written, 'is not finished .*go on with mtkd cache -opt FILE'),
-    (cache_of_the_other_stage, 'what: teachers in the cache, target in the option file'),
-    (damaged, "is damaged: target of '.*--overwrite"),
-    (not_a_cache, 'is an LMDB, but not a target cache'),
-])
-def test_a_cache_that_does_not_match_stops_the_training(cached, tmp_path, change, text):
-    import re
-    opt = cached['MTKDModel']
-    change(opt, tmp_path)
-    printed = mtkd('train', '-opt', write_options(tmp_path / 'changed.yml', opt), cwd=tmp_path, expect=1)
-    assert re.search(text, printed), printed[-2000:]
-    assert 'Start training' not in printed or change is damaged
-
-
-def test_other_scale(cached):
-    block = dict(cached['MTKDModel']['datasets']['train'], phase='train', scale=4)
-    with pytest.raises(CacheError, match='scale: 2 in the cache, 4 in the option file'):
-        build_dataset(block)
-
-
-def test_weights_on_another_machine_are_no_difference(cached, tmp_path):
-    opt = cached['MTKDModel']
-    for block in (*opt['teachers'].values(), opt['fusion']):
-        os.remove(block['weights'])
-    printed = mtkd('train', '-opt', write_options(tmp_path / 'moved.yml', opt), cwd=tmp_path)
-    assert 'the weights or images of swinir, edsr, rcan, fusion are not on this machine' in printed
-    assert 'Save the latest model.' in printed
 
 
 def test_names_with_dots_do_not_collide(make_options, photographs, tmp_path):

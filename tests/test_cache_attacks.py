@@ -14,8 +14,7 @@ import traceback
 
 import numpy as np
 import pytest
-from conftest import write_options
-from test_cache import with_cache
+from conftest import with_cache, write_options
 from test_cache_writing import arrays_of, manifest_of
 
 import mtkd_basicsr.cache

@@ -12,8 +12,7 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
-from conftest import write_options
-from test_cache import with_cache
+from conftest import with_cache, write_options
 from test_cache_attacks import IMAGES, NEW, OLD, arrays_for, found_at, forked, names, status_of, write
 
 import mtkd_basicsr.cache

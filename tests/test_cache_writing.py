@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import mtkd, run, write_options
-from test_cache import with_cache
+from conftest import mtkd, run, with_cache, write_options
 
 from mtkd_basicsr.data.cache_writer import CacheWriter
 from mtkd_basicsr.data.target_cache import CacheReader, state_of

@@ -199,7 +199,7 @@ def test_entries_laid_over_those_of_the_base(tmp_path):
         changed_plan(tmp_path, lambda p: p['methods'].update(x={'base': 'MTKD'}))
 
 
-@pytest.mark.parametrize('name', ['ablation', 'fusion', 'long', 'search'])
+@pytest.mark.parametrize('name', ['ablation', 'fusion', 'long', 'rate', 'search'])
 def test_our_plans_train_nothing_of_their_base_anew(name):
     base, top = runs_of('reference'), runs_of(name)
     shared = set(base) & set(top)
@@ -244,7 +244,7 @@ def test_small_plan_passes_the_check():
 
 
 def one_of_each():
-    for name in ('small', 'paper', 'reference', 'fusion', 'search', 'ablation', 'long'):
+    for name in ('small', 'paper', 'reference', 'fusion', 'search', 'rate', 'ablation', 'long'):
         for run in runs_of(name).values():
             if (run.kind == 'student' and run.seed in (0, 10)) or (run.kind == 'prepare' and name in ('small', 'paper', 'reference')):
                 yield pytest.param(run, id=f'{name}-{run.name}')
