@@ -47,7 +47,10 @@ def blocks_of(name, results, pictures, draw):
     title, significant, course = PLANS[name]
     yield from (Heading(title), state(results))
     gains = pictures / f'{name}_bars.png'
-    if bars(results, gains) if draw else gains.is_file():  # there are none of the baseline alone
+    if draw:
+        gains.unlink(missing_ok=True)
+        bars(results, gains)
+    if gains.is_file():  # there are none of the baseline alone
         yield Picture(gains, BARS.format(baseline=results.plan.baseline))
     if course:
         path = pictures / f'{name}_curves.png'

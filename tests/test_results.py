@@ -41,6 +41,17 @@ def test_another_number_is_found(tables, tmp_path, capsys, monkeypatch):
     assert tables() == 1 and capsys.readouterr().out.endswith('README.md, docs/results.md: not what the results say\n')
 
 
+def test_a_picture_goes_with_its_results(tables, tmp_path, capsys, monkeypatch):
+    for path in (tmp_path / 'benchmarks' / 'results').glob('EDSR_*_s10.json'):
+        if path.name not in ('EDSR_scratch_x4_s10.json', 'EDSR_lr-2e-3_x4_s10.json'):
+            path.unlink()
+    monkeypatch.setattr('sys.argv', ['tables.py'])
+    assert tables() == 0 and capsys.readouterr().out == 'docs/results.md: written anew\n'
+    assert not (tmp_path / 'docs' / 'pictures' / 'search_bars.png').exists()
+    monkeypatch.setattr('sys.argv', ['tables.py', '--check'])
+    assert tables() == 0
+
+
 def test_results_have_what_they_are_made_of():
     paths = [p for p in (ROOT / 'benchmarks' / 'results').glob('*.json') if p.name != 'teachers.json']
     for result in map(read_json, paths):
