@@ -1,5 +1,7 @@
 """Spatial affinity of feature maps, and the distance between two of them, without holding a whole affinity map."""
 
+import itertools
+
 import torch
 
 _EPS = 1e-8
@@ -32,7 +34,7 @@ def normalize_pixels(feature):
 
 
 class _AffinityDistance(torch.autograd.Function):
-    """mean |SᵀS − TᵀT| and its gradient with respect to S, by strips of rows.
+    """mean |SᵀS − TᵀT| and its gradient with respect to S, by strips of rows of some images.
 
     The difference D is symmetric: of each strip only what is right of the diagonal is computed, and counts twice. With
     the sign matrix G of D the gradient is 2 S G / n, which comes out of the same strips, so that backward has nothing
@@ -43,20 +45,22 @@ class _AffinityDistance(torch.autograd.Function):
     def forward(ctx, student, teacher, strip_bytes):
         b, _, n = student.shape
         count = b * n * n
-        rows = max(1, strip_bytes // (4 * b * n))
+        images = min(b, max(1, strip_bytes // (4 * n * n)))
+        rows = max(1, strip_bytes // (4 * n * images))
         total = student.new_zeros((), dtype=torch.float64)
         gradient = torch.zeros_like(student) if ctx.needs_input_grad[0] else None
-        for start in range(0, n, rows):
+        for first, start in itertools.product(range(0, b, images), range(0, n, rows)):
+            s, t = student[first:first + images], teacher[first:first + images]
             end = min(start + rows, n)
-            difference = student[:, :, start:end].transpose(1, 2) @ student[:, :, start:]
-            difference -= teacher[:, :, start:end].transpose(1, 2) @ teacher[:, :, start:]
+            difference = s[:, :, start:end].transpose(1, 2) @ s[:, :, start:]
+            difference -= t[:, :, start:end].transpose(1, 2) @ t[:, :, start:]
             width = end - start
             total += difference[:, :, :width].abs().sum(dtype=torch.float64)
             total += 2 * difference[:, :, width:].abs().sum(dtype=torch.float64)
             if gradient is not None:
-                sign = difference.sign_()
-                gradient[:, :, start:end] += student[:, :, start:] @ sign.transpose(1, 2)
-                gradient[:, :, end:] += student[:, :, start:end] @ sign[:, :, width:]
+                sign, part = difference.sign_(), gradient[first:first + images]
+                part[:, :, start:end] += s[:, :, start:] @ sign.transpose(1, 2)
+                part[:, :, end:] += s[:, :, start:end] @ sign[:, :, width:]
         if gradient is not None:
             ctx.save_for_backward(gradient.mul_(2 / count))
         return (total / count).float()
@@ -68,7 +72,7 @@ class _AffinityDistance(torch.autograd.Function):
         return gradient * grad_output, None, None
 
 
-def affinity_distance(student, teacher, strip_bytes=64 << 20):
+def affinity_distance(student, teacher, strip_bytes=None):
     """Mean absolute difference of two affinity maps: ``(affinity(student) - affinity(teacher)).abs().mean()``.
 
     The maps have (h · w)² elements for each image, 324 MiB for 16 images of 48×48. They are computed by strips of rows,
@@ -77,10 +81,13 @@ def affinity_distance(student, teacher, strip_bytes=64 << 20):
     Args:
         student (Tensor): (b, c, h, w); the gradient goes here.
         teacher (Tensor): (b, c', h, w); no gradient. The numbers of channels may differ.
-        strip_bytes (int): Size of a strip; about three of them are in memory at a time.
+        strip_bytes (int | None): Size of a strip; about three of them are in memory at a time. None is 64 MiB, and on a CPU 1 MiB,
+            which its caches hold.
 
     Returns:
         Tensor: Scalar, float32, from 0 to 2.
     """
+    if strip_bytes is None:
+        strip_bytes = 1 << 20 if student.device.type == 'cpu' else 64 << 20
     with torch.autocast(student.device.type, enabled=False):
         return _AffinityDistance.apply(normalize_pixels(student), normalize_pixels(teacher.detach()), strip_bytes)

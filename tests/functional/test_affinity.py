@@ -52,12 +52,13 @@ def test_distance_by_hand():
     assert affinity_distance(opposite, teacher).item() == pytest.approx(1.)
 
 
-# One strip; several; with a remainder of one row; one row each; smaller than a row.
-@pytest.mark.parametrize('rows', [15, 4, 7, 1, 0])
+# All images in one strip; two and a remainder of one; one image each; several strips an image, with a remainder of one row; one
+# row each; smaller than a row.
+@pytest.mark.parametrize('rows', [45, 30, 15, 4, 7, 1, 0])
 def test_value_and_gradient_are_those_of_the_plain_formula(rows):
-    student, teacher = features()
+    student, teacher = features(b=3)
     student.requires_grad_()
-    distance = affinity_distance(student, teacher, strip_bytes=rows * 4 * 2 * 15 + 1)
+    distance = affinity_distance(student, teacher, strip_bytes=rows * 4 * 15 + 1)
     expected = plain(student, teacher)
     assert distance.item() == pytest.approx(expected.item(), rel=1e-6)
     own, = torch.autograd.grad(3 * distance, student)
