@@ -122,6 +122,11 @@ def test_results_are_enough_for_a_report(plan, here, tmp_path):
     table = one.split('## SwinIR ×2')[1].split('\n\n')[1]
     assert table in other and 'NOT FINISHED' not in other
     assert 'crops_SwinIR_x2.png' in one and 'crops' not in other, 'there are no networks to make pictures with'
+    # What was moved is not done again; a cache and what it is made of are, where a student that is missing needs them.
+    assert '10 runs, 10 finished before' in here('compare', '-opt', plan, '--out', tmp_path / 'moved')
+    (tmp_path / 'moved' / 'results' / 'SwinIR_MTKD+DUKD_x2_s1.json').unlink()
+    left = re.findall('--only (.*)', here('compare', '-opt', plan, '--out', tmp_path / 'moved', '--list'))
+    assert left == ['edsr_x2', 'rcan_x2', 'cache_teachers', 'fusion_x2', 'cache_target', 'SwinIR_MTKD+DUKD_x2_s1']
     for path in (out / 'results').iterdir():
         result = json.loads(path.read_text())
         assert str(out) not in path.read_text() and len(result['commit'] or 40 * 'x') >= 40 and 'torch' in result['machine']

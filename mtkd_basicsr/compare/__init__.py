@@ -14,7 +14,7 @@ from . import plan as plans
 from .check import check
 from .report import write
 from .runs import expand
-from .worker import do, is_done
+from .worker import do, is_done, left
 
 
 def add_arguments(parser):
@@ -42,7 +42,7 @@ def _prepare_photographs(plan, out):
 def _list(args, plan, runs, out):
     """Commands in stages: those of one stage can run side by side, after all of the one before."""
     print(f"# {len(runs)} runs of '{plan.name}'; results go to {out}. Lines of one stage can run at the same time.")
-    done, todo, stage = {run.name for run in runs if is_done(run, plan, out)}, list(runs), 0
+    unfinished, todo, stage = left(runs, plan, out), list(runs), 0
     while todo:
         ready = [run for run in todo if not run.after & {other.name for other in todo}]
         stage += 1
@@ -50,7 +50,7 @@ def _list(args, plan, runs, out):
         for run in ready:
             # Data and weights of the plan are named from here.
             command = f'cd {shlex.quote(str(Path.cwd()))} && {shlex.join(_command(args, out, run))}'
-            print(f'# finished: {run.name}' if run.name in done else command)
+            print(command if run in unfinished else f'# finished: {run.name}')
         todo = [run for run in todo if run not in ready]
     print(f'# then: {shlex.join(mtkd_command("compare", "-opt", Path(args.opt).resolve(), "--out", out, "--report-only"))}')
 
@@ -67,9 +67,8 @@ def _only(name, plan, runs, out):
 
 def _all(args, plan, runs, out):
     make_folder(out / 'logs')
-    finished = [run for run in runs if is_done(run, plan, out)]
-    todo = [run for run in runs if run not in finished]
-    print(f"'{plan.name}': {len(runs)} runs, {len(finished)} finished before; results go to {out}", flush=True)
+    todo = left(runs, plan, out)
+    print(f"'{plan.name}': {len(runs)} runs, {len(runs) - len(todo)} finished before; results go to {out}", flush=True)
     gpus = [str(i) for i in range(torch.cuda.device_count())]
     jobs = [Job(run.name, _command(args, out, run), Path.cwd(), out / 'logs' / f'{run.name}.log',
                 run.options['train']['total_iter'] if run.kind in ('prepare', 'student') else None, run.after) for run in todo]

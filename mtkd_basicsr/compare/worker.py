@@ -97,9 +97,29 @@ def has_all_sets(result, plan):
 
 
 def is_done(run, plan, out):
-    """Whether a run was finished with the options of this time, and its result is there."""
+    """Whether a run was finished with the options of this time, and what others need of it is there.
+
+    Of students and references that is the result, which may have been moved here; of caches and trainings that others build on it is
+    what they have made in this folder.
+    """
     result = result_of(run, out)
-    return record_of(run, out).is_finished() and result is not None and has_all_sets(result, plan)
+    made_here = run.kind in ('student', 'references') or record_of(run, out).is_finished()
+    return made_here and result is not None and has_all_sets(result, plan)
+
+
+def left(runs, plan, out):
+    """Runs that are to be done, in their order.
+
+    A cache, or a training that others build on, whose result was moved here without what it has made, is done again where one of them
+    needs it.
+    """
+    found, needed = [], set()
+    for run in reversed(runs):
+        moved = run.kind in ('cache', 'prepare') and result_of(run, out) is not None
+        if not is_done(run, plan, out) and (not moved or run.name in needed):
+            found.append(run)
+            needed |= run.after
+    return found[::-1]
 
 
 def machine():
