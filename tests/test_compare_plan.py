@@ -133,6 +133,8 @@ def test_another_file_of_weights_is_another_run(tmp_path):
     (lambda p: p.update(methods={}), OptionError, 'methods: {}; expected a mapping'),
     (lambda p: p.update(baseline='scrtach'), OptionError, "baseline: 'scrtach'.*did you mean 'scratch'"),
     (lambda p: p['methods'].update({'a/b': {}}), OptionError, "methods: the name 'a/b'"),
+    (lambda p: p['methods']['AT'].update(students='EDSR'), OptionError, "methods.AT.students: 'EDSR'; expected a list of some of EDSR"),
+    (lambda p: p['methods']['AT'].update(students=['EDSR', [1]]), OptionError, r"methods.AT.students: \['EDSR', \[1\]\]; expected a list"),
     (lambda p: p['test'].update(Set5={'dataroot_gt': 'x'}), OptionError, 'test.Set5.dataroot_lq: missing'),
     (lambda p: p.update(when=[{'scale': 5, 'options': {}}]), OptionError, r'when\[0\].scale: 5; known: 4'),
     (lambda p: p['methods']['AT'].update(when=[{'stduent': 'EDSR', 'options': {}}]), OptionError,
@@ -205,6 +207,21 @@ def test_our_plans_train_nothing_of_their_base_anew(name):
     shared = set(base) & set(top)
     assert 'cache_teachers_x4' in shared
     assert [run for run in shared if base[run].fingerprint != top[run].fingerprint] == []
+
+
+def test_a_method_for_some_of_the_students(tmp_path):
+    def two_students(plan):
+        plan['students']['wide'] = {'network_g': {**plan['students']['EDSR']['network_g'], 'num_feat': 24}}
+
+    before = {run.name: run for run in expand(changed_plan(tmp_path, two_students), OUT)}
+
+    def restricted(plan):
+        two_students(plan)
+        plan['methods']['AT']['students'] = ['wide']
+
+    after = {run.name: run for run in expand(changed_plan(tmp_path, restricted), OUT)}
+    assert set(before) - set(after) == {f'EDSR_AT_x4_s{seed}' for seed in (0, 1, 2)}
+    assert all(before[name].fingerprint == run.fingerprint and before[name].options == run.options for name, run in after.items())
 
 
 def test_self_ensemble_belongs_to_the_cache(tmp_path):

@@ -14,7 +14,7 @@ from mtkd_basicsr.compare.logs import read_training
 from mtkd_basicsr.compare.measure import cost
 from mtkd_basicsr.compare.plan import read_plan
 from mtkd_basicsr.compare.published import published
-from mtkd_basicsr.compare.results import Cell, Results, gains, paired
+from mtkd_basicsr.compare.results import Cell, Results, gains, holm, paired
 
 FIRST = '''2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
 2026-11-21 10:00:10,000 INFO: [demo_][epoch:  0, iter:     500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
@@ -79,6 +79,18 @@ def test_significance_by_hand():
     assert paired(mixed, one, 'Set5')[1] > 0.5
 
 
+def test_correction_for_several_comparisons_by_hand():
+    # Ordered 0.01, 0.03, 0.04: times 3, 2 and 1, and none smaller than the one before.
+    assert holm([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.5, 0.9]) == [1., 1.] and holm([0.2]) == [0.2] and holm([]) == []
+    base = np.arange(28., 36.)
+    cells = {'scratch': cell([base, base], (0, 1)), 'AT': cell([base + np.arange(1, 9) / 10, base + np.arange(1, 9) / 20], (0, 1)),
+             'MTKD': cell([base + np.arange(1, 9), base + np.arange(1, 9)], (0, 1))}
+    rows = tables.significance(results_of(cells), cells, 'Set5').rows
+    assert rows[1] == ['AT', '+0.338 ± 0.159 (p 0.023)', '–', '-4.162 ± 0.159 (p 0.023)'], 'three comparisons of p 2 / 2^8 each'
+    assert rows[2][1:] == ['+4.500 ± 0.000 (p 0.023)', '+4.162 ± 0.159 (p 0.023)', '–']
+
+
 def results_of(cells, **changes):
     plan = read_plan(ROOT / 'options' / 'compare' / 'small.yml')
     object.__setattr__(plan, 'test', {'Set5': {}})
@@ -99,13 +111,13 @@ def test_tables(tmp_path):
     short = tables.summary(results, 4)
     assert short.header == ['×4: PSNR, dB', 'EDSR, Set5'] and short.best == {(1, 1)}
     assert short.rows == [['bicubic', '28.42'], ['scratch', '30.00 ± 1.00'], ['AT', '29.50 (1 of 3 seeds)'], ['MTKD', '29.00 ± 1.00']]
-    assert tables.significance(results, cells, 'Set5').rows[2][1].startswith('-1.000 (p 0.5)')
+    assert tables.significance(results, cells, 'Set5').rows[2][1].startswith('-1.000 ± 0.000 (p 1)')
     cells['AT'] = cell([[38., 41.]], seeds=(1, ))
     ahead = results_of(cells)
     assert tables.quality(ahead, student, scale, cells).best == tables.summary(ahead, 4).best == {(1, 1)}, 'one seed against three'
     many = {**cells, **{f'm{i}': cells['AT'] for i in range(8)}}
     wide = tables.significance(results, many, 'Set5')
-    assert len(wide.rows) == 11 and wide.header == ['', '− scratch'] and wide.rows[2][1].startswith('-1.000 (p 0.5)')
+    assert len(wide.rows) == 11 and wide.header == ['', '− scratch'] and wide.rows[2][1].startswith('-1.000 ± 0.000 (p 1)')
     summary, images = tables.write_csv(results, tmp_path)
     lines = list(csv.DictReader(open(summary)))
     found = [(line['method'], float(line['psnr']), line['seeds']) for line in lines]

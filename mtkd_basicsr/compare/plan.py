@@ -25,7 +25,8 @@ class PlanOptions:
         options: What all trainings have: blocks of a BasicSR option file. ``train.total_iter`` is the budget.
         students: Names, each with option blocks that are laid over ``options``.
         methods: Names, each with option blocks that are laid over those of the student; ``self_ensemble: true`` averages what is in its
-            cache over eight flips and rotations. With ``model_type: MTKDFusionModel`` the student is a fusion network.
+            cache over eight flips and rotations, ``students: [EDSR]`` leaves the other students out. With ``model_type: MTKDFusionModel``
+            the student is a fusion network.
         test: Names of test sets, each with ``dataroot_gt`` and ``dataroot_lq``.
         prepare: Trainings that others build on (teachers, fusion network), once for each scale.
         when: Options for some of the trainings, see below; a student, a method and an entry of ``prepare`` can have it too.
@@ -136,6 +137,10 @@ def read_plan(path, safe=False):
                 raise OptionError(f"{key}: the name '{name}' is part of the names of files; expected letters, digits, -, + and .")
     if plan.baseline not in plan.methods:
         raise OptionError(f"baseline: '{plan.baseline}'; {did_you_mean(plan.baseline, plan.methods)}")
+    for name, block in plan.methods.items():
+        students = block.get('students', list(plan.students))
+        if not isinstance(students, list) or not students or any(student not in list(plan.students) for student in students):
+            raise OptionError(f"methods.{name}.students: {students!r}; expected a list of some of {', '.join(plan.students)}")
     for name, block in plan.test.items():
         for key in ('dataroot_gt', 'dataroot_lq'):
             if not isinstance(require({'test': {name: block}}, 'test', name, key), str):

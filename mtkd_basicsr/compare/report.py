@@ -61,8 +61,8 @@ def _group(results, student, scale, cells, out, folder):
     for test_set in results.plan.test:
         yield Heading(f'{student} ×{scale}, {test_set}: row minus column', 3)
         yield tables.significance(results, cells, test_set)
-    yield Text('Mean difference of PSNR over the images (each the mean over seeds), and p of the two-sided Wilcoxon signed-rank test over '
-               'images, not corrected for the number of comparisons.')
+    yield Text('Mean difference of PSNR ± standard deviation over seeds, and p of the two-sided Wilcoxon signed-rank test over images (of '
+               'each the mean over seeds), corrected by the method of Holm for the number of comparisons in the table.')
     path = folder / f'crops_{student}_x{scale}.png'
     if not all(weights_path(out / 'experiments' / run.name).is_file() for run in shown(results, student, scale)):
         return  # the results were moved without the networks

@@ -129,6 +129,24 @@ def paired(cell, other, test_set):
     return float(difference.mean()), p
 
 
+def holm(values):
+    """Holm's correction of p for several comparisons: how sure each is when all of them are looked at.
+
+    Holm: *A Simple Sequentially Rejective Multiple Test Procedure*, Scandinavian Journal of Statistics 6, 1979.
+
+    Args:
+        values (list[float]): p of each comparison.
+
+    Returns:
+        list[float]: p in the same order, at least as large, at most 1.
+    """
+    values = np.asarray(values, float)
+    order = values.argsort()
+    corrected = np.empty(len(values))
+    corrected[order] = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)).clip(max=1.)
+    return corrected.tolist()
+
+
 def gains(cell, baseline, test_set):
     """Gain over a baseline for each seed that both have: (mean, standard deviation) in dB; None without one in common.
 

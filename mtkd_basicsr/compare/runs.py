@@ -69,7 +69,7 @@ def _conditions(block, key, plan, scale, student=None, run=None):
 
 
 def _options_of(block):
-    return {k: v for k, v in block.items() if k not in ('when', 'self_ensemble')}
+    return {k: v for k, v in block.items() if k not in ('when', 'self_ensemble', 'students')}
 
 
 def _whole(plan, name, scale, seed, out, *blocks):
@@ -99,6 +99,8 @@ def method_name(options):
 def _students(plan, out):
     for scale, student, method, seed in itertools.product(plan.scales, plan.students, plan.methods, plan.seeds):
         s, m = plan.students[student], plan.methods[method]
+        if student not in m.get('students', plan.students):
+            continue
         name = f'{student}_{method}_x{scale}_s{seed}'
         options = _whole(plan, name, scale, seed, out, plan.options, *_conditions({'when': plan.when}, '', plan, scale, student),
                          _options_of(s), *_conditions(s, f'students.{student}.', plan, scale, student),

@@ -4,7 +4,7 @@ import csv
 
 from .document import Table
 from .published import published
-from .results import gains, paired
+from .results import gains, holm, paired
 
 # Methods that fit side by side on a page.
 _MANY = 10
@@ -17,6 +17,11 @@ def _value(mean, deviation, digits):
 def _rank(cell, psnr, row):
     """By what the best is marked. A mean over fewer seeds than others have is no rival of theirs; of equals it is the first."""
     return len(cell.seeds), psnr, -row
+
+
+def _gain(cell, other, test_set):
+    gain = gains(cell, other, test_set)
+    return '–' if gain is None else f'{gain[0]:+.3f}' + ('' if gain[1] is None else f' ± {gain[1]:.3f}')
 
 
 def quality(results, student, scale, cells):
@@ -34,8 +39,7 @@ def quality(results, student, scale, cells):
             row.append(f'{_value(psnr, psnr_deviation, 2)} / {_value(ssim, ssim_deviation, 4)}')
             best[j] = max(best.get(j, ()), _rank(cell, psnr, len(rows)))
         for test_set in sets:
-            gain = gains(cell, base, test_set) if base is not None and cell is not base else None
-            row.append('–' if gain is None else f'{gain[0]:+.3f}' + ('' if gain[1] is None else f' ± {gain[1]:.3f}'))
+            row.append('–' if base is None or cell is base else _gain(cell, base, test_set))
         validation = cell.validation()
         row.append('–' if validation is None else _value(*validation, 3))
         rows.append([*row, f'{sum(cell.seconds) / len(cell.seconds):.0f}', str(len(cell.seeds))])
@@ -64,17 +68,22 @@ def summary(results, scale, references=True):
 
 
 def significance(results, cells, test_set):
-    """Each method against each other one on one test set: mean difference in dB, p. Against the baseline alone where there are many."""
+    """Each method against each other one on one test set, against the baseline alone where there are many.
+
+    Mean difference in dB ± standard deviation over seeds, and p over images, corrected for the comparisons in the table.
+    """
     base = results.plan.baseline
     others = {base: cells[base]} if len(cells) > _MANY and base in cells else cells
-    rows = []
-    for method, cell in cells.items():
-        row = [method]
-        for other in others.values():
-            found = None if other is cell else paired(cell, other, test_set)
-            row.append('–' if found is None else f'{found[0]:+.3f} (p {found[1]:.2g})')
-        rows.append(row)
-    return Table(['', *(f'− {name}' for name in others)], rows)
+    found = {(method, other): paired(cells[method], cells[other], test_set) for method in cells for other in others if method != other}
+    # Row against column and column against row are one comparison.
+    distinct = {frozenset(pair): difference[1] for pair, difference in found.items() if difference is not None}
+    corrected = dict(zip(distinct, holm(list(distinct.values()))))
+
+    def text(method, other):
+        if found.get((method, other)) is None:
+            return '–'
+        return f'{_gain(cells[method], cells[other], test_set)} (p {corrected[frozenset((method, other))]:.2g})'
+    return Table(['', *(f'− {name}' for name in others)], [[method, *(text(method, other) for other in others)] for method in cells])
 
 
 def costs(measured):
