@@ -14,9 +14,18 @@ def _value(mean, deviation, digits):
     return f'{mean:.{digits}f}' + ('' if deviation is None else f' ± {deviation:.{digits}f}')
 
 
-def _rank(cell, psnr, row):
-    """By what the best is marked. A mean over fewer seeds than others have is no rival of theirs; of equals it is the first."""
-    return len(cell.seeds), psnr, -row
+def _best(column):
+    """Row of the highest mean in a column, the first of equals, out of (PSNR, row, seeds).
+
+    None where others have more seeds: such a mean may be luck, and the next one is not the best.
+    """
+    _, row, seeds = max(column, key=lambda entry: (entry[0], -entry[1]))
+    return row if seeds == max(entry[2] for entry in column) else None
+
+
+def _marks(columns):
+    """(row, column) of the best of each column."""
+    return frozenset((row, j) for j, row in ((j, _best(column)) for j, column in columns.items()) if row is not None)
 
 
 def _gain(cell, other, test_set):
@@ -29,21 +38,21 @@ def quality(results, student, scale, cells):
     plan, base = results.plan, cells.get(results.plan.baseline)
     sets = list(plan.test)
     header = ['method', *(f'{s}: PSNR / SSIM' for s in sets), *(f'{s}: gain' for s in sets), 'validation: PSNR', 'training, s', 'seeds']
-    rows, best = [], {}
+    rows, columns = [], {}
     for name, values in results.references.get(scale, {}).items():
         rows.append([name, *(f'{values[s][0]:.2f} / {values[s][1]:.4f}' for s in sets), *['–'] * (len(sets) + 3)])
     for method, cell in cells.items():
         row = [method]
-        for j, test_set in enumerate(sets):
+        for j, test_set in enumerate(sets, 1):
             psnr, psnr_deviation, ssim, ssim_deviation = cell.summary(test_set)
             row.append(f'{_value(psnr, psnr_deviation, 2)} / {_value(ssim, ssim_deviation, 4)}')
-            best[j] = max(best.get(j, ()), _rank(cell, psnr, len(rows)))
+            columns.setdefault(j, []).append((psnr, len(rows), len(cell.seeds)))
         for test_set in sets:
             row.append('–' if base is None or cell is base else _gain(cell, base, test_set))
         validation = cell.validation()
         row.append('–' if validation is None else _value(*validation, 3))
         rows.append([*row, f'{sum(cell.seconds) / len(cell.seconds):.0f}', str(len(cell.seeds))])
-    return Table(header, rows, frozenset((-rank[-1], j + 1) for j, rank in best.items()))
+    return Table(header, rows, _marks(columns))
 
 
 def summary(results, scale, references=True):
@@ -52,7 +61,7 @@ def summary(results, scale, references=True):
     sets = list(results.plan.test)
     header = [f'×{scale}: PSNR, dB', *(f'{student}, {s}' for student in students for s in sets)]
     shown = results.references.get(scale, {}) if references else {}
-    rows, best = [[name, *(f'{values[s][0]:.2f}' for _ in students for s in sets)] for name, values in shown.items()], {}
+    rows, columns = [[name, *(f'{values[s][0]:.2f}' for _ in students for s in sets)] for name, values in shown.items()], {}
     for method in results.plan.methods:
         row = [method]
         for column, (cells, s) in enumerate(((cells, s) for cells in students.values() for s in sets), 1):
@@ -62,9 +71,9 @@ def summary(results, scale, references=True):
             psnr, deviation, *_ = cells[method].summary(s)
             done, seeds = len(cells[method].seeds), len(results.plan.seeds)
             row.append(_value(psnr, deviation, 2) + (f' ({done} of {seeds} seeds)' if done < seeds else ''))
-            best[column] = max(best.get(column, ()), _rank(cells[method], psnr, len(rows)))
+            columns.setdefault(column, []).append((psnr, len(rows), done))
         rows += [row] if set(row[1:]) != {'–'} else []
-    return Table(header, rows, frozenset((-rank[-1], column) for column, rank in best.items()))
+    return Table(header, rows, _marks(columns))
 
 
 def significance(results, cells, test_set):
