@@ -1,7 +1,5 @@
 """Spatial affinity of feature maps, and the distance between two of them, without holding a whole affinity map."""
 
-import itertools
-
 import torch
 
 _EPS = 1e-8
@@ -49,7 +47,7 @@ class _AffinityDistance(torch.autograd.Function):
         rows = max(1, strip_bytes // (4 * n * images))
         total = student.new_zeros((), dtype=torch.float64)
         gradient = torch.zeros_like(student) if ctx.needs_input_grad[0] else None
-        for first, start in itertools.product(range(0, b, images), range(0, n, rows)):
+        for first, start in ((first, start) for first in range(0, b, images) for start in range(0, n, rows)):
             s, t = student[first:first + images], teacher[first:first + images]
             end = min(start + rows, n)
             difference = s[:, :, start:end].transpose(1, 2) @ s[:, :, start:]
