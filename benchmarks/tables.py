@@ -38,8 +38,8 @@ def state(results):
     command = f'`mtkd compare -opt options/compare/{results.plan.name}.yml`'
     trainings = [run for run in results.runs.values() if run.kind == 'student']
     done = len(trainings) - sum(run.name in results.missing for run in trainings)
-    return Text(f'{command}: {done} of {len(trainings)} trainings are finished; '
-                f"{results.plan.options['train']['total_iter']:,d} iterations each; on {' | '.join(results.machines)}.")
+    iterations = ' or '.join(f'{n:,d}' for n in sorted({run.options['train']['total_iter'] for run in trainings}))
+    return Text(f"{command}: {done} of {len(trainings)} trainings are finished; {iterations} iterations each; on {' | '.join(results.machines)}.")
 
 
 def blocks_of(name, results, pictures, draw):
@@ -90,7 +90,7 @@ def texts(draw):
     head = (ROOT / 'docs' / 'results.md').read_text(encoding='utf-8').partition('\n## ')[0].rstrip('\n')
     readme = (ROOT / 'README.md').read_text(encoding='utf-8')
     summary = markdown([block for name in ('reference', 'long') if found[name] is not None for scale in found[name].plan.scales
-                        for block in (tables.summary(found[name], scale, references=name == 'reference'), state(found[name]))])
+                        for block in (tables.summary(found[name], scale, references=name == 'reference', seconds=name == 'long'), state(found[name]))])
     readme = re.sub('(<!-- results -->\n).*(<!-- end of results -->\n)', lambda m: m[1] + summary + m[2], readme, flags=re.DOTALL)
     return {'README.md': readme, 'docs/results.md': f"{head}\n\n{markdown(sections).replace('](', '](pictures/')}"}
 

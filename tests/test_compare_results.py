@@ -111,6 +111,9 @@ def test_tables(tmp_path):
     short = tables.summary(results, 4)
     assert short.header == ['×4: PSNR, dB', 'EDSR, Set5'] and short.best == {(1, 1)}
     assert short.rows == [['bicubic', '28.42'], ['scratch', '30.00 ± 1.00'], ['AT', '29.50 (1 of 3 seeds)'], ['MTKD', '29.00 ± 1.00']]
+    timed = tables.summary(results, 4, seconds=True)
+    assert timed.header == ['×4: PSNR, dB', 'EDSR, Set5', 'EDSR, training, s'] and timed.best == {(1, 1)}
+    assert [row[2] for row in timed.rows] == ['–', '11', '10', '11']
     assert tables.significance(results, cells, 'Set5').rows[2][1].startswith('-1.000 ± 0.000 (p 1)')
     cells['AT'] = cell([[38., 41.]], seeds=(1, ))
     ahead = results_of(cells)

@@ -31,6 +31,10 @@ class Cell:
         deviation = means.std(0, ddof=1) if len(means) > 1 else (None, None)
         return means[:, 0].mean(), deviation[0], means[:, 1].mean(), deviation[1]
 
+    def mean_seconds(self):
+        """Seconds of a training, mean over seeds."""
+        return sum(self.seconds) / len(self.seconds)
+
     def validation(self):
         """(PSNR of the last validation of the training, mean over seeds, its standard deviation or None); None if there was none."""
         if not all(self.curves):

@@ -51,22 +51,37 @@ def quality(results, student, scale, cells):
             row.append('–' if base is None or cell is base else _gain(cell, base, test_set))
         validation = cell.validation()
         row.append('–' if validation is None else _value(*validation, 3))
-        rows.append([*row, f'{sum(cell.seconds) / len(cell.seconds):.0f}', str(len(cell.seeds))])
+        rows.append([*row, f'{cell.mean_seconds():.0f}', str(len(cell.seeds))])
     return Table(header, rows, _marks(columns))
 
 
-def summary(results, scale, references=True):
-    """PSNR of all students at one scale: a row for each reference and each method, mean ± standard deviation over seeds."""
+def summary(results, scale, references=True, seconds=False):
+    """PSNR of all students at one scale: a row for each reference and each method, mean ± standard deviation over seeds.
+
+    Args:
+        results (Results): All of a comparison.
+        scale (int): Factor.
+        references (bool): Whether bicubic, teachers and targets are shown.
+        seconds (bool): Whether the seconds of the trainings are shown beside each student.
+
+    Returns:
+        Table
+    """
     students = {student: cells for student, found, cells in results.groups() if found == scale}
-    sets = list(results.plan.test)
-    header = [f'×{scale}: PSNR, dB', *(f'{student}, {s}' for student in students for s in sets)]
+    sets, time = list(results.plan.test), 'training, s'
+    shown_of = [*sets, *([time] if seconds else [])]
+    header = [f'×{scale}: PSNR, dB', *(f'{student}, {s}' for student in students for s in shown_of)]
     shown = results.references.get(scale, {}) if references else {}
-    rows, columns = [[name, *(f'{values[s][0]:.2f}' for _ in students for s in sets)] for name, values in shown.items()], {}
+    rows, columns = [[name, *(f'{values[s][0]:.2f}' if s in values else '–' for _ in students for s in shown_of)]
+                     for name, values in shown.items()], {}
     for method in results.plan.methods:
         row = [method]
-        for column, (cells, s) in enumerate(((cells, s) for cells in students.values() for s in sets), 1):
+        for column, (cells, s) in enumerate(((cells, s) for cells in students.values() for s in shown_of), 1):
             if method not in cells:
                 row.append('–')
+                continue
+            if s == time:
+                row.append(f'{cells[method].mean_seconds():.0f}')
                 continue
             psnr, deviation, *_ = cells[method].summary(s)
             done, seeds = len(cells[method].seeds), len(results.plan.seeds)
@@ -140,7 +155,7 @@ def write_csv(results, folder):
                 for test_set in results.plan.test:
                     gain = gains(cell, base, test_set) if base is not None else None
                     short.writerow([student, scale, method, test_set, len(cell.seeds), *cell.summary(test_set),
-                                    *(gain or (None, None)), *(cell.validation() or (None, None)), sum(cell.seconds) / len(cell.seconds)])
+                                    *(gain or (None, None)), *(cell.validation() or (None, None)), cell.mean_seconds()])
                     for seed, values in zip(cell.seeds, cell.values[test_set]):
                         whole.writerows([student, scale, method, seed, test_set, name, *value]
                                         for name, value in zip(cell.names[test_set], values))
