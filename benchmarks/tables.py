@@ -90,7 +90,8 @@ def texts(draw):
     head = (ROOT / 'docs' / 'results.md').read_text(encoding='utf-8').partition('\n## ')[0].rstrip('\n')
     readme = (ROOT / 'README.md').read_text(encoding='utf-8')
     summary = markdown([block for name in ('reference', 'long') if found[name] is not None for scale in found[name].plan.scales
-                        for block in (tables.summary(found[name], scale, references=name == 'reference', seconds=name == 'long'), state(found[name]))])
+                        for block in (tables.summary(found[name], scale, references=name == 'reference', seconds=name == 'long'),
+                                      state(found[name]))])
     readme = re.sub('(<!-- results -->\n).*(<!-- end of results -->\n)', lambda m: m[1] + summary + m[2], readme, flags=re.DOTALL)
     return {'README.md': readme, 'docs/results.md': f"{head}\n\n{markdown(sections).replace('](', '](pictures/')}"}
 
