@@ -1,9 +1,12 @@
 """Packaging of mtkd_basicsr."""
 
 import re
+import sys
+import sysconfig
+from importlib.metadata import distributions
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Distribution, find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r"__version__ = '([^']+)'", (ROOT / 'mtkd_basicsr' / '__init__.py').read_text()).group(1)
@@ -11,11 +14,43 @@ VERSION = re.search(r"__version__ = '([^']+)'", (ROOT / 'mtkd_basicsr' / '__init
 # The option files live at the top level, where users of BasicSR look for them, and are installed into the package.
 OPTIONS = 'mtkd_basicsr.option_files'
 
+# BasicSR 1.4.2 does not install on Python 3.13 (https://github.com/XPixelGroup/BasicSR/issues/725, 749). new-basicsr is a
+# pure wheel whose package `basicsr` equals BasicSR's master (8d56e3a).
+BASICSR = ["basicsr>=1.4.2; python_version < '3.13'", "new-basicsr==1.0.0; python_version >= '3.13'"]
+
+
+def installed_basicsr():
+    """Return the name of the distribution that provides the package `basicsr` where pip installs into, None without one."""
+    for distribution in distributions(path=sorted({sysconfig.get_path('purelib'), sysconfig.get_path('platlib')})):
+        if 'basicsr' in (distribution.read_text('top_level.txt') or '').split():
+            return distribution.metadata['Name']
+    return None
+
+
+def basicsr_requirements():
+    """Return what to require of BasicSR.
+
+    Whoever has a BasicSR of their own keeps it: a fork under another name, or on Python 3.13 a checkout, would be overwritten or
+    hidden by the one that is required otherwise.
+    """
+    name = installed_basicsr()
+    usual = 'basicsr' if sys.version_info < (3, 13) else 'new-basicsr'
+    return BASICSR if name in (None, usual) else [name]
+
+
 # What `mtkd export --format onnx` writes and checks files with.
 EXPORT = ['onnx', 'onnxruntime', 'onnxscript']
 
+
+class _Distribution(Distribution):
+    # An editable install asks for `has_data` before it installs data files; setuptools calls it `has_data_files`.
+    def has_data(self):
+        return self.has_data_files()
+
+
 setup(
     name='mtkd_basicsr',
+    distclass=_Distribution,
     version=VERSION,
     description='Multi-teacher knowledge distillation (MTKD) for image super-resolution, as a plug-in for BasicSR',
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
@@ -24,10 +59,9 @@ setup(
     packages=find_packages(include=['mtkd_basicsr', 'mtkd_basicsr.*']) + [OPTIONS],
     package_dir={OPTIONS: 'options'},
     package_data={'mtkd_basicsr': ['reference/*.safetensors'], OPTIONS: ['*.yml', '**/*.yml']},
-    # BasicSR 1.4.2 does not install on Python 3.13: https://github.com/XPixelGroup/BasicSR/issues/725
-    python_requires='>=3.10,<3.13',
+    python_requires='>=3.10',
     install_requires=[
-        'basicsr>=1.4.2',
+        *basicsr_requirements(),
         'lmdb',
         'matplotlib',
         'numpy',
@@ -37,11 +71,13 @@ setup(
         'pyyaml',
         'safetensors',
         'scikit-image',
-        'scipy<2',  # BasicSR's metrics import scipy.ndimage.filters, which SciPy 2 removes
+        'scipy',
         'torch>=2.1',
         'torchvision',
         'tqdm',
     ],
     extras_require={'export': EXPORT, 'spandrel': ['spandrel'], 'test': ['hypothesis', 'pytest', 'pytest-xdist', 'spandrel', *EXPORT]},
+    # `../purelib` is site-packages, in a wheel as in an editable install; see mtkd_basicsr/startup.py.
+    data_files=[('../purelib', ['mtkd_basicsr/mtkd_basicsr.pth'])],
     entry_points={'console_scripts': ['mtkd=mtkd_basicsr.cli:main']},
 )

@@ -9,9 +9,12 @@ from . import compat
 
 compat.apply()
 
+from . import basicsr_scripts  # noqa: E402
 from .archs import ConvFusion, DCTSwin  # noqa: E402
 from .data import DistillImageDataset  # noqa: E402
 from .losses import DCTLoss, WaveletLoss  # noqa: E402
 from .models import KDModel, MTKDFusionModel, MTKDModel  # noqa: E402
+
+basicsr_scripts.repair_running_script()
 
 __all__ = ['ConvFusion', 'DCTLoss', 'DCTSwin', 'DistillImageDataset', 'KDModel', 'MTKDFusionModel', 'MTKDModel', 'WaveletLoss']

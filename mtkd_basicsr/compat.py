@@ -5,28 +5,16 @@ Each repair is made only where the thing is missing, in this process only: no fi
 
 import contextlib
 import importlib.util
-import os
 import sys
 import types
 
+from . import startup
+
 
 def apply():
-    """Makes ``import basicsr``, resuming and several processes work. Harmless when done twice; comes before the first import of basicsr."""
-    _functional_tensor()
+    """Makes ``import basicsr`` and several processes work. Harmless when done twice; comes before the first import of basicsr."""
+    startup.install()
     _distributed()
-    fix_resume(sys.modules.get('__main__'))
-
-
-def _functional_tensor():
-    # torchvision >= 0.17 has no transforms.functional_tensor, which BasicSR 1.4.2 imports one function from.
-    # https://github.com/XPixelGroup/BasicSR/issues/663; fixed upstream (8d56e3a), never released.
-    name = 'torchvision.transforms.functional_tensor'
-    if name in sys.modules or importlib.util.find_spec(name) is not None:
-        return
-    from torchvision.transforms.functional import rgb_to_grayscale
-    module = types.ModuleType(name, 'Stands in for a module that torchvision 0.17 removed (mtkd_basicsr.compat).')
-    module.rgb_to_grayscale = rgb_to_grayscale
-    sys.modules[name] = module
 
 
 def _distributed():
@@ -58,20 +46,3 @@ def pkg_resources():
         yield
     finally:
         del sys.modules[name]
-
-
-def fix_resume(module):
-    """Lets BasicSR's training script resume where there is no CUDA device, and from nothing that cannot be read.
-
-    Its ``load_resume_state`` asks for the current CUDA device, whatever ``num_gpu`` says
-    (https://github.com/XPixelGroup/BasicSR/issues/679), takes the newest state even if its writer was killed, and executes what is in it.
-
-    Args:
-        module: The module that BasicSR's ``train.py`` runs as: ``basicsr.train``, or ``__main__``. Any other module is
-            left alone.
-    """
-    script = os.path.join('basicsr', 'train.py')
-    if not os.path.abspath(getattr(module, '__file__', None) or '').endswith(script):
-        return
-    from .resume import load_resume_state
-    module.load_resume_state = load_resume_state

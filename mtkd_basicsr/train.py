@@ -4,7 +4,7 @@ import os
 import sys
 from contextlib import contextmanager
 
-from . import compat
+from .basicsr_scripts import repair
 from .errors import OptionError
 from .options import force, structure_errors
 from .yaml_files import add_safe_argument, basicsr_reads_safely, read_options
@@ -79,7 +79,7 @@ def train(args, root=None):
         root (str | None): Where experiments/ and tb_logger/ go instead.
     """
     import basicsr.train
-    compat.fix_resume(basicsr.train)
+    repair(basicsr.train)
     with _command_line('train', _basicsr_arguments(args), args.safe):
         basicsr.train.train_pipeline(root or os.getcwd())
 
@@ -91,6 +91,7 @@ def test(args):
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
     """
     import basicsr.test
+    repair(basicsr.test)
     with _command_line('test', _basicsr_arguments(args), args.safe):
         basicsr.test.test_pipeline(os.getcwd())
 

@@ -1,40 +1,70 @@
+import importlib
 import importlib.util
+import inspect
 import subprocess
 import sys
 import types
 
 import pytest
 import torch
+from basicsr.data import degradations
 
-from mtkd_basicsr import compat, distributed, resume
+from mtkd_basicsr import basicsr_scripts, compat, distributed, startup
 
 
-def python(code):
-    return subprocess.run([sys.executable, '-c', code], text=True, capture_output=True)
+def python(arguments, code):
+    return subprocess.run([sys.executable, *arguments, '-c', code], text=True, capture_output=True)
 
 
 def test_basicsr_can_be_imported_because_of_us():
-    there = python('import torchvision.transforms.functional_tensor').returncode == 0
-    alone = python('import basicsr')
-    assert (alone.returncode == 0) == there, alone.stderr
-    assert python('import mtkd_basicsr, basicsr').returncode == 0
+    # -S: no .pth files are read, as in a source tree on PYTHONPATH; the second time with our package before BasicSR.
+    path = f'import sys; sys.path[:0] = {sys.path!r}; '
+    there = python(['-S'], path + 'import torchvision.transforms.functional_tensor').returncode == 0
+    alone = python(['-S'], path + 'import basicsr')
+    assert (alone.returncode == 0) == (there or 'functional_tensor' not in inspect.getsource(degradations)), alone.stderr
+    for code in ('import mtkd_basicsr, basicsr', 'import mtkd_basicsr; import torchvision.transforms.functional_tensor'):
+        assert python(['-S'], path + code).returncode == 0
 
 
-def test_a_module_that_is_there_is_left_alone(monkeypatch):
-    real = types.ModuleType('torchvision.transforms.functional_tensor')
-    monkeypatch.setitem(sys.modules, real.__name__, real)
+def test_the_finder_is_there_once():
+    startup.install()
     compat.apply()
-    assert sys.modules[real.__name__] is real and not hasattr(real, 'rgb_to_grayscale')
+    assert [getattr(finder, '__name__', '') for finder in sys.meta_path].count('StandInFinder') == 1
 
 
-def test_stand_in_does_what_basicsr_needs(monkeypatch):
+def test_stand_in_has_all_that_the_old_module_had():
     name = 'torchvision.transforms.functional_tensor'
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    if importlib.util.find_spec(name) is not None:
+    module = importlib.import_module(name)
+    if 'stand-in' not in module.__spec__.origin:
         pytest.skip('this torchvision has the module')
-    compat.apply()
-    from torchvision.transforms.functional import rgb_to_grayscale
-    assert sys.modules[name].rgb_to_grayscale is rgb_to_grayscale
+    from torchvision.transforms import _functional_tensor
+    image = torch.rand(3, 4, 5)
+    assert torch.equal(module.rgb_to_grayscale(image), _functional_tensor.rgb_to_grayscale(image))
+    assert {n for n in vars(_functional_tensor) if not n.startswith('__')} <= set(vars(module))
+
+
+def test_stand_in_for_the_alias_that_scipy_removes(monkeypatch):
+    import scipy.ndimage
+    name = 'scipy.ndimage.filters'
+    spec = startup.StandInFinder.find_spec(name, scipy.ndimage.__path__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.convolve is scipy.ndimage.convolve
+
+
+def test_version_of_a_clone_that_was_never_installed(tmp_path):
+    for text, expected in (('1.4.2\n', (1, 4, 2)), ('1.4.2.post1', (1, 4, 2, 'post1')), (None, ('unknown', ))):
+        if text is None:
+            (tmp_path / 'VERSION').unlink()
+        else:
+            (tmp_path / 'VERSION').write_text(text)
+        spec = startup.StandInFinder.find_spec('basicsr.version', [str(tmp_path / 'basicsr')])
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.version_info == expected
+        assert module.__version__ == (text or 'unknown').strip()
+        assert module.__gitsha__ == 'unknown'
+    assert startup.StandInFinder.find_spec('basicsr.other', [str(tmp_path)]) is None
 
 
 def test_pkg_resources_is_there_for_pytorch_wavelets_and_gone_after():
@@ -47,21 +77,34 @@ def test_pkg_resources_is_there_for_pytorch_wavelets_and_gone_after():
             '    assert stream.read(2) == b"PK"\n'
             'after = "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None\n'
             'assert before == after, (before, after)')
-    result = python(code)
+    result = python([], code)
     assert result.returncode == 0, result.stderr
 
 
-def test_resume_is_repaired_in_the_training_script_only(tmp_path):
-    script = types.ModuleType('__main__')
-    script.__file__ = str(tmp_path / 'basicsr' / 'train.py')
-    other = types.ModuleType('__main__')
-    other.__file__ = str(tmp_path / 'my_train.py')
-    for module in (script, other):
-        module.load_resume_state = original = object()
-        compat.fix_resume(module)
-        expected = original if module is other else resume.load_resume_state
-        assert module.load_resume_state is expected
-    compat.fix_resume(None)
+def script(path):
+    module = types.ModuleType('__main__')
+    module.__file__ = str(path)
+    module.load_resume_state = module.make_exp_dirs = lambda opt: 'original'
+    module.get_env_info = lambda: 'environment'
+    return module
+
+
+def test_scripts_of_basicsr_alone_are_repaired(tmp_path):
+    (tmp_path / 'basicsr').mkdir()
+    names = ('load_resume_state', 'make_exp_dirs', 'get_env_info')
+    for name, changed in (('basicsr/train.py', {'load_resume_state', 'get_env_info'}),
+                          ('basicsr/test.py', {'make_exp_dirs', 'get_env_info'}), ('my_train.py', set()), ('my/train.py', set())):
+        module = script(tmp_path / name)
+        originals = {each: getattr(module, each) for each in names}
+        basicsr_scripts.repair(module)
+        basicsr_scripts.repair(module)
+        assert {each for each in names if getattr(module, each) is not originals[each]} == changed, name
+        if changed:
+            lines = module.get_env_info().split('\n\t')
+            assert lines[0] == 'environment'
+            assert len([line for line in lines if line.startswith('mtkd_basicsr: ')]) == 1
+            assert 'Note: the script is' in lines[-1]
+    basicsr_scripts.repair(None)
 
 
 def test_processes_meet_on_gloo_only_where_there_is_no_gpu(monkeypatch):

@@ -8,12 +8,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / 'mtkd_basicsr'
 LAYERS = (
     ('functional', 'errors', 'resume', 'compat', 'distributed', 'arguments', 'yaml_files', 'registry', 'checkpoints', 'random_state',
-     'resources', 'formats', 'resize'),
+     'resources', 'formats', 'resize', 'startup'),
     ('options', 'networks', 'image_folder'),
     ('archs', 'features', 'losses', 'teachers', 'data'),
     ('distillers', ),
     ('models', ),
-    ('demo', 'checks', 'compare', 'data_folders', 'export', 'generate', 'jobs', 'train', 'upscale', 'cache', 'cli', '__main__'),
+    ('basicsr_scripts', 'demo', 'checks', 'compare', 'data_folders', 'export', 'generate', 'jobs', 'train', 'upscale', 'cache', 'cli', '__main__'),
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}
 

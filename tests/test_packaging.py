@@ -7,6 +7,7 @@ import zipfile
 import pytest
 from conftest import ROOT
 
+import mtkd_basicsr
 from mtkd_basicsr.resources import option_file
 
 
@@ -23,8 +24,12 @@ def test_a_wheel_carries_all_that_the_commands_need(tmp_path):
     assert ours <= names, ours - names
     assert options and options <= names, options - names
     python = next(line for line in metadata.splitlines() if line.startswith('Requires-Python'))
-    assert '>=3.10' in python and '<3.13' in python
-    for package in ('basicsr', 'torch', 'torchvision', 'pytorch-wavelets', 'PyWavelets', 'opencv-python', 'lmdb', 'pyyaml'):
+    assert '>=3.10' in python
+    assert '<' not in python
+    assert f'mtkd_basicsr-{mtkd_basicsr.__version__}.data/purelib/mtkd_basicsr.pth' in names
+    for requirement in ('basicsr>=1.4.2; python_version < "3.13"', 'new-basicsr==1.0.0; python_version >= "3.13"'):
+        assert f'Requires-Dist: {requirement}' in metadata, requirement
+    for package in ('torch', 'torchvision', 'pytorch-wavelets', 'PyWavelets', 'opencv-python', 'lmdb', 'pyyaml'):
         assert f'Requires-Dist: {package}' in metadata, package
     for package in ('onnx', 'onnxruntime', 'onnxscript'):
         for extra in ('export', 'test'):

@@ -47,10 +47,22 @@ def paired(opt):
             if isinstance(block, dict) and block.get('type') in ('PairedImageDataset', 'DistillImageDataset')}
 
 
-def _there(findings, key, path, folder=False):
+def _there(findings, key, path, folder=False, kind=WeightsError):
     path = os.path.expanduser(str(path))
     if not (os.path.isdir(path) if folder and not path.endswith('.lmdb') else os.path.exists(path)):
-        findings.error(f"{key}: no {'folder' if folder else 'file'} '{path}'", DataError if folder else WeightsError)
+        findings.error(f"{key}: no {'folder' if folder else 'file'} '{path}'", kind)
+
+
+def check_folders(opt, findings):
+    """Looks for the folders, LMDBs and lists of names that datasets of pairs of images are made of."""
+    for phase, block in paired(opt).items():
+        for name in ('dataroot_gt', 'dataroot_lq'):
+            if block.get(name) is None:
+                findings.error(f'datasets.{phase}.{name}: missing; it is needed here')
+            else:
+                _there(findings, f'datasets.{phase}.{name}', block[name], folder=True, kind=DataError)
+        if block.get('meta_info_file') is not None:
+            _there(findings, f'datasets.{phase}.meta_info_file', block['meta_info_file'], kind=DataError)
 
 
 def check_datasets(opt, findings):
@@ -62,12 +74,7 @@ def check_datasets(opt, findings):
         if block['type'] not in DATASET_REGISTRY:
             findings.error(f"datasets.{phase}.type: unknown dataset '{block['type']}'; "
                            f"{did_you_mean(block['type'], sorted(DATASET_REGISTRY.keys()))}")
-    for phase, block in paired(opt).items():
-        for name in ('dataroot_gt', 'dataroot_lq'):
-            if block.get(name) is None:
-                findings.error(f'datasets.{phase}.{name}: missing; it is needed here')
-            else:
-                _there(findings, f'datasets.{phase}.{name}', block[name], folder=True)
+    check_folders(opt, findings)
     scale, size = opt.get('scale'), blocks.get('train', {}).get('gt_size')
     if isinstance(size, int) and isinstance(scale, int) and size % scale:
         findings.error(f'datasets.train.gt_size: {size}; expected a multiple of the scale, {scale}')
