@@ -21,7 +21,8 @@ from timing import machine, parser
 
 import mtkd_basicsr  # noqa: F401  (registers)
 from basicsr.utils.options import ordered_yaml
-from mtkd_basicsr.cache import add_arguments, cache
+from mtkd_basicsr.cache import cache
+from mtkd_basicsr.commands.cache import add_arguments
 from mtkd_basicsr.demo.photographs import load, low_resolution
 from mtkd_basicsr.networks import build
 from mtkd_basicsr.options import parse_fusion, parse_teachers

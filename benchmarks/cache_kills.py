@@ -24,7 +24,8 @@ import torch
 from cache import write_images, write_options
 from timing import machine
 
-from mtkd_basicsr.cache import add_arguments, cache
+from mtkd_basicsr.cache import cache
+from mtkd_basicsr.commands.cache import add_arguments
 from mtkd_basicsr.data import cache_writer
 from mtkd_basicsr.data.target_cache import CacheReader, kinds_of
 from mtkd_basicsr.errors import CacheError

@@ -1,20 +1,26 @@
 """Multi-teacher knowledge distillation (MTKD) for super-resolution, as a plug-in for BasicSR.
 
-Importing this package registers its models, archs and losses in BasicSR's registries.
+Importing this package registers its models, archs, losses and datasets in BasicSR's registries. The command ``mtkd`` does
+so when it knows that they are needed: ``mtkd --help`` has no use for torch.
 """
+
+from typing import Any
+
+from . import startup
 
 __version__ = '0.1.0'
 
-from . import compat
-
-compat.apply()
-
-from . import basicsr_scripts  # noqa: E402
-from .archs import ConvFusion, DCTSwin  # noqa: E402
-from .data import DistillImageDataset  # noqa: E402
-from .losses import DCTLoss, WaveletLoss  # noqa: E402
-from .models import KDModel, MTKDFusionModel, MTKDModel  # noqa: E402
-
-basicsr_scripts.repair_running_script()
-
 __all__ = ['ConvFusion', 'DCTLoss', 'DCTSwin', 'DistillImageDataset', 'KDModel', 'MTKDFusionModel', 'MTKDModel', 'WaveletLoss']
+
+startup.install()
+
+if not startup.is_our_command():
+    from .registration import (ConvFusion, DCTLoss, DCTSwin, DistillImageDataset, KDModel, MTKDFusionModel, MTKDModel,
+                               WaveletLoss)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from . import registration
+    return getattr(registration, name)

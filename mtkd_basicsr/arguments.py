@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-import torch
-
 from .errors import OptionError
 
 
@@ -30,6 +28,7 @@ def device_of(name, local=0):
     Raises:
         OptionError: PyTorch does not know it, or it is not there.
     """
+    import torch
     if name == 'auto':
         name = f'cuda:{local}' if torch.cuda.is_available() else 'cpu'
     try:
@@ -63,3 +62,9 @@ def make_folder(path, key='--out'):
     except (OSError, ValueError) as error:
         raise OptionError(f"{key}: '{path}' cannot be made a folder: {getattr(error, 'strerror', None) or error}") from error
     return Path(path)
+
+
+def add_safe_argument(parser):
+    """Adds ``--safe`` to the parser of a command."""
+    parser.add_argument('--safe', action='store_true', help='read the option file without executing anything that it names; '
+                        'Python tags are refused, but for the line that registers this package')

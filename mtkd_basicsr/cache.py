@@ -8,10 +8,10 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from .arguments import device_of, number
+from .arguments import device_of
 from .data.cache_check import damaged_images, describe
 from .data.cache_writer import CacheWriter, remove_left_overs
-from .data.manifest import WHAT, image_differences, new_manifest, source_differences, source_of
+from .data.manifest import image_differences, new_manifest, source_differences, source_of
 from .data.pairs import Pairs, list_images, paired_dataset
 from .data.target_cache import CacheReader, kinds_of, state_of
 from .errors import CacheError, DamagedCacheError, DataError, OptionError
@@ -20,13 +20,10 @@ from .functional.tiling import run_tiled
 from .options import parse_fusion, parse_teachers, require
 from .teachers import FusedTeachers, TeacherEnsemble
 from .train import parse_like_basicsr
-from .yaml_files import add_safe_argument
 
 _SMALLEST_TILE = 64
 # Y of BGR, after ITU-R BT.601 as MATLAB has it; its constant, 16, is in both images.
 _LUMA = np.array([[24.966, 128.553, 65.481]], np.float32) / 255
-# Measured with three networks on photographs, ×4 (benchmarks/tiling.py).
-DEFAULT_OVERLAP = 32
 
 
 def _to_tensor(image, device):
@@ -207,21 +204,3 @@ def cache(args):
         done = writer.done()
         _compute(writer, targets, Pairs(dataset, [i for i in mine if i not in done], opt['scale']), len(mine), rank, args.workers)
         print(complete if writer.finish() else f"'{path}': the share of process {rank} is done")
-
-
-def add_arguments(parser):
-    """Adds the arguments of the command to its parser."""
-    parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file; names the cache as datasets.train.target_cache')
-    parser.add_argument('--what', choices=WHAT, help='the fused target (stage 2), or the output of each teacher (stage 1); '
-                        'what the option file needs by default')
-    parser.add_argument('--self-ensemble', action='store_true', help='mean over eight flips and rotations, eight times slower')
-    parser.add_argument('--tile', type=number(1), metavar='N', help='low-resolution pixels; by default whole images, and smaller '
-                        'and smaller tiles where they do not fit into GPU memory')
-    parser.add_argument('--tile-overlap', type=int, default=DEFAULT_OVERLAP, metavar='N', help='what neighbouring tiles share')
-    parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
-    parser.add_argument('--precision', choices=('fp32', 'bf16'), help='bf16 on a GPU, fp32 on a CPU by default')
-    parser.add_argument('--workers', type=number(0), default=1, help='processes that decode images')
-    parser.add_argument('--overwrite', action='store_true', help='replace a cache of other options, and what is damaged in one of the same')
-    parser.add_argument('--verify', action='store_true', help='read all of a complete cache, and compare it with its checksums')
-    parser.add_argument('--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE', help='override options')
-    add_safe_argument(parser)

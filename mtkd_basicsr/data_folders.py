@@ -12,14 +12,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .arguments import make_folder, number
+from .arguments import make_folder
+from .choices import BICUBIC
 from .errors import DataError, OptionError
 from .resize import resize_bicubic
 
 _ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
-# PSNR of bicubic enlargement on the Y channel, as papers give it for these test sets, by scale; and their number of images.
-BICUBIC = {'Set5': (5, {2: 33.66, 3: 30.39, 4: 28.42}), 'Set14': (14, {2: 30.24, 3: 27.55, 4: 26.00}),
-           'B100': (100, {2: 29.56, 3: 27.21, 4: 25.96}), 'Urban100': (100, {2: 26.88, 3: 24.46, 4: 23.14})}
 _TOLERANCE = 0.06
 
 
@@ -220,17 +218,3 @@ def data(args):
         raise DataError(f'{len(wrong)} of {len(paths)} images cannot be used:\n' + '\n'.join(wrong[:10]) + more)
     if args.verify:
         _verify(args.verify, layout, len(paths))
-
-
-def add_arguments(parser):
-    """Adds the arguments of the command to its parser."""
-    parser.add_argument('folder', help='high-resolution images')
-    parser.add_argument('--out', required=True, metavar='DIR', help='where the folders go')
-    parser.add_argument('--scale', nargs='+', type=int, default=[2, 3, 4], metavar='N', help='scales of the low-resolution images')
-    parser.add_argument('--multiple', type=number(1), metavar='N',
-                        help='sizes are cropped to multiples of it (least common one of the scales)')
-    parser.add_argument('--sub-image', type=number(0), default=0, metavar='N',
-                        help='cut parts of N×N pixels, which are read faster in training')
-    parser.add_argument('--step', type=number(0), metavar='N', help='from one part to the next (half of the part)')
-    parser.add_argument('--workers', type=int, default=os.cpu_count() or 1, metavar='N', help='processes')
-    parser.add_argument('--verify', choices=tuple(BICUBIC), help='compare with the PSNR of bicubic that papers give for this test set')

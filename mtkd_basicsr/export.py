@@ -21,7 +21,7 @@ from .errors import ExportError, OptionError, first_line
 from .functional.padding import run_padded
 from .networks import build, check_scale, load_weights, network_of, size_multiple
 from .resources import REFERENCE
-from .yaml_files import add_safe_argument, read_options
+from .yaml_files import read_options
 
 TOLERANCE = 1e-4  # of [0, 1]: a fortieth of a level of 8 bits
 # What torch.onnx writes without converting it, and runtimes since 2023 read.
@@ -224,14 +224,3 @@ def export(args):
     finally:
         temporary.unlink(missing_ok=True)
     print(f"{target}: {network['type']} ×{scale}, {target.stat().st_size / 1e6:.1f} MB, weights of '{weights}'")
-
-
-def add_arguments(parser):
-    """Adds the arguments of the command to its parser."""
-    parser.add_argument('--format', required=True, choices=FORMATS, help='of the file')
-    parser.add_argument('-opt', '--opt', metavar='FILE', help='option file with its network_g; not needed for checkpoints of mtkd train')
-    parser.add_argument('--weights', metavar='FILE', help='checkpoint of a student (path.pretrain_network_g of the option file)')
-    parser.add_argument('--out', metavar='FILE', help='where it goes (beside the weights)')
-    parser.add_argument('--half', action='store_true', help='weights of 16 bits, for a safetensors file of half the size')
-    parser.add_argument('--overwrite', action='store_true', help='replace a file that is there')
-    add_safe_argument(parser)

@@ -75,3 +75,22 @@ def install():
     """Put the finder at the end of ``sys.meta_path``. Harmless when done twice, also by two copies of this file."""
     if not any(getattr(finder, '__name__', '') == StandInFinder.__name__ for finder in sys.meta_path):
         sys.meta_path.append(StandInFinder)
+
+
+def is_our_command() -> bool:
+    """Return whether this process is the command ``mtkd`` (or ``python -m mtkd_basicsr``), or a worker of it.
+
+    Such a process imports torch and BasicSR when it knows that they are needed. The workers of a command are given its
+    arguments by multiprocessing, before they import anything.
+    """
+    arguments = getattr(sys, 'argv', None) or ['']
+    folder, name = os.path.split(arguments[0])
+    if name in ('mtkd', 'mtkd.exe', 'mtkd-script.py', 'mtkd-script.pyw'):
+        return True
+    if name == '__main__.py':
+        return os.path.basename(folder) == 'mtkd_basicsr'
+    # `python -m mtkd_basicsr` imports the package before it puts the path of __main__.py here.
+    if name != '-m' or '-m' not in sys.orig_argv:
+        return False
+    module = sys.orig_argv[sys.orig_argv.index('-m') + 1]
+    return module == 'mtkd_basicsr'

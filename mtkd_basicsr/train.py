@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from .basicsr_scripts import repair
 from .errors import OptionError
 from .options import force, structure_errors
-from .yaml_files import add_safe_argument, basicsr_reads_safely, read_options
+from .yaml_files import basicsr_reads_safely, read_options
 
 
 @contextmanager
@@ -94,16 +94,3 @@ def test(args):
     repair(basicsr.test)
     with _command_line('test', _basicsr_arguments(args), args.safe):
         basicsr.test.test_pipeline(os.getcwd())
-
-
-def add_arguments(parser):
-    """Adds BasicSR's own arguments to the parser of a command."""
-    parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file (YAML)')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='how processes are started')
-    parser.add_argument('--auto_resume', '--auto-resume', action='store_true', help='go on from the newest state')
-    parser.add_argument('--debug', action='store_true', help="BasicSR's debug mode: validate and save after 8 iterations")
-    # torch.distributed.launch passes --local-rank since torch 2.0, --local_rank before.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by launchers')
-    parser.add_argument('--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE',
-                        help='override options, for example train:total_iter=100 path:pretrain_network_g=net.pth')
-    add_safe_argument(parser)

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .arguments import device_of, make_folder, number
+from .arguments import device_of, make_folder
 from .errors import DataError, OptionError
 from .functional.padding import run_padded
 from .functional.tiling import run_tiled
 from .networks import build, check_scale, load_weights, network_of, size_multiple
 from .resize import resize_bicubic
-from .yaml_files import add_safe_argument
 
 _RANGES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 # These have no transparency, but may say that they are to be turned, which OpenCV does in this mode alone.
@@ -118,16 +117,3 @@ def upscale(args):
         print(f'{target}: {result.shape[1]}×{result.shape[0]}')
     if wrong:
         raise DataError('\n'.join([f'{len(wrong)} of {len(paths)} pictures cannot be enlarged:', *wrong]))
-
-
-def add_arguments(parser):
-    """Adds the arguments of the command to its parser."""
-    parser.add_argument('images', nargs='+', metavar='PICTURE', help='what to enlarge')
-    parser.add_argument('--weights', required=True, metavar='FILE', help='checkpoint of a student')
-    parser.add_argument('-opt', '--opt', metavar='FILE', help='option file with its network_g; not needed for checkpoints of mtkd train')
-    parser.add_argument('--out', default='upscaled', metavar='DIR', help='where results go, as NAME_x4.png (upscaled)')
-    parser.add_argument('--tile', type=number(1), metavar='N', help='pixels of a tile, for pictures that do not fit into memory')
-    parser.add_argument('--tile-overlap', type=int, default=32, metavar='N', help='what neighbouring tiles share')
-    parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
-    parser.add_argument('--overwrite', action='store_true', help='replace results that are there')
-    add_safe_argument(parser)

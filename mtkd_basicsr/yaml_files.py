@@ -121,9 +121,3 @@ def basicsr_reads_safely(safe=True):
         yield
     finally:
         options.ordered_yaml = before
-
-
-def add_safe_argument(parser):
-    """Adds ``--safe`` to the parser of a command."""
-    parser.add_argument('--safe', action='store_true', help='read the option file without executing anything that it names; '
-                        'Python tags are refused, but for the line that registers this package')

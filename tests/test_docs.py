@@ -19,7 +19,7 @@ from torch.distributed.run import get_args_parser as torchrun_arguments
 import mtkd_basicsr
 from mtkd_basicsr.cli import _parser
 from mtkd_basicsr.compare.plan import Condition, PlanOptions
-from mtkd_basicsr.data_folders import BICUBIC
+from mtkd_basicsr.choices import BICUBIC
 from mtkd_basicsr.demo.photographs import load
 from mtkd_basicsr.distillers import METHODS
 from mtkd_basicsr.distillers.base import FeatureOptions

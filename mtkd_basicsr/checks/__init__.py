@@ -7,7 +7,6 @@ import torch
 
 from ..options import structure_errors
 from ..train import parse_like_basicsr, read_forced
-from ..yaml_files import add_safe_argument
 from .before import before_test, before_training
 from .cost import check_disk, check_steps
 from .fast import check_fast
@@ -47,12 +46,4 @@ def check(args):
         sys.exit(1)
 
 
-def add_arguments(parser):
-    """Adds the arguments of the command to its parser."""
-    parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file for training')
-    parser.add_argument('--no-steps', action='store_true', help='without the two steps that time and memory are estimated from')
-    parser.add_argument('--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE', help='override options')
-    add_safe_argument(parser)
-
-
-__all__ = ['add_arguments', 'before_test', 'before_training', 'check']
+__all__ = ['before_test', 'before_training', 'check']

@@ -9,24 +9,11 @@ import torch
 from ..arguments import make_folder
 from ..errors import OptionError, did_you_mean
 from ..jobs import Job, mtkd_command, run_jobs
-from ..yaml_files import add_safe_argument
 from . import plan as plans
 from .check import check
 from .report import write
 from .runs import expand
 from .worker import do, is_done, left
-
-
-def add_arguments(parser):
-    """Adds the arguments of the command to its parser."""
-    parser.add_argument('-opt', '--opt', required=True, metavar='PLAN', help='plan file (YAML)')
-    parser.add_argument('--out', metavar='DIR', help='folder of the results (compare/NAME, with the name of the plan or of its base)')
-    parser.add_argument('--jobs', type=int, default=1, metavar='N', help='how many runs at once')
-    add_safe_argument(parser)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument('--report-only', action='store_true', help='rebuild the report of what is finished')
-    what.add_argument('--list', action='store_true', help='print a command for each run, for schedulers')
-    what.add_argument('--only', metavar='RUN', help='do this one run')
 
 
 def _command(args, out, run):

@@ -15,6 +15,7 @@ import yaml
 from .. import __version__
 from .. import cache as cache_command
 from .. import train as train_command
+from .. import commands
 from ..arguments import make_folder
 from ..errors import MTKDError
 from ..jobs import Record, archive, write_json
@@ -66,14 +67,14 @@ def _train(run, out):
     if latest.is_file():  # stopped between training and testing: BasicSR writes this file at the end
         return
     parser = argparse.ArgumentParser()
-    train_command.add_arguments(parser)
+    commands.train.add_arguments(parser)
     train_command.train(parser.parse_args(['-opt', str(options_path(run, out)), '--auto_resume', '--safe']), root=str(out))
 
 
 def _cache(run, out, begun):
     path = run.options['datasets']['train']['target_cache']
     parser = argparse.ArgumentParser()
-    cache_command.add_arguments(parser)
+    commands.cache.add_arguments(parser)
     # What the plan has made for itself it may replace; a cache of somebody else it may not.
     more = ['--overwrite'] if not begun and os.path.abspath(path).startswith(str(out) + os.sep) else []
     more += ['--self-ensemble'] if run.self_ensemble else []

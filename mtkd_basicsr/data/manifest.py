@@ -9,7 +9,6 @@ from ..image_folder import ImageFolder
 from ..options import FolderOptions, parse_fusion, parse_teachers
 
 FORMAT = 1
-WHAT = ('target', 'teachers')
 # The `type` of a teacher that is a folder.
 IMAGES = 'images'
 

@@ -13,12 +13,6 @@ STAGES = (('fusion', 'scratch'), ('mtkd', ))
 CACHED = ('fusion', 'mtkd')
 
 
-def add_arguments(parser):
-    """Adds the arguments of the command to its parser."""
-    parser.add_argument('--out', metavar='DIR', help='where everything goes (mtkd_demo, or mtkd_demo_quick)')
-    parser.add_argument('--quick', action='store_true', help='about a minute: shows that it runs, not what it reaches')
-
-
 def demo(args):
     """Trains the fusion of the three reference teachers, and a student with and without MTKD; writes a table and a picture.
 

@@ -4,19 +4,7 @@ from pathlib import Path
 
 from ..arguments import make_folder
 from ..errors import OptionError
-from .files import METHODS, SCALES, files
-from .networks import STUDENTS
-from .reference import reference
-
-
-def add_arguments(parser):
-    """Adds the arguments of the command to its parser."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('--out', metavar='DIR', help='where they go')
-    what.add_argument('--reference', action='store_true', help='print every option key with its meaning instead (docs/options.md)')
-    parser.add_argument('--student', nargs='+', choices=tuple(STUDENTS), default=tuple(STUDENTS), help='for these students alone')
-    parser.add_argument('--scale', nargs='+', type=int, choices=SCALES, default=SCALES, help='for these scales alone')
-    parser.add_argument('--method', nargs='+', choices=('mtkd', *METHODS), default=('mtkd', *METHODS), help='for these methods alone')
+from .files import files
 
 
 def options(args):
@@ -31,6 +19,8 @@ def options(args):
         OptionError: a file of the same name says something else.
     """
     if args.reference:
+        # It reads what the methods say of themselves, and imports them.
+        from .reference import reference
         print(reference(), end='')
         return
     out, texts = Path(args.out), files(args.student, args.scale, args.method)

@@ -1,0 +1,18 @@
+"""What both the command line and the code behind it have to know; imports nothing."""
+
+# What a target cache can hold: the fused target (stage 2), or the output of each teacher (stage 1).
+CACHE_CONTENTS = ('target', 'teachers')
+
+EXPORT_FORMATS = ('onnx', 'torchscript', 'safetensors')
+
+# What neighbouring tiles share, in low-resolution pixels. Measured with three networks on photographs, ×4
+# (benchmarks/tiling.py).
+TILE_OVERLAP = 32
+
+# PSNR (dB) of bicubic enlargement on the Y channel, as papers give it for these test sets, by scale; and their number of images.
+BICUBIC = {
+    'Set5': (5, {2: 33.66, 3: 30.39, 4: 28.42}),
+    'Set14': (14, {2: 30.24, 3: 27.55, 4: 26.00}),
+    'B100': (100, {2: 29.56, 3: 27.21, 4: 25.96}),
+    'Urban100': (100, {2: 26.88, 3: 24.46, 4: 23.14}),
+}

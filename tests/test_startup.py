@@ -1,0 +1,139 @@
+"""What is imported when: the command answers at once, and ``import mtkd_basicsr`` registers as ever."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import run
+
+import mtkd_basicsr
+from mtkd_basicsr import export, startup
+from mtkd_basicsr.choices import CACHE_CONTENTS, EXPORT_FORMATS
+from mtkd_basicsr.commands import COMMANDS
+from mtkd_basicsr.data.manifest import new_manifest
+
+HEAVY = {'torch', 'torchvision', 'basicsr', 'numpy', 'cv2', 'scipy', 'matplotlib', 'skimage', 'lmdb', 'pytorch_wavelets', 'tqdm', 'yaml'}
+WRONG = (
+    [],
+    ['trian'],
+    ['train'],
+    ['train', '-opt', 'none.yml'],
+    ['train', '-opt', 'x', '--no-such-thing'],
+    ['train', '-opt', 'x', '--launcher', 'mpi'],
+    ['cache', '-opt', 'x', '--tile', 'all'],
+    ['cache', '-opt', 'x', '--what', 'all'],
+    ['compare', '-opt', 'x', '--list', '--report-only'],
+    ['compare', '-opt', 'none.yml', '--report-only'],
+    ['data', 'folder'],
+    ['data', 'folder', '--out', 'x', '--verify', 'Set6'],
+    ['options'],
+    ['options', '--out', 'x', '--scale', '5'],
+    ['upscale', '--weights', 'x'],
+    ['export', '--format', 'onix'],
+    ['demo', '--fast'],
+)
+
+
+def imported(arguments, cwd):
+    """Top-level packages that a Python process imports, its exit status, and what it prints."""
+    process = subprocess.run([sys.executable, '-X', 'importtime', *arguments], cwd=cwd, text=True, capture_output=True)
+    lines = re.findall(r'^import time: +\d+ \| +\d+ \| +([\w.]+)$', process.stderr, re.MULTILINE)
+    assert 'mtkd_basicsr' in lines, process.stderr
+    printed = re.sub(r'^import time:.*\n', '', process.stderr, flags=re.MULTILINE) + process.stdout
+    return {name.split('.')[0] for name in lines}, process.returncode, printed
+
+
+@pytest.fixture
+def script(tmp_path):
+    """The script that pip makes of our entry point."""
+    path = tmp_path / 'mtkd'
+    path.write_text('import sys\nfrom mtkd_basicsr.cli import main\nsys.exit(main())\n')
+    return [str(path)]
+
+
+@pytest.mark.parametrize('command', (None, *COMMANDS))
+@pytest.mark.parametrize('how', ('script', 'module'))
+def test_help_imports_nothing_heavy(command, how, script, tmp_path):
+    start = script if how == 'script' else ['-m', 'mtkd_basicsr']
+    names, status, printed = imported([*start, *([command] if command else []), '--help'], tmp_path)
+    assert status == 0
+    assert printed.startswith(f'usage: mtkd {command or "["}')
+    assert not names & HEAVY
+
+
+@pytest.mark.parametrize('arguments', [*WRONG, ['--version']], ids=' '.join)
+def test_usage_errors_import_nothing_heavy(arguments, script, tmp_path):
+    names, status, printed = imported([*script, *arguments], tmp_path)
+    if arguments == ['--version']:
+        assert (status, printed) == (0, f'{mtkd_basicsr.__version__}\n')
+    else:
+        assert status == (1 if 'none.yml' in arguments else 2)
+        assert 'mtkd' in printed
+        assert 'Traceback' not in printed
+    assert not names & HEAVY
+
+
+def test_option_files_are_written_without_torch(script, tmp_path):
+    names, status, printed = imported([*script, 'options', '--out', 'mine', '--scale', '4'], tmp_path)
+    assert status == 0
+    assert 'option files in' in printed
+    assert not names & {'torch', 'torchvision', 'basicsr'}
+
+
+@pytest.mark.parametrize('name', ('program.py', 'cli.py', '__main__.py', 'mtkd.py'))
+def test_importing_the_package_registers_in_any_program(name, tmp_path):
+    (tmp_path / name).write_text(
+        'import mtkd_basicsr\n'
+        'from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY\n'
+        'registries = (ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY)\n'
+        'for name in mtkd_basicsr.__all__:\n'
+        '    assert sum(name in registry for registry in registries) == 1, name\n'
+        '    assert getattr(mtkd_basicsr, name).__name__ == name\n')
+    run([sys.executable, name], tmp_path)
+
+
+def test_public_names_are_there_in_our_own_command(script, tmp_path):
+    (tmp_path / 'mtkd').write_text(
+        'import sys\n'
+        'import mtkd_basicsr\n'
+        'assert "torch" not in sys.modules\n'
+        'assert mtkd_basicsr.DCTSwin.__name__ == "DCTSwin"\n'
+        'from basicsr.utils.registry import MODEL_REGISTRY\n'
+        'assert "MTKDModel" in MODEL_REGISTRY\n'
+        'try:\n'
+        '    mtkd_basicsr.Nothing\n'
+        'except AttributeError as error:\n'
+        '    print(error)\n')
+    assert run([sys.executable, *script], tmp_path) == "module 'mtkd_basicsr' has no attribute 'Nothing'\n"
+
+
+def test_our_command_is_known_by_its_arguments(monkeypatch):
+    cases = (
+        (['/env/bin/mtkd', 'train'], [], True),
+        (['mtkd.exe'], [], True),
+        (['/site-packages/mtkd_basicsr/__main__.py', 'data'], [], True),
+        (['-m'], ['python', '-u', '-m', 'mtkd_basicsr', 'train'], True),
+        (['-m'], ['python', '-m', 'mtkd_basicsr.other'], False),
+        (['-m'], ['python', '-m', 'pytest', '-m', 'mtkd_basicsr'], False),
+        (['-c'], ['python', '-c', 'import mtkd_basicsr'], False),
+        (['basicsr/train.py', '-opt', 'mtkd'], [], False),
+        (['/other/__main__.py'], [], False),
+        (['mtkd.py'], [], False),
+        ([''], [], False),
+        ([], [], False),
+    )
+    for argv, original, expected in cases:
+        monkeypatch.setattr(sys, 'argv', argv)
+        monkeypatch.setattr(sys, 'orig_argv', original)
+        assert startup.is_our_command() is expected, (argv, original)
+
+
+def test_choices_are_those_of_the_code():
+    assert tuple(export.FORMATS) == EXPORT_FORMATS
+    for what in CACHE_CONTENTS:
+        source = {'scale': 2, 'what': what, 'teachers': {}, 'fusion': None}
+        assert new_manifest(source, [])['what'] == what
+    helps = [command.HELP for command in COMMANDS.values()]
+    assert all(helps)
+    assert len(set(helps)) == len(helps)
