@@ -5,8 +5,9 @@ Importing this package registers its models, archs and losses in BasicSR's regis
 
 __version__ = '0.1.0'
 
-from . import compat
+from . import compat, quiet
 
+quiet.apply()
 compat.apply()
 
 from .archs import ConvFusion, DCTSwin  # noqa: E402
