@@ -128,7 +128,8 @@ def _table(methods, measured, scale, quick):
         psnr, ssim, per_image = measured[name]
         gain = f'{psnr - scratch:+.2f}' if name != 'student from scratch' else '–'
         lines.append(f"| {name} | {psnr:.2f} | {ssim:.4f} | {gain} | {method.parameters:,d} | {per_image:.3f} |")
-    return '\n'.join([*lines, '', f'Seconds on this machine, one image at a time, {torch.get_num_threads()} CPU threads.', ''])
+    threads = torch.get_num_threads()
+    return '\n'.join([*lines, '', f"Seconds on this machine, one image at a time, {threads} CPU thread{'s' if threads > 1 else ''}.", ''])
 
 
 def _saved(out, target):
@@ -142,8 +143,8 @@ def _saved(out, target):
         network(batch)
         online += (time.perf_counter() - start) * opt['train']['total_iter']
         spent += seconds_of(out, f'cache_{name}')
-    return (f'Targets were computed once, before the trainings, in {spent:.0f} s (mtkd cache). At every step the teachers would '
-            f'have taken {online:.0f} s.\n')
+    return (f'Targets were computed once, before the trainings, in {spent:.0f} s of all processes (mtkd cache). '
+            f'At every step the teachers would have taken {online:.0f} s.\n')
 
 
 def _busiest(image, reference, size):
