@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from .arguments import device_of
 from .data.cache_check import damaged_images, describe
@@ -18,6 +17,7 @@ from .errors import CacheError, DamagedCacheError, DataError, OptionError
 from .functional.self_ensemble import eightfold
 from .functional.tiling import run_tiled
 from .options import parse_fusion, parse_teachers, require
+from .progress import progress, say
 from .teachers import FusedTeachers, TeacherEnsemble
 from .train import parse_like_basicsr
 
@@ -68,7 +68,7 @@ class _Targets:
                 smaller = (tile or max(image.shape[-2:])) // 2
                 if smaller < max(_SMALLEST_TILE, self.overlap + 1):
                     raise DataError(f'out of GPU memory even with tiles of {tile} pixels; use --device cpu') from error
-                tqdm.write(f'out of GPU memory with {tile or "whole images"}: going on with tiles of {smaller} pixels')
+                say(f'out of GPU memory with {tile or "whole images"}: going on with tiles of {smaller} pixels')
                 self.tile = tile = smaller
         if self.what == 'target':
             return {'target': _to_array(output)}
@@ -136,7 +136,7 @@ def _compute(writer, targets, pairs, mine, rank, workers):
     """
     psnr, images = {}, writer.manifest['images']
     loader = DataLoader(pairs, batch_size=None, num_workers=workers)
-    with tqdm(loader, total=mine, initial=mine - len(pairs), unit='image', desc=targets.what, disable=rank > 0) as bar:
+    with progress(loader, total=mine, initial=mine - len(pairs), unit='image', desc=targets.what, disable=rank > 0) as bar:
         for index, lq, gt in bar:
             if isinstance(index, DataError):
                 raise index

@@ -31,11 +31,11 @@ def _distributed():
 def pkg_resources():
     """While it is open, ``import pkg_resources`` finds a module with the one function that pytorch_wavelets imports.
 
-    setuptools >= 82 has no pkg_resources (https://github.com/fbcotter/pytorch_wavelets/pull/66). The stand-in goes
-    again, so that nobody else takes it for the real one.
+    setuptools >= 82 has no pkg_resources (https://github.com/fbcotter/pytorch_wavelets/pull/66), and those shortly before warn whoever
+    imports it. The stand-in goes again, so that nobody else takes it for the real one.
     """
     name = 'pkg_resources'
-    if name in sys.modules or importlib.util.find_spec(name) is not None:
+    if name in sys.modules:
         yield
         return
     from importlib.resources import files

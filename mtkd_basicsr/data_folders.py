@@ -10,11 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from .arguments import make_folder
 from .choices import BICUBIC
 from .errors import DataError, OptionError
+from .progress import progress
 from .resize import resize_bicubic
 
 _ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
@@ -208,7 +208,7 @@ def data(args):
     for folder in layout.folders().values():
         make_folder(folder)
     lines, wrong = [], []
-    for some, error in tqdm(_done(paths, layout, args.workers), total=len(paths), unit='image'):
+    for some, error in progress(_done(paths, layout, args.workers), total=len(paths), unit='image'):
         lines += some
         wrong += [error] if error else []
     (layout.out / 'meta_info.txt').write_text('\n'.join(lines) + '\n', encoding='utf-8')

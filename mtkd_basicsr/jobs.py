@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from tqdm import tqdm
-
 from .errors import MTKDError
+from .progress import progress, say
 
+# How many threads torch, and the libraries of numpy and scipy, may have.
+_THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
 _ITERATION = re.compile(r', iter:\s*([\d,]+)')
 
 
@@ -74,6 +75,7 @@ class Job:
         log (Path): What it prints is added to this file.
         iterations (int | None): How many a training has.
         after (set[str]): Names of jobs that have to be finished before.
+        environment (dict[str, str]): Variables that it has beside those of this process.
     """
     name: str
     command: list
@@ -81,6 +83,7 @@ class Job:
     log: Path
     iterations: Optional[int] = None
     after: set = field(default_factory=set)
+    environment: dict = field(default_factory=dict)
 
 
 def mtkd_command(*arguments):
@@ -90,7 +93,9 @@ def mtkd_command(*arguments):
 
 def _environment(threads, gpu):
     # Without PASSIVE threads that wait for each other keep a core busy, which another process may need.
-    result = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'OMP_NUM_THREADS': str(threads), 'PYTHONUNBUFFERED': '1'}
+    result = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'PYTHONUNBUFFERED': '1'}
+    for name in _THREADS:
+        result[name] = str(threads)
     if gpu is not None:
         result['CUDA_VISIBLE_DEVICES'] = gpu
     return result
@@ -99,9 +104,10 @@ def _environment(threads, gpu):
 class _Runner:
     """Threads that take jobs as soon as all that they wait for is finished."""
 
-    def __init__(self, jobs, workers, gpus, finished):
+    def __init__(self, jobs, workers, gpus, finished, threads):
         self.todo, self.workers, self.finished = list(jobs), workers, finished
         self.gpus, self.total = gpus, len(jobs)
+        self.threads = threads or max(1, (os.cpu_count() or 1) // workers)
         self.done, self.failed, self.processes, self.stopped = set(), {}, {}, False
         self.changed = threading.Condition()
 
@@ -139,24 +145,23 @@ class _Runner:
                 if status == 0:
                     self.done.add(job.name)
                     self.finished(job, time.time() - start)
-                    tqdm.write(f'[{len(self.done)}/{self.total}] {job.name}: done in {time.time() - start:.0f} s')
+                    say(f'[{len(self.done)}/{self.total}] {job.name}: done in {time.time() - start:.0f} s')
                 else:
                     self.failed[job.name] = job
-                    tqdm.write(f'{job.name}: FAILED, see {job.log}')
+                    say(f'{job.name}: FAILED, see {job.log}')
                 self.changed.notify_all()
 
     def _run(self, job, slot):
-        threads = max(1, (os.cpu_count() or 1) // self.workers)
         gpu = self.gpus[slot % len(self.gpus)] if self.gpus else None
         with self.changed:
             if self.stopped:
                 return 1
             process = self.processes[job.name] = subprocess.Popen(
-                job.command, cwd=job.cwd, env=_environment(threads, gpu), text=True, stdout=subprocess.PIPE,
+                job.command, cwd=job.cwd, env={**_environment(self.threads, gpu), **job.environment}, text=True, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, errors='replace')
         # Bars are for people: where the output is no terminal, there is one line for each job that ends.
-        with tqdm(total=job.iterations, desc=f'{job.name:<14}', unit='it', position=slot, mininterval=1., leave=False,
-                  disable=None) as bar, open(job.log, 'a', encoding='utf-8') as log:
+        with progress(total=job.iterations, desc=f'{job.name:<14}', lines=False, position=slot, mininterval=1.,
+                      leave=False) as bar, open(job.log, 'a', encoding='utf-8') as log:
             for line in process.stdout:
                 log.write(line)
                 match = _ITERATION.search(line)
@@ -178,7 +183,7 @@ class _Runner:
                 process.kill()
 
 
-def run_jobs(jobs, workers, finished=lambda job, seconds: None, gpus=()):
+def run_jobs(jobs, workers, finished=lambda job, seconds: None, gpus=(), threads=None):
     """Runs jobs, several at once, each after those that it waits for. A job whose predecessor fails is not started.
 
     Args:
@@ -186,12 +191,13 @@ def run_jobs(jobs, workers, finished=lambda job, seconds: None, gpus=()):
         workers (int): How many run at once; on a CPU they share its cores.
         finished: Called with a job and its seconds when it has ended well.
         gpus (list[str]): CUDA devices, taken in turns.
+        threads (int | None): Of each job; None shares all cores among as many jobs as run at once.
 
     Raises:
         MTKDError: jobs failed; names the first log and its last lines.
     """
     workers = max(1, min(workers, len(jobs)))
-    runner = _Runner(jobs, workers, gpus, finished)
+    runner = _Runner(jobs, workers, gpus, finished, threads)
     threads = [threading.Thread(target=runner.work, args=(i, ), daemon=True) for i in range(workers)]
     try:
         for thread in threads:

@@ -1,8 +1,9 @@
 """Importing this module repairs BasicSR and registers our models, archs, losses and datasets in its registries."""
 
 # ruff: noqa: E402
-from . import compat
+from . import compat, quiet
 
+quiet.apply()
 compat.apply()
 
 from . import basicsr_scripts

@@ -6,13 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from .arguments import device_of, make_folder
 from .errors import DataError, OptionError
 from .functional.padding import run_padded
 from .functional.tiling import run_tiled
 from .networks import build, check_scale, load_weights, network_of, size_multiple
+from .progress import progress, say
 from .resize import resize_bicubic
 
 _RANGES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
@@ -104,7 +104,7 @@ def upscale(args):
                              args.tile_overlap)
 
     wrong = []
-    for path, target in tqdm(list(zip(paths, targets)), unit='picture', disable=None):
+    for path, target in progress(list(zip(paths, targets)), unit='picture', lines=False):
         try:
             result = enlarge(read_picture(path), function, scale)
         except DataError as error:
@@ -114,6 +114,6 @@ def upscale(args):
         temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
         temporary.write_bytes(cv2.imencode('.png', result)[1].tobytes())
         os.replace(temporary, target)
-        print(f'{target}: {result.shape[1]}×{result.shape[0]}')
+        say(f'{target}: {result.shape[1]}×{result.shape[0]}')
     if wrong:
         raise DataError('\n'.join([f'{len(wrong)} of {len(paths)} pictures cannot be enlarged:', *wrong]))

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,10 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import yaml
 from conftest import ROOT, mtkd
 
-from mtkd_basicsr.demo import STAGES, photographs, runs
+from mtkd_basicsr.demo import photographs, runs
 from mtkd_basicsr.errors import MTKDError
 
 
@@ -42,12 +42,11 @@ def test_photographs_are_prepared_once_and_whole(tmp_path):
 def tiny_demo(tmp_path_factory):
     """Option files of the demo with two iterations each, and a folder for it."""
     options = tmp_path_factory.mktemp('options')
-    for stage in STAGES:
-        for name in stage:
-            text = (ROOT / 'options' / 'demo' / f'{name}.yml').read_text()
-            iterations = yaml.safe_load(text.split('train settings')[-1].split('total_iter:')[1].split('\n')[0])
-            text = text.replace(f'total_iter: {iterations}', 'total_iter: 2').replace('batch_size_per_gpu: 8', 'batch_size_per_gpu: 1')
-            (options / f'{name}.yml').write_text(text.replace('print_freq: 20', 'print_freq: 1'))
+    for name in ('fusion', 'mtkd', 'scratch'):
+        text = (ROOT / 'options' / 'demo' / f'{name}.yml').read_text()
+        text = re.sub(r'total_iter: \d+', 'total_iter: 2', text)
+        text = re.sub(r'batch_size_per_gpu: \d+', 'batch_size_per_gpu: 1', text)
+        (options / f'{name}.yml').write_text(text.replace('print_freq: 20', 'print_freq: 1'))
     return options, tmp_path_factory.mktemp('demo')
 
 
@@ -79,6 +78,7 @@ def test_the_whole_demo_and_again(tiny_demo):
     assert len(weights) == 3
     printed = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
     assert printed.count('finished before') == 5, 'three trainings and two caches'
+    assert 'Precision: ' in printed
     assert {p: p.stat().st_mtime_ns for p in out.rglob('net_g_latest.pth')} == weights
 
 
@@ -89,19 +89,75 @@ def test_changed_settings_give_way_to_a_new_training(tiny_demo, monkeypatch, tmp
     folder = tmp_path / 'experiments' / 'demo_scratch'
     folder.mkdir(parents=True)
     (folder / 'precious.pth').write_text('weights')
-    first = runs._Run('scratch', tmp_path, 'upstream', quick=False)
+    step = runs.Step('train', 'scratch')
+    first = runs.Run(step, tmp_path, 'upstream', quick=False)
     first.record.write(finished=True)
     assert not first.prepare() and folder.exists()
-    assert runs._Run('scratch', tmp_path, 'another upstream', quick=False).prepare()
+    assert runs.Run(step, tmp_path, 'another upstream', quick=False).prepare()
     archived, = (tmp_path / 'experiments').iterdir()
     assert archived.name.startswith('demo_scratch_archived_') and (archived / 'precious.pth').read_text() == 'weights'
+
+
+def test_two_cores_are_used_and_not_more():
+    two = runs.Cores.of(2)
+    assert (two.jobs, two.threads) == (2, 1), 'two side by side, with one thread each'
+    assert runs.Cores.of(1) == runs.Cores(1, 1, 1, False)
+    for count in (3, 4, 8, 64):
+        cores = runs.Cores.of(count)
+        assert cores.jobs * cores.threads <= count and cores.jobs == 3 and cores.cache_parts <= 2 and not cores.waiting
+
+
+@pytest.fixture
+def given_jobs(monkeypatch):
+    """What would be run: run_jobs finishes everything at once, in ten seconds each."""
+    jobs = []
+
+    def run_jobs(some, workers, finished, threads):
+        jobs.clear()
+        jobs.extend(some)
+        for job in some:
+            finished(job, 10.)
+
+    monkeypatch.setattr(runs, 'run_jobs', run_jobs)
+    return jobs
+
+
+def test_what_waits_for_what(given_jobs, tmp_path):
+    runs.run_steps(runs.steps(False), tmp_path, False, runs.Cores(2, 1, 2, True))
+    after = {job.name: job.after for job in given_jobs}
+    caches = {name: {f'the cache for {name} ({part} of 2)' for part in (1, 2)} for name in ('fusion', 'mtkd')}
+    fusion = 'the training of fusion'
+    assert after == {**dict.fromkeys(caches['fusion'], set()), fusion: caches['fusion'], **dict.fromkeys(caches['mtkd'], {fusion}),
+                     'the training of mtkd': caches['mtkd'], 'the training of scratch': caches['mtkd']}
+    shares = [job.environment for job in given_jobs if job.environment]
+    assert shares == 2 * [{'RANK': '0', 'WORLD_SIZE': '2'}, {'RANK': '1', 'WORLD_SIZE': '2'}]
+    assert runs.seconds_of(tmp_path, 'cache_mtkd') == 20, 'of both processes'
+
+
+def test_what_is_left_of_it_is_done(given_jobs, tmp_path):
+    cores = runs.Cores(3, 1, 1, False)
+    runs.run_steps(runs.steps(False), tmp_path, False, cores)
+    assert [job.name for job in given_jobs if not job.after] == ['the cache for fusion', 'the training of scratch']
+    # A step whose record says that it is not finished; what builds on it has the same settings as before, and stays.
+    runs.Run(runs.Step('train', 'scratch'), tmp_path, runs.fingerprint_of_teachers(), False).record.write(False)
+    runs.run_steps(runs.steps(False), tmp_path, False, cores)
+    assert [(job.name, job.after) for job in given_jobs] == [('the training of scratch', set())]
+
+
+def test_half_a_cache_is_not_finished(given_jobs, monkeypatch, tmp_path):
+    def half(some, workers, finished, threads):
+        finished(some[0], 10.)
+
+    monkeypatch.setattr(runs, 'run_jobs', half)
+    runs.run_steps(runs.steps(False), tmp_path, False, runs.Cores(2, 1, 2, True))
+    assert not json.loads((tmp_path / 'runs' / 'cache_fusion.json').read_text())['finished']
 
 
 def test_failure_names_the_log(tiny_demo, monkeypatch, tmp_path):
     options, _ = tiny_demo
     monkeypatch.setattr(runs, 'option_file', lambda *parts: options / parts[-1])
     with pytest.raises(MTKDError, match='the training of scratch failed; its log is .*scratch.log'):
-        runs.run_stage(('scratch', ), tmp_path, '', quick=False, cores=1)  # there are no photographs
+        runs.run_steps([runs.Step('train', 'scratch')], tmp_path, False, runs.Cores.of(1))  # there are no photographs
     assert not json.loads((tmp_path / 'runs' / 'scratch.json').read_text())['finished']
 
 

@@ -58,6 +58,14 @@ def test_gpus_are_taken_in_turns(tmp_path):
     assert {(tmp_path / f'j{i}.log').read_text().strip() for i in range(2)} == {'5', '7'}
 
 
+def test_threads_and_variables(tmp_path):
+    code = "import os; print(*(os.environ[n] for n in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'OMP_WAIT_POLICY', 'RANK')))"
+    alone = job(tmp_path, 'alone', code)
+    alone.environment = {'RANK': '3'}
+    run_jobs([alone], 2, threads=1)
+    assert (tmp_path / 'alone.log').read_text().strip() == '1 1 PASSIVE 3'
+
+
 def test_record(tmp_path):
     record = Record(tmp_path / 'a.json', 'now')
     assert not record.is_begun() and not record.is_finished() and record.read() == {}

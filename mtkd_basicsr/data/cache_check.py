@@ -6,9 +6,8 @@ import zlib
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from tqdm import tqdm
-
 from ..errors import CacheError
+from ..progress import progress
 
 _reader = None  # of a worker process
 
@@ -50,7 +49,7 @@ def damaged_images(reader, workers=None):
     with ProcessPoolExecutor(min(workers, count), context, _read_with, (reader, )) as pool:
         results = pool.map(_damaged_kinds, range(count), chunksize=max(1, min(16, count // (8 * workers))))
         try:
-            found = list(tqdm(results, total=count, unit='image', desc='verify'))
+            found = list(progress(results, total=count, unit='image', desc='verify'))
         except BrokenProcessPool:  # the system has ended one, and nobody knows at which image
             return {index: ['all'] for index in range(count)}
     return {index: kinds for index, kinds in enumerate(found) if kinds}

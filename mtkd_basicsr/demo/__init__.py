@@ -1,20 +1,25 @@
 """``mtkd demo``: the whole of MTKD on the photographs that come with scikit-image."""
 
-import os
 import time
 from pathlib import Path
+
+import torch
 
 from ..arguments import make_folder
 from . import photographs, results, runs
 
 SCALE = 4
-# The student from scratch learns beside the fusion network; the other one waits for what it needs.
-STAGES = (('fusion', 'scratch'), ('mtkd', ))
-CACHED = ('fusion', 'mtkd')
+
+
+def _precision() -> str:
+    """In what the trainings compute here, and why."""
+    if torch.cuda.is_available():
+        return 'fp32 (GPU)'
+    return f'fp32 ({torch.backends.cpu.get_cpu_capability()})'
 
 
 def demo(args):
-    """Trains the fusion of the three reference teachers, and a student with and without MTKD; writes a table and a picture.
+    """Trains a fusion of three teachers, and a student with and without MTKD; shows what they give.
 
     A second call goes on where the first one was stopped, and repeats nothing that is finished.
 
@@ -22,18 +27,17 @@ def demo(args):
         args (argparse.Namespace): ``out`` and ``quick``.
 
     Raises:
-        MTKDError: a training failed; names its log.
+        MTKDError: a cache or a training failed; names its log.
     """
     start = time.time()
+    cores = runs.Cores.of(runs.usable_cores())
+    torch.set_num_threads(cores.threads)
     out = Path(args.out or ('mtkd_demo_quick' if args.quick else 'mtkd_demo')).resolve()
     make_folder(out)
     photographs.prepare(out / 'datasets', SCALE)
-    print(f'Everything goes to {out}', flush=True)
-    fingerprint = runs.fingerprint_of_teachers()
-    for stage in STAGES:
-        # So few steps are done sooner without a cache.
-        if stage[0] in CACHED and not args.quick:
-            runs.make_cache(stage[0], out, fingerprint)
-        fingerprint = runs.run_stage(stage, out, fingerprint, quick=args.quick, cores=os.cpu_count() or 1)
+    print(f'Everything goes to {out}')
+    print(f'Precision: {_precision()}', flush=True)
+    runs.run_steps(runs.steps(args.quick), out, args.quick, cores)
     table, picture = results.report(out, SCALE, quick=args.quick)
-    print(f'\n{table.read_text()}\nTable:   {table}\nPicture: {picture}\nWall time of this call: {time.time() - start:.0f} s')
+    print(f'\n{table.read_text(encoding="utf-8")}\nTable:   {table}\nPicture: {picture}')
+    print(f'Wall time of this call: {time.time() - start:.0f} s')

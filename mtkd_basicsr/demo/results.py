@@ -2,6 +2,8 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
+from typing import Optional
 
 import cv2
 import numpy as np
@@ -23,14 +25,32 @@ def _options(name):
     return read_options(option_file('demo', f'{name}.yml'))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Method:
+    """A row of the table.
+
+    Attributes:
+        function: (1, 3, h, w) -> (1, 3, scale · h, scale · w), RGB, [0, 1]. One that ``joins`` takes
+            the outputs of all teachers, (1, 3 N, scale · h, scale · w). None is bicubic.
+        parameters (int): Of all its networks.
+        teacher (bool): Whether its output is one of those that are joined.
+        joins (bool): Whether it takes what the teachers have made of the image, and their seconds
+            with it.
+    """
+    function: Optional[Callable]
+    parameters: int = 0
+    teacher: bool = False
+    joins: bool = False
+
+
 def _methods(out, scale):
-    """Name -> (function: (1, 3, h, w) -> (1, 3, scale · h, scale · w), parameters), in the order of the table; and the fused teachers."""
+    """The methods by their names, in the order of the table; and the fused teachers."""
     opt = _options('mtkd')
     absolute = {name: dataclasses.replace(t, weights=str(out / t.weights)) for name, t in parse_teachers(opt).items()}
     fusion = parse_fusion(opt)
     target = FusedTeachers(TeacherEnsemble(absolute, scale),
                            dataclasses.replace(fusion, weights=str(out / fusion.weights)))
-    methods = {'bicubic': (None, 0)}
+    methods = {'bicubic': _Method(None)}
 
     def size(net):
         return sum(p.numel() for p in net.parameters())
@@ -39,42 +59,62 @@ def _methods(out, scale):
         return lambda lq: run_padded(net, lq, size_multiple(net), scale)
 
     for name, net in zip(target.ensemble.names, target.ensemble.networks):
-        methods[f'teacher {name}'] = padded(net), size(net)
-    methods['mean of teachers'] = target.ensemble.mean, size(target.ensemble)
-    methods['fused teachers'] = target, size(target)
+        methods[f'teacher {name}'] = _Method(padded(net), size(net), teacher=True)
+
+    def mean(images):
+        return images.unflatten(1, (-1, 3)).mean(1)
+
+    methods['mean of teachers'] = _Method(mean, size(target.ensemble), joins=True)
+    methods['fused teachers'] = _Method(target.fusion, size(target), joins=True)
     for label, name in (('student from scratch', 'scratch'), ('student MTKD', 'mtkd')):
         net = build(_options(name)['network_g'], 'network_g').eval()
         load_weights(net, str(out / 'experiments' / f'demo_{name}' / 'models' / 'net_g_latest.pth'), name)
-        methods[label] = padded(net), size(net)
+        methods[label] = _Method(padded(net), size(net))
     return methods, target
 
 
-def _enlarge(function, lq, scale):
-    """An image as a network makes it: (h, w, 3), BGR, uint8 -> (scale · h, scale · w, 3), BGR, uint8, and the seconds."""
-    from basicsr.utils import img2tensor, tensor2img
+def _bicubic(lq, scale):
+    """As the field's benchmarks enlarge: (h, w, 3), BGR, uint8 -> (scale · h, scale · w, 3), BGR, uint8."""
     from basicsr.utils.matlab_functions import imresize
-    start = time.perf_counter()
-    if function is None:
-        result = (np.clip(imresize(lq.astype(np.float64) / 255, scale), 0, 1) * 255).round().astype(np.uint8)
-    else:
-        with torch.no_grad():
-            result = tensor2img(function(img2tensor(lq.astype(np.float32) / 255)[None]))
-    return result, time.perf_counter() - start
+    return (np.clip(imresize(lq.astype(np.float64) / 255, scale), 0, 1) * 255).round().astype(np.uint8)
+
+
+def _enlarge(methods, lq, scale):
+    """An image as every method makes it, (scale · h, scale · w, 3), BGR, uint8, and its seconds."""
+    from basicsr.utils import img2tensor, tensor2img
+    image = img2tensor(lq.astype(np.float32) / 255)[None]
+    images, seconds, outputs, of_teachers = {}, {}, [], 0.
+    for name, method in methods.items():
+        start = time.perf_counter()
+        if method.function is None:
+            images[name] = _bicubic(lq, scale)
+        else:
+            with torch.no_grad():
+                result = method.function(torch.cat(outputs, 1) if method.joins else image).clamp(0, 1)
+            images[name] = tensor2img(result)
+        seconds[name] = time.perf_counter() - start
+        if method.teacher:
+            outputs.append(result)
+            of_teachers += seconds[name]
+        if method.joins:
+            seconds[name] += of_teachers
+    return images, seconds
 
 
 def _measure(methods, folder, scale):
+    """Mean PSNR, SSIM and seconds of every method, and its images of every photograph."""
     from basicsr.metrics import calculate_psnr, calculate_ssim
-    rows, images = {name: [] for name in methods}, {}
+    rows, pictures = {name: [] for name in methods}, {}
+    border = {'crop_border': scale, 'test_y_channel': True}
     for photograph in VALIDATION:
         gt = cv2.imread(str(folder / 'GT' / f'{photograph}.png'))
         lq = cv2.imread(str(folder / f'LRbicx{scale}' / f'{photograph}.png'))
-        images[photograph] = {'ground truth': gt}
-        for name, (function, _) in methods.items():
-            result, seconds = _enlarge(function, lq, scale)
-            images[photograph][name] = result
-            border = {'crop_border': scale, 'test_y_channel': True}
-            rows[name].append((calculate_psnr(result, gt, **border), calculate_ssim(result, gt, **border), seconds))
-    return {name: np.mean(values, 0) for name, values in rows.items()}, images
+        images, seconds = _enlarge(methods, lq, scale)
+        for name, image in images.items():
+            psnr, ssim = calculate_psnr(image, gt, **border), calculate_ssim(image, gt, **border)
+            rows[name].append((psnr, ssim, seconds[name]))
+        pictures[photograph] = {'ground truth': gt, **images}
+    return {name: np.mean(values, 0) for name, values in rows.items()}, pictures
 
 
 def _table(methods, measured, scale, quick):
@@ -82,13 +122,14 @@ def _table(methods, measured, scale, quick):
     lines = [f'# mtkd demo, ×{scale}', '',
              f"PSNR and SSIM on the Y channel, {scale} pixels cut from each border, mean over {', '.join(VALIDATION)}. "
              'The teachers come with the package, and were trained on other photographs (BSDS500). All else was trained on '
-             f"{', '.join(TRAIN)}" + (', with a twentieth of the iterations (`--quick`).' if quick else '.'), '',
+             f"{', '.join(TRAIN)}" + (', with few of the iterations (`--quick`).' if quick else '.'), '',
              '| | PSNR (dB) | SSIM | against scratch (dB) | parameters | seconds per image |', '|---|---|---|---|---|---|']
-    for name, (_, parameters) in methods.items():
+    for name, method in methods.items():
         psnr, ssim, per_image = measured[name]
         gain = f'{psnr - scratch:+.2f}' if name != 'student from scratch' else '–'
-        lines.append(f"| {name} | {psnr:.2f} | {ssim:.4f} | {gain} | {parameters:,d} | {per_image:.3f} |")
-    return '\n'.join([*lines, '', f'Seconds on this machine, one image at a time, {torch.get_num_threads()} CPU threads.', ''])
+        lines.append(f"| {name} | {psnr:.2f} | {ssim:.4f} | {gain} | {method.parameters:,d} | {per_image:.3f} |")
+    threads = torch.get_num_threads()
+    return '\n'.join([*lines, '', f"Seconds on this machine, one image at a time, {threads} CPU thread{'s' if threads > 1 else ''}.", ''])
 
 
 def _saved(out, target):
@@ -98,14 +139,12 @@ def _saved(out, target):
         opt = _options(name)
         train = opt['datasets']['train']
         batch = torch.rand(train['batch_size_per_gpu'], 3, *[train['gt_size'] // opt['scale']] * 2)
-        network(batch)
         start = time.perf_counter()
-        for _ in range(3):
-            network(batch)
-        online += (time.perf_counter() - start) / 3 * opt['train']['total_iter']
+        network(batch)
+        online += (time.perf_counter() - start) * opt['train']['total_iter']
         spent += seconds_of(out, f'cache_{name}')
-    return (f'Targets were computed once, before the trainings, in {spent:.0f} s (mtkd cache). At every step the teachers would '
-            f'have taken {online:.0f} s.\n')
+    return (f'Targets were computed once, before the trainings, in {spent:.0f} s of all processes (mtkd cache). '
+            f'At every step the teachers would have taken {online:.0f} s.\n')
 
 
 def _busiest(image, reference, size):

@@ -1,6 +1,13 @@
-"""The trainings of the demo, each ``mtkd train`` in its own process with a progress bar, and the caches before them."""
+"""What the demo runs: caches and trainings, each in processes of its own, and what they wait for."""
 
 import hashlib
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import torch
 
 from ..data.manifest import sha256
 from ..jobs import Job, Record, archive, mtkd_command, run_jobs
@@ -8,106 +15,215 @@ from ..options import parse_teachers
 from ..resources import option_file
 from ..yaml_files import read_options
 
-_QUICK = 20  # how many times fewer iterations
+# How many times fewer iterations the fusion network and the students have with --quick.
+_QUICK = {'fusion': 6, 'scratch': 27, 'mtkd': 27}
 
 
-def _settings(name, quick):
-    """Option file of a run, its number of iterations, and what is forced on the command line."""
-    path = option_file('demo', f'{name}.yml')
-    options = read_options(path)
-    iterations = options['train']['total_iter']
-    forced = []
+@dataclass(frozen=True)
+class Step:
+    """A part of the demo.
+
+    Attributes:
+        kind (str): ``'train'`` or ``'cache'``, the command that does it.
+        options (str): Name of the option file in ``options/demo/``, without ending.
+        after (tuple[str]): Names of the steps that it builds on.
+    """
+    kind: str
+    options: str
+    after: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of its files in ``runs/``."""
+        return self.options if self.kind == 'train' else f'cache_{self.options}'
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"the {'training of' if self.kind == 'train' else 'cache for'} {self.options}"
+
+
+def steps(quick: bool) -> list[Step]:
+    """All steps in their order. As few iterations as ``quick`` has are done sooner without caches."""
+    scratch = Step('train', 'scratch')
     if quick:
-        iterations = iterations // _QUICK
-        # BasicSR reads ~ as nothing.
-        forced = ['datasets:train:target_cache=~'] if 'target_cache' in options['datasets']['train'] else []
-        forced += [f'train:total_iter={iterations}', f'train:scheduler:periods=[{iterations}]', 'logger:print_freq=5']
-    return path, iterations, forced
+        return [Step('train', 'fusion'), scratch, Step('train', 'mtkd', ('fusion', ))]
+    return [Step('cache', 'fusion'), Step('train', 'fusion', ('cache_fusion', )),
+            Step('cache', 'mtkd', ('fusion', )), Step('train', 'mtkd', ('cache_mtkd', )), scratch]
 
 
-def _fingerprint(path, forced, upstream):
-    text = path.read_text(encoding='utf-8') + '\n'.join(forced) + upstream
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+@dataclass(frozen=True)
+class Cores:
+    """How the cores of a machine are shared.
+
+    Attributes:
+        jobs (int): Processes at once.
+        threads (int): Of each. Networks as small as these gain little from more, and threads that
+            wait for each other lose much where another program wants the same cores.
+        cache_parts (int): Processes that share the images of a cache.
+        waiting (bool): Whether the student that needs no teachers waits for the other one, so that
+            the caches before it have all cores.
+    """
+    jobs: int
+    threads: int
+    cache_parts: int
+    waiting: bool
+
+    @classmethod
+    def of(cls, count: int) -> 'Cores':
+        """Share ``count`` cores.
+
+        On a GPU one process computes a cache, and on Windows, which has no locks for two of them.
+        """
+        jobs = max(1, min(count, 3))
+        alone = torch.cuda.is_available() or os.name == 'nt'
+        parts = 1 if alone else min(2, jobs)
+        return cls(jobs, max(1, min(4, count // jobs)), parts, waiting=jobs == 2)
 
 
-class _Run:
-    """One training."""
+def usable_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
-    def __init__(self, name, out, upstream, quick):
-        self.name, self.out = name, out
-        self.options, self.iterations, self.forced = _settings(name, quick)
-        self.record = Record(out / 'runs' / f'{name}.json', _fingerprint(self.options, self.forced, upstream))
-        self.log = out / 'runs' / f'{name}.log'
 
-    def prepare(self):
-        """True if there is something to do. A folder of other settings gives way, under another name."""
+def _forced(step: Step, options: dict, quick: bool) -> list[str]:
+    """What the command line changes in an option file."""
+    if not quick:
+        return []
+    iterations = options['train']['total_iter'] // _QUICK[step.options]
+    # BasicSR reads ~ as nothing.
+    forced = ['datasets:train:target_cache=~'] if 'target_cache' in options['datasets']['train'] else []
+    return [*forced, f'train:total_iter={iterations}', f'train:scheduler:periods=[{iterations}]',
+            'logger:print_freq=5']
+
+
+class Run:
+    """A step in a folder: its record, and the processes that do it.
+
+    Args:
+        step (Step): What.
+        out (Path): Folder of the demo.
+        upstream (str): Fingerprint of all that it builds on: it is repeated when that changes.
+        quick (bool): Whether trainings are short.
+    """
+
+    def __init__(self, step: Step, out: Path, upstream: str, quick: bool):
+        self.step = step
+        self.out = out
+        self.file = option_file('demo', f'{step.options}.yml')
+        options = read_options(self.file)
+        self.forced = _forced(step, options, quick)
+        self.iterations = None
+        if step.kind == 'train':
+            self.iterations = options['train']['total_iter'] // (_QUICK[step.options] if quick else 1)
+        text = '\n'.join([step.kind, self.file.read_text(encoding='utf-8'), *self.forced, upstream])
+        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.record = Record(out / 'runs' / f'{step.name}.json', self.fingerprint)
+        self.log = out / 'runs' / f'{step.name}.log'
+
+    def prepare(self) -> bool:
+        """Say whether there is something to do.
+
+        An experiment of other settings gives way, under another name.
+        """
         if self.record.is_begun():
             return not self.record.is_finished()
-        archive(self.out / 'experiments' / f'demo_{self.name}')
+        if self.step.kind == 'train':
+            archive(self.out / 'experiments' / f'demo_{self.step.options}')
         self.record.write(finished=False)
         return True
 
-    def job(self):
-        """What has to be run."""
-        forced = ['--force_yml', *self.forced] if self.forced else []
-        command = mtkd_command('train', '-opt', self.options, '--auto_resume', *forced)
-        return Job(f'the training of {self.name}', command, self.out, self.log, self.iterations)
+    def jobs(self, cores: Cores, after: set[str]) -> list[Job]:
+        """Give the processes that do it.
+
+        Args:
+            cores (Cores): How many a cache has.
+            after (set[str]): Names of the jobs that have to be finished before.
+        """
+        if self.step.kind == 'train':
+            forced = ['--force_yml', *self.forced] if self.forced else []
+            command = mtkd_command('train', '-opt', self.file, '--auto_resume', *forced)
+            return [Job(self.step.title, command, self.out, self.log, self.iterations, after)]
+        command = mtkd_command('cache', '-opt', self.file, '--overwrite')
+        if cores.cache_parts == 1:
+            return [Job(self.step.title, command, self.out, self.log, after=after)]
+        jobs = []
+        for part in range(cores.cache_parts):
+            # As torchrun says it: each process does its share of the images, into the same file.
+            share = {'RANK': str(part), 'WORLD_SIZE': str(cores.cache_parts)}
+            log = self.log.with_name(f'{self.step.name}_{part + 1}.log')
+            name = f'{self.step.title} ({part + 1} of {cores.cache_parts})'
+            jobs.append(Job(name, command, self.out, log, after=after, environment=share))
+        return jobs
 
 
-def fingerprint_of_teachers():
+def fingerprint_of_teachers() -> str:
     """Of the weights of the teachers, which come with the package."""
-    return ''.join(sha256(teacher.weights)[:16] for teacher in parse_teachers(read_options(option_file('demo', 'mtkd.yml'))).values())
+    teachers = parse_teachers(read_options(option_file('demo', 'mtkd.yml')))
+    return ''.join(sha256(teacher.weights)[:16] for teacher in teachers.values())
 
 
-def make_cache(name, out, upstream):
-    """Runs ``mtkd cache`` for the option file of a training, unless that was done before.
-
-    Args:
-        name (str): Option file in ``options/demo/``, without ending.
-        out (Path): Folder of the demo.
-        upstream (str): Fingerprint of what the teachers and the fusion network were trained with.
-
-    Raises:
-        MTKDError: it failed.
-    """
-    (out / 'runs').mkdir(exist_ok=True)
-    options = option_file('demo', f'{name}.yml')
-    record = Record(out / 'runs' / f'cache_{name}.json', _fingerprint(options, ['cache'], upstream))
-    if record.is_finished():
-        print(f'cache for {name}: finished before', flush=True)
-        return
-    command = mtkd_command('cache', '-opt', options, '--overwrite')
-    run_jobs([Job(f'the cache for {name}', command, out, out / 'runs' / f'cache_{name}.log')], 1,
-             lambda job, seconds: record.write(True, seconds))
-
-
-def seconds_of(out, name):
-    """How long a finished step took, None if it was not done."""
+def seconds_of(out: Path, name: str) -> Optional[float]:
+    """How many seconds the processes of a finished step took together, None if it was not done."""
     return Record(out / 'runs' / f'{name}.json', '').read().get('seconds')
 
 
-def run_stage(names, out, upstream, quick, cores):
-    """Runs trainings that do not depend on each other, as many at once as there are cores.
+class _Finished:
+    """Writes the record of a run when the last of its jobs has ended."""
+
+    def __init__(self):
+        self.left = {}
+        self.run_of = {}
+        self.seconds = {}
+        self.lock = threading.Lock()
+
+    def expect(self, run: Run, jobs: list[Job]) -> None:
+        self.left[run.step.name] = len(jobs)
+        self.seconds[run.step.name] = 0.
+        for job in jobs:
+            self.run_of[job.name] = run
+
+    def __call__(self, job: Job, seconds: float) -> None:
+        run = self.run_of[job.name]
+        name = run.step.name
+        with self.lock:
+            self.left[name] -= 1
+            self.seconds[name] += seconds
+            if self.left[name] == 0:
+                run.record.write(True, self.seconds[name])
+
+
+def run_steps(todo: list[Step], out: Path, quick: bool, cores: Cores) -> None:
+    """Run those steps that were not finished before with the same settings.
+
+    Each begins as soon as what it builds on is there.
 
     Args:
-        names (tuple[str]): Option files in ``options/demo/``, without ending.
+        todo (list[Step]): In an order in which they can be done.
         out (Path): Folder of the demo.
-        upstream (str): Fingerprint of what these trainings build on: they are repeated when it changes.
-        quick (bool): A twentieth of the iterations.
-        cores (int): CPU cores to share.
-
-    Returns:
-        str: Fingerprint of all settings so far.
+        quick (bool): Whether trainings are short.
+        cores (Cores): How the cores are shared.
 
     Raises:
-        MTKDError: a training failed.
+        MTKDError: one failed; names its log.
     """
     (out / 'runs').mkdir(exist_ok=True)
-    every = [_Run(name, out, upstream, quick) for name in names]
-    todo = [run for run in every if run.prepare()]
-    for run in every:
-        if run not in todo:
-            print(f'{run.name}: finished before', flush=True)
-    jobs = {run.job().name: run for run in todo}
-    run_jobs([run.job() for run in todo], cores, lambda job, seconds: jobs[job.name].record.write(True, seconds))
-    return hashlib.sha256(''.join(run.record.fingerprint for run in every).encode() + upstream.encode()).hexdigest()[:16]
+    teachers = fingerprint_of_teachers()
+    fingerprints, names_of, jobs, finished = {}, {}, [], _Finished()
+    for step in todo:
+        run = Run(step, out, ''.join(fingerprints[name] for name in step.after) or teachers, quick)
+        fingerprints[step.name] = run.fingerprint
+        if not run.prepare():
+            print(f'{step.title}: finished before', flush=True)
+            continue
+        before = step.after
+        if not before and cores.waiting and step.kind == 'train' and not quick:
+            before = ('cache_mtkd', )
+        after = set().union(*(names_of.get(name, set()) for name in before))
+        parts = run.jobs(cores, after)
+        names_of[step.name] = {job.name for job in parts}
+        finished.expect(run, parts)
+        jobs += parts
+    run_jobs(jobs, cores.jobs, finished, threads=cores.threads)

@@ -16,6 +16,7 @@ from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
 from ..networks import fit_weights, pretrained_key, read_weights, size_multiple, state_dict_of
 from ..options import check_near_misses, parse_keep_last, parse_max_skipped, parse_val, require
+from ..progress import on_terminal
 from ..random_state import random_state, seed_of, set_random_state, unchanged
 from .epochs import epoch_to_go_on_with
 from .guard import LossGuard
@@ -108,6 +109,8 @@ class DistillBase(SRModel):
 
     def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
         """BasicSR's; in a training, the network with the best PSNR on the first validation set becomes ``net_g_best.pth``."""
+        if not on_terminal():
+            self.opt['val']['pbar'] = False  # a bar fills a log file with carriage returns
         super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
         if not self.is_train or not self.opt['val'].get('metrics'):
             return
