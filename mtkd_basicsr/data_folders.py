@@ -103,7 +103,8 @@ def _done(paths, layout, workers):
     if workers <= 1:
         yield from map(_do, tasks)
         return
-    # New processes, on every system: OpenCV's threads do not survive a fork.
+    # New processes, on every system: OpenCV's threads do not survive a fork. NumPy's threads have nothing to do in them.
+    os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
     with multiprocessing.get_context('spawn').Pool(workers, cv2.setNumThreads, (1, )) as pool:
         yield from pool.imap(_do, tasks)
 

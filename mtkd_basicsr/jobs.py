@@ -32,7 +32,7 @@ class Record:
     def read(self):
         """What the file says: fingerprint, finished, seconds; nothing where there is none."""
         try:
-            return json.loads(self.path.read_text())
+            return json.loads(self.path.read_text(encoding='utf-8'))
         except (OSError, ValueError):
             return {}
 
@@ -53,7 +53,7 @@ class Record:
 def write_json(content, path):
     """Writes a JSON file so that a reader never sees half of it."""
     temporary = path.with_suffix(f'.{os.getpid()}.tmp')
-    temporary.write_text(json.dumps(content, indent=1))
+    temporary.write_text(json.dumps(content, indent=1), encoding='utf-8')
     os.replace(temporary, path)
 
 
@@ -90,7 +90,8 @@ def mtkd_command(*arguments):
 
 def _environment(threads, gpu):
     # Without PASSIVE threads that wait for each other keep a core busy, which another process may need.
-    result = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'OMP_NUM_THREADS': str(threads), 'PYTHONUNBUFFERED': '1'}
+    result = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'OMP_NUM_THREADS': str(threads), 'PYTHONUNBUFFERED': '1',
+              'PYTHONIOENCODING': 'utf-8'}
     if gpu is not None:
         result['CUDA_VISIBLE_DEVICES'] = gpu
     return result
@@ -153,7 +154,7 @@ class _Runner:
                 return 1
             process = self.processes[job.name] = subprocess.Popen(
                 job.command, cwd=job.cwd, env=_environment(threads, gpu), text=True, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, errors='replace')
+                stderr=subprocess.STDOUT, encoding='utf-8', errors='replace')
         # Bars are for people: where the output is no terminal, there is one line for each job that ends.
         with tqdm(total=job.iterations, desc=f'{job.name:<14}', unit='it', position=slot, mininterval=1., leave=False,
                   disable=None) as bar, open(job.log, 'a', encoding='utf-8') as log:
