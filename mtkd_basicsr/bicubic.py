@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-_BLOCK = 1 << 15  # numbers of the result that are computed at once: they stay in the cache of a core
+_BLOCK = 1 << 15  # values computed at once, which stay in the cache of a core
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:
@@ -55,9 +55,9 @@ def _resize_rows(image: np.ndarray, scale: float) -> np.ndarray:
     """Resize the first dimension of an array.
 
     Products are added one after the other, each with one rounding to float32: that is what matrix
-    products do on processors with fused multiply-add, but in an order that does not depend on the
-    library. Where a value lies halfway between two of the 256 levels, as it often does at ×2 and ×4,
-    its last bit decides on the level.
+    products do on processors with fused multiply-add, but in an order that no library decides on.
+    Where a value lies halfway between two of the 256 levels, as one of 25,000 does at ×2, its last
+    bit decides on the level.
     """
     size = len(image)
     out = math.ceil(size * scale)

@@ -42,4 +42,4 @@ def demo(args):
             runs.make_cache(stage[0], out, fingerprint)
         fingerprint = runs.run_stage(stage, out, fingerprint, quick=args.quick, cores=os.cpu_count() or 1)
     table, picture = results.report(out, SCALE, quick=args.quick)
-    print(f'\n{table.read_text(encoding='utf-8')}\nTable:   {table}\nPicture: {picture}\nWall time of this call: {time.time() - start:.0f} s')
+    print(f'\n{table.read_text(encoding="utf-8")}\nTable:   {table}\nPicture: {picture}\nWall time of this call: {time.time() - start:.0f} s')
