@@ -2,7 +2,6 @@
 
 import os
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
@@ -16,14 +15,13 @@ from .data.target_cache import CacheReader, kinds_of, state_of
 from .errors import CacheError, DamagedCacheError, DataError, OptionError
 from .functional.self_ensemble import eightfold
 from .functional.tiling import run_tiled
+from .images import psnr_y
 from .options import parse_fusion, parse_teachers, require
 from .progress import progress, say
 from .teachers import FusedTeachers, TeacherEnsemble
 from .train import parse_like_basicsr
 
 _SMALLEST_TILE = 64
-# Y of BGR, after ITU-R BT.601 as MATLAB has it; its constant, 16, is in both images.
-_LUMA = np.array([[24.966, 128.553, 65.481]], np.float32) / 255
 
 
 def _to_tensor(image, device):
@@ -73,22 +71,6 @@ class _Targets:
         if self.what == 'target':
             return {'target': _to_array(output)}
         return {f'teacher/{name}': _to_array(part) for name, part in zip(self.ensemble.names, output.split(3, 1))}
-
-
-def psnr_y(a, b, border):
-    """PSNR on the Y channel as papers measure it, and 25 times as fast as BasicSR's: it goes along with every image of a cache.
-
-    Args:
-        a, b (ndarray): (h, w, 3), BGR, uint8.
-        border (int): Pixels that are left out at each side, the scale.
-
-    Returns:
-        float: In dB; infinite where all is equal.
-    """
-    inner = slice(border, -border), slice(border, -border)
-    difference = a[inner].astype(np.float32) - b[inner]
-    error = np.mean(cv2.transform(difference, _LUMA)**2)
-    return float('inf') if error == 0 else 10 * np.log10(255**2 / error)
 
 
 def _means(psnr):

@@ -1,5 +1,6 @@
 """Writing checkpoints so that a reader never sees half of one, and what they say about themselves."""
 
+import contextlib
 import json
 import os
 
@@ -30,6 +31,20 @@ def metadata_of_texts(texts):
     return {'network': json.loads(texts['network']), 'scale': int(texts['scale']), 'version': texts[_VERSION]}
 
 
+def sync_folder(path: str) -> None:
+    """Wait until the names in a folder are on disk, where the system can do that: Windows opens no folders.
+
+    Args:
+        path: The folder.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def save_atomically(content, path):
     """``torch.save`` into a temporary file beside ``path``, which then takes its name.
 
@@ -57,11 +72,7 @@ def write_atomically(path, write):
             os.fsync(file.fileno())
         os.replace(temporary, path)
         # The name too has to survive a loss of power.
-        folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(os.path.dirname(os.path.abspath(path)))
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 from .arguments import make_folder
+from .bicubic import resize_pixels
 from .choices import BICUBIC
 from .errors import DataError, OptionError
+from .images import psnr_y
 from .progress import progress
-from .resize import resize_bicubic
 
 _ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 _TOLERANCE = 0.06
@@ -55,11 +55,6 @@ def read_image(path):
     return image
 
 
-def _reduced(image, scale):
-    small = resize_bicubic(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255, 1 / scale)
-    return (small[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-
-
 def _write(path, image):
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     temporary.write_bytes(cv2.imencode('.png', image)[1].tobytes())
@@ -91,7 +86,7 @@ def _do(task):
         names, folders = _names(path, h, w, layout), layout.folders()
         if not all((folder / name).is_file() for folder in folders.values() for name, *_ in names):
             for scale, folder in folders.items():
-                pixels = image[:h, :w] if scale == 1 else _reduced(image[:h, :w], scale)
+                pixels = image[:h, :w] if scale == 1 else resize_pixels(image[:h, :w], 1 / scale)
                 for name, y, x, height, width in names:
                     part = pixels[y // scale:(y + height) // scale, x // scale:(x + width) // scale]
                     _write(folder / name, part)
@@ -106,8 +101,9 @@ def _done(paths, layout, workers):
     if workers <= 1:
         yield from map(_do, tasks)
         return
-    # New processes: torch's threads do not survive a fork.
-    with multiprocessing.get_context('spawn').Pool(workers, torch.set_num_threads, (1, )) as pool:
+    # New processes, on every system: OpenCV's threads do not survive a fork. NumPy's threads have nothing to do in them.
+    os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+    with multiprocessing.get_context('spawn').Pool(workers, cv2.setNumThreads, (1, )) as pool:
         yield from pool.imap(_do, tasks)
 
 
@@ -135,12 +131,10 @@ def find_images(folder):
 
 def _psnr(layout, scale):
     """Mean PSNR of bicubic enlargement over all images."""
-    from basicsr.metrics import calculate_psnr
     folders, values = layout.folders(), []
     for path in sorted(folders[1].glob('*.png')):
-        low = torch.from_numpy(read_image(folders[scale] / path.name)).permute(2, 0, 1)[None].float() / 255
-        large = (resize_bicubic(low, scale)[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-        values.append(calculate_psnr(large, read_image(path), crop_border=scale, test_y_channel=True))
+        large = resize_pixels(read_image(folders[scale] / path.name), scale)
+        values.append(psnr_y(large, read_image(path), scale))
     return float(np.mean(values))
 
 

@@ -33,7 +33,7 @@ class Record:
     def read(self):
         """What the file says: fingerprint, finished, seconds; nothing where there is none."""
         try:
-            return json.loads(self.path.read_text())
+            return json.loads(self.path.read_text(encoding='utf-8'))
         except (OSError, ValueError):
             return {}
 
@@ -54,7 +54,7 @@ class Record:
 def write_json(content, path):
     """Writes a JSON file so that a reader never sees half of it."""
     temporary = path.with_suffix(f'.{os.getpid()}.tmp')
-    temporary.write_text(json.dumps(content, indent=1))
+    temporary.write_text(json.dumps(content, indent=1), encoding='utf-8')
     os.replace(temporary, path)
 
 
@@ -93,7 +93,7 @@ def mtkd_command(*arguments):
 
 def _environment(threads, gpu):
     # Without PASSIVE threads that wait for each other keep a core busy, which another process may need.
-    result = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'PYTHONUNBUFFERED': '1'}
+    result = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'PYTHONUNBUFFERED': '1', 'PYTHONIOENCODING': 'utf-8'}
     for name in _THREADS:
         result[name] = str(threads)
     if gpu is not None:
@@ -157,8 +157,8 @@ class _Runner:
             if self.stopped:
                 return 1
             process = self.processes[job.name] = subprocess.Popen(
-                job.command, cwd=job.cwd, env={**_environment(self.threads, gpu), **job.environment}, text=True, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, errors='replace')
+                job.command, cwd=job.cwd, env={**_environment(self.threads, gpu), **job.environment}, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, encoding='utf-8', errors='replace')
         # Bars are for people: where the output is no terminal, there is one line for each job that ends.
         with progress(total=job.iterations, desc=f'{job.name:<14}', lines=False, position=slot, mininterval=1.,
                       leave=False) as bar, open(job.log, 'a', encoding='utf-8') as log:

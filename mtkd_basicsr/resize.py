@@ -5,16 +5,14 @@ import math
 
 import torch
 
+from .bicubic import weights_and_sources
+
 
 @functools.lru_cache(maxsize=64)
 def _weights(size, out, scale, device):
     """One dimension of the resize as a matrix, (out, size)."""
-    from basicsr.utils.matlab_functions import calculate_weights_indices
-    weights, indices, before, _ = calculate_weights_indices(size, out, scale, 'cubic', 4, True)
-    # Indices count from the first of the pixels that are mirrored at the border, the border pixel included.
-    position = (indices.long() - before) % (2 * size)
-    source = torch.where(position < size, position, 2 * size - 1 - position)
-    return torch.zeros(out, size).scatter_add_(1, source, weights).to(device)
+    weights, sources = map(torch.tensor, weights_and_sources(size, out, scale))
+    return torch.zeros(out, size).scatter_add_(1, sources, weights).to(device)
 
 
 def resize_bicubic(x, scale):

@@ -1,5 +1,6 @@
 """``mtkd data``: from photographs to folders that BasicSR reads."""
 
+import math
 import os
 import signal
 import subprocess
@@ -11,10 +12,13 @@ import numpy as np
 import pytest
 import torch
 from basicsr.data import build_dataset
+from basicsr.metrics import calculate_psnr
 from basicsr.utils.matlab_functions import imresize
-from conftest import mtkd
+from conftest import ROOT, mtkd, run
 
+from mtkd_basicsr.bicubic import resize_bicubic_array, resize_pixels, weights_and_sources
 from mtkd_basicsr.demo.photographs import load
+from mtkd_basicsr.images import psnr_y
 from mtkd_basicsr.resize import resize_bicubic
 
 
@@ -140,3 +144,87 @@ def test_folders_that_were_made_otherwise(images, here):
     here('data', images, '--out', 'out', '--workers', '1', '--scale', '2', '--sub-image', '24', '--step', '24')
     printed = here('data', images, '--out', 'out', '--workers', '1', '--scale', '2', '--sub-image', '32', '--step', '32', expect=1)
     assert "'out' was made otherwise (sub_image: 24 before, 32 now; step: 24 before, 32 now)" in printed
+
+
+PHOTOGRAPHS = ('chelsea', 'coffee', 'astronaut', 'rocket', 'retina', 'camera', 'brick', 'moon')
+
+
+def by_torch(image, scale):
+    """What `mtkd data` wrote when it reduced images by products of matrices."""
+    x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    return (resize_bicubic(x, 1 / scale)[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def halfway(image, scale):
+    """Where the result lies halfway between two levels, up to rounding: at ×2 and ×4 all weights are multiples of 1/4096."""
+    x = image.astype(np.int64)
+    for _ in range(2):
+        weights, sources = weights_and_sources(len(x), math.ceil(len(x) / scale), 1 / scale)
+        whole = (weights.astype(np.float64) * 4096).round().astype(np.int64)
+        assert np.abs(whole / 4096 - weights).max() < 1e-9
+        x = np.einsum('ot,ot...->o...', whole, x[sources]).swapaxes(0, 1)
+    return np.abs(x % 4096**2 - 4096**2 // 2) < 4096**2 * 1e-4
+
+
+@pytest.mark.parametrize('name', PHOTOGRAPHS)
+@pytest.mark.parametrize('scale', [2, 3, 4])
+@pytest.mark.parametrize('cut', [12, 1])
+def test_reduced_photographs_are_those_of_torch_and_basicsr(name, scale, cut):
+    image = load(name)[:601, :641]
+    h, w = (n // cut * cut for n in image.shape[:2])
+    image = image[:h, :w]
+    found, before = resize_pixels(image, 1 / scale), by_torch(image, scale)
+    basicsr = (np.clip(imresize(image.astype(np.float64) / 255, 1 / scale), 0, 1) * 255).round()
+    assert found.shape == before.shape == basicsr.shape and found.dtype == np.uint8
+    differs = found != before
+    # A value halfway between two levels goes where the last bit sends it, and that depends on the order of a sum: in torch on how the
+    # processor's matrix product cuts it into blocks.
+    if scale == 3:
+        assert not differs.any() and np.array_equal(found, basicsr)
+    else:
+        ties = halfway(image, scale)
+        assert not (differs & ~ties).any() and not ((found != basicsr) & ~ties).any()
+        assert differs.sum() <= 3
+
+
+@pytest.mark.parametrize('shape', [(97, 61, 3), (60, 84, 1), (31, 33), (12, 5, 4), (3, 2, 3)])
+@pytest.mark.parametrize('scale', [1 / 2, 1 / 3, 1 / 4, 2, 3, 4, 1 / 2.5, 1.7])
+def test_arrays_are_resized_as_by_basicsr(shape, scale):
+    image = load('coffee')[:shape[0], :shape[1]].astype(np.float32) / 255
+    image = np.concatenate([image, image], 2)[..., :shape[2]] if len(shape) == 3 else image[..., 0]
+    found = resize_bicubic_array(image, scale)
+    assert found.dtype == np.float32 and found.flags['C_CONTIGUOUS']
+    if min(shape[:2]) < 5 / min(scale, 1):  # BasicSR mirrors no further than an image is large
+        x = torch.from_numpy(np.atleast_3d(image)).permute(2, 0, 1)[None]
+        expected = resize_bicubic(x, scale)[0].permute(1, 2, 0).numpy().reshape(found.shape)
+    else:
+        expected = imresize(image, scale)
+    assert found.shape == expected.shape and np.abs(found - expected).max() < 2e-6
+
+
+@pytest.mark.parametrize('names', [('chelsea', 'coffee'), ('camera', 'brick'), ('astronaut', 'rocket')])
+@pytest.mark.parametrize('border', [0, 2, 4])
+def test_psnr_is_basicsrs(names, border):
+    a, b = (load(name)[:299, :401, ::-1] for name in names)
+    near = np.clip(a.astype(np.int64) + (b % 3) - 1, 0, 255).astype(np.uint8)
+    for other in (b, near):
+        expected = calculate_psnr(a, other, crop_border=border, test_y_channel=True)
+        assert psnr_y(a, other, border) == pytest.approx(expected, abs=1e-4)
+    assert psnr_y(a, a, border) == float('inf')
+
+
+LIGHT = """
+import sys
+import types
+package = sys.modules['mtkd_basicsr'] = types.ModuleType('mtkd_basicsr')
+package.__path__, package.__version__ = [{folder!r}], '0'
+{stub}
+import mtkd_basicsr.data_folders
+print(sorted({{'torch', 'torchvision', 'basicsr', 'PIL', 'lmdb', 'spandrel', 'scipy'}} & set(sys.modules)))
+"""
+STUB = "arguments = sys.modules['mtkd_basicsr.arguments'] = types.ModuleType('arguments')\narguments.make_folder = arguments.number = None"
+
+
+def test_folders_are_made_without_torch(tmp_path):
+    program = LIGHT.format(folder=str(ROOT / 'mtkd_basicsr'), stub=STUB)
+    assert run([sys.executable, '-c', program], tmp_path) == '[]\n'

@@ -4,15 +4,21 @@ import contextlib
 import copy
 import io
 import logging
-import resource
+import sys
 import tempfile
 import time
+from typing import Optional
 
 import torch
 
 from ..data.cache_writer import free_bytes
 from ..data.target_cache import state_of
 from ..networks import build
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 _STEPS = 2
 
@@ -56,6 +62,16 @@ def _quiet_model(opt, folder):
         return build_model(opt)
 
 
+def _peak_memory(device: torch.device) -> Optional[int]:
+    """Bytes of memory that were in use at most; None where the system does not say."""
+    if device.type == 'cuda':
+        return torch.cuda.max_memory_allocated()
+    if resource is None:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == 'darwin' else peak * 1024  # Linux counts in KiB
+
+
 def check_steps(opt, device, findings):
     """Two real steps on random images: seconds of a step, memory, and hours of all of it.
 
@@ -83,9 +99,10 @@ def check_steps(opt, device, findings):
                 model.feed_data(images)
                 model.optimize_parameters(i)
                 times.append(time.perf_counter() - start)
-            peak = torch.cuda.max_memory_allocated() if device.type == 'cuda' else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            peak = _peak_memory(device)
+            memory = '' if peak is None else f'; {_gib(peak)} of memory on {device}'
             findings.fine(f'train.total_iter: {total:,d} iterations of {times[-1]:.2f} s are {total * times[-1] / 3600:,.1f} hours without '
-                          f'data loading and validation; {_gib(peak)} of memory on {device}')
+                          f'data loading and validation{memory}')
     except Exception as error:  # whatever BasicSR and torch raise in a training
         findings.error(f'train: a step fails: {type(error).__name__}: {error}')
     finally:

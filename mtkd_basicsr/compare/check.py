@@ -36,12 +36,12 @@ def _check_networks(run, seen):
 
 
 def _check_weights(run, runs, out):
-    written = {str(out / 'experiments' / other.name / 'models') for other in runs if other.name in run.after}
+    written = {Path(out) / 'experiments' / other.name / 'models' for other in runs if other.name in run.after}
     blocks = {f'teachers.{name}': block for name, block in (run.options.get('teachers') or {}).items()}
     blocks.update({'fusion': run.options['fusion']} if run.options.get('fusion') else {})
     for key, block in blocks.items():
         path = weights_file(block.get('weights'), f'{run.name}: {key}.weights')
-        if path is None or (not os.path.isfile(os.path.expanduser(path)) and os.path.dirname(path) not in written):
+        if path is None or (not os.path.isfile(os.path.expanduser(path)) and Path(path).parent not in written):
             raise WeightsError(f"{run.name}: {key}.weights: no file '{path}', and no run of the plan writes it")
 
 

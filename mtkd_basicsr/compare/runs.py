@@ -171,10 +171,10 @@ def _uses(run, other, out, caches):
         return run.kind in ('prepare', 'student') and caches.get(path) is other
     if other.kind != 'prepare' or run is other:
         return False
-    folder = str(Path(out) / 'experiments' / other.name) + '/'
+    folder = Path(out) / 'experiments' / other.name
     # A cache does not depend on what the training that it is for starts from.
     blocks = [run.options.get(key) for key in ('teachers', 'fusion')] if run.kind in ('cache', 'references') else run.options
-    return any(text.startswith(folder) for text in _texts(blocks))
+    return any(other.name in text and folder in Path(text).parents for text in _texts(blocks))
 
 
 @functools.lru_cache(maxsize=64)

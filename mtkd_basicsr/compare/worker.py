@@ -54,7 +54,7 @@ def _locked(path, name):
     except ImportError:  # Windows
         yield
         return
-    with open(path, 'w') as file:
+    with open(path, 'w', encoding='utf-8') as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -135,7 +135,8 @@ def _commit():
     try:
         if not (root / '.git').exists():
             return None
-        commit, changes = (subprocess.run(['git', '-C', str(root), *command], capture_output=True, text=True, check=True).stdout.strip()
+        commit, changes = (subprocess.run(['git', '-C', str(root), *command], capture_output=True, encoding='utf-8', errors='replace',
+                                          check=True).stdout.strip()
                            for command in (('rev-parse', 'HEAD'), ('status', '--porcelain', '--untracked-files=no')))
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -45,7 +46,9 @@ def damaged_images(reader, workers=None):
     """
     count, workers = len(reader.manifest['images']), workers or os.cpu_count() or 1
     # A page with wrong numbers in it can end the process that follows them, which must not be this one.
-    context = multiprocessing.get_context('fork' if 'fork' in multiprocessing.get_all_start_methods() else None)
+    # Forked ones begin at once. macOS can fork, but its own libraries do not survive it.
+    forks = sys.platform == 'linux' and hasattr(os, 'fork')
+    context = multiprocessing.get_context('fork' if forks else 'spawn')
     with ProcessPoolExecutor(min(workers, count), context, _read_with, (reader, )) as pool:
         results = pool.map(_damaged_kinds, range(count), chunksize=max(1, min(16, count // (8 * workers))))
         try:

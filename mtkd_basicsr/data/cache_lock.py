@@ -87,7 +87,7 @@ class CacheLock:
                                  f"(it holds '{self.path}'): wait for it, or stop it") from None
         else:
             file.truncate(0)
-            file.write(json.dumps({'job': job, 'pid': os.getpid(), 'host': socket.gethostname(), 'since': time.strftime('%F %T')}))
+            file.write(json.dumps({'job': job, 'pid': os.getpid(), 'host': socket.gethostname(), 'since': time.strftime('%Y-%m-%d %H:%M:%S')}))
             file.flush()
         fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _JOB)
 

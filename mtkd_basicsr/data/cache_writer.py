@@ -10,9 +10,10 @@ import zlib
 import lmdb
 import numpy as np
 
+from ..checkpoints import sync_folder
 from ..errors import CacheError, DamagedCacheError, DataError
 from .cache_lock import CacheLock
-from .target_cache import bytes_needed, data_file, id_of, key_of, kinds_of, missing_end, partial_path, shape_of
+from .target_cache import bytes_needed, close_map, data_file, id_of, key_of, kinds_of, missing_end, partial_path, shape_of
 
 _SPARE = 1 << 24  # bytes of a map beside what is known to go in
 _FLUSH_BYTES, _FLUSH_SECONDS = 1 << 26, 5.
@@ -29,16 +30,6 @@ def free_bytes(path):
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return shutil.disk_usage(path).free
-
-
-def _sync_folder(path):
-    """Waits until the names in a folder are on disk, where the system can do that."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def remove_left_overs(path):
@@ -251,9 +242,13 @@ class CacheWriter:
         self._env.sync(True)
         self._close_env()
         os.makedirs(self._place, exist_ok=True)
-        _sync_folder(self._folder)
-        os.replace(data_file(self.partial), data_file(self._place))
-        _sync_folder(self._place)
+        sync_folder(self._folder)
+        try:
+            os.replace(data_file(self.partial), data_file(self._place))
+        except PermissionError:  # Windows replaces no file that is open: this process may have read the old cache
+            close_map(self._place)
+            os.replace(data_file(self.partial), data_file(self._place))
+        sync_folder(self._place)
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def _is_empty(self):

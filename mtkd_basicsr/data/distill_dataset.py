@@ -31,7 +31,8 @@ def image_names(dataset, root):
     """
     names = [pair['gt_path'] for pair in dataset.paths]
     if dataset.io_backend_opt.get('type') != 'lmdb':
-        names = [os.path.relpath(name, root) for name in names]
+        # A cache that was made on Windows has the same names.
+        names = [os.path.relpath(name, root).replace(os.sep, '/') for name in names]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"datasets.train.dataroot_gt: '{root}' has the name '{twice}' twice; "

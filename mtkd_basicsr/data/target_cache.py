@@ -143,6 +143,20 @@ def _map(path, file, readahead):
     return file, _maps[file][2]
 
 
+def close_map(path: str) -> None:
+    """Close the map of a cache, if this process has opened it. Arrays that were read from it must not be used any more.
+
+    Args:
+        path: The LMDB.
+    """
+    status = os.stat(data_file(path))
+    _, descriptor, txn, env = _maps.pop((status.st_dev, status.st_ino), (None, None, None, None))
+    if env is not None:
+        txn.abort()
+        env.close()
+        os.close(descriptor)
+
+
 class CacheReader:
     """Reads from a complete cache. It can be handed to worker processes: each opens the map for itself.
 
