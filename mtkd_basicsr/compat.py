@@ -4,7 +4,6 @@ Each repair is made only where the thing is missing, in this process only: no fi
 """
 
 import contextlib
-import importlib.util
 import sys
 import types
 
