@@ -16,6 +16,7 @@ from mtkd_basicsr.compare.document import Heading, Picture, Text, markdown
 from mtkd_basicsr.compare.figures import BARS, CURVES, bars, curves
 from mtkd_basicsr.compare.measure import read_json
 from mtkd_basicsr.compare.plan import read_plan
+from mtkd_basicsr.compare.report import mixed_precisions
 from mtkd_basicsr.compare.results import collect
 from mtkd_basicsr.compare.runs import expand
 
@@ -45,7 +46,7 @@ def state(results):
 def blocks_of(name, results, pictures, draw):
     """A section of docs/results.md."""
     title, significant, course = PLANS[name]
-    yield from (Heading(title), state(results))
+    yield from (Heading(title), state(results), *mixed_precisions(results))
     gains = pictures / f'{name}_bars.png'
     if draw:
         bars(results, gains)
@@ -91,7 +92,7 @@ def texts(draw):
     readme = (ROOT / 'README.md').read_text(encoding='utf-8')
     summary = markdown([block for name in ('reference', 'long') if found[name] is not None for scale in found[name].plan.scales
                         for block in (tables.summary(found[name], scale, references=name == 'reference', seconds=name == 'long'),
-                                      state(found[name]))])
+                                      state(found[name]), *mixed_precisions(found[name]))])
     readme = re.sub('(<!-- results -->\n).*(<!-- end of results -->\n)', lambda m: m[1] + summary + m[2], readme, flags=re.DOTALL)
     return {'README.md': readme, 'docs/results.md': f"{head}\n\n{markdown(sections).replace('](', '](pictures/')}"}
 

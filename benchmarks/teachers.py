@@ -47,7 +47,7 @@ def main():
     opt = read_options(option_file('demo', 'mtkd.yml'))
     opt.pop('fusion')
     networks = {f'teacher {name}': block['network'] for name, block in opt['teachers'].items()}
-    functions = references(opt, 'cuda' if torch.cuda.is_available() else 'cpu')
+    functions, _ = references(opt, 'cuda' if torch.cuda.is_available() else 'cpu')
     results = {name: {} for name in functions}
     with tempfile.TemporaryDirectory() as temporary:
         sets = test_sets(args, Path(temporary))

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from mtkd_basicsr.networks import build
+from mtkd_basicsr.precision import describe, describe_cpu
 
 
 def parser(description, runs):
@@ -72,6 +73,6 @@ def write_weights(opt, folder):
 
 
 def machine(device):
-    """What the figures were taken with: version of torch, device, threads."""
-    name = torch.cuda.get_device_name() if device == 'cuda' else 'CPU'
+    """What the figures were taken with: version of torch, device and its features, threads."""
+    name = describe('cuda') if device == 'cuda' else f'CPU ({describe_cpu()})'
     return f'torch {torch.__version__}, {name}, {torch.get_num_threads()} threads'

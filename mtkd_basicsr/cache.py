@@ -1,12 +1,14 @@
 """``mtkd cache``: runs teachers and fusion network once over every training image, and keeps what they give."""
 
 import os
+import sys
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from .arguments import device_of
+from .data.begun import begun_with
 from .data.cache_check import damaged_images, describe
 from .data.cache_writer import CacheWriter, remove_left_overs
 from .data.manifest import image_differences, new_manifest, source_differences, source_of
@@ -17,6 +19,7 @@ from .functional.self_ensemble import eightfold
 from .functional.tiling import run_tiled
 from .images import psnr_y
 from .options import parse_fusion, parse_teachers, require
+from .precision import Precision, teacher_precision
 from .progress import progress, say
 from .teachers import FusedTeachers, TeacherEnsemble
 from .train import parse_like_basicsr
@@ -96,6 +99,15 @@ def _standing(path, source, images, manifest, overwrite):
     return None if found else reader
 
 
+def _say(precision: Precision, rank: int) -> str:
+    """Says once what the networks run in, and what is to be known of it; gives its name."""
+    if rank == 0:
+        print(f'--precision: {precision.reason}', flush=True)
+        if precision.warning:
+            print(f'WARNING: {precision.warning}', file=sys.stderr, flush=True)
+    return precision.name
+
+
 def _verify(path):
     reader = CacheReader(path, readahead=True)
     damaged = damaged_images(reader)
@@ -153,21 +165,29 @@ def cache(args):
         return
     device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
     what = args.what or ('target' if opt.get('fusion') else 'teachers')
-    args.precision = args.precision or ('bf16' if device.type == 'cuda' else 'fp32')
-
     dataset = paired_dataset(train, 'datasets.train')
     # BasicSR lists a folder in the order of its file system, which two machines need not agree on.
     dataset.paths.sort(key=lambda pair: pair['gt_path'])
     images = list_images(dataset, train['dataroot_gt'], opt['scale'])
     source = source_of(opt, what, [image[0] for image in images])
-    manifest = new_manifest(source, images, self_ensemble=args.self_ensemble, precision=args.precision, tile=args.tile,
+
+    def manifest_in(precision: str) -> dict:
+        return new_manifest(source, images, self_ensemble=args.self_ensemble, precision=precision, tile=args.tile,
                             tile_overlap=args.tile_overlap)
+
+    # Where nobody asks for a precision, a cache that is there keeps its own.
+    began = begun_with(path, manifest_in) if args.precision in (None, 'auto') else None
+    here = teacher_precision(args.precision, device, key='--precision')
+    manifest = manifest_in(began or here.name)
     complete = f"'{path}' is complete: {what} of {len(images)} images"
     standing = _standing(path, source, images, manifest, args.overwrite)
     damaged = damaged_images(standing) if standing is not None and args.overwrite else {}
     if standing is not None and not damaged:
         remove_left_overs(path)
         print(complete)
+        if began not in (None, here.name):
+            print(f'it was made in {began} and stays as it is; --precision {here.name} --overwrite makes it anew '
+                  f'({here.reason})')
         return
     rank, world = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
     mine = range(rank, len(images), world)
@@ -176,6 +196,7 @@ def cache(args):
         if now is not None and (standing is None or now.file != standing.file):  # another process has just finished it
             print(complete)
             return
+        args.precision = _say(teacher_precision(args.precision, device, began, '--precision'), rank)
         targets = _Targets(opt, what, device, args)
         targets.check_folders(images)
         if damaged:

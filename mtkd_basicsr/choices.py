@@ -3,6 +3,9 @@
 # What a target cache can hold: the fused target (stage 2), or the output of each teacher (stage 1).
 CACHE_CONTENTS = ('target', 'teachers')
 
+# What networks can be asked to run in; `auto` is bf16 where the machine has it natively, else fp32.
+PRECISIONS = ('auto', 'bf16', 'fp32')
+
 EXPORT_FORMATS = ('onnx', 'torchscript', 'safetensors')
 
 # What neighbouring tiles share, in low-resolution pixels. Measured with three networks on photographs, ×4

@@ -41,6 +41,17 @@ def share(parameters):
         distributed.broadcast(p.data, 0)
 
 
+def of_the_first(value):
+    """What the first process has; for what each could decide for itself, and all have to decide alike.
+
+    Args:
+        value: Anything that can be pickled.
+    """
+    values = [value]
+    distributed.broadcast_object_list(values, 0)
+    return values[0]
+
+
 def average_gradients(parameters):
     """Makes each gradient the mean over all processes, as DistributedDataParallel does for the student.
 

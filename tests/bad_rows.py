@@ -141,7 +141,10 @@ VALUES = [
     ('a text as kd', dict(train__kd='MTKD'), "train.kd: 'MTKD'; expected a mapping"),
     ('a method that adds nothing', dict(train__kd={'type': 'MTKD', 'also': ['MTKD']}), "train.kd.also[0]: 'MTKD' adds nothing to MTKD"),
     ('a text in the place of methods', dict(train__kd={'type': 'MTKD', 'also': 'DUKD'}), "train.kd.also: 'DUKD'; expected a list"),
-    ('amp that is none', dict(train__amp='fp16'), "train.amp: 'fp16'; expected bf16"),
+    ('amp that is none', dict(train__amp='fp16'), "train.amp: 'fp16'; known: auto, bf16, fp32 (did you mean 'bf16'?); nothing (~) is fp32"),
+    ('a number as amp', dict(train__amp=16), 'train.amp: 16; expected a text or nothing (~)'),
+    ('a precision that is none', dict(train__teacher_precision='fp23'),
+     "train.teacher_precision: 'fp23'; known: auto, bf16, fp32 (did you mean 'fp32'?); nothing (~) is auto on a GPU and fp32 on a CPU"),
     ('negative max_skipped', dict(train__max_skipped=-1), 'train.max_skipped: -1; expected a number of steps, from 0 on'),
     ('a print_freq of 0', dict(logger__print_freq=0), 'logger.print_freq: 0; expected a number from 1 on'),
     ('no save_checkpoint_freq', dict(logger__save_checkpoint_freq=GONE), 'logger.save_checkpoint_freq: missing; it is needed here'),
@@ -229,6 +232,8 @@ ROWS = [
         options('MTKDFusionModel', train__mix_batches=3, network_g__skip='mean')),
     Row('options: amp in stage 1', TRAIN, OptionError, "train.amp: 'bf16'; it is for students",
         options('MTKDFusionModel', train__amp='bf16')),
+    Row('options: amp that depends on the machine in stage 1', TRAIN, OptionError, "train.amp: 'auto'; it is for students",
+        options('MTKDFusionModel', train__amp='auto')),
     Row('options: two teachers for one place', TRAIN, OptionError, 'network_g.in_chans: 9; expected 6',
         options('MTKDFusionModel', teachers__edsr=GONE)),
     Row('options: a folder as teacher without cache', TRAIN, OptionError,
@@ -337,6 +342,7 @@ ROWS = [
     Row('cache: an unknown kind', f'{CACHE} --what teacher', USAGE, "argument --what: invalid choice: 'teacher'"),
 
     Row('nothing', '', USAGE, 'the following arguments are required: COMMAND'),
+    Row('cache: an unknown precision', f'{CACHE} --precision fp16', USAGE, "argument --precision: invalid choice: 'fp16'"),
     Row('an unknown command', 'trian', USAGE, "invalid choice: 'trian'"),
     *(Row(f'{name}: no option file named', name, USAGE, 'the following arguments are required: -opt') for name in
       ('train', 'test', 'cache', 'check', 'compare')),

@@ -83,7 +83,7 @@ def run_case(case, rank):
         if case['resumed']:
             resumed = go_on(model, opt, batch)
             steps.append(take_step(model, batch, 3))
-    return {'wrapped': wrapped, 'steps': steps, 'resumed': resumed, 'frozen': frozen(model)}
+    return {'wrapped': wrapped, 'steps': steps, 'resumed': resumed, 'frozen': frozen(model), 'precision': model.metadata()['precision']}
 
 
 def uneven(rank):

@@ -100,7 +100,7 @@ def test_ten_mistakes_at_once(here, tmp_path, good):
     printed = check(here, tmp_path, good, 1)
     errors = lines(printed, 'ERROR')
     for text in ("train.disitll_opt: unknown key 'disitll_opt' (did you mean 'distill_opt'?)", 'val.tile: -1; expected',
-                 "train.kd.also[0].type: unknown method 'DUDK'", "train.amp: 'fp16'; expected bf16",
+                 "train.kd.also[0].type: unknown method 'DUDK'", "train.amp: 'fp16'; known: auto, bf16, fp32 (did you mean 'bf16'?)",
                  "train.distill_opt.type: unknown loss 'WaveletLos'",
                  "datasets.val.dataroot_lq: no folder 'nowhere'", 'datasets.train.gt_size: 33; expected a multiple of the scale, 2',
                  "teachers.a.weights: no file 'gone.pth'", "teachers.b: unknown key 'wieghts'", "fusion.weights: no file 'gone2.pth'",

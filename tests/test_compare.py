@@ -130,6 +130,12 @@ def test_results_are_enough_for_a_report(plan, here, tmp_path):
     for path in (out / 'results').iterdir():
         result = json.loads(path.read_text())
         assert str(out) not in path.read_text() and len(result['commit'] or 40 * 'x') >= 40 and 'torch' in result['machine']
+        if result['kind'] != 'cache':
+            assert result['precision'] == {
+                'student': {'student': 'fp32', 'teachers': 'fp32', 'features': 'fp32'}, 'references': {'teachers': 'fp32', 'target': 'fp32'},
+                'prepare': {'student': 'fp32', **({'teachers': 'fp32'} if 'fusion' in path.stem else {})},
+            }[result['kind']] or result['method'] == 'scratch' and result['precision'] == {'student': 'fp32'}
+        assert re.search(r'^CPU, \d+ threads, .*(no )?native bfloat16; torch', result['machine']) or torch.cuda.is_available()
         if result['kind'] == 'student':
             values = result['results'][result['method']]['two']
             assert set(values) == {'chelsea', 'coffee'} and result['curve'] and result['options']['manual_seed'] == result['seed']

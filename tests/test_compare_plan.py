@@ -108,6 +108,18 @@ def test_fingerprints(tmp_path):
     assert all(after[name].fingerprint == run.fingerprint for name, run in before.items()), 'a plan that grows repeats nothing'
 
 
+def test_auto_is_bf16_for_what_is_finished(tmp_path):
+    """The first results were made with bf16 in the plan, and still count."""
+    prints = []
+    for value in ('bf16', 'auto', 'fp32'):
+        def with_precision(plan, value=value):
+            plan['options']['train'].update(amp=value, teacher_precision=value)
+            plan['prepare']['fusion']['train']['amp'] = None
+        prints.append({run.name: run.fingerprint for run in expand(changed_plan(tmp_path, with_precision), OUT)})
+    assert prints[0] == prints[1]
+    assert {name for name in prints[0] if prints[0][name] != prints[2][name]} >= {'edsr_x4', 'EDSR_MTKD_x4_s0', 'EDSR_scratch_x4_s0'}
+
+
 def test_another_file_of_weights_is_another_run(tmp_path):
     weights = tmp_path / 'edsr.pth'
 

@@ -13,7 +13,9 @@ from mtkd_basicsr.compare.document import Heading, Picture, Table, Text, markdow
 from mtkd_basicsr.compare.logs import read_training
 from mtkd_basicsr.compare.measure import cost
 from mtkd_basicsr.compare.plan import read_plan
+from mtkd_basicsr.compare.precisions import recorded
 from mtkd_basicsr.compare.published import published
+from mtkd_basicsr.compare.report import _introduction
 from mtkd_basicsr.compare.results import Cell, Results, gains, holm, paired
 
 FIRST = '''2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
@@ -127,6 +129,67 @@ def test_tables(tmp_path):
     assert lines[1]['validation_psnr'] == '29.0' and lines[1]['validation_psnr_std'] == ''
     assert found == [('scratch', 30., '3'), ('AT', 29.5, '1'), ('MTKD', 29., '3')]
     assert len(list(csv.DictReader(open(images)))) == 3 * 2 + 2 + 3 * 2
+
+
+def with_precisions(values, *precisions):
+    made = cell(values, seeds=range(len(values)))
+    made.precisions = list(precisions)
+    return made
+
+
+BF16, FP32 = {'student': 'bf16'}, {'student': 'fp32'}
+
+
+def test_rows_of_mixed_precisions_are_marked_and_named(tmp_path):
+    three = [[28., 30.], [29., 31.], [30., 32.]]
+    scratch = with_precisions(three, FP32, FP32, FP32)
+    results = results_of({
+        'scratch': scratch,
+        'AT': with_precisions(three, {**FP32, 'teachers': 'bf16', 'features': 'fp32'}, {**FP32, 'teachers': 'bf16'}, FP32),
+        'FAKD': with_precisions(three, FP32, BF16, FP32),
+        'DUKD': with_precisions(three, BF16, BF16, BF16),
+        'MTKD': with_precisions(three, {**FP32, 'teachers': 'fp32'}, {**FP32, 'teachers': 'fp32'}, {**FP32, 'teachers': 'bf16'}),
+    })
+    assert results.mixed() == {
+        ('EDSR', 4, 'FAKD'): 'student fp32 (seed 0, 2); student bf16 (seed 1)',
+        ('EDSR', 4, 'DUKD'): 'student bf16, the baseline student fp32',
+        ('EDSR', 4, 'MTKD'): 'student fp32, teachers fp32 (seed 0, 1); student fp32, teachers bf16 (seed 2)',
+    }
+    (student, scale, cells), = results.groups()
+    expected = ['bicubic', 'scratch', 'AT', 'FAKD †', 'DUKD †', 'MTKD †']
+    assert [row[0] for row in tables.quality(results, student, scale, cells).rows] == expected
+    assert [row[0] for row in tables.summary(results, 4).rows] == expected
+    said = [block.text for block in _introduction(results) if 'PRECISIONS' in block.text]
+    assert len(said) == 1 and said[0].startswith('MIXED PRECISIONS, marked †: EDSR ×4, FAKD: student fp32 (seed 0, 2); student bf16')
+    assert 'EDSR ×4, DUKD: student bf16, the baseline student fp32' in said[0] and ' AT: ' not in said[0]
+    lines = {line['method']: line for line in csv.DictReader(open(tables.write_csv(results, tmp_path)[0]))}
+    assert lines['FAKD']['precision'] == 'student fp32 | student bf16', 'a file for programs has no marks'
+
+
+def test_rows_of_one_precision_are_not():
+    results = results_of({name: with_precisions([[28., 30.]], BF16) for name in ('scratch', 'AT')})
+    assert results.mixed() == {} and not any('PRECISIONS' in block.text for block in _introduction(results))
+    alone = results_of({'AT': with_precisions([[28., 30.]], BF16)})
+    assert alone.mixed() == {}, 'no baseline, and nothing that differs'
+
+
+@pytest.mark.parametrize('train,machine,cache,expected', [
+    ({'amp': 'bf16', 'teacher_precision': 'bf16'}, 'CPU, 1 threads', None, {'student': 'bf16', 'teachers': 'bf16'}),
+    ({'amp': 'auto', 'teacher_precision': 'auto'}, 'CPU, 1 threads', None, {'student': 'bf16', 'teachers': 'bf16'}),
+    ({}, 'CPU, 1 threads', None, {'student': 'fp32', 'teachers': 'fp32'}),
+    ({}, 'NVIDIA H100', None, {'student': 'fp32', 'teachers': 'bf16'}),
+    ({'teacher_precision': 'fp32'}, 'NVIDIA H100', None, {'student': 'fp32', 'teachers': 'fp32'}),
+    ({'amp': 'bf16', 'teacher_precision': 'bf16'}, 'CPU, 1 threads', 'targets.lmdb', {'student': 'bf16', 'teachers': 'fp32'}),
+])
+def test_results_without_a_record(train, machine, cache, expected):
+    """Those of version 0.1.0: what their option file meant then."""
+    options = {'model_type': 'MTKDModel', 'train': train, 'datasets': {'train': {'target_cache': cache}}}
+    result = {'kind': 'student', 'machine': machine, 'options': options}
+    assert recorded(result) == expected
+    scratch = {**options, 'train': {**train, 'kd': {'type': 'Scratch'}}}
+    assert recorded({**result, 'options': scratch}) == {'student': expected['student']}
+    assert recorded({**result, 'precision': FP32}) == FP32, 'a record is what was'
+    assert recorded({**result, 'kind': 'references'}) == {}
 
 
 def test_published_figures_only_where_student_scale_and_test_set_are_the_same():

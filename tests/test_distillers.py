@@ -13,6 +13,7 @@ from kd import (ARCHS, EXTRA, METHODS, batch_of, frozen_networks, kd_options, lo
 
 from mtkd_basicsr.distillers import METHODS as KNOWN
 from mtkd_basicsr.errors import WeightsError
+from mtkd_basicsr.precision import supports_native_bf16
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_a_step_draws_nothing_from_the_generator_of_the_images(make, tmp_path):
                          ids=lambda kd: kd if isinstance(kd, str) else f"{kd['type']}+")
 def test_bfloat16_gives_finite_losses_near_those_of_float32(make, tmp_path, kd):
     logs = []
-    for amp in (None, 'bf16'):
+    for amp in (None, 'bf16', 'auto', 'fp32'):
         model = model_of(make(kd, train__amp=amp), tmp_path)
         before = snapshot(model.net_g)
         logs.append(step(model, batch_of()))
@@ -127,6 +128,7 @@ def test_bfloat16_gives_finite_losses_near_those_of_float32(make, tmp_path, kd):
         assert all(p.isfinite().all() for p in model.net_g.parameters())
     for name in logs[0]:
         assert logs[1][name] == pytest.approx(logs[0][name], rel=0.1), name
+        assert logs[2][name] == logs[1 if supports_native_bf16('cpu') else 0][name] and logs[3][name] == logs[0][name], name
 
 
 @pytest.mark.parametrize('kd', ['CrossKD', 'FitNet', {'type': 'MTKD', 'also': ['DUKD', 'FitNet', 'CrossKD']}], ids=str)

@@ -60,6 +60,8 @@ def trainings(photographs, folder):
     for block in (second['teachers']['swinir'], second['fusion']):
         write_weights(block['weights'], block['network'], seed=99)
     yield 'own_teachers', [first, second], halves
+    # What each could decide for itself: the first decides for both.
+    yield 'precision', [kd(f'precision/{amp}', 'LogitKD', train__amp=amp, train__teacher_precision=amp)[0] for amp in ('bf16', 'fp32')], halves
     for what in BROKEN:
         yield f'broken_{what}', kd(f'broken_{what}', 'FitNet'), halves
 
@@ -113,6 +115,10 @@ def assert_same_everywhere(results):
     for first, second in zip(*(result['steps'] for result in results)):
         for what in ('before', 'gradients', 'after', 'ema'):
             assert_equal(first[what], second[what], what)
+
+
+def test_all_processes_have_the_precision_of_the_first(cases):
+    assert [result['precision'] for result in cases['precision']['results']] == [{'student': 'bf16', 'teachers': 'bf16'}] * 2
 
 
 @pytest.mark.parametrize('name', WHOLE + HALVES)

@@ -51,7 +51,7 @@ def good(model):
     opt = tree(model)
     if model == 'KDModel':
         opt['teachers'] = {'edsr': tree('MTKDModel')['teachers']['edsr']}
-        opt['train'].update(kd={'type': 'FAKD', 'weight': 1.0, 'also': ['DUKD']}, amp='bf16')
+        opt['train'].update(kd={'type': 'FAKD', 'weight': 1.0, 'also': ['DUKD']}, amp='auto', teacher_precision='bf16')
     return opt
 
 

@@ -8,7 +8,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / 'mtkd_basicsr'
 LAYERS = (
     ('functional', 'errors', 'resume', 'compat', 'distributed', 'arguments', 'yaml_files', 'registry', 'checkpoints', 'random_state',
-     'resources', 'formats', 'bicubic', 'resize', 'images', 'startup', 'choices', 'progress', 'quiet'),
+     'resources', 'formats', 'bicubic', 'resize', 'images', 'startup', 'choices', 'progress', 'quiet',
+     'precision'),
     ('options', 'networks', 'image_folder'),
     ('archs', 'features', 'losses', 'teachers', 'data'),
     ('distillers', ),

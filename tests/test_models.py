@@ -10,6 +10,7 @@ from kd import kd_options
 
 from mtkd_basicsr.errors import OptionError, WeightsError
 from mtkd_basicsr.networks import load_weights
+from mtkd_basicsr.precision import supports_native_bf16
 
 
 def model_of(opt, tmp_path, is_train=True):
@@ -94,7 +95,7 @@ def test_amp_runs_the_student_in_bfloat16_and_nothing_else(make_options, tmp_pat
 @pytest.mark.parametrize('method', ['stage_1', 'LogitKD', 'AT', 'FAKD', 'CrossKD', 'DUKD', 'MTKD'])
 def test_teachers_run_in_the_precision_that_is_asked_for(make_options, photographs, tmp_path, method):
     targets, given = {}, None
-    for precision in (None, 'fp32', 'bf16'):
+    for precision in (None, 'fp32', 'bf16', 'auto'):
         change = {'train__teacher_precision': precision}
         if method == 'stage_1':
             opt = make_options('MTKDFusionModel', **change)
@@ -108,11 +109,13 @@ def test_teachers_run_in_the_precision_that_is_asked_for(make_options, photograp
         edsr.conv_first.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
         model.feed_data(given)
         model.optimize_parameters(1)
-        assert set(seen) == {torch.bfloat16 if precision == 'bf16' else torch.float32}
+        bf16 = precision == 'bf16' or (precision == 'auto' and supports_native_bf16('cpu'))
+        assert set(seen) == {torch.bfloat16 if bf16 else torch.float32}
         assert edsr.conv_first.weight.dtype == torch.float32
-        assert edsr.body[0].conv1.weight.is_contiguous(memory_format=torch.channels_last) == (precision == 'bf16')
+        assert edsr.body[0].conv1.weight.is_contiguous(memory_format=torch.channels_last) == bf16
         targets[precision] = target(given['lq'])
         assert targets[precision].dtype == torch.float32 and all(p.isfinite().all() for p in model.net_g.parameters())
+    assert torch.equal(targets['auto'], targets['bf16' if supports_native_bf16('cpu') else 'fp32'])
     assert torch.equal(targets[None], targets['fp32']) and 0 < (targets['bf16'] - targets['fp32']).abs().mean() < 2 / 255
 
 
@@ -286,10 +289,15 @@ def test_teachers_are_one_line_each_in_the_log(make_options, tmp_path, caplog):
     ('MTKDModel', {'train__distill_opt': {'type': 'WaveletLoss', 'level': 0}}, OptionError,
      'train.distill_opt: .*level: 0; expected'),
     ('MTKDModel', {'train__perceptual_opt': {'type': 'PerceptualLoss'}}, OptionError, 'train.perceptual_opt'),
-    ('MTKDModel', {'train__amp': 'fp16'}, OptionError, "train.amp: 'fp16'; expected bf16"),
+    ('MTKDModel', {'train__amp': 'fp16'}, OptionError,
+     r"train.amp: 'fp16'; known: auto, bf16, fp32 \(did you mean 'bf16'\?\); nothing \(~\) is fp32"),
+    ('MTKDModel', {'train__amp': 'atuo'}, OptionError, r"train.amp: 'atuo'; known: .*did you mean 'auto'"),
+    ('MTKDModel', {'train__amp': True}, OptionError, 'train.amp: True; expected a text or nothing'),
     ('MTKDModel', {'train__compile': 'yes'}, OptionError, "train.compile: 'yes'; expected true or false"),
     ('MTKDModel', {'train__channels_last': 1}, OptionError, "train.channels_last: 1; expected true or false"),
-    ('MTKDModel', {'train__teacher_precision': 'half'}, OptionError, "train.teacher_precision: 'half'; expected fp32 or bf16"),
+    ('MTKDModel', {'train__teacher_precision': 'half'}, OptionError,
+     r"train.teacher_precision: 'half'; known: auto, bf16, fp32; nothing \(~\) is auto on a GPU and fp32 on a CPU"),
+    ('MTKDModel', {'train__teacher_precision': 'fp23'}, OptionError, "train.teacher_precision: 'fp23'; .*did you mean 'fp32'"),
     ('MTKDFusionModel', {'train__teacher_precision': 16}, OptionError, 'train.teacher_precision: 16; expected'),
     ('MTKDFusionModel', {'train__amp': 'bf16'}, OptionError, 'train.amp: .* not for stage 1'),
     ('MTKDModel', {'val__tile': -3}, OptionError, 'val.tile: -3'),

@@ -9,6 +9,9 @@ import pytest
 from conftest import ROOT
 
 from mtkd_basicsr.compare.measure import read_json
+from mtkd_basicsr.compare.plan import read_plan
+from mtkd_basicsr.compare.results import collect
+from mtkd_basicsr.compare.runs import expand
 
 
 @pytest.fixture
@@ -50,6 +53,19 @@ def test_a_picture_goes_with_its_results(tables, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / 'docs' / 'pictures' / 'search_bars.png').exists()
     monkeypatch.setattr('sys.argv', ['tables.py', '--check'])
     assert tables() == 0
+
+
+def test_no_finished_training_is_done_again():
+    """Their plans said bf16 where they say auto now."""
+    names = set()
+    for path in (ROOT / 'options' / 'compare').glob('*.yml'):
+        if path.stem in ('small', 'paper'):
+            continue
+        plan = read_plan(path)
+        found = collect(plan, expand(plan, ROOT / 'benchmarks'), ROOT / 'benchmarks')
+        names |= set(found.runs) - set(found.missing)
+        assert found.mixed() == {}, path
+    assert names == {path.stem for path in (ROOT / 'benchmarks' / 'results').glob('*.json')} - {'teachers'}
 
 
 def test_results_have_what_they_are_made_of():

@@ -11,6 +11,7 @@ from ..image_folder import ImageFolder
 from ..losses.build import build as build_loss
 from ..options import (FolderOptions, check_near_misses, parse_fusion, parse_keep_last, parse_max_skipped, parse_mix_batches, parse_speed,
                        parse_teacher, parse_teachers, parse_val, require, structure_errors)
+from ..precision import student_precision, teacher_precision
 from ..resources import weights_file
 from ..teachers import require_val_images
 from .findings import Findings
@@ -131,7 +132,9 @@ def _check_training(opt, findings):
         else:
             default = {'type': 'MTKD'} if opt['model_type'] == 'MTKDModel' else None
             check_method(train.get('kd', default))
-    for parse in (parse_speed, parse_max_skipped, parse_keep_last):
+    with findings.catching():
+        _check_precision(opt, findings)
+    for parse in (parse_max_skipped, parse_keep_last):
         with findings.catching():
             parse(opt)
     for name in ('pixel_opt', 'distill_opt'):
@@ -141,6 +144,33 @@ def _check_training(opt, findings):
                 require(opt, 'train', name)
             if train.get(name):
                 build_loss(train[name], f'train.{name}')
+
+
+def _teachers_run(opt):
+    """Whether teachers run in the training: not if there is a cache that has all that is used."""
+    if 'teachers' not in needs(opt):
+        return False
+    cache = paired(opt).get('train', {}).get('target_cache')
+    if cache is None or state_of(cache) == 'none' or opt['model_type'] == 'MTKDFusionModel':
+        return True  # those of stage 1 run in its validations
+    return method_of(opt).adds or bool(opt['train'].get('kd') and opt['train']['kd'].get('also'))
+
+
+def _check_precision(opt, findings):
+    device = torch.device('cuda' if opt.get('num_gpu') != 0 and torch.cuda.is_available() else 'cpu')
+    speed = parse_speed(opt)
+    used = []
+    if opt['model_type'] != 'MTKDFusionModel':
+        used.append(('train.amp', student_precision, speed.amp))
+    if _teachers_run(opt):
+        used.append(('train.teacher_precision', teacher_precision, speed.teacher_precision))
+    for key, choose, asked in used:
+        with findings.catching():
+            precision = choose(asked, device)
+            if precision.warning:
+                findings.warning(precision.warning)
+            elif asked is not None:
+                findings.fine(f'{key}: {precision.reason}')
 
 
 def _check_protocol(opt, findings):
@@ -158,6 +188,8 @@ def _check_protocol(opt, findings):
 
 def check_fast(opt, findings):
     """Looks at the keys of an option file, and for every file that it names; builds and reads nothing.
+
+    Where bf16 is asked for and not native, it times one layer.
 
     Args:
         opt (dict): All options.

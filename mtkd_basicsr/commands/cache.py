@@ -3,7 +3,7 @@
 import argparse
 
 from ..arguments import add_safe_argument, number
-from ..choices import CACHE_CONTENTS, TILE_OVERLAP
+from ..choices import CACHE_CONTENTS, PRECISIONS, TILE_OVERLAP
 
 HELP = 'run the teachers once over all training images, and keep the targets'
 DESCRIPTION = ('Makes the target cache of an option file, or goes on making it; with '
@@ -26,8 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--tile-overlap', type=int, default=TILE_OVERLAP, metavar='N',
                         help='what neighbouring tiles share')
     parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
-    parser.add_argument('--precision', choices=('fp32', 'bf16'),
-                        help='bf16 on a GPU, fp32 on a CPU by default')
+    parser.add_argument('--precision', choices=PRECISIONS,
+                        help='auto: bf16 where it is native, else fp32; by default auto on a GPU, fp32 on '
+                        'a CPU, and that of the cache where one is gone on with')
     parser.add_argument('--workers', type=number(0), default=1, help='processes that decode images')
     parser.add_argument('--overwrite', action='store_true',
                         help='replace a cache of other options, and what is damaged in one of the same')

@@ -75,12 +75,13 @@ def references(options, device, self_ensemble=False):
         self_ensemble (bool): Also the target as the mean over eight flips and rotations.
 
     Returns:
-        dict: Name -> function (1, 3, h, w) -> (1, 3, scale · h, scale · w).
+        tuple[dict, dict]: Name -> function (1, 3, h, w) -> (1, 3, scale · h, scale · w); and what ``teachers`` and ``target``
+        (their mean and fusion) run in.
     """
     scale = options['scale']
     found = {'bicubic': lambda lq: bicubic(lq, scale)}
     if not options.get('teachers'):
-        return found
+        return found, {}
     ensemble = TeacherEnsemble(parse_teachers(options), scale, device)
     for name, net in zip(ensemble.names, ensemble.networks):
         found[f'teacher {name}'] = enlarger(net, options)
@@ -91,7 +92,8 @@ def references(options, device, self_ensemble=False):
         found['fused teachers'] = _tiled(fused, options)
         if self_ensemble:
             found['fused teachers, self-ensemble'] = _tiled(lambda lq: eightfold(fused, lq), options)
-    return found
+    # Alone a teacher runs as a student does.
+    return found, {'teachers': 'fp32', 'target': ensemble.precision}
 
 
 def pairs(block):

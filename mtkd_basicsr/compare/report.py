@@ -9,6 +9,7 @@ from .crops import crops, shown
 from .document import Heading, Picture, Text, markdown, page
 from .figures import BARS, CURVES, bars, curves
 from .measure import cost, weights_path
+from .precisions import MARK
 from .results import collect
 from .worker import machine
 
@@ -42,9 +43,18 @@ def _introduction(results):
                'deviations over seeds. All methods have the same trainer, schedule, data order, first weights and teachers for each '
                'seed.')
     yield Text(f"Done on: {' | '.join(results.machines)}. This report was made on: {machine()}.")
+    yield from mixed_precisions(results)
     if results.missing:
         more = f' and {len(results.missing) - 8} more' if len(results.missing) > 8 else ''
         yield Text(f"NOT FINISHED, {len(results.missing)} of {len(results.runs)} runs: {', '.join(results.missing[:8])}{more}.")
+
+
+def mixed_precisions(results):
+    """A paragraph that names the rows whose values do not compare like with like; nothing where there are none."""
+    found = results.mixed()
+    if found:
+        rows = '; '.join(f'{student} ×{scale}, {method}: {text}' for (student, scale, method), text in found.items())
+        yield Text(f'MIXED PRECISIONS, marked{MARK}: {rows}. What is different there may come from that.')
 
 
 def _group(results, student, scale, cells, out, folder):

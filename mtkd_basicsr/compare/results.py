@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .check import test_sets
+from .precisions import mixed, recorded
 from .worker import has_all_sets, result_of
 
 
@@ -18,12 +19,14 @@ class Cell:
         seeds (list[int]): Those that are finished.
         curves (list): Of each seed: [(iteration, seconds, PSNR)].
         seconds (list[float]): Of each seed: training alone.
+        precisions (list[dict]): Of each seed: what student and teachers ran in.
     """
     values: dict = field(default_factory=dict)
     names: dict = field(default_factory=dict)
     seeds: list = field(default_factory=list)
     curves: list = field(default_factory=list)
     seconds: list = field(default_factory=list)
+    precisions: list = field(default_factory=list)
 
     def summary(self, test_set):
         """(mean PSNR, its standard deviation over seeds, mean SSIM, its standard deviation); None for one seed."""
@@ -72,6 +75,16 @@ class Results:
                 if cells:
                     yield student, scale, cells
 
+    def mixed(self):
+        """Rows that were not made in one precision, or not in that of the baseline: (student, scale, method) -> in words."""
+        found = {}
+        for student, scale, cells in self.groups():
+            for method, cell in cells.items():
+                text = mixed(cell, cells.get(self.plan.baseline))
+                if text:
+                    found[student, scale, method] = text
+        return found
+
 
 def collect(plan, runs, out):
     """Reads what is finished.
@@ -105,6 +118,7 @@ def collect(plan, runs, out):
             cell.seeds.append(run.seed)
             cell.curves.append([tuple(point) for point in tested['curve']])
             cell.seconds.append(tested['training_seconds'])
+            cell.precisions.append(recorded(tested))
     for cell in cells.values():
         cell.values = {test_set: np.array(values) for test_set, values in cell.values.items()}
     return Results(plan, cells, references, {run.name: run for run in runs}, missing, prepared, list(machines))

@@ -190,6 +190,12 @@ def movable(content, out, **form):
 def _own_fingerprint(run, out):
     keys = ('teachers', 'fusion', 'scale') if run.kind in ('cache', 'references') else set(run.options) - set(_INDIFFERENT)
     content = {key: run.options.get(key) for key in sorted(keys)}
+    if 'train' in content:
+        # What auto is depends on the machine, and is recorded with the result; the first results had bf16.
+        content['train'] = dict(content['train'])
+        for key in ('amp', 'teacher_precision'):
+            if content['train'].get(key) == 'auto':
+                content['train'][key] = 'bf16'
     if run.kind == 'cache':
         train = run.options['datasets']['train']
         content.update({key: train.get(key) for key in ('dataroot_gt', 'dataroot_lq', 'filename_tmpl')}, what=run.what)

@@ -3,6 +3,7 @@
 import csv
 
 from .document import Table
+from .precisions import MARK, in_words, mixed
 from .published import published
 from .results import gains, holm, paired
 
@@ -42,7 +43,7 @@ def quality(results, student, scale, cells):
     for name, values in results.references.get(scale, {}).items():
         rows.append([name, *(f'{values[s][0]:.2f} / {values[s][1]:.4f}' for s in sets), *['–'] * (len(sets) + 3)])
     for method, cell in cells.items():
-        row = [method]
+        row = [method + (MARK if mixed(cell, base) else '')]
         for j, test_set in enumerate(sets, 1):
             psnr, psnr_deviation, ssim, ssim_deviation = cell.summary(test_set)
             row.append(f'{_value(psnr, psnr_deviation, 2)} / {_value(ssim, ssim_deviation, 4)}')
@@ -74,8 +75,9 @@ def summary(results, scale, references=True, seconds=False):
     shown = results.references.get(scale, {}) if references else {}
     rows, columns = [[name, *(f'{values[s][0]:.2f}' if s in values else '–' for _ in students for s in shown_of)]
                      for name, values in shown.items()], {}
+    marked = {method for _, found, method in results.mixed() if found == scale}
     for method in results.plan.methods:
-        row = [method]
+        row = [method + (MARK if method in marked else '')]
         for column, (cells, s) in enumerate(((cells, s) for cells in students.values() for s in shown_of), 1):
             if method not in cells:
                 row.append('–')
@@ -147,7 +149,7 @@ def write_csv(results, folder):
     with open(summary, 'w', newline='', encoding='utf-8') as a, open(images, 'w', newline='', encoding='utf-8') as b:
         short, whole = csv.writer(a), csv.writer(b)
         short.writerow(['student', 'scale', 'method', 'test_set', 'seeds', 'psnr', 'psnr_std', 'ssim', 'ssim_std', 'gain', 'gain_std',
-                        'validation_psnr', 'validation_psnr_std', 'training_seconds'])
+                        'validation_psnr', 'validation_psnr_std', 'training_seconds', 'precision'])
         whole.writerow(['student', 'scale', 'method', 'seed', 'test_set', 'image', 'psnr', 'ssim'])
         for student, scale, cells in results.groups():
             base = cells.get(results.plan.baseline)
@@ -155,7 +157,8 @@ def write_csv(results, folder):
                 for test_set in results.plan.test:
                     gain = gains(cell, base, test_set) if base is not None else None
                     short.writerow([student, scale, method, test_set, len(cell.seeds), *cell.summary(test_set),
-                                    *(gain or (None, None)), *(cell.validation() or (None, None)), cell.mean_seconds()])
+                                    *(gain or (None, None)), *(cell.validation() or (None, None)), cell.mean_seconds(),
+                                    ' | '.join(dict.fromkeys(map(in_words, cell.precisions)))])
                     for seed, values in zip(cell.seeds, cell.values[test_set]):
                         whole.writerows([student, scale, method, seed, test_set, name, *value]
                                         for name, value in zip(cell.names[test_set], values))

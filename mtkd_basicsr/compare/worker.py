@@ -19,9 +19,11 @@ from .. import commands
 from ..arguments import make_folder
 from ..errors import MTKDError
 from ..jobs import Record, archive, write_json
+from ..precision import describe, describe_cpu
 from .check import test_sets
 from .logs import read_training
 from .measure import measure, read_json, references, trained
+from .precisions import of_cache, of_training
 from .runs import movable
 
 _HEADER = 'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows its version\n\n'
@@ -124,8 +126,11 @@ def left(runs, plan, out):
 
 
 def machine():
-    """What trains and measures, in a line."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} threads'
+    """What trains and measures, in a line, with the features that its figures depend on."""
+    if torch.cuda.is_available():
+        device = describe('cuda')
+    else:
+        device = f'CPU, {torch.get_num_threads()} threads, {describe_cpu()}'
     return f'{device}; torch {torch.__version__}, Python {platform.python_version()}, mtkd_basicsr {__version__}'
 
 
@@ -143,11 +148,11 @@ def _commit():
     return commit + (' and changes' if changes else '')
 
 
-def _write_result(run, out, results, seconds):
+def _write_result(run, out, results, seconds, precision):
     curve, training = read_training(out / 'experiments' / run.name) if run.kind in ('prepare', 'student') else (None, None)
     content = {'name': run.name, 'kind': run.kind, 'student': run.student, 'method': run.method, 'scale': run.scale, 'seed': run.seed,
                'fingerprint': run.fingerprint, 'machine': machine(), 'commit': _commit(), 'options': run.options,
-               'seconds': round(seconds, 1), 'training_seconds': training, 'curve': curve, 'results': results}
+               'precision': precision, 'seconds': round(seconds, 1), 'training_seconds': training, 'curve': curve, 'results': results}
     result_path(run, out).parent.mkdir(exist_ok=True)
     write_json(json.loads(movable(content, out)), result_path(run, out))
 
@@ -193,11 +198,14 @@ def do(run, plan, out):
         device, results = _device(run.options), {}
         if run.kind == 'cache':
             _cache(run, out, begun)
+            precision = of_cache(run.options['datasets']['train']['target_cache'])
         elif run.kind == 'references':
-            results = _test(references(run.options, device, run.self_ensemble), run, plan, out, device)
+            functions, precision = references(run.options, device, run.self_ensemble)
+            results = _test(functions, run, plan, out, device)
         else:
             _train(run, out)
+            precision = of_training(out / 'experiments' / run.name)
         if run.kind == 'student':
             results = _test({run.method: trained(run.options, out / 'experiments' / run.name, device)}, run, plan, out, device)
-        _write_result(run, out, results, time.time() - start)
+        _write_result(run, out, results, time.time() - start, precision)
         record.write(True, time.time() - start)

@@ -6,16 +6,18 @@ from pathlib import Path
 import torch
 
 from ..arguments import make_folder
+from ..precision import Precision, student_precision
+from ..resources import option_file
+from ..yaml_files import read_options
 from . import photographs, results, runs
 
 SCALE = 4
 
 
-def _precision() -> str:
-    """In what the trainings compute here, and why."""
-    if torch.cuda.is_available():
-        return 'fp32 (GPU)'
-    return f'fp32 ({torch.backends.cpu.get_cpu_capability()})'
+def _precision() -> Precision:
+    """Return what the students are trained in here, and why."""
+    asked = read_options(option_file('demo', 'mtkd.yml'))['train']['amp']
+    return student_precision(asked, 'cuda' if torch.cuda.is_available() else 'cpu')
 
 
 def demo(args):
@@ -36,7 +38,7 @@ def demo(args):
     make_folder(out)
     photographs.prepare(out / 'datasets', SCALE)
     print(f'Everything goes to {out}')
-    print(f'Precision: {_precision()}', flush=True)
+    print(f'Precision: {_precision().reason}', flush=True)
     runs.run_steps(runs.steps(args.quick), out, args.quick, cores)
     table, picture = results.report(out, SCALE, quick=args.quick)
     print(f'\n{table.read_text(encoding="utf-8")}\nTable:   {table}\nPicture: {picture}')

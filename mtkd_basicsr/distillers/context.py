@@ -28,6 +28,7 @@ class Context:
         ensembles (dict[str, TeacherEnsemble]): Teachers that were built, by name.
         fused_teachers (FusedTeachers | None): The target's network, where it was built.
         cached (slice | None): Which channels of a cached batch are the target; None without a cache.
+        cached_precision (str | None): What the networks ran in that made them.
     """
 
     def __init__(self, opt, device, student, fused, teacher, alone):
@@ -38,6 +39,7 @@ class Context:
         self.fused = fused
         self.student_tap = FeatureTap(student)
         self._taps, self.ensembles, self.fused_teachers, self.cached = {}, {}, None, None
+        self.cached_precision = None
         self.teachers = {} if alone else parse_teachers(opt)
         # Where the target is fused, it is whose features are read, if one is named.
         self.teacher = None if alone or (fused and teacher is None) else self._choose(teacher, 'train.kd.teacher')
@@ -46,6 +48,7 @@ class Context:
         if manifest is not None:
             start = 0 if fused else 3 * list(manifest['teachers']).index(self.teacher)
             self.cached = slice(start, start + 3)
+            self.cached_precision = manifest['made_with'].get('precision')
 
     def _choose(self, name, key):
         if name is None and len(self.teachers) == 1:
@@ -72,6 +75,12 @@ class Context:
         if name not in self.ensembles:
             self.ensembles[name] = TeacherEnsemble({name: self.teachers[name]}, self.scale, self.device, self.precision)
         return self.ensembles[name]
+
+    def set_precision(self, precision):
+        """From now on all frozen networks run in ``'fp32'`` or ``'bf16'``."""
+        self.precision = precision
+        for network in filter(None, (*self.ensembles.values(), self.fused_teachers)):
+            network.set_precision(precision)
 
     def network(self, name):
         """One frozen teacher, bare."""

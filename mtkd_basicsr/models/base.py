@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .. import __version__
 from ..checkpoints import METADATA, save_atomically, write_atomically
+from ..distributed import of_the_first
 from ..errors import OptionError
 from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
@@ -50,6 +51,45 @@ class DistillBase(SRModel):
             raise OptionError('num_gpu: 0, but each of several processes has a GPU here; use auto, or hide the GPUs '
                               '(CUDA_VISIBLE_DEVICES=)')
         super().__init__(opt)
+
+    # Precision
+
+    def choose_precisions(self, began):
+        """Decides what the networks run in.
+
+        Args:
+            began (dict[str, str]): What they ran in where the training began, by the names of the
+                result: ``auto`` stays that. Empty for a new start.
+
+        Returns:
+            dict[str, tuple[str, Precision]]: Option key and precision, of ``'student'`` and of
+            ``'teachers'`` where some are run.
+        """
+        return {}
+
+    def use_precisions(self, began=None):
+        """Sets what :meth:`choose_precisions` decides, and says it in the log.
+
+        Args:
+            began (dict[str, str] | None): From a training state; None where the model is built.
+        """
+        self.precisions = self.choose_precisions(began or {})
+        if self.opt['dist']:
+            self.precisions = of_the_first(self.precisions)
+        if began is None and self.opt['path'].get('resume_state'):
+            return  # the state that is read next may say something else
+        for key, precision in self.precisions.values():
+            get_root_logger().info(f'{key}: {precision.reason}')
+            if precision.warning:
+                get_root_logger().warning(precision.warning)
+
+    def precisions_used(self):
+        """What the networks run in, for results: ``'bf16'`` or ``'fp32'`` by name.
+
+        ``student`` is the network that is trained; ``teachers`` what its targets or inputs come from,
+        be it a cache; ``features`` those that run beside a cache. What is not used has no entry.
+        """
+        raise NotImplementedError
 
     def load_network(self, net, load_path, strict=True, param_key='params'):
         """BasicSR's, without executing anything that the file holds.
@@ -176,7 +216,7 @@ class DistillBase(SRModel):
 
     def metadata(self):
         """What a checkpoint says about itself."""
-        return {'scale': self.scale, 'version': __version__}
+        return {'scale': self.scale, 'precision': self.precisions_used(), 'version': __version__}
 
     def training_state_extras(self):
         """What a training state holds beside optimizers, schedulers, random numbers and best results."""
@@ -202,6 +242,7 @@ class DistillBase(SRModel):
             return
         state = {'epoch': epoch, 'iter': current_iter, 'optimizers': [o.state_dict() for o in self.optimizers],
                  'schedulers': [s.state_dict() for s in self.schedulers], 'began': self._began, 'seed': self.opt['manual_seed'],
+                 'precision': {name: precision.name for name, (_, precision) in self.precisions.items()},
                  'random': random_state(), **self.training_state_extras()}
         save_atomically(state, os.path.join(self.opt['path']['training_states'], f'{current_iter}.state'))
 
@@ -222,8 +263,10 @@ class DistillBase(SRModel):
         self._write([self.net_g, self.net_g_ema] if ema else self.net_g, 'net_g', name, ['params', 'params_ema'] if ema else 'params')
 
     def resume_training(self, resume_state):
-        """BasicSR's; and random numbers, the best results, and the epoch that comes next."""
+        """BasicSR's; and precision, random numbers, the best results, and the epoch that comes next."""
         super().resume_training(resume_state)
+        # States of 0.1.0, whose option files said what was used, and BasicSR's own have none.
+        self.use_precisions(resume_state.get('precision', {}))
         if self.opt['rank'] == 0:
             remove_unfinished(self.opt['path'])
         best = os.path.join(self.opt['path']['training_states'], _BEST)

@@ -9,6 +9,7 @@ from ..data.matching import matching_cache
 from ..functional.mix import normal_equations, solve_mix
 from ..networks import read_weights
 from ..options import parse_mix_batches, parse_speed, parse_teachers
+from ..precision import teacher_precision
 from ..registry import register
 from ..teachers import FolderTeacher, TeacherEnsemble, check_channels, folders_of, match_teachers, require_val_images
 from .base import DistillBase
@@ -33,11 +34,11 @@ class MTKDFusionModel(DistillBase):
     """
 
     def __init__(self, opt):
-        self.teachers, self.precision = parse_teachers(opt), None
+        self.teachers, self.precision, self._ensemble = parse_teachers(opt), None, None
         for name, options in folders_of(self.teachers).items():
             require_val_images(options, f'teachers.{name}', opt)
         super().__init__(opt)
-        self.names, self._ensemble, self.inputs, self._image = list(self.teachers), None, None, None
+        self.names, self.inputs, self._image = list(self.teachers), None, None
         check_channels(self.get_bare_model(self.net_g), self.names, 'network_g')
         path = opt['path'].get('pretrain_network_g')
         if path is not None:
@@ -50,12 +51,30 @@ class MTKDFusionModel(DistillBase):
     def init_training_settings(self):
         self.mix_batches, self._sums = parse_mix_batches(self.opt), None
         # Now, although with a cache no teacher runs before the first validation.
-        self.precision = parse_speed(self.opt).teacher_precision
+        self.use_precisions()
         manifest = matching_cache(self.opt, 'teachers')
         self.cached_names = None if manifest is None else list(manifest['teachers'])
+        self.cached_precision = None if manifest is None else manifest['made_with'].get('precision')
         if manifest is None and folders_of(self.teachers):
             raise FolderTeacher.refusal(f'teachers.{next(iter(folders_of(self.teachers)))}')
         super().init_training_settings()
+
+    def choose_precisions(self, began):
+        """That of the teachers; with a cache they run in the validations alone."""
+        asked = parse_speed(self.opt).teacher_precision
+        precision = teacher_precision(asked, self.device, began.get('teachers'))
+        return {'teachers': ('train.teacher_precision', precision)}
+
+    def use_precisions(self, began=None):
+        """Also sets what the teachers run in, which may be built before."""
+        super().use_precisions(began)
+        self.precision = self.precisions['teachers'][1].name
+        if self._ensemble is not None:
+            self._ensemble.set_precision(self.precision)
+
+    def precisions_used(self):
+        running = self.precision if self._ensemble is None else self._ensemble.precision
+        return {'student': 'fp32', 'teachers': self.cached_precision or running}
 
     @property
     def ensemble(self):

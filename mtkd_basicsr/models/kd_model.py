@@ -10,6 +10,7 @@ from ..distillers import Batch, build_distiller
 from ..distributed import average_gradients, share
 from ..errors import OptionError, WeightsError
 from ..options import parse_speed
+from ..precision import student_precision, teacher_precision
 from ..registry import register
 from .base import DistillBase
 
@@ -48,11 +49,37 @@ class KDModel(DistillBase):
         for line in self.distiller.describe():
             get_root_logger().info(line)
         self.speed = parse_speed(self.opt)
+        self.use_precisions()
         if self.speed.channels_last:
             student.to(memory_format=torch.channels_last)
         super().init_training_settings()
         if self.speed.compile:
             self.get_bare_model(self.net_g).compile()
+
+    def choose_precisions(self, began):
+        """That of the student, and that of teachers and fusion network where some are run."""
+        student = student_precision(self.speed.amp, self.device, began.get('student'))
+        chosen = {'student': ('train.amp', student)}
+        if self.distiller.context.ensembles:
+            teachers = teacher_precision(self.speed.teacher_precision, self.device, began.get('teachers'))
+            chosen['teachers'] = ('train.teacher_precision', teachers)
+        return chosen
+
+    def use_precisions(self, began=None):
+        """Also sets what teachers and fusion network run in, which are built before."""
+        super().use_precisions(began)
+        self.amp = self.precisions['student'][1].name == 'bf16'
+        if 'teachers' in self.precisions:
+            self.distiller.context.set_precision(self.precisions['teachers'][1].name)
+
+    def precisions_used(self):
+        context, used = self.distiller.context, {'student': 'bf16' if self.amp else 'fp32'}
+        running = next((ensemble.precision for ensemble in context.ensembles.values()), None)
+        if context.cached is not None:
+            used['teachers'] = context.cached_precision
+        if running is not None:
+            used['teachers' if context.cached is None else 'features'] = running
+        return used
 
     def setup_optimizers(self):
         """BasicSR's, with the adapters of the method beside the student."""
@@ -70,7 +97,7 @@ class KDModel(DistillBase):
         """What the student makes of a batch: (b, 3, h, w) -> (b, 3, scale · h, scale · w), float32."""
         if self.speed.channels_last:
             lq = lq.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.speed.amp == 'bf16'):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             return self.net_g(lq).float()
 
     def generator(self, current_iter):

@@ -123,9 +123,10 @@ class SpeedOptions:
     """Our keys of ``train`` that make it faster; with their defaults nothing changes by a bit.
 
     Attributes:
-        amp: ``bf16``: the student runs in bfloat16 autocast; ``~`` is fp32.
-        teacher_precision: ``fp32``, or ``bf16`` for autocast and channels_last: how teachers and fusion network run in the training;
-            ``~`` is ``bf16`` on a GPU and ``fp32`` on a CPU.
+        amp: What the student runs in: ``bf16`` for bfloat16 autocast, ``fp32``, or ``auto``: bf16 where CPU or GPU have it natively, else
+            fp32; ``~`` is fp32.
+        teacher_precision: The same for teachers and fusion network in the training, with channels_last where it is bf16; ``~`` is ``auto``
+            on a GPU and ``fp32`` on a CPU.
         channels_last: The student's images and weights lie in memory with the channels of a pixel side by side, which convolutions are
             faster with.
         compile: The student is compiled by ``torch.compile``.

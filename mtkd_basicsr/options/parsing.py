@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import typing
 
+from ..choices import PRECISIONS
 from ..errors import OptionError, did_you_mean
 from ..resources import weights_file
 from .blocks import OURS, FolderOptions, LoggerOptions, SpeedOptions, TeacherOptions, TrainOptions, ValOptions
@@ -138,11 +139,10 @@ def parse_speed(opt):
     """
     names = [f.name for f in dataclasses.fields(SpeedOptions)]
     speed = parse(SpeedOptions, {k: v for k, v in opt['train'].items() if k in names}, 'train')
-    if speed.amp not in (None, 'bf16'):
-        raise OptionError(f"train.amp: {speed.amp!r}; expected bf16, or nothing (~) for fp32")
-    if speed.teacher_precision not in (None, 'fp32', 'bf16'):
-        raise OptionError(f'train.teacher_precision: {speed.teacher_precision!r}; expected fp32 or bf16, or nothing (~) for bf16 on a GPU '
-                          'and fp32 on a CPU')
+    for name, nothing in (('amp', 'fp32'), ('teacher_precision', 'auto on a GPU and fp32 on a CPU')):
+        value = getattr(speed, name)
+        if value is not None and value not in PRECISIONS:
+            raise OptionError(f'train.{name}: {value!r}; {did_you_mean(value, PRECISIONS)}; nothing (~) is {nothing}')
     return speed
 
 
@@ -179,7 +179,8 @@ def parse_mix_batches(opt):
     """
     batches = opt['train'].get('mix_batches', TrainOptions.mix_batches)
     for name in ('amp', 'channels_last', 'compile'):
-        if opt['train'].get(name):
+        # fp32 is what stage 1 runs in.
+        if opt['train'].get(name) and opt['train'][name] != 'fp32':
             raise OptionError(f"train.{name}: {opt['train'][name]!r}; it is for students, not for stage 1")
     _number(batches, 0, 'batches', 'train.mix_batches')
     if batches and opt['network_g'].get('skip') not in ('learned', 'adaptive'):

@@ -9,6 +9,7 @@ from ..errors import OptionError
 from ..functional.padding import run_padded
 from ..networks import SPANDREL, arch_name, build, load_weights, size_multiple
 from ..options import FolderOptions
+from ..precision import teacher_precision
 from .folder import FolderTeacher
 from .foreign import load_spandrel
 
@@ -19,19 +20,16 @@ class Frozen(nn.Module):
     def freeze(self, device, channels_last):
         """Call at the end of ``__init__``: moves everything to the device, for good."""
         self.to(device)
-        if channels_last:
-            self.to(memory_format=torch.channels_last)
+        self.lay_out(channels_last)
         self.requires_grad_(False)
         super().train(False)
 
+    def lay_out(self, channels_last):
+        """How weights lie in memory."""
+        self.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
     def train(self, mode=True):
         return self
-
-
-def _use_bf16(device, precision, networks):
-    # Nobody but spandrel says of a network that it cannot.
-    return all(getattr(net, 'supports_bf16', True) for net in networks) and (
-        precision == 'bf16' if precision else torch.device(device).type == 'cuda')
 
 
 def _load(options, key):
@@ -49,13 +47,17 @@ class TeacherEnsemble(Frozen):
         teachers (dict[str, TeacherOptions | FolderOptions]): By name; their order is the order of the outputs.
         scale (int): What each of them has to enlarge by.
         device: Where they run.
-        precision (str | None): ``'fp32'``, or ``'bf16'`` for autocast; None is bf16 on a GPU and fp32 on a CPU.
-            With bf16, and on a GPU, weights lie in channels_last.
+        precision (str | None): ``'fp32'``, ``'bf16'`` for autocast, or ``'auto'`` for the one that the device is made for; None is
+            ``'auto'`` on a GPU and fp32 on a CPU. With bf16, and on a GPU, weights lie in channels_last.
         folders (bool): Whether teachers may be folders of images, whose outputs are then given with each image.
 
     Raises:
-        OptionError: a network cannot be built, its output does not have the size that ``scale`` asks for, or it is a folder.
+        OptionError: a network cannot be built, its output does not have the size that ``scale`` asks for, or it is a folder; the device
+            has no kernels for the precision.
         WeightsError: a file with weights is missing or does not fit.
+
+    Attributes:
+        precision (str): ``'fp32'`` or ``'bf16'``: what they run in. It is fp32 for all where one of them cannot do the other.
 
     Shape:
         - Input: (b, 3, h, w), RGB, [0, 1], any size: each network gets it padded as it needs; with folders also what they have for it,
@@ -73,13 +75,24 @@ class TeacherEnsemble(Frozen):
             if isinstance(options, FolderOptions) and not folders:
                 raise FolderTeacher.refusal(key)
             self.networks.append(FolderTeacher(options, key) if isinstance(options, FolderOptions) else _load(options, key))
-        bf16 = _use_bf16(device, precision, self.networks)
-        self.channels_last = bf16 or torch.device(device).type == 'cuda'
+        self._choose(teacher_precision(precision, device).name)
         self.freeze(device, self.channels_last)
-        self.autocast = functools.partial(torch.autocast, torch.device(device).type, torch.bfloat16, enabled=bf16)
         for name, net in zip(self.names, self.networks):
             if name not in self.given_names:
                 self._check_scale(name, net, device)
+
+    def _choose(self, precision):
+        # Nobody but spandrel says of a network that it cannot.
+        able = all(getattr(net, 'supports_bf16', True) for net in self.networks)
+        self.precision = precision if able else 'fp32'
+        device, bf16 = torch.device(self.device).type, self.precision == 'bf16'
+        self.channels_last = bf16 or device == 'cuda'
+        self.autocast = functools.partial(torch.autocast, device, torch.bfloat16, enabled=bf16)
+
+    def set_precision(self, precision):
+        """From now on teachers run in ``'fp32'`` or ``'bf16'``."""
+        self._choose(precision)
+        self.lay_out(self.channels_last)
 
     @property
     def given_names(self):

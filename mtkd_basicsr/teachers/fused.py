@@ -77,6 +77,11 @@ class FusedTeachers(Frozen):
         ensemble.reorder(order or ensemble.names)
         self.freeze(device, ensemble.channels_last)
 
+    def set_precision(self, precision):
+        """From now on teachers and fusion network run in ``'fp32'`` or ``'bf16'``."""
+        self.ensemble.set_precision(precision)
+        self.lay_out(self.ensemble.channels_last)
+
     def forward(self, lq, given=None):
         """(b, 3, h, w) and (b, 3 · M, scale · h, scale · w) -> (b, 3, scale · h, scale · w)."""
         outputs = self.ensemble(lq, given)
