@@ -191,24 +191,20 @@ def outcome(arguments):
     Returns:
         Outcome: Of the command.
     """
-    kinds, parser = [], cli._parser()
-    parse, handler, printed = parser.parse_args, signal.getsignal(signal.SIGTERM), io.StringIO()
+    kinds = []
+    run = cli._run
+    handler = signal.getsignal(signal.SIGTERM)
+    printed = io.StringIO()
 
-    def watched(argv):
-        args = parse(argv)
-        run = args.run
+    def watched(args):
+        try:
+            run(args)
+        except BaseException as error:
+            kinds.append(type(error))
+            raise
 
-        def watch(given):
-            try:
-                run(given)
-            except BaseException as error:
-                kinds.append(type(error))
-                raise
-        args.run = watch
-        return args
-
-    with patch.dict(os.environ), patch.object(cli, '_parser', lambda: parser), patch.object(parser, 'parse_args', watched), \
-            contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+    with patch.dict(os.environ), patch.object(cli, '_run', watched), contextlib.redirect_stdout(printed), \
+            contextlib.redirect_stderr(printed):
         try:
             status = cli.main(arguments)
         except SystemExit as error:

@@ -8,7 +8,7 @@ from basicsr.utils.options import ordered_yaml
 from conftest import ROOT, dataset, one_step, parsed, shrunk, write_weights
 
 from mtkd_basicsr.features import default_positions
-from mtkd_basicsr.generate import STUDENTS
+from mtkd_basicsr.generate.networks import STUDENTS
 from mtkd_basicsr.generate.files import files
 from mtkd_basicsr.networks import build
 
