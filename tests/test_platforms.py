@@ -118,7 +118,8 @@ def test_commands_run_there(photographs, system, tmp_path):
     opt = with_cache(options_for(photographs, tmp_path, 'MTKDModel', datasets__train__num_worker_per_gpu=2), tmp_path / 'c.lmdb')
     options = write_options(tmp_path / 'opt.yml', opt)
 
-    printed = mtkd('check', '-opt', options, cwd=tmp_path, **windows)
+    scratch = write_options(tmp_path / 'scratch.yml', options_for(photographs, tmp_path, 'KDModel', train__kd={'type': 'Scratch'}))
+    printed = mtkd('check', '-opt', scratch, cwd=tmp_path, **windows)
     assert 'hours without data loading and validation' in printed and 'of memory' not in printed
 
     printed = mtkd('cache', '-opt', options, '--workers', '2', cwd=tmp_path, **windows)
