@@ -11,6 +11,7 @@ from conftest import ROOT, mtkd, options_for, run, with_cache, write_options
 
 from mtkd_basicsr.checkpoints import save_atomically
 from mtkd_basicsr.checks import cost
+from mtkd_basicsr.data import target_cache
 from mtkd_basicsr.data.target_cache import CacheReader, data_file, state_of
 
 PACKAGE = ROOT / 'mtkd_basicsr'
@@ -118,7 +119,8 @@ def test_commands_run_there(photographs, system, tmp_path):
     opt = with_cache(options_for(photographs, tmp_path, 'MTKDModel', datasets__train__num_worker_per_gpu=2), tmp_path / 'c.lmdb')
     options = write_options(tmp_path / 'opt.yml', opt)
 
-    printed = mtkd('check', '-opt', options, cwd=tmp_path, **windows)
+    scratch = write_options(tmp_path / 'scratch.yml', options_for(photographs, tmp_path, 'KDModel', train__kd={'type': 'Scratch'}))
+    printed = mtkd('check', '-opt', scratch, cwd=tmp_path, **windows)
     assert 'hours without data loading and validation' in printed and 'of memory' not in printed
 
     printed = mtkd('cache', '-opt', options, '--workers', '2', cwd=tmp_path, **windows)
@@ -211,3 +213,20 @@ def test_names_in_a_cache_have_slashes(cached, monkeypatch, tmp_path):
     monkeypatch.setattr(distill_dataset.os, 'sep', '\\')
     monkeypatch.setattr(distill_dataset.os.path, 'relpath', lambda path, root: 'a\\b.png')
     assert distill_dataset.image_names(Dataset(), str(tmp_path)) == ['a/b.png']
+
+
+def test_a_cache_that_this_process_reads_is_replaced(cached, here, tmp_path, monkeypatch):
+    """Windows replaces no file that is open: the map of the old cache has to be closed before."""
+    original, refused = os.replace, []
+
+    def refuse(source, target):
+        status = os.stat(target) if str(target).endswith('data.mdb') and os.path.isfile(target) else None
+        if status is not None and (status.st_dev, status.st_ino) in target_cache._maps:
+            refused.append(target)
+            raise PermissionError(13, 'The process cannot access the file', target)
+        original(source, target)
+    monkeypatch.setattr(os, 'replace', refuse)
+    path = cached['MTKDModel']['datasets']['train']['target_cache']
+    reader = CacheReader(path)
+    here('cache', '-opt', tmp_path / 'MTKDModel.yml', '--overwrite', '--self-ensemble', '--workers', '0')
+    assert len(refused) == 1 and CacheReader(path).id != reader.id
