@@ -46,6 +46,10 @@ def main(argv: Optional[list[str]] = None) -> int:
     Returns:
         Exit status: 0, or 1 after an error.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal or a file of another encoding cannot hold (−, ×) is no reason to stop.
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='replace')
     args = _parser().parse_args(argv)
     _read_no_pickles()
     launched = getattr(args, 'launcher', 'none') != 'none'

@@ -14,7 +14,7 @@ import torch
 from basicsr.data import build_dataset
 from basicsr.metrics import calculate_psnr
 from basicsr.utils.matlab_functions import imresize
-from conftest import ROOT, mtkd, run
+from conftest import mtkd
 
 from mtkd_basicsr.bicubic import resize_bicubic_array, resize_pixels, weights_and_sources
 from mtkd_basicsr.demo.photographs import load
@@ -211,20 +211,3 @@ def test_psnr_is_basicsrs(names, border):
         expected = calculate_psnr(a, other, crop_border=border, test_y_channel=True)
         assert psnr_y(a, other, border) == pytest.approx(expected, abs=1e-4)
     assert psnr_y(a, a, border) == float('inf')
-
-
-LIGHT = """
-import sys
-import types
-package = sys.modules['mtkd_basicsr'] = types.ModuleType('mtkd_basicsr')
-package.__path__, package.__version__ = [{folder!r}], '0'
-{stub}
-import mtkd_basicsr.data_folders
-print(sorted({{'torch', 'torchvision', 'basicsr', 'PIL', 'lmdb', 'spandrel', 'scipy'}} & set(sys.modules)))
-"""
-STUB = "arguments = sys.modules['mtkd_basicsr.arguments'] = types.ModuleType('arguments')\narguments.make_folder = arguments.number = None"
-
-
-def test_folders_are_made_without_torch(tmp_path):
-    program = LIGHT.format(folder=str(ROOT / 'mtkd_basicsr'), stub=STUB)
-    assert run([sys.executable, '-c', program], tmp_path) == '[]\n'

@@ -1,5 +1,6 @@
 """What is imported when: the command answers at once, and ``import mtkd_basicsr`` registers as ever."""
 
+import os
 import re
 import subprocess
 import sys
@@ -79,6 +80,16 @@ def test_option_files_are_written_without_torch(script, tmp_path):
     assert status == 0
     assert 'option files in' in printed
     assert not names & {'torch', 'torchvision', 'basicsr'}
+
+
+def test_folders_are_made_without_torch_by_workers_too(script, photographs, tmp_path):
+    arguments = ['data', str(photographs / 'train' / 'GT'), '--out', 'mine', '--workers', '2']
+    process = subprocess.run([sys.executable, *script, *arguments], cwd=tmp_path, text=True, capture_output=True,
+                             env={**os.environ, 'PYTHONPROFILEIMPORTTIME': '1'})
+    assert process.returncode == 0, process.stderr[-3000:]
+    names = re.findall(r'^import time: +\d+ \| +\d+ \| +([\w.]+)$', process.stderr, re.MULTILINE)
+    assert names.count('mtkd_basicsr.data_folders') == 3  # here, and in two workers
+    assert not {name.split('.')[0] for name in names} & {'torch', 'torchvision', 'basicsr'}
 
 
 @pytest.mark.parametrize('name', ('program.py', 'cli.py', '__main__.py', 'mtkd.py'))
