@@ -44,6 +44,19 @@ def device_of(name, local=0):
     return device
 
 
+def check_tile(args):
+    """Refuses tiles that share as much as they have.
+
+    Args:
+        args (argparse.Namespace): ``tile`` and ``tile_overlap``, in low-resolution pixels.
+
+    Raises:
+        OptionError: the overlap is negative, or not smaller than the tile.
+    """
+    if args.tile_overlap < 0 or (args.tile is not None and args.tile <= args.tile_overlap):
+        raise OptionError(f'--tile-overlap: {args.tile_overlap}; expected from 0 on, less than --tile, {args.tile}')
+
+
 def make_folder(path, key='--out'):
     """Makes a folder, with those above it.
 

@@ -155,8 +155,6 @@ def cache(args):
         MTKDError: options, weights or images cannot be used, a cache of other options stands there, or the one that is verified
             is damaged.
     """
-    if args.tile is not None and args.tile <= args.tile_overlap or args.tile_overlap < 0:
-        raise OptionError(f'--tile-overlap: {args.tile_overlap}; expected from 0 on, less than --tile, {args.tile}')
     opt = parse_like_basicsr('cache', args)
     train = require(opt, 'datasets', 'train')
     path = require(opt, 'datasets', 'train', 'target_cache')

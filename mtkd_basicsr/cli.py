@@ -32,6 +32,8 @@ def _run(args: argparse.Namespace) -> None:
     if path is not None and not os.path.isfile(path):
         raise OptionError(f"-opt: no file '{path}'")
     command = COMMANDS[args.command]
+    if hasattr(command, 'check'):
+        command.check(args)
     if command.NEEDS_BASICSR:
         from . import registration  # noqa: F401  (importing it registers)
     command.run(args)

@@ -19,6 +19,7 @@ from .progress import progress
 
 _ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 _TOLERANCE = 0.06
+_MOST_WORKERS = 60  # Windows waits for no more than 63 handles at once
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def _do(task):
 
 def _done(paths, layout, workers):
     """What :func:`_do` gives for every image, in their order."""
-    tasks, workers = [(path, layout) for path in paths], min(workers, len(paths))
+    tasks = [(path, layout) for path in paths]
+    workers = min(workers, len(paths), _MOST_WORKERS)
     if workers <= 1:
         yield from map(_do, tasks)
         return

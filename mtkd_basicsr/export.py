@@ -190,8 +190,6 @@ def export(args):
         ExportError: the file cannot be written, or does not give what PyTorch gives; nothing is left of it.
     """
     form = FORMATS[args.format]
-    if args.half and args.format != 'safetensors':
-        raise OptionError(f'--half: --format {args.format}; expected safetensors')
     missing = [package for package in form.packages if importlib.util.find_spec(package) is None]
     if missing:
         raise OptionError(f"--format: {args.format} needs {', '.join(missing)}: pip install 'mtkd_basicsr[export]'")

@@ -77,6 +77,15 @@ def install():
         sys.meta_path.append(StandInFinder)
 
 
+def _is_our_script(path: str) -> bool:
+    # Somebody's program may have that name. What pip writes names our entry point, in an .exe behind its machine code.
+    try:
+        with open(path, 'rb') as file:
+            return b'mtkd_basicsr.cli' in file.read()
+    except OSError:  # on Windows the ending is left out
+        return True
+
+
 def is_our_command() -> bool:
     """Return whether this process is the command ``mtkd`` (or ``python -m mtkd_basicsr``), or a worker of it.
 
@@ -86,7 +95,7 @@ def is_our_command() -> bool:
     arguments = getattr(sys, 'argv', None) or ['']
     folder, name = os.path.split(arguments[0])
     if name in ('mtkd', 'mtkd.exe', 'mtkd-script.py', 'mtkd-script.pyw'):
-        return True
+        return _is_our_script(arguments[0])
     if name == '__main__.py':
         return os.path.basename(folder) == 'mtkd_basicsr'
     # `python -m mtkd_basicsr` imports the package before it puts the path of __main__.py here.

@@ -80,8 +80,6 @@ def upscale(args):
         MTKDError: the network cannot be built or loaded, results stand there already, or pictures cannot be read (all of them named;
             the others are done).
     """
-    if args.tile is not None and not 0 <= args.tile_overlap < args.tile:
-        raise OptionError(f'--tile-overlap: {args.tile_overlap}; expected from 0 on, less than --tile, {args.tile}')
     device = device_of(args.device)
     network, scale = network_of(args.opt, args.weights, args.safe)
     out, paths = Path(args.out), [Path(image) for image in args.images]

@@ -1,6 +1,7 @@
 """Reading option files and plans: whatever is wrong with a file is an error of ours, and with ``--safe`` nothing in it is executed."""
 
 import contextlib
+import functools
 from collections import OrderedDict
 from pathlib import Path
 
@@ -106,18 +107,21 @@ def read_options(path, safe=False):
 
 @contextlib.contextmanager
 def basicsr_reads_safely(safe=True):
-    """While it is open, BasicSR's ``parse_options`` reads files by :class:`SafeLoader`.
+    """While it is open, BasicSR reads option files as UTF-8, and with ``safe`` by :class:`SafeLoader`.
 
     Its own loader never sees the file, so that it does not matter whether somebody changes it between two looks at it.
 
     Args:
-        safe (bool): False changes nothing.
+        safe (bool): Whether nothing that a file names is executed.
     """
     from basicsr.utils import options
     before = options.ordered_yaml
     if safe:
         options.ordered_yaml = lambda: (SafeLoader, before()[1])
+    # BasicSR opens option files, and its copy of them, in the encoding of the locale.
+    options.open = functools.partial(open, encoding='utf-8')
     try:
         yield
     finally:
+        vars(options).pop('open', None)
         options.ordered_yaml = before

@@ -26,6 +26,15 @@ def test_train_and_test_in_the_current_directory(make_options, tmp_path):
     assert (tmp_path / 'results' / 'cli' / 'visualization' / 'val' / 'chelsea_cli.png').is_file()
 
 
+def test_option_files_are_utf_8_in_any_locale(make_options, tmp_path):
+    options = tmp_path / 'train.yml'
+    write_options(options, make_options('MTKDModel', name='encoded'), header='# Größe ×2, 画像\n')
+    locale = {'LC_ALL': 'POSIX', 'PYTHONCOERCECLOCALE': '0', 'PYTHONUTF8': '0'}
+    assert 'Save the latest model.' in mtkd('train', '-opt', options, cwd=tmp_path, **locale)
+    copy = tmp_path / 'experiments' / 'encoded' / 'train.yml'
+    assert 'Größe ×2, 画像' in copy.read_text(encoding='utf-8')
+
+
 def test_a_started_training_is_archived_not_overwritten(make_options, tmp_path):
     options = write_options(tmp_path / 'train.yml', make_options('MTKDModel', name='twice'))
     for _ in range(2):

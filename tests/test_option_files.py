@@ -124,3 +124,8 @@ def test_the_two_students_of_the_demo_differ_in_the_method_alone():
         for key in ('type', 'target_cache'):  # the same crops, out of files and out of a cache
             opt['datasets']['train'].pop(key, None)
     assert scratch == mtkd
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'options').rglob('*.yml')), ids=lambda path: path.name)
+def test_basicsr_opens_it_in_any_locale(path):
+    path.read_text(encoding='ascii')  # its script reads the file before anything of ours can name an encoding

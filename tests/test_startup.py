@@ -33,6 +33,11 @@ WRONG = (
     ['upscale', '--weights', 'x'],
     ['export', '--format', 'onix'],
     ['demo', '--fast'],
+    ['compare', '-opt', __file__, '--jobs', '0'],
+    ['cache', '-opt', __file__, '--tile', '4'],
+    ['upscale', 'x.png', '--weights', 'x', '--tile', '3'],
+    ['upscale', 'x.png', '--weights', 'x', '--tile-overlap', '-1'],
+    ['export', '--half', '--format', 'onnx'],
 )
 
 
@@ -49,7 +54,7 @@ def imported(arguments, cwd):
 def script(tmp_path):
     """The script that pip makes of our entry point."""
     path = tmp_path / 'mtkd'
-    path.write_text('import sys\nfrom mtkd_basicsr.cli import main\nsys.exit(main())\n')
+    path.write_text('import sys\nfrom mtkd_basicsr.cli import main\nif __name__ == "__main__":\n    sys.exit(main())\n')
     return [str(path)]
 
 
@@ -69,7 +74,7 @@ def test_usage_errors_import_nothing_heavy(arguments, script, tmp_path):
     if arguments == ['--version']:
         assert (status, printed) == (0, f'{mtkd_basicsr.__version__}\n')
     else:
-        assert status == (1 if 'none.yml' in arguments else 2)
+        assert status == (1 if {'none.yml', __file__, 'x.png', '--half'} & set(arguments) else 2)
         assert 'mtkd' in printed
         assert 'Traceback' not in printed
     assert not names & HEAVY
@@ -106,7 +111,7 @@ def test_importing_the_package_registers_in_any_program(name, tmp_path):
 
 def test_public_names_are_there_in_our_own_command(script, tmp_path):
     (tmp_path / 'mtkd').write_text(
-        'import sys\n'
+        'import sys  # mtkd_basicsr.cli\n'
         'import mtkd_basicsr\n'
         'assert "torch" not in sys.modules\n'
         'assert mtkd_basicsr.DCTSwin.__name__ == "DCTSwin"\n'
@@ -119,7 +124,7 @@ def test_public_names_are_there_in_our_own_command(script, tmp_path):
     assert run([sys.executable, *script], tmp_path) == "module 'mtkd_basicsr' has no attribute 'Nothing'\n"
 
 
-def test_our_command_is_known_by_its_arguments(monkeypatch):
+def test_our_command_is_known_by_its_arguments(monkeypatch, tmp_path):
     cases = (
         (['/env/bin/mtkd', 'train'], [], True),
         (['mtkd.exe'], [], True),
@@ -134,6 +139,11 @@ def test_our_command_is_known_by_its_arguments(monkeypatch):
         ([''], [], False),
         ([], [], False),
     )
+    programs = {'ours': 'from mtkd_basicsr.cli import main\n', 'theirs': 'import mtkd_basicsr\n'}
+    for name, text in programs.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'mtkd').write_text(text)
+    cases += (([str(tmp_path / 'ours' / 'mtkd')], [], True), ([str(tmp_path / 'theirs' / 'mtkd')], [], False))
     for argv, original, expected in cases:
         monkeypatch.setattr(sys, 'argv', argv)
         monkeypatch.setattr(sys, 'orig_argv', original)

@@ -59,7 +59,7 @@ def parts_of(opt):
         y, x = (max((n - side) // 2, 0) for n in lq.shape[1:])
         lq = lq[None, :, y:y + side, x:x + side]
         place = slice(scale * y, scale * (y + lq.shape[2])), slice(scale * x, scale * (x + lq.shape[3]))
-        yield Part(lq, item['gt'][None, :, *place], item['gt_path'], tuple(item['gt'].shape[1:]), place, phase != 'train')
+        yield Part(lq, item['gt'][(None, slice(None), *place)], item['gt_path'], tuple(item['gt'].shape[1:]), place, phase != 'train')
 
 
 def mean_psnr(function, parts, scale):
@@ -73,4 +73,4 @@ def mean_psnr(function, parts, scale):
 def run(network, ensemble, part):
     """What an ensemble, or the fusion network over it, makes of a part: (1, c, scale · h, scale · w)."""
     given = ensemble.given(part.name, part.size, part.validation)
-    return network(part.lq.to(ensemble.device), *([] if given is None else [given[:, :, *part.place]]))
+    return network(part.lq.to(ensemble.device), *([] if given is None else [given[(slice(None), slice(None), *part.place)]]))

@@ -4,6 +4,7 @@ These modules import nothing heavy, so that ``mtkd --help`` and every usage erro
 
 - ``HELP``, its line in ``mtkd --help``, and ``DESCRIPTION``, the first line of ``mtkd COMMAND --help``;
 - ``NEEDS_BASICSR``: whether models, archs, losses and datasets have to be registered before it runs;
+- where they can contradict each other, ``check(args)``, which raises an ``OptionError``;
 - ``add_arguments(parser)`` and ``run(args)``, which imports what the command does.
 """
 

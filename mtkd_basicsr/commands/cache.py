@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..arguments import add_safe_argument, number
+from ..arguments import add_safe_argument, check_tile, number
 from ..choices import CACHE_CONTENTS, PRECISIONS, TILE_OVERLAP
 
 HELP = 'run the teachers once over all training images, and keep the targets'
@@ -39,14 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_safe_argument(parser)
 
 
+def check(args: argparse.Namespace) -> None:
+    """Refuse arguments that do not fit together."""
+    check_tile(args)
+
+
 def run(args: argparse.Namespace) -> None:
-    """Run the command.
-
-    Args:
-        args: What its parser has made of the command line.
-
-    Raises:
-        MTKDError: something of the user's making is wrong.
-    """
+    """Run the command, as its parser has read the command line."""
     from ..cache import cache
     cache(args)

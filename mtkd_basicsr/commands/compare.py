@@ -3,6 +3,7 @@
 import argparse
 
 from ..arguments import add_safe_argument
+from ..errors import OptionError
 
 HELP = 'many trainings side by side, and a report over them'
 DESCRIPTION = 'Does all trainings of a plan, tests every student, and writes a report.'
@@ -24,14 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument('--only', metavar='RUN', help='do this one run')
 
 
+def check(args: argparse.Namespace) -> None:
+    """Refuse arguments that do not fit together."""
+    if args.jobs < 1:
+        raise OptionError(f'--jobs: {args.jobs}; expected 1 or more')
+
+
 def run(args: argparse.Namespace) -> None:
-    """Run the command.
-
-    Args:
-        args: What its parser has made of the command line.
-
-    Raises:
-        MTKDError: something of the user's making is wrong.
-    """
+    """Run the command, as its parser has read the command line."""
     from ..compare import compare
     compare(args)

@@ -4,6 +4,7 @@ import argparse
 
 from ..arguments import add_safe_argument
 from ..choices import EXPORT_FORMATS
+from ..errors import OptionError
 
 HELP = 'a trained student as an ONNX, TorchScript or safetensors file'
 DESCRIPTION = ('Writes a trained student as one ONNX, TorchScript or safetensors file, after a '
@@ -25,14 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_safe_argument(parser)
 
 
+def check(args: argparse.Namespace) -> None:
+    """Refuse arguments that do not fit together."""
+    if args.half and args.format != 'safetensors':
+        raise OptionError(f'--half: --format {args.format}; expected safetensors')
+
+
 def run(args: argparse.Namespace) -> None:
-    """Run the command.
-
-    Args:
-        args: What its parser has made of the command line.
-
-    Raises:
-        MTKDError: something of the user's making is wrong.
-    """
+    """Run the command, as its parser has read the command line."""
     from ..export import export
     export(args)

@@ -13,14 +13,7 @@ __all__ = ['DESCRIPTION', 'HELP', 'NEEDS_BASICSR', 'add_arguments', 'run']
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the command.
-
-    Args:
-        args: What its parser has made of the command line.
-
-    Raises:
-        MTKDError: something of the user's making is wrong.
-    """
+    """Run the command, as its parser has read the command line."""
     from ..checks import before_test
     from ..train import parse_like_basicsr, test
     before_test(parse_like_basicsr('test', args, is_train=False))

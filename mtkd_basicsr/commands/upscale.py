@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..arguments import add_safe_argument, number
+from ..arguments import add_safe_argument, check_tile, number
 from ..choices import TILE_OVERLAP
 
 HELP = 'enlarge pictures with a trained student'
@@ -28,14 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_safe_argument(parser)
 
 
+def check(args: argparse.Namespace) -> None:
+    """Refuse arguments that do not fit together."""
+    check_tile(args)
+
+
 def run(args: argparse.Namespace) -> None:
-    """Run the command.
-
-    Args:
-        args: What its parser has made of the command line.
-
-    Raises:
-        MTKDError: something of the user's making is wrong.
-    """
+    """Run the command, as its parser has read the command line."""
     from ..upscale import upscale
     upscale(args)

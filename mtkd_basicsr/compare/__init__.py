@@ -74,8 +74,6 @@ def compare(args):
     Raises:
         MTKDError: the plan cannot be used, or runs failed.
     """
-    if args.jobs < 1:
-        raise OptionError(f'--jobs: {args.jobs}; expected 1 or more')
     plan = plans.read_plan(args.opt, args.safe)
     out = Path(args.out or Path('compare') / (plan.base or plan.name)).resolve()
     runs = expand(plan, out)
