@@ -28,12 +28,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> None:
-    path = getattr(args, 'opt', None)
-    if path is not None and not os.path.isfile(path):
-        raise OptionError(f"-opt: no file '{path}'")
     command = COMMANDS[args.command]
     if hasattr(command, 'check'):
         command.check(args)
+    path = getattr(args, 'opt', None)
+    if path is not None and not os.path.isfile(path):
+        raise OptionError(f"-opt: no file '{path}'")
     if command.NEEDS_BASICSR:
         from . import registration  # noqa: F401  (importing it registers)
     command.run(args)
