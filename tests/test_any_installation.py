@@ -59,7 +59,10 @@ def environment(tmp_path, wheel):
     for path in SITE.iterdir():
         if path.suffix != '.pth' and 'basicsr' not in path.name:
             (packages / path.name).symlink_to(path)
-    site_of(python).joinpath('zz_packages.pth').write_text(f'{packages}\n')
+    # Behind an editable install; before the line of setuptools, which brings back the distutils that BasicSR imports.
+    site_of(python).joinpath('aa_packages.pth').write_text(f'{packages}\n')
+    if (SITE / 'distutils-precedence.pth').exists():
+        shutil.copy(SITE / 'distutils-precedence.pth', site_of(python))
     pip('install', '-q', '--no-deps', '--no-index', wheel, python=python)
     return python
 

@@ -19,6 +19,8 @@ def python(arguments, code):
 def test_basicsr_can_be_imported_because_of_us():
     # -S: no .pth files are read, as in a source tree on PYTHONPATH; the second time with our package before BasicSR.
     path = f'import sys; sys.path[:0] = {sys.path!r}; '
+    if sys.version_info >= (3, 12):  # a line in a .pth file of setuptools brings back the distutils that BasicSR imports
+        path += 'import setuptools; '
     there = python(['-S'], path + 'import torchvision.transforms.functional_tensor').returncode == 0
     alone = python(['-S'], path + 'import basicsr')
     assert (alone.returncode == 0) == (there or 'functional_tensor' not in inspect.getsource(degradations)), alone.stderr
