@@ -9,19 +9,29 @@ from pathlib import Path
 from setuptools import Distribution, find_packages, setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r"__version__ = '([^']+)'", (ROOT / 'mtkd_basicsr' / '__init__.py').read_text()).group(1)
+VERSION = re.search(
+    r"__version__ = '([^']+)'", (ROOT / 'mtkd_basicsr' / '__init__.py').read_text()
+).group(1)
 
-# The option files live at the top level, where users of BasicSR look for them, and are installed into the package.
+# The option files live at the top level, where users of BasicSR look for them, and are installed
+# into the package.
 OPTIONS = 'mtkd_basicsr.option_files'
 
-# BasicSR 1.4.2 does not install on Python 3.13 (https://github.com/XPixelGroup/BasicSR/issues/725, 749). new-basicsr is a
-# pure wheel whose package `basicsr` equals BasicSR's master (8d56e3a).
-BASICSR = ["basicsr>=1.4.2; python_version < '3.13'", "new-basicsr==1.0.0; python_version >= '3.13'"]
+# BasicSR 1.4.2 does not install on Python 3.13 (https://github.com/XPixelGroup/BasicSR/issues/725,
+# 749). new-basicsr is a pure wheel whose package `basicsr` equals BasicSR's master (8d56e3a).
+BASICSR = [
+    "basicsr>=1.4.2; python_version < '3.13'",
+    "new-basicsr==1.0.0; python_version >= '3.13'",
+]
 
 
 def installed_basicsr():
-    """Return the name of the distribution that provides the package `basicsr` where pip installs into, None without one."""
-    for distribution in distributions(path=sorted({sysconfig.get_path('purelib'), sysconfig.get_path('platlib')})):
+    """Return the name of the distribution that provides the package `basicsr` where pip installs
+    into, None without one.
+    """
+    for distribution in distributions(
+        path=sorted({sysconfig.get_path('purelib'), sysconfig.get_path('platlib')})
+    ):
         if 'basicsr' in (distribution.read_text('top_level.txt') or '').split():
             return distribution.metadata['Name']
     return None
@@ -30,8 +40,8 @@ def installed_basicsr():
 def basicsr_requirements():
     """Return what to require of BasicSR.
 
-    Whoever has a BasicSR of their own keeps it: a fork under another name, or on Python 3.13 a checkout, would be overwritten or
-    hidden by the one that is required otherwise.
+    Whoever has a BasicSR of their own keeps it: a fork under another name, or on Python 3.13 a
+    checkout, would be overwritten or hidden by the one that is required otherwise.
     """
     name = installed_basicsr()
     usual = 'basicsr' if sys.version_info < (3, 13) else 'new-basicsr'
@@ -43,7 +53,8 @@ EXPORT = ['onnx', 'onnxruntime', 'onnxscript']
 
 
 class _Distribution(Distribution):
-    # An editable install asks for `has_data` before it installs data files; setuptools calls it `has_data_files`.
+    # An editable install asks for `has_data` before it installs data files; setuptools calls it
+    # `has_data_files`.
     def has_data(self):
         return self.has_data_files()
 
@@ -52,7 +63,8 @@ setup(
     name='mtkd_basicsr',
     distclass=_Distribution,
     version=VERSION,
-    description='Multi-teacher knowledge distillation (MTKD) for image super-resolution, as a plug-in for BasicSR',
+    description='Multi-teacher knowledge distillation (MTKD) for image super-resolution, as a '
+    'plug-in for BasicSR',
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
@@ -76,8 +88,13 @@ setup(
         'torchvision',
         'tqdm',
     ],
-    extras_require={'export': EXPORT, 'spandrel': ['spandrel'], 'test': ['hypothesis', 'pytest', 'pytest-xdist', 'spandrel', *EXPORT]},
-    # `../purelib` is site-packages, in a wheel as in an editable install; see mtkd_basicsr/startup.py.
+    extras_require={
+        'export': EXPORT,
+        'spandrel': ['spandrel'],
+        'test': ['hypothesis', 'pytest', 'pytest-xdist', 'spandrel', *EXPORT],
+    },
+    # `../purelib` is site-packages, in a wheel as in an editable install; see
+    # mtkd_basicsr/startup.py.
     data_files=[('../purelib', ['mtkd_basicsr/mtkd_basicsr.pth'])],
     entry_points={'console_scripts': ['mtkd=mtkd_basicsr.cli:main']},
 )

@@ -2,9 +2,9 @@
 
     python benchmarks/cache.py [--device cpu|cuda] [--threads N] [--images N] [--paper]
 
-Photographs of scikit-image, 480×480 pixels, ×4. Networks of a few hundred thousand parameters, or with --paper those of
-options/mtkd_edsr.yml; weights are random. The time of the command is that of all it does: reading options, building and
-checking networks, hashing weights, decoding, writing.
+Photographs of scikit-image, 480×480 pixels, ×4. Networks of a few hundred thousand parameters, or
+with --paper those of options/mtkd_edsr.yml; weights are random. The time of the command is that of
+all it does: reading options, building and checking networks, hashing weights, decoding, writing.
 """
 
 import argparse
@@ -17,10 +17,10 @@ from pathlib import Path
 import cv2
 import torch
 import yaml
+from basicsr.utils.options import ordered_yaml
 from timing import machine, parser
 
 import mtkd_basicsr  # noqa: F401  (registers)
-from basicsr.utils.options import ordered_yaml
 from mtkd_basicsr.cache import cache
 from mtkd_basicsr.commands.cache import add_arguments
 from mtkd_basicsr.demo.photographs import load, low_resolution
@@ -30,13 +30,16 @@ from mtkd_basicsr.resources import option_file
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
 
 NAMES = ('rocket', 'motorcycle_left', 'hubble_deep_field', 'astronaut', 'retina')
-SIZE, SCALE = 480, 4
+SIZE = 480
+SCALE = 4
 
 
 def write_images(folder, count, size=SIZE):
     lqs = []
     for i in range(count):
-        gt = cv2.resize(load(NAMES[i % len(NAMES)]), (size, size), interpolation=cv2.INTER_AREA)[..., ::-1]
+        gt = cv2.resize(load(NAMES[i % len(NAMES)]), (size, size), interpolation=cv2.INTER_AREA)[
+            ..., ::-1
+        ]
         lq = low_resolution(gt, SCALE)
         for kind, image in (('gt', gt), ('lq', lq)):
             (folder / kind).mkdir(exist_ok=True)
@@ -48,8 +51,12 @@ def write_images(folder, count, size=SIZE):
 def write_options(folder, paper):
     source = option_file('mtkd_edsr.yml') if paper else option_file('demo', 'mtkd.yml')
     opt = yaml.load(source.read_text(), Loader=ordered_yaml()[0])
-    opt['datasets']['train'].update(dataroot_gt=str(folder / 'gt'), dataroot_lq=str(folder / 'lq'),
-                                    type='DistillImageDataset', target_cache=str(folder / 'target.lmdb'))
+    opt['datasets']['train'].update(
+        dataroot_gt=str(folder / 'gt'),
+        dataroot_lq=str(folder / 'lq'),
+        type='DistillImageDataset',
+        target_cache=str(folder / 'target.lmdb'),
+    )
     for name, block in {**opt['teachers'], 'fusion': opt['fusion']}.items():
         torch.manual_seed(0)
         torch.save({'params': build(block['network'], name).state_dict()}, folder / f'{name}.pth')
@@ -77,14 +84,21 @@ def main():
         folder = Path(temporary)
         lqs = [lq.to(args.device) for lq in write_images(folder, args.images)]
         opt, path = write_options(folder, args.paper)
-        target = FusedTeachers(TeacherEnsemble(parse_teachers(opt), SCALE, args.device), parse_fusion(opt), args.device)
+        target = FusedTeachers(
+            TeacherEnsemble(parse_teachers(opt), SCALE, args.device), parse_fusion(opt), args.device
+        )
         options = argparse.ArgumentParser()
         add_arguments(options)
-        command = options.parse_args(['-opt', path, '--device', args.device, '--workers', '1', '--overwrite'])
+        command = options.parse_args(
+            ['-opt', path, '--device', args.device, '--workers', '1', '--overwrite']
+        )
 
         def whole():
             command.tile_overlap += 1  # another setting, so that the work is done again
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            with (
+                contextlib.redirect_stdout(io.StringIO()),
+                contextlib.redirect_stderr(io.StringIO()),
+            ):
                 cache(command)
 
         def bare():
@@ -95,7 +109,10 @@ def main():
         times = [(timed(whole, args.device), timed(bare, args.device)) for _ in range(args.runs)]
     ours, forward = (sorted(t)[len(t) // 2] for t in zip(*times))
     networks = 'the paper' if args.paper else 'the demo'
-    print(f"{args.images} images of {SIZE}×{SIZE}, ×{SCALE}, {networks}'s networks, median of {args.runs}")
+    print(
+        f"{args.images} images of {SIZE}×{SIZE}, ×{SCALE}, {networks}'s networks, median of "
+        f'{args.runs}'
+    )
     print(f'{machine(args.device)}\n\n| | seconds | images per second |\n|---|---|---|')
     for text, seconds in (('mtkd cache', ours), ('bare forward', forward)):
         print(f'| {text} | {seconds:.1f} | {args.images / seconds:.2f} |')

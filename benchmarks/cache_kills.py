@@ -2,10 +2,12 @@
 
     python benchmarks/cache_kills.py [--kills N] [--images N] [--seed N]
 
-The command runs again and again, and is ended by SIGKILL at random moments of a phase that is drawn: before the first write, while
-it writes images, while it puts a complete cache in place of the old one. After each kill a reader has to refuse what is there, or
-to find all of the old cache or all of the new one. Each cache that is completed is compared with one that was written undisturbed.
-Every other cache replaces one of other settings; each image is a transaction, so that kills fall into transactions.
+The command runs again and again, and is ended by SIGKILL at random moments of a phase that is
+drawn: before the first write, while it writes images, while it puts a complete cache in place
+    of the old one. After each kill a reader has to refuse what is there, or
+to find all of the old cache or all of the new one. Each cache that is completed is compared with
+one that was written undisturbed. Every other cache replaces one of other settings; each image is a
+transaction, so that kills fall into transactions.
 """
 
 import argparse
@@ -30,7 +32,12 @@ from mtkd_basicsr.data import cache_writer
 from mtkd_basicsr.data.target_cache import CacheReader, kinds_of
 from mtkd_basicsr.errors import CacheError
 
-PHASES = {b'b': 'before the first write', b'i': 'during images', b'f': 'while it takes its place', b'x': 'just after that'}
+PHASES = {
+    b'b': 'before the first write',
+    b'i': 'during images',
+    b'f': 'while it takes its place',
+    b'x': 'just after that',
+}
 DRAWN = [b'b', b'i', b'f']
 SETTINGS = ([], ['--tile', '16', '--tile-overlap', '4'])
 SIZE = 96
@@ -38,16 +45,20 @@ SIZE = 96
 
 def reporting(method, phase, pipe, after=b''):
     """A method that says that a phase begins with it, and another one after it."""
+
     def wrapped(*args):
         os.write(pipe, phase)
         result = method(*args)
         os.write(pipe, after)
         return result
+
     return wrapped
 
 
 def start(options, arguments):
-    """Runs the command in a process of its own, which has imported everything; gives its number and the pipe of its phases."""
+    """Runs the command in a process of its own, which has imported everything; gives its number and
+    the pipe of its phases.
+    """
     read, write = os.pipe()
     pid = os.fork()
     if pid:
@@ -60,7 +71,8 @@ def start(options, arguments):
         os.dup2(nowhere, 2)
         cache_writer._FLUSH_SECONDS = 0
         writer = cache_writer.CacheWriter
-        writer.put, writer.finish = reporting(writer.put, b'i', write), reporting(writer.finish, b'f', write, b'x')
+        writer.put = reporting(writer.put, b'i', write)
+        writer.finish = reporting(writer.finish, b'f', write, b'x')
         parser = argparse.ArgumentParser()
         add_arguments(parser)
         cache(parser.parse_args(['-opt', options, '--what', 'target', '--overwrite', *arguments]))
@@ -70,7 +82,9 @@ def start(options, arguments):
 
 
 def until(pipe, phase=None):
-    """Reads phases until one has begun, or the process has ended; gives the time at which each began."""
+    """Reads phases until one has begun, or the process has ended; gives the time at which each
+    began.
+    """
     begun = {}
     while select.select([pipe], [], [], 60)[0]:
         letter = os.read(pipe, 1)
@@ -89,11 +103,17 @@ def undisturbed(options, arguments):
     os.close(pipe)
     if os.waitpid(pid, 0)[1]:
         raise SystemExit('the command fails; see mtkd cache -opt FILE')
-    return {a: begun[b] - begun[a] for a, b in zip(PHASES, list(PHASES)[1:]) if a in begun and b in begun}
+    return {
+        a: begun[b] - begun[a]
+        for a, b in zip(PHASES, list(PHASES)[1:])
+        if a in begun and b in begun
+    }
 
 
 def killed(options, arguments, phase, seconds):
-    """Runs the command, and kills it some time after a phase has begun; the phase that was hit, None if it was too late."""
+    """Runs the command, and kills it some time after a phase has begun; the phase that was hit,
+    None if it was too late.
+    """
     pid, pipe = start(options, arguments)
     until(pipe, phase)
     time.sleep(seconds)
@@ -112,28 +132,40 @@ def content(path):
         reader = CacheReader(path)
     except CacheError:
         return None
-    arrays = [reader.array(i, kind).copy() for i in range(len(reader.manifest['images'])) for kind in kinds_of(reader.manifest)]
+    arrays = [
+        reader.array(i, kind).copy()
+        for i in range(len(reader.manifest['images']))
+        for kind in kinds_of(reader.manifest)
+    ]
     return reader.manifest, arrays
 
 
 def equal(a, b):
-    return a[0] == b[0] and len(a[1]) == len(b[1]) and all(np.array_equal(x, y) for x, y in zip(a[1], b[1]))
+    return (
+        a[0] == b[0]
+        and len(a[1]) == len(b[1])
+        and all(np.array_equal(x, y) for x, y in zip(a[1], b[1]))
+    )
 
 
 def attack(options, path, kills, generator):
-    """Kills and looks; counts of (phase, what a reader finds), and how many caches were completed in all.
+    """Kills and looks; counts of (phase, what a reader finds), and how many caches were completed
+    in all.
 
     Raises:
         AssertionError: a reader found something that is neither the old cache nor the new one.
     """
-    durations, whole = [], []
+    durations = []
+    whole = []
     for arguments in SETTINGS:
         durations.append(undisturbed(options, arguments))
         whole.append(content(path))
         shutil.rmtree(path)
-    found, completed = collections.Counter(), 0
+    found = collections.Counter()
+    completed = 0
     while sum(found.values()) < kills:
-        new, old = completed % 2, None if completed % 4 == 0 else whole[1 - completed % 2]
+        new = completed % 2
+        old = None if completed % 4 == 0 else whole[1 - completed % 2]
         if old is None:
             shutil.rmtree(path, ignore_errors=True)
         complete = False
@@ -142,13 +174,20 @@ def attack(options, path, kills, generator):
             hit = killed(options, SETTINGS[new], phase, generator.uniform(0, durations[new][phase]))
             there = content(path)
             complete = there is not None and equal(there, whole[new])
-            if not complete and not (there is None if old is None else there is not None and equal(there, old)):
+            if not complete and not (
+                there is None if old is None else there is not None and equal(there, old)
+            ):
                 raise AssertionError(f'after a kill {hit}: neither the old cache nor the new one')
             if hit is not None:
-                found[hit, 'the new cache' if complete else 'none' if there is None else 'the old cache'] += 1
+                found[
+                    hit,
+                    'the new cache' if complete else 'none' if there is None else 'the old cache',
+                ] += 1
         undisturbed(options, SETTINGS[new])
         if not equal(content(path), whole[new]):
-            raise AssertionError('a cache that was completed after kills is not the one that was written undisturbed')
+            raise AssertionError(
+                'a cache that was completed after kills is not the one that was written undisturbed'
+            )
         if [p.name for p in path.parent.glob(path.name + '*')] != [path.name]:
             raise AssertionError('something was left over')
         completed += 1
@@ -167,13 +206,25 @@ def main():
         write_images(folder, args.images, SIZE)
         _, options = write_options(folder, paper=False)
         begin = time.perf_counter()
-        found, completed = attack(options, folder / 'target.lmdb', args.kills, random.Random(args.seed))
+        found, completed = attack(
+            options, folder / 'target.lmdb', args.kills, random.Random(args.seed)
+        )
     columns = 'none', 'the old cache', 'the new cache'
-    print(f'{args.images} images of {SIZE}×{SIZE}, {args.kills} kills in {time.perf_counter() - begin:.0f} s\n{machine("cpu")}\n')
-    print('| killed | ' + ' | '.join(f'a reader finds {column}' for column in columns) + ' |\n|---|---|---|---|')
+    print(
+        f'{args.images} images of {SIZE}×{SIZE}, {args.kills} kills in '
+        f'{time.perf_counter() - begin:.0f} s\n{machine("cpu")}\n'
+    )
+    print(
+        '| killed | '
+        + ' | '.join(f'a reader finds {column}' for column in columns)
+        + ' |\n|---|---|---|---|'
+    )
     for phase in PHASES.values():
         print(f'| {phase} | ' + ' | '.join(str(found[phase, column]) for column in columns) + ' |')
-    print(f'\ncaches that were completed after kills, and have all arrays of the undisturbed ones: {completed} / {completed}')
+    print(
+        '\ncaches that were completed after kills, and have all arrays of the undisturbed ones: '
+        f'{completed} / {completed}'
+    )
 
 
 if __name__ == '__main__':

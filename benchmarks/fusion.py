@@ -1,10 +1,11 @@
-"""Forward and backward pass of DCTSwin, against a straightforward implementation of the same network.
+"""Forward and backward pass of DCTSwin, against a straightforward implementation of the same
+network.
 
     python benchmarks/fusion.py [--device cpu|cuda] [--threads N] [--runs N]
 
-The reference is written as window transformers and spectral layers usually are: the DCT by an FFT inside of window
-partition and window reverse, attention spelled out, the shift mask made anew at each call. It works with the parameters
-of the network that it is compared with.
+The reference is written as window transformers and spectral layers usually are: the DCT by an FFT
+inside of window partition and window reverse, attention spelled out, the shift mask made anew at
+each call. It works with the parameters of the network that it is compared with.
 """
 
 import math
@@ -15,9 +16,19 @@ from torch.nn import functional as F
 
 from mtkd_basicsr.archs import DCTSwin
 
-NETWORK = {'upscale': 4, 'in_chans': 9, 'depths': [4, 4], 'embed_dim': 96, 'num_heads': [6, 6], 'drop_path_rate': 0.,
-           'skip': 'mean'}
-VARIANTS = {'default': {}, "authors'": {'dct_norm': 'none', 'shift_mask': 'authors', 'skip': 'none'}}
+NETWORK = {
+    'upscale': 4,
+    'in_chans': 9,
+    'depths': [4, 4],
+    'embed_dim': 96,
+    'num_heads': [6, 6],
+    'drop_path_rate': 0.0,
+    'skip': 'mean',
+}
+VARIANTS = {
+    'default': {},
+    "authors'": {'dct_norm': 'none', 'shift_mask': 'authors', 'skip': 'none'},
+}
 SHAPE = (2, 9, 256, 256)
 
 
@@ -45,8 +56,8 @@ def inverse_dct(y, norm):
     imaginary = torch.cat([torch.zeros_like(y[..., :1]), -y[..., 1:].flip(-1)], dim=-1)
     reordered = torch.fft.ifft(torch.complex(y, imaginary) * phases(n, 1, y.device) / 2).real
     x = torch.zeros_like(y)
-    x[..., 0::2] = reordered[..., :(n + 1) // 2]
-    x[..., 1::2] = reordered[..., (n + 1) // 2:].flip(-1)
+    x[..., 0::2] = reordered[..., : (n + 1) // 2]
+    x[..., 1::2] = reordered[..., (n + 1) // 2 :].flip(-1)
     return x
 
 
@@ -73,8 +84,10 @@ def window_reverse(windows, size, h, w, norm):
 
 
 def attention_mask(h, w, size, shift, norm, device):
-    """The authors' mask: differences of the coefficients of an image of region numbers, (windows, size², size²)."""
-    labels = torch.full((1, h, w, 1), 8., dtype=torch.float64, device=device)
+    """The authors' mask: differences of the coefficients of an image of region numbers, (windows,
+    size², size²).
+    """
+    labels = torch.full((1, h, w, 1), 8.0, dtype=torch.float64, device=device)
     if shift:
         parts = (slice(0, -size), slice(-size, -shift), slice(-shift, None))
         for i, rows in enumerate(parts):
@@ -82,7 +95,7 @@ def attention_mask(h, w, size, shift, norm, device):
                 labels[:, rows, columns] = 3 * i + j
     windows = window_partition(labels, size, norm).view(-1, size * size)
     different = (windows.unsqueeze(1) - windows.unsqueeze(2)).abs() > 1e-6
-    return torch.zeros(different.shape, device=device).masked_fill(different, -100.)
+    return torch.zeros(different.shape, device=device).masked_fill(different, -100.0)
 
 
 def attention(layer, x, mask):
@@ -90,12 +103,16 @@ def attention(layer, x, mask):
     n, tokens, dim = x.shape
     heads = layer.num_heads
     qkv = layer.qkv(x).reshape(n, tokens, 3, heads, dim // heads).permute(2, 0, 3, 1, 4)
-    q, k, v = qkv[0], qkv[1], qkv[2]
-    scores = (q * (dim // heads)**-0.5) @ k.transpose(-2, -1)
+    q = qkv[0]
+    k = qkv[1]
+    v = qkv[2]
+    scores = (q * (dim // heads) ** -0.5) @ k.transpose(-2, -1)
     bias = layer.relative_position_bias_table[layer.relative_position_index.view(-1)]
     scores = scores + bias.view(tokens, tokens, heads).permute(2, 0, 1).contiguous().unsqueeze(0)
     if mask is not None:
-        scores = scores.view(-1, mask.shape[0], heads, tokens, tokens) + mask.unsqueeze(1).unsqueeze(0)
+        scores = scores.view(-1, mask.shape[0], heads, tokens, tokens) + mask.unsqueeze(
+            1
+        ).unsqueeze(0)
         scores = scores.view(-1, heads, tokens, tokens)
     x = (torch.softmax(scores, dim=-1) @ v).transpose(1, 2).reshape(n, tokens, dim)
     return layer.proj(x)
@@ -104,7 +121,9 @@ def attention(layer, x, mask):
 def block(layer, x):
     """One transformer block; (b, h, w, dim) -> the same."""
     _, h, w, dim = x.shape
-    size, shift, norm = layer.size, layer.shift, layer.dct_norm
+    size = layer.size
+    shift = layer.shift
+    norm = layer.dct_norm
     y = layer.norm1(x)
     if shift:
         y = torch.roll(y, shifts=(-shift, -shift), dims=(1, 2))
@@ -154,7 +173,10 @@ def main():
             difference = (reference(net, x) - net(x)).abs().max().item()
         functions = [lambda f=f: step(f, net, x) for f in (lambda t: reference(net, t), net)]
         theirs, ours = interleaved_medians(functions, args.runs, args.device)
-        rows.append(f'| {name} | {theirs * 1e3:.0f} | {ours * 1e3:.0f} | {theirs / ours:.2f} | {difference:.1e} |')
+        rows.append(
+            f'| {name} | {theirs * 1e3:.0f} | {ours * 1e3:.0f} | {theirs / ours:.2f} | '
+            f'{difference:.1e} |'
+        )
     print(f'DCTSwin, {SHAPE}, fp32, training, forward and backward, median of {args.runs}')
     print(machine(args.device))
     print()

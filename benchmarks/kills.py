@@ -2,11 +2,13 @@
 
     python benchmarks/kills.py [--kills N] [--seed N]
 
-Stage 2 of MTKD with cached targets, on photographs, one checkpoint for each iteration, `logger.keep_last: 3`. Each time a process
-trains with `--auto_resume` until SIGKILL comes at a random moment; it is forked from one that has imported everything, so that the
-moments lie in reading options, resuming, training and saving, and not in imports. The table says how far each process came, what the
-next one went on from, and what the kills left behind. It ends with an error if more than one iteration was lost, a checkpoint could
-not be read, or the last weights do not load.
+Stage 2 of MTKD with cached targets, on photographs, one checkpoint for each iteration,
+`logger.keep_last: 3`. Each time a process trains with `--auto_resume` until SIGKILL comes at a
+random moment; it is forked from one that has imported everything, so that the moments lie in
+reading options, resuming, training and saving, and not in imports. The table says how far each
+process came, what the next one went on from, and what the kills left behind. It ends with an error
+if more than one iteration was lost, a checkpoint could not be read, or the last weights do not
+load.
 """
 
 import argparse
@@ -20,21 +22,28 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
+import basicsr.train  # noqa: F401  (what every process would import)
 import torch
 import yaml
+from basicsr.utils.options import ordered_yaml
 from cache import SCALE, write_images, write_options
 from timing import machine
 
 import mtkd_basicsr  # noqa: F401  (makes `import basicsr` work)
-import basicsr.train  # noqa: F401  (what every process would import)
-from basicsr.utils.options import ordered_yaml
 from mtkd_basicsr.cli import main as mtkd
 from mtkd_basicsr.networks import build, load_weights
 
 LONGEST = 2.5  # seconds that a process lives
 
 
-STUDENT = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': SCALE}
+STUDENT = {
+    'type': 'EDSR',
+    'num_in_ch': 3,
+    'num_out_ch': 3,
+    'num_feat': 8,
+    'num_block': 1,
+    'upscale': SCALE,
+}
 
 
 def start(folder, name, function):
@@ -62,7 +71,8 @@ def train(*arguments):
 
 def finish(pid, folder, name):
     """Waits for a process; gives what it printed."""
-    status, printed = os.waitpid(pid, 0)[1], (folder / f'{name}.txt').read_text()
+    status = os.waitpid(pid, 0)[1]
+    printed = (folder / f'{name}.txt').read_text()
     if status:
         raise SystemExit(f'{name} failed:\n{printed[-3000:]}')
     return printed
@@ -73,9 +83,20 @@ def prepare(folder):
     write_images(folder, 2)
     opt, path = write_options(folder, False)
     opt.update(name='killed', num_gpu=0, network_g=STUDENT, val=None, manual_seed=0)
-    opt['datasets'] = {'train': {**opt['datasets']['train'], 'gt_size': 32, 'batch_size_per_gpu': 2, 'num_worker_per_gpu': 0}}
+    opt['datasets'] = {
+        'train': {
+            **opt['datasets']['train'],
+            'gt_size': 32,
+            'batch_size_per_gpu': 2,
+            'num_worker_per_gpu': 0,
+        }
+    }
     opt['logger'].update(print_freq=1, save_checkpoint_freq=1, keep_last=3)
-    opt['train'].update(total_iter=10**6, ema_decay=0.9, scheduler={'type': 'MultiStepLR', 'milestones': [10**6], 'gamma': 0.5})
+    opt['train'].update(
+        total_iter=10**6,
+        ema_decay=0.9,
+        scheduler={'type': 'MultiStepLR', 'milestones': [10**6], 'gamma': 0.5},
+    )
     (folder / 'tiny.yml').write_text(yaml.dump(opt, Dumper=ordered_yaml()[1]))
     return mtkd(['cache', '-opt', 'tiny.yml'])
 
@@ -90,12 +111,17 @@ def run():
     parser.add_argument('--kills', type=int, default=200)
     parser.add_argument('--seed', type=int, default=0)
     args = parser.parse_args()
-    draw, began = random.Random(args.seed), time.time()
+    draw = random.Random(args.seed)
+    began = time.time()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # This process runs nothing itself: what is set up once (BasicSR's log) each of the others has to set up.
+        # This process runs nothing itself: what is set up once (BasicSR's log) each of the others
+        # has to set up.
         finish(start(folder, 'prepare', lambda: prepare(folder)), folder, 'prepare')
-        states, reached, lost, left = folder / 'experiments' / 'killed' / 'training_states', 0, Counter(), Counter()
+        states = folder / 'experiments' / 'killed' / 'training_states'
+        reached = 0
+        lost = Counter()
+        left = Counter()
         for number in range(args.kills):
             pid = start(folder, number, train())
             time.sleep(draw.uniform(0, LONGEST))
@@ -109,23 +135,39 @@ def run():
                 lost[reached - resumed] += 1
                 reached = resumed
             reached = last(r'iter: *([\d,]+), lr', printed) or reached
-            left['processes that were killed before their first iteration'] += last(r'iter: *([\d,]+), lr', printed) is None
+            left['processes that were killed before their first iteration'] += (
+                last(r'iter: *([\d,]+), lr', printed) is None
+            )
             left['files that were left half written'] += sum(1 for _ in folder.rglob('*.tmp'))
             left['checkpoints that were skipped as broken'] += printed.count('; skipped')
         newest = max(int(p.stem) for p in states.glob('*.state'))
-        printed = finish(start(folder, 'end', train('--force_yml', f'train:total_iter={newest + 3}')), folder, 'end')
+        printed = finish(
+            start(folder, 'end', train('--force_yml', f'train:total_iter={newest + 3}')),
+            folder,
+            'end',
+        )
         lost[reached - last(r'Resuming training from epoch: \d+, iter: (\d+)', printed)] += 1
         net = build(STUDENT, 'student')
-        load_weights(net, str(folder / 'experiments' / 'killed' / 'models' / 'net_g_latest.pth'), 'the last weights')
+        load_weights(
+            net,
+            str(folder / 'experiments' / 'killed' / 'models' / 'net_g_latest.pth'),
+            'the last weights',
+        )
         finite = all(torch.isfinite(p).all() for p in net.parameters())
         names = sorted(p.name for p in (folder / 'experiments' / 'killed').glob('*/*'))
     print(f'{args.kills} kills in {time.time() - began:.0f} s, {newest + 3:,d} iterations\n')
     print('| | |\n|---|---|')
     for iterations, times in sorted(lost.items()):
-        print(f'| resumed with {iterations} {"iteration" if iterations == 1 else "iterations"} lost | {times} |')
+        print(
+            f'| resumed with {iterations} {"iteration" if iterations == 1 else "iterations"} lost '
+            f'| {times} |'
+        )
     for text, times in left.items():
         print(f'| {text} | {times} |')
-    print(f"| at the end | {', '.join(names)} |\n| last weights load and are finite | {'yes' if finite else 'no'} |\n")
+    print(
+        f'| at the end | {", ".join(names)} |\n| last weights load and are finite | '
+        f'{"yes" if finite else "no"} |\n'
+    )
     print(machine('cpu'))
     if max(lost) > 1 or left['checkpoints that were skipped as broken'] or not finite:
         raise SystemExit('kills did harm')

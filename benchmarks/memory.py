@@ -2,9 +2,11 @@
 
     python benchmarks/memory.py [--iterations N] [--points N]
 
-Networks of a few thousand parameters, photographs, two loader processes, BasicSR's own loop; a checkpoint before each look at the memory.
-Memory of the training process as the kernel counts it: what it has allocated, and apart from that the pages of files (libraries, and
-the map of the cache), which the kernel takes away when it needs them.
+Networks of a few thousand parameters, photographs, two loader processes, BasicSR's own loop; a
+checkpoint before each look at the memory.
+Memory of the training process as the kernel counts it: what it has allocated, and apart from that
+the pages of files (libraries, and the map of the cache), which the kernel takes away when it needs
+them.
 """
 
 import argparse
@@ -21,11 +23,16 @@ from timing import machine
 def memory(pid):
     """Megabytes of anonymous memory, and of files, of a process."""
     text = Path(f'/proc/{pid}/status').read_text()
-    return [int(re.search(rf'^{name}:\s+(\d+) kB', text, re.M)[1]) / 1024 for name in ('RssAnon', 'RssFile')]
+    return [
+        int(re.search(rf'^{name}:\s+(\d+) kB', text, re.M)[1]) / 1024
+        for name in ('RssAnon', 'RssFile')
+    ]
 
 
 def iteration_of(folder):
-    text = ''.join(path.read_text() for path in (folder / 'experiments' / 'killed').glob('train_*.log'))
+    text = ''.join(
+        path.read_text() for path in (folder / 'experiments' / 'killed').glob('train_*.log')
+    )
     found = re.findall(r'iter: *([\d,]+), lr', text)
     return int(found[-1].replace(',', '')) if found else 0
 
@@ -37,10 +44,19 @@ def run():
     args = parser.parse_args()
     every = max(args.iterations // args.points, 1)
     with tempfile.TemporaryDirectory() as name:
-        folder, rows = Path(name), []
+        folder = Path(name)
+        rows = []
         finish(start(folder, 'prepare', lambda: prepare(folder)), folder, 'prepare')
-        pid = start(folder, 'train', train('--force_yml', f'train:total_iter={args.iterations}', f'logger:save_checkpoint_freq={every}',
-                                           'datasets:train:num_worker_per_gpu=2'))
+        pid = start(
+            folder,
+            'train',
+            train(
+                '--force_yml',
+                f'train:total_iter={args.iterations}',
+                f'logger:save_checkpoint_freq={every}',
+                'datasets:train:num_worker_per_gpu=2',
+            ),
+        )
         due = every
         while os.waitpid(pid, os.WNOHANG) == (0, 0):
             iteration = iteration_of(folder)

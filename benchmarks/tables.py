@@ -1,4 +1,5 @@
-"""The tables and pictures of results in README.md and docs/results.md, out of the files in benchmarks/results.
+"""The tables and pictures of results in README.md and docs/results.md, out of the files in
+benchmarks/results.
 
     python benchmarks/tables.py [--check]
 
@@ -21,10 +22,16 @@ from mtkd_basicsr.compare.results import collect
 from mtkd_basicsr.compare.runs import expand
 
 ROOT = Path(__file__).resolve().parents[1]
-# Its heading, and whether the significance of differences and the curves of the trainings are shown.
-PLANS = {'reference': ('Methods', True, True), 'long': ('3.5 times the iterations', True, True), 'ablation': ('Parts of MTKD', True, False),
-         'fusion': ('Fusion networks', True, False), 'rate': ('Learning rates, on BSDS_val', False, True),
-         'search': ('Weights of the methods, on BSDS_val', False, False)}
+# Its heading, and whether the significance of differences and the curves of the trainings are
+# shown.
+PLANS = {
+    'reference': ('Methods', True, True),
+    'long': ('3.5 times the iterations', True, True),
+    'ablation': ('Parts of MTKD', True, False),
+    'fusion': ('Fusion networks', True, False),
+    'rate': ('Learning rates, on BSDS_val', False, True),
+    'search': ('Weights of the methods, on BSDS_val', False, False),
+}
 
 
 def results_of(name):
@@ -39,8 +46,13 @@ def state(results):
     command = f'`mtkd compare -opt options/compare/{results.plan.name}.yml`'
     trainings = [run for run in results.runs.values() if run.kind == 'student']
     done = len(trainings) - sum(run.name in results.missing for run in trainings)
-    iterations = ' or '.join(f'{n:,d}' for n in sorted({run.options['train']['total_iter'] for run in trainings}))
-    return Text(f"{command}: {done} of {len(trainings)} trainings are finished; {iterations} iterations each; on {' | '.join(results.machines)}.")
+    iterations = ' or '.join(
+        f'{n:,d}' for n in sorted({run.options['train']['total_iter'] for run in trainings})
+    )
+    return Text(
+        f'{command}: {done} of {len(trainings)} trainings are finished; {iterations} iterations '
+        f'each; on {" | ".join(results.machines)}.'
+    )
 
 
 def blocks_of(name, results, pictures, draw):
@@ -73,9 +85,14 @@ def compute():
         result = read_json(path)
         cores = re.match(r'CPU, (\d+) threads', result['machine'])
         device = 'a core of a CPU' if cores else result['machine'].partition(';')[0]
-        hours[device] = hours.get(device, 0) + result['seconds'] / 3600 * (int(cores[1]) if cores else 1)
-    return Text('All runs above, with validations and tests, each counted once: '
-                + ', '.join(f'{h:.1f} hours of {device}' for device, h in sorted(hours.items())) + '. The teachers took 3.0 hours before.')
+        hours[device] = hours.get(device, 0) + result['seconds'] / 3600 * (
+            int(cores[1]) if cores else 1
+        )
+    return Text(
+        'All runs above, with validations and tests, each counted once: '
+        + ', '.join(f'{h:.1f} hours of {device}' for device, h in sorted(hours.items()))
+        + '. The teachers took 3.0 hours before.'
+    )
 
 
 def texts(draw):
@@ -84,17 +101,48 @@ def texts(draw):
     pictures = ROOT / 'docs' / 'pictures'
     if draw:
         pictures.mkdir(exist_ok=True)
-        for old in (path for name in PLANS for path in pictures.glob(f'{name}_*.png')):  # not all are drawn again
+        # not all are drawn again
+        for old in (path for name in PLANS for path in pictures.glob(f'{name}_*.png')):
             old.unlink()
-    sections = [block for name, results in found.items() if results is not None for block in blocks_of(name, results, pictures, draw)]
+    sections = [
+        block
+        for name, results in found.items()
+        if results is not None
+        for block in blocks_of(name, results, pictures, draw)
+    ]
     sections += [Heading('Compute'), compute()]
-    head = (ROOT / 'docs' / 'results.md').read_text(encoding='utf-8').partition('\n## ')[0].rstrip('\n')
+    head = (
+        (ROOT / 'docs' / 'results.md')
+        .read_text(encoding='utf-8')
+        .partition('\n## ')[0]
+        .rstrip('\n')
+    )
     readme = (ROOT / 'README.md').read_text(encoding='utf-8')
-    summary = markdown([block for name in ('reference', 'long') if found[name] is not None for scale in found[name].plan.scales
-                        for block in (tables.summary(found[name], scale, references=name == 'reference', seconds=name == 'long'),
-                                      state(found[name]), *mixed_precisions(found[name]))])
-    readme = re.sub('(<!-- results -->\n).*(<!-- end of results -->\n)', lambda m: m[1] + summary + m[2], readme, flags=re.DOTALL)
-    return {'README.md': readme, 'docs/results.md': f"{head}\n\n{markdown(sections).replace('](', '](pictures/')}"}
+    summary = markdown(
+        [
+            block
+            for name in ('reference', 'long')
+            if found[name] is not None
+            for scale in found[name].plan.scales
+            for block in (
+                tables.summary(
+                    found[name], scale, references=name == 'reference', seconds=name == 'long'
+                ),
+                state(found[name]),
+                *mixed_precisions(found[name]),
+            )
+        ]
+    )
+    readme = re.sub(
+        '(<!-- results -->\n).*(<!-- end of results -->\n)',
+        lambda m: m[1] + summary + m[2],
+        readme,
+        flags=re.DOTALL,
+    )
+    return {
+        'README.md': readme,
+        'docs/results.md': f'{head}\n\n{markdown(sections).replace("](", "](pictures/")}',
+    }
 
 
 def main():
@@ -109,7 +157,7 @@ def main():
             if not args.check:
                 path.write_text(text, encoding='utf-8')
     if wrong:
-        print(f"{', '.join(wrong)}: {'not what the results say' if args.check else 'written anew'}")
+        print(f'{", ".join(wrong)}: {"not what the results say" if args.check else "written anew"}')
     return int(args.check and bool(wrong))
 
 

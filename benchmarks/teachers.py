@@ -2,8 +2,8 @@
 
     python benchmarks/teachers.py [--data DIR] [--sets Set5 B100] [--json FILE]
 
-DIR (datasets) has Set5/GTmod12, Set5/LRbicx4 and so on, as `mtkd data` makes them. Without it the three photographs that `mtkd demo`
-validates on are used.
+DIR (datasets) has Set5/GTmod12, Set5/LRbicx4 and so on, as `mtkd data` makes them. Without it the
+three photographs that `mtkd demo` validates on are used.
 """
 
 import argparse
@@ -32,8 +32,15 @@ def test_sets(args, temporary):
         photographs.prepare(temporary, SCALE)
         folders = {'photographs': (f'{temporary}/val/GT', f'{temporary}/val/LRbicx{SCALE}')}
     else:
-        folders = {name: (f'{args.data}/{name}/GTmod12', f'{args.data}/{name}/LRbicx{SCALE}') for name in args.sets}
-    return blocks_of({name: {'dataroot_gt': gt, 'dataroot_lq': lq} for name, (gt, lq) in folders.items()}, SCALE, temporary)
+        folders = {
+            name: (f'{args.data}/{name}/GTmod12', f'{args.data}/{name}/LRbicx{SCALE}')
+            for name in args.sets
+        }
+    return blocks_of(
+        {name: {'dataroot_gt': gt, 'dataroot_lq': lq} for name, (gt, lq) in folders.items()},
+        SCALE,
+        temporary,
+    )
 
 
 def main():
@@ -55,11 +62,25 @@ def main():
             for name, function in functions.items():
                 results[name][test_set] = measure(function, block, SCALE, 'cpu')
     print(f'PSNR (dB) / SSIM on Y, ×{SCALE}, {SCALE} pixels cut from each border\n{machine()}\n')
-    print('\n'.join(['| | parameters |' + ''.join(f' {name} |' for name in sets), '|---|---|' + '---|' * len(sets)]))
+    print(
+        '\n'.join(
+            [
+                '| | parameters |' + ''.join(f' {name} |' for name in sets),
+                '|---|---|' + '---|' * len(sets),
+            ]
+        )
+    )
     for name, found in results.items():
-        size = sum(p.numel() for p in build(networks[name], name).parameters()) if name in networks else None
+        size = (
+            sum(p.numel() for p in build(networks[name], name).parameters())
+            if name in networks
+            else None
+        )
         means = [np.mean(list(found[test_set].values()), 0) for test_set in sets]
-        print(f"| {name} | {f'{size:,d}' if size else '–'} |" + ''.join(f' {psnr:.2f} / {ssim:.4f} |' for psnr, ssim in means))
+        print(
+            f'| {name} | {f"{size:,d}" if size else "–"} |'
+            + ''.join(f' {psnr:.2f} / {ssim:.4f} |' for psnr, ssim in means)
+        )
     if args.json:
         Path(args.json).write_text(json.dumps({'machine': machine(), 'results': results}, indent=1))
 

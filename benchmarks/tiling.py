@@ -1,9 +1,10 @@
-"""What tiles change in the output of each teacher and of the fusion network, by the overlap of the tiles.
+"""What tiles change in the output of each teacher and of the fusion network, by the overlap of the
+tiles.
 
     cd mtkd_demo && python ../benchmarks/tiling.py -opt ../options/demo/mtkd.yml
 
-Reads the teachers and the validation images of an option file, whose paths are taken from the current directory. Differences
-from the whole image are in levels of 255.
+Reads the teachers and the validation images of an option file, whose paths are taken from the
+current directory. Differences from the whole image are in levels of 255.
 """
 
 import argparse
@@ -12,10 +13,10 @@ from pathlib import Path
 import cv2
 import torch
 import yaml
+from basicsr.utils.options import ordered_yaml
 from timing import machine
 
 import mtkd_basicsr  # noqa: F401  (registers)
-from basicsr.utils.options import ordered_yaml
 from mtkd_basicsr.functional.tiling import run_tiled
 from mtkd_basicsr.options import parse_fusion, parse_teachers
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
@@ -42,15 +43,26 @@ def main():
     target = FusedTeachers(TeacherEnsemble(parse_teachers(opt), opt['scale']), parse_fusion(opt))
     rows = {}
     for path in sorted(Path(opt['datasets']['val']['dataroot_lq']).iterdir()):
-        lq = torch.from_numpy(cv2.imread(str(path))[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
+        lq = (
+            torch.from_numpy(cv2.imread(str(path))[..., ::-1].copy()).permute(2, 0, 1)[None].float()
+            / 255
+        )
         for network, parts in ((target.ensemble, target.ensemble.names), (target, ['fused'])):
-            for name, overlap, mean, largest in differences(network, lq, opt['scale'], args.tile, parts):
+            for name, overlap, mean, largest in differences(
+                network, lq, opt['scale'], args.tile, parts
+            ):
                 rows.setdefault(name, {}).setdefault(overlap, []).append((mean, largest))
-    print(f'Tiles of {args.tile} pixels against whole images: mean / largest difference, levels of 255')
+    print(
+        f'Tiles of {args.tile} pixels against whole images: mean / largest difference, levels of '
+        '255'
+    )
     print(f'{machine("cpu")}\n\n| overlap | ' + ' | '.join(map(str, OVERLAPS)) + ' |')
     print('|---' * (1 + len(OVERLAPS)) + '|')
     for name, by_overlap in rows.items():
-        cells = [f'{sum(m for m, _ in v) / len(v):.3f} / {max(x for _, x in v):.1f}' for v in by_overlap.values()]
+        cells = [
+            f'{sum(m for m, _ in v) / len(v):.3f} / {max(x for _, x in v):.1f}'
+            for v in by_overlap.values()
+        ]
         print(f'| {name} | ' + ' | '.join(cells) + ' |')
 
 

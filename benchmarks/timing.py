@@ -23,7 +23,9 @@ def parser(description, runs):
     """
     result = argparse.ArgumentParser(description=description)
     result.add_argument('--device', default='cpu', choices=('cpu', 'cuda'))
-    result.add_argument('--threads', type=int, default=torch.get_num_threads(), help='CPU threads of torch')
+    result.add_argument(
+        '--threads', type=int, default=torch.get_num_threads(), help='CPU threads of torch'
+    )
     result.add_argument('--runs', type=int, default=runs, help='timed runs of each implementation')
     return result
 
@@ -38,7 +40,8 @@ def arguments(description, runs):
 def interleaved_medians(functions, runs, device='cpu', warmup=2):
     """Median wall time of each function.
 
-    They take turns (A B A B ...), so that a slow moment of the machine does not hit one of them alone.
+    They take turns (A B A B ...), so that a slow moment of the machine does not hit one of them
+    alone.
 
     Args:
         functions (list): Functions without arguments.
@@ -62,8 +65,13 @@ def interleaved_medians(functions, runs, device='cpu', warmup=2):
 
 
 def write_weights(opt, folder):
-    """Random weights in BasicSR's format for the teachers and the fusion network of an option file, which then names them."""
-    blocks = {**(opt.get('teachers') or {}), **({'fusion': opt['fusion']} if opt.get('fusion') else {})}
+    """Random weights in BasicSR's format for the teachers and the fusion network of an option file,
+    which then names them.
+    """
+    blocks = {
+        **(opt.get('teachers') or {}),
+        **({'fusion': opt['fusion']} if opt.get('fusion') else {}),
+    }
     for name, block in blocks.items():
         path = Path(folder) / f'{name}.pth'
         if not path.exists():

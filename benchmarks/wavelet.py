@@ -1,6 +1,6 @@
 """Forward and backward pass of WaveletLoss, against the same loss over pytorch_wavelets.
 
-    python benchmarks/wavelet.py [--device cpu|cuda] [--threads N] [--runs N]
+python benchmarks/wavelet.py [--device cpu|cuda] [--threads N] [--runs N]
 """
 
 import torch
@@ -22,37 +22,50 @@ def over_pytorch_wavelets(level, device):
 
     def loss(pred, target):
         low, high = transform(pred - target)
-        return low.abs().mean() + sum(bands[:, :, i].abs().mean() for bands in high for i in range(3))
+        return low.abs().mean() + sum(
+            bands[:, :, i].abs().mean() for bands in high for i in range(3)
+        )
 
     return loss
 
 
 def forward_backward(loss, pred, target):
     """Function that gives the value of a loss and its gradient with respect to ``pred``."""
+
     def run():
         value = loss(pred, target)
         return value.detach(), torch.autograd.grad(value, pred)[0]
+
     return run
 
 
 def main():
     args = arguments(__doc__.splitlines()[0], runs=40)
     torch.manual_seed(0)
-    pred, target = torch.rand(SHAPE, device=args.device).requires_grad_(), torch.rand(SHAPE, device=args.device)
+    pred = torch.rand(SHAPE, device=args.device).requires_grad_()
+    target = torch.rand(SHAPE, device=args.device)
     rows = []
     for level in LEVELS:
-        runs = [forward_backward(loss, pred, target)
-                for loss in (over_pytorch_wavelets(level, args.device), WaveletLoss(level=level))]
+        runs = [
+            forward_backward(loss, pred, target)
+            for loss in (over_pytorch_wavelets(level, args.device), WaveletLoss(level=level))
+        ]
         (value, gradient), (our_value, our_gradient) = (run() for run in runs)
-        # A band of almost 0 can have either sign, by rounding: gradients are compared where they agree on it.
+        # A band of almost 0 can have either sign, by rounding: gradients are compared where they
+        # agree on it.
         wrong = ((gradient - our_gradient).abs() > 1e-9).float().mean().item()
         theirs, ours = interleaved_medians(runs, args.runs, args.device)
-        rows.append(f'| {level} | {theirs * 1e3:.2f} | {ours * 1e3:.2f} | {theirs / ours:.1f} '
-                    f'| {abs(value - our_value).item():.1e} | {wrong:.1e} |')
+        rows.append(
+            f'| {level} | {theirs * 1e3:.2f} | {ours * 1e3:.2f} | {theirs / ours:.1f} '
+            f'| {abs(value - our_value).item():.1e} | {wrong:.1e} |'
+        )
     print(f'WaveletLoss, Haar, {SHAPE}, fp32, forward and backward, median of {args.runs}')
     print(machine(args.device))
     print()
-    print('| level | pytorch_wavelets, ms | ours, ms | ratio | difference of values | share of gradients that differ |')
+    print(
+        '| level | pytorch_wavelets, ms | ours, ms | ratio | difference of values | share of '
+        'gradients that differ |'
+    )
     print('|---|---|---|---|---|---|')
     print('\n'.join(rows))
 

@@ -1,6 +1,7 @@
 """Multi-teacher knowledge distillation (MTKD) for super-resolution, as a plug-in for BasicSR.
 
-Importing this package registers its models, archs, losses and datasets in BasicSR's registries. The command ``mtkd`` does
+Importing this package registers its models, archs, losses and datasets in BasicSR's registries. The
+command ``mtkd`` does
 so when it knows that they are needed: ``mtkd --help`` has no use for torch.
 """
 
@@ -10,17 +11,35 @@ from . import startup
 
 __version__ = '0.1.0'
 
-__all__ = ['ConvFusion', 'DCTLoss', 'DCTSwin', 'DistillImageDataset', 'KDModel', 'MTKDFusionModel', 'MTKDModel', 'WaveletLoss']
+__all__ = [
+    'ConvFusion',
+    'DCTLoss',
+    'DCTSwin',
+    'DistillImageDataset',
+    'KDModel',
+    'MTKDFusionModel',
+    'MTKDModel',
+    'WaveletLoss',
+]
 
 startup.install()
 
 if not startup.is_our_command():
-    from .registration import (ConvFusion, DCTLoss, DCTSwin, DistillImageDataset, KDModel, MTKDFusionModel, MTKDModel,
-                               WaveletLoss)
+    from .registration import (
+        ConvFusion,
+        DCTLoss,
+        DCTSwin,
+        DistillImageDataset,
+        KDModel,
+        MTKDFusionModel,
+        MTKDModel,
+        WaveletLoss,
+    )
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     from . import registration
+
     return getattr(registration, name)

@@ -8,10 +8,12 @@ from .errors import OptionError
 
 def number(least):
     """A ``type`` for argparse: whole numbers from ``least`` on."""
+
     def parse(text):
         if not text.lstrip('-').isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number from {least} on")
         return int(text)
+
     return parse
 
 
@@ -29,6 +31,7 @@ def device_of(name, local=0):
         OptionError: PyTorch does not know it, or it is not there.
     """
     import torch
+
     if name == 'auto':
         name = f'cuda:{local}' if torch.cuda.is_available() else 'cpu'
     try:
@@ -54,7 +57,10 @@ def check_tile(args):
         OptionError: the overlap is negative, or not smaller than the tile.
     """
     if args.tile_overlap < 0 or (args.tile is not None and args.tile <= args.tile_overlap):
-        raise OptionError(f'--tile-overlap: {args.tile_overlap}; expected from 0 on, less than --tile, {args.tile}')
+        raise OptionError(
+            f'--tile-overlap: {args.tile_overlap}; expected from 0 on, less than --tile, '
+            f'{args.tile}'
+        )
 
 
 def make_folder(path, key='--out'):
@@ -73,11 +79,17 @@ def make_folder(path, key='--out'):
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise OptionError(f"{key}: '{path}' cannot be made a folder: {getattr(error, 'strerror', None) or error}") from error
+        raise OptionError(
+            f"{key}: '{path}' cannot be made a folder: {getattr(error, 'strerror', None) or error}"
+        ) from error
     return Path(path)
 
 
 def add_safe_argument(parser):
     """Adds ``--safe`` to the parser of a command."""
-    parser.add_argument('--safe', action='store_true', help='read the option file without executing anything that it names; '
-                        'Python tags are refused, but for the line that registers this package')
+    parser.add_argument(
+        '--safe',
+        action='store_true',
+        help='read the option file without executing anything that it names; '
+        'Python tags are refused, but for the line that registers this package',
+    )

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 from . import __version__
 from .resume import load_resume_state
@@ -15,7 +15,7 @@ def folder_of(module: ModuleType) -> str:
     return os.path.dirname(os.path.abspath(module.__file__))
 
 
-def script_name(module: Optional[ModuleType]) -> Optional[str]:
+def script_name(module: ModuleType | None) -> str | None:
     """Return ``'train.py'`` or ``'test.py'`` if the module is that script of BasicSR.
 
     Args:
@@ -29,31 +29,40 @@ def script_name(module: Optional[ModuleType]) -> Optional[str]:
     return name if is_script else None
 
 
-def version_lines(script: Optional[ModuleType] = None) -> list[str]:
+def version_lines(script: ModuleType | None = None) -> list[str]:
     """Say which BasicSR and which mtkd_basicsr are running, and from where.
 
     Args:
-        script: The module of the script that was started; where it lies in another tree than the BasicSR that was
-            imported, a line says so.
+        script: The module of the script that was started; where it lies in another tree than
+            the BasicSR that was imported, a line says so.
 
     Returns:
         Lines for the log.
     """
     import basicsr
+
     used = folder_of(basicsr)
-    lines = [f'BasicSR: {basicsr.__version__} from {used}',
-             f'mtkd_basicsr: {__version__} from {os.path.dirname(os.path.abspath(__file__))}']
+    lines = [
+        f'BasicSR: {basicsr.__version__} from {used}',
+        f'mtkd_basicsr: {__version__} from {os.path.dirname(os.path.abspath(__file__))}',
+    ]
     if script is not None and not os.path.samefile(folder_of(script), used):
-        # Python puts the folder of the script on its path, not the one above, which `import basicsr` would need.
-        lines.append(f'Note: the script is {script.__file__}, but the BasicSR that runs is the installed one; for the code of '
-                     'that folder, set PYTHONPATH=. or install it (pip install -e .)')
+        # Python puts the folder of the script on its path, not the one above, which `import
+        # basicsr` would need.
+        lines.append(
+            f'Note: the script is {script.__file__}, but the BasicSR that runs is the installed '
+            'one; for the code of '
+            'that folder, set PYTHONPATH=. or install it (pip install -e .)'
+        )
     return lines
 
 
 def check_options(opt: dict, is_train: bool) -> None:
-    """Refuse, before BasicSR makes a folder, what would end its script in an error that names no option key.
+    """Refuse, before BasicSR makes a folder, what would end its script in an error that names no
+    option key.
 
-    Models of ours are looked at as ``mtkd train`` does at first; of those of others only the folders of images.
+    Models of ours are looked at as ``mtkd train`` does at first; of those of others only the
+    folders of images.
 
     Args:
         opt: Options as parsed by BasicSR.
@@ -66,6 +75,7 @@ def check_options(opt: dict, is_train: bool) -> None:
     from .checks.fast import STAGES, check_datasets, check_folders, refuse
     from .checks.findings import Findings
     from .options import structure_errors
+
     findings = Findings()
     if opt.get('model_type') in STAGES:
         for text in structure_errors(opt, is_train):
@@ -89,16 +99,18 @@ def _checked(function: Callable, is_train: bool) -> Callable:
     return checked
 
 
-def repair(script: Optional[ModuleType]) -> None:
-    """Make a script of BasicSR resume without CUDA, name wrong option keys, and log what is running.
+def repair(script: ModuleType | None) -> None:
+    """Make a script of BasicSR resume without CUDA, name wrong option keys, and log what is
+    running.
 
     ``load_resume_state`` asks for the current CUDA device, whatever ``num_gpu`` says
-    (https://github.com/XPixelGroup/BasicSR/issues/679), takes the newest state even if its writer was killed, and
-    executes what is in it. A folder that is not there ends in a bare ``FileNotFoundError`` of ``os.scandir``.
+    (https://github.com/XPixelGroup/BasicSR/issues/679), takes the newest state even if its writer
+    was killed, and executes what is in it. A folder that is not there ends in a bare
+    ``FileNotFoundError`` of ``os.scandir``.
 
     Args:
-        script: The module of the script, ``basicsr.train`` or ``basicsr.test`` or ``__main__``. Any other module is left
-            alone. Harmless when done twice.
+        script: The module of the script, ``basicsr.train`` or ``basicsr.test`` or ``__main__``.
+            Any other module is left alone. Harmless when done twice.
     """
     name = script_name(script)
     if name is None:

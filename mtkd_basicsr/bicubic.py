@@ -1,4 +1,6 @@
-"""MATLAB-like bicubic resize of arrays, with numpy alone; and the weights of :mod:`~mtkd_basicsr.resize`."""
+"""MATLAB-like bicubic resize of arrays, with numpy alone; and the weights of
+:mod:`~mtkd_basicsr.resize`.
+"""
 
 import functools
 import math
@@ -34,7 +36,7 @@ def weights_and_sources(size: int, out: int, scale: float) -> tuple[np.ndarray, 
         Two arrays (out, taps): weights (float32), and the pixels that they belong to, counted from
         0 and mirrored at the borders, the border pixel included.
     """
-    wide = min(scale, 1.)
+    wide = min(scale, 1.0)
     width = 4 / wide
     place = np.arange(1, out + 1, dtype=np.float32) / np.float32(scale)
     place += np.float32(0.5 * (1 - 1 / scale))
@@ -68,11 +70,11 @@ def _resize_rows(image: np.ndarray, scale: float) -> np.ndarray:
     result = np.zeros((out, columns), np.float32)
     step = max(1, _BLOCK // columns)
     for begin in range(0, out, step):
-        block = result[begin:begin + step]
+        block = result[begin : begin + step]
         for tap in range(weights.shape[1]):
-            rows = image[sources[begin:begin + step, tap]]
+            rows = image[sources[begin : begin + step, tap]]
             # Exact in float64, so that the sum has the only rounding.
-            products = np.multiply(rows, weights[begin:begin + step, tap, None], dtype=np.float64)
+            products = np.multiply(rows, weights[begin : begin + step, tap, None], dtype=np.float64)
             np.add(block, products, out=block, dtype=np.float64, casting='same_kind')
     return result.reshape(out, *shape)
 

@@ -1,4 +1,6 @@
-"""``mtkd cache``: runs teachers and fusion network once over every training image, and keeps what they give."""
+"""``mtkd cache``: runs teachers and fusion network once over every training image, and keeps what
+they give.
+"""
 
 import os
 import sys
@@ -14,7 +16,7 @@ from .data.cache_writer import CacheWriter, remove_left_overs
 from .data.manifest import image_differences, new_manifest, source_differences, source_of
 from .data.pairs import Pairs, list_images, paired_dataset
 from .data.target_cache import CacheReader, kinds_of, state_of
-from .errors import CacheError, DamagedCacheError, DataError, OptionError
+from .errors import CacheError, DamagedCacheError, DataError
 from .functional.self_ensemble import eightfold
 from .functional.tiling import run_tiled
 from .images import psnr_y
@@ -34,21 +36,40 @@ def _to_tensor(image, device):
 
 def _to_array(tensor):
     """(1, 3, h, w), RGB, [0, 1] -> (h, w, 3), BGR, uint8."""
-    return (tensor[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).flip(-1).contiguous().cpu().numpy()
+    return (
+        (tensor[0].clamp(0, 1) * 255)
+        .round()
+        .byte()
+        .permute(1, 2, 0)
+        .flip(-1)
+        .contiguous()
+        .cpu()
+        .numpy()
+    )
 
 
 class _Targets:
     """Computes what a cache holds for one image, by tiles where it has to."""
 
     def __init__(self, opt, what, device, args):
-        ensemble = TeacherEnsemble(parse_teachers(opt), opt['scale'], device, args.precision, folders=True)
-        self.network = ensemble if what == 'teachers' else FusedTeachers(ensemble, parse_fusion(opt), device)
-        self.ensemble, self.what, self.scale, self.device = ensemble, what, opt['scale'], device
-        self.tile, self.overlap, self.self_ensemble = args.tile, args.tile_overlap, args.self_ensemble
+        ensemble = TeacherEnsemble(
+            parse_teachers(opt), opt['scale'], device, args.precision, folders=True
+        )
+        self.network = (
+            ensemble if what == 'teachers' else FusedTeachers(ensemble, parse_fusion(opt), device)
+        )
+        self.ensemble = ensemble
+        self.what = what
+        self.scale = opt['scale']
+        self.device = device
+        self.tile = args.tile
+        self.overlap = args.tile_overlap
+        self.self_ensemble = args.self_ensemble
 
     def _run(self, lq, given, tile):
         def whole(*parts):
             return eightfold(self.network, *parts) if self.self_ensemble else self.network(*parts)
+
         return run_tiled(whole, lq, self.scale, tile, self.overlap, given)
 
     def check_folders(self, images):
@@ -58,7 +79,8 @@ class _Targets:
 
     def __call__(self, name, lq):
         """Name of the ground truth, and (h, w, 3), BGR, uint8 tensor -> arrays by their kind."""
-        image, tile = _to_tensor(lq, self.device), self.tile
+        image = _to_tensor(lq, self.device)
+        tile = self.tile
         given = self.ensemble.given(name, [self.scale * n for n in lq.shape[:2]])
         while True:
             try:
@@ -68,20 +90,32 @@ class _Targets:
                 torch.cuda.empty_cache()
                 smaller = (tile or max(image.shape[-2:])) // 2
                 if smaller < max(_SMALLEST_TILE, self.overlap + 1):
-                    raise DataError(f'out of GPU memory even with tiles of {tile} pixels; use --device cpu') from error
-                say(f'out of GPU memory with {tile or "whole images"}: going on with tiles of {smaller} pixels')
+                    raise DataError(
+                        f'out of GPU memory even with tiles of {tile} pixels; use --device cpu'
+                    ) from error
+                say(
+                    f'out of GPU memory with {tile or "whole images"}: going on with tiles of '
+                    f'{smaller} pixels'
+                )
                 self.tile = tile = smaller
         if self.what == 'target':
             return {'target': _to_array(output)}
-        return {f'teacher/{name}': _to_array(part) for name, part in zip(self.ensemble.names, output.split(3, 1))}
+        return {
+            f'teacher/{name}': _to_array(part)
+            for name, part in zip(self.ensemble.names, output.split(3, 1))
+        }
 
 
 def _means(psnr):
-    return ', '.join(f'{kind.removeprefix("teacher/")} {np.mean(values):.2f} dB' for kind, values in psnr.items())
+    return ', '.join(
+        f'{kind.removeprefix("teacher/")} {np.mean(values):.2f} dB' for kind, values in psnr.items()
+    )
 
 
 def _standing(path, source, images, manifest, overwrite):
-    """The complete cache of the same options, None where there is none; refuses one of others, and one that cannot be read."""
+    """The complete cache of the same options, None where there is none; refuses one of others, and
+    one that cannot be read.
+    """
     if state_of(path) != 'complete':
         return None
     try:
@@ -90,12 +124,19 @@ def _standing(path, source, images, manifest, overwrite):
         if overwrite:
             return None
         raise
-    found = source_differences(reader.manifest, source) + image_differences(reader.manifest, [image[0] for image in images])
-    found += [f'{k}: {v!r} in the cache, {manifest["made_with"][k]!r} asked for' for k, v in reader.manifest['made_with'].items()
-              if manifest['made_with'].get(k) != v]
+    found = source_differences(reader.manifest, source) + image_differences(
+        reader.manifest, [image[0] for image in images]
+    )
+    found += [
+        f'{k}: {v!r} in the cache, {manifest["made_with"][k]!r} asked for'
+        for k, v in reader.manifest['made_with'].items()
+        if manifest['made_with'].get(k) != v
+    ]
     if found and not overwrite:
-        raise CacheError(f"a complete cache of other options stands at '{path}': {'; '.join(found)}; "
-                         'replace it with --overwrite')
+        raise CacheError(
+            f"a complete cache of other options stands at '{path}': {'; '.join(found)}; "
+            'replace it with --overwrite'
+        )
     return None if found else reader
 
 
@@ -112,9 +153,14 @@ def _verify(path):
     reader = CacheReader(path, readahead=True)
     damaged = damaged_images(reader)
     if damaged:
-        raise DamagedCacheError(f"target cache '{path}' is damaged: {describe(reader, damaged)}; "
-                                'mtkd cache -opt FILE --overwrite computes these again')
-    print(f"'{path}' is complete, and as it was written: {reader.manifest['what']} of {len(reader.manifest['images'])} images")
+        raise DamagedCacheError(
+            f"target cache '{path}' is damaged: {describe(reader, damaged)}; "
+            'mtkd cache -opt FILE --overwrite computes these again'
+        )
+    print(
+        f"'{path}' is complete, and as it was written: {reader.manifest['what']} of "
+        f'{len(reader.manifest["images"])} images'
+    )
 
 
 def _compute(writer, targets, pairs, mine, rank, workers):
@@ -128,9 +174,17 @@ def _compute(writer, targets, pairs, mine, rank, workers):
         rank (int): Number of this process.
         workers (int): Processes that decode images.
     """
-    psnr, images = {}, writer.manifest['images']
+    psnr = {}
+    images = writer.manifest['images']
     loader = DataLoader(pairs, batch_size=None, num_workers=workers)
-    with progress(loader, total=mine, initial=mine - len(pairs), unit='image', desc=targets.what, disable=rank > 0) as bar:
+    with progress(
+        loader,
+        total=mine,
+        initial=mine - len(pairs),
+        unit='image',
+        desc=targets.what,
+        disable=rank > 0,
+    ) as bar:
         for index, lq, gt in bar:
             if isinstance(index, DataError):
                 raise index
@@ -144,16 +198,18 @@ def _compute(writer, targets, pairs, mine, rank, workers):
 
 
 def cache(args):
-    """Makes the target cache of an option file, or goes on making it; with ``--verify`` reads all of one that is complete.
+    """Makes the target cache of an option file, or goes on making it; with ``--verify`` reads all
+    of one that is complete.
 
-    Under ``torchrun`` each process does its share of the images, on its own GPU, into the same file.
+    Under ``torchrun`` each process does its share of the images, on its own GPU, into the same
+    file.
 
     Args:
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
 
     Raises:
-        MTKDError: options, weights or images cannot be used, a cache of other options stands there, or the one that is verified
-            is damaged.
+        MTKDError: options, weights or images cannot be used, a cache of other options stands
+            there, or the one that is verified is damaged.
     """
     opt = parse_like_basicsr('cache', args)
     train = require(opt, 'datasets', 'train')
@@ -170,8 +226,14 @@ def cache(args):
     source = source_of(opt, what, [image[0] for image in images])
 
     def manifest_in(precision: str) -> dict:
-        return new_manifest(source, images, self_ensemble=args.self_ensemble, precision=precision, tile=args.tile,
-                            tile_overlap=args.tile_overlap)
+        return new_manifest(
+            source,
+            images,
+            self_ensemble=args.self_ensemble,
+            precision=precision,
+            tile=args.tile,
+            tile_overlap=args.tile_overlap,
+        )
 
     # Where nobody asks for a precision, a cache that is there keeps its own.
     began = begun_with(path, manifest_in) if args.precision in (None, 'auto') else None
@@ -184,14 +246,19 @@ def cache(args):
         remove_left_overs(path)
         print(complete)
         if began not in (None, here.name):
-            print(f'it was made in {began} and stays as it is; --precision {here.name} --overwrite makes it anew '
-                  f'({here.reason})')
+            print(
+                f'it was made in {began} and stays as it is; --precision {here.name} --overwrite '
+                'makes it anew '
+                f'({here.reason})'
+            )
         return
-    rank, world = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
+    rank = int(os.environ.get('RANK', 0))
+    world = int(os.environ.get('WORLD_SIZE', 1))
     mine = range(rank, len(images), world)
     with CacheWriter(path, manifest, args.overwrite) as writer:
         now = _standing(path, source, images, manifest, args.overwrite)
-        if now is not None and (standing is None or now.file != standing.file):  # another process has just finished it
+        # another process has just finished it
+        if now is not None and (standing is None or now.file != standing.file):
             print(complete)
             return
         args.precision = _say(teacher_precision(args.precision, device, began, '--precision'), rank)
@@ -200,8 +267,17 @@ def cache(args):
         if damaged:
             print(f"'{path}' is damaged: {describe(standing, damaged)}; computing these again")
             for i in set(mine) - set(damaged) - writer.done():
-                writer.put(i, {kind: standing.array(i, kind) for kind in kinds_of(standing.manifest)})
+                writer.put(
+                    i, {kind: standing.array(i, kind) for kind in kinds_of(standing.manifest)}
+                )
             writer.flush()
         done = writer.done()
-        _compute(writer, targets, Pairs(dataset, [i for i in mine if i not in done], opt['scale']), len(mine), rank, args.workers)
+        _compute(
+            writer,
+            targets,
+            Pairs(dataset, [i for i in mine if i not in done], opt['scale']),
+            len(mine),
+            rank,
+            args.workers,
+        )
         print(complete if writer.finish() else f"'{path}': the share of process {rank} is done")

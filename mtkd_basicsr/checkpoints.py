@@ -6,7 +6,8 @@ import os
 
 import torch
 
-# What a checkpoint says about its network or its teachers stands under this key, beside BasicSR's 'params'.
+# What a checkpoint says about its network or its teachers stands under this key, beside BasicSR's
+# 'params'.
 METADATA = 'mtkd'
 
 _VERSION = 'mtkd_basicsr'  # in files whose metadata are texts; tells ours from others'
@@ -21,18 +22,27 @@ def metadata_texts(metadata):
     Returns:
         dict[str, str]: ``network`` as JSON, ``scale``, ``mtkd_basicsr``: the version.
     """
-    return {'network': json.dumps(metadata['network']), 'scale': str(metadata['scale']), _VERSION: metadata['version']}
+    return {
+        'network': json.dumps(metadata['network']),
+        'scale': str(metadata['scale']),
+        _VERSION: metadata['version'],
+    }
 
 
 def metadata_of_texts(texts):
     """The inverse of :func:`metadata_texts`; None where the texts are of another program."""
     if not texts or _VERSION not in texts:
         return None
-    return {'network': json.loads(texts['network']), 'scale': int(texts['scale']), 'version': texts[_VERSION]}
+    return {
+        'network': json.loads(texts['network']),
+        'scale': int(texts['scale']),
+        'version': texts[_VERSION],
+    }
 
 
 def sync_folder(path: str) -> None:
-    """Wait until the names in a folder are on disk, where the system can do that: Windows opens no folders.
+    """Wait until the names in a folder are on disk, where the system can do that: Windows opens no
+    folders.
 
     Args:
         path: The folder.

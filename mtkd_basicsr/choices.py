@@ -8,11 +8,12 @@ PRECISIONS = ('auto', 'bf16', 'fp32')
 
 EXPORT_FORMATS = ('onnx', 'torchscript', 'safetensors')
 
-# What neighbouring tiles share, in low-resolution pixels. Measured with three networks on photographs, ×4
-# (benchmarks/tiling.py).
+# What neighbouring tiles share, in low-resolution pixels. Measured with three networks on
+# photographs, ×4 (benchmarks/tiling.py).
 TILE_OVERLAP = 32
 
-# PSNR (dB) of bicubic enlargement on the Y channel, as papers give it for these test sets, by scale; and their number of images.
+# PSNR (dB) of bicubic enlargement on the Y channel, as papers give it for these test sets, by
+# scale; and their number of images.
 BICUBIC = {
     'Set5': (5, {2: 33.66, 3: 30.39, 4: 28.42}),
     'Set14': (14, {2: 30.24, 3: 27.55, 4: 26.00}),

@@ -4,7 +4,6 @@ import argparse
 import os
 import signal
 import sys
-from typing import Optional
 
 from . import __version__
 from .commands import COMMANDS
@@ -12,13 +11,16 @@ from .errors import MTKDError, OptionError
 
 
 def _read_no_pickles() -> None:
-    # What BasicSR, spandrel and torch load by torch.load without saying so; before torch 2.6 it executes what is in the file.
+    # What BasicSR, spandrel and torch load by torch.load without saying so; before torch 2.6 it
+    # executes what is in the file.
     os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = '1'
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog='mtkd', description='Multi-teacher knowledge distillation for super-resolution')
+    parser = argparse.ArgumentParser(
+        prog='mtkd', description='Multi-teacher knowledge distillation for super-resolution'
+    )
     parser.add_argument('--version', action='version', version=__version__)
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for name, command in COMMANDS.items():
@@ -39,7 +41,7 @@ def _run(args: argparse.Namespace) -> None:
     command.run(args)
 
 
-def main(argv: Optional[list[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command. Errors of a user's making are printed without a traceback.
 
     Args:
@@ -56,14 +58,15 @@ def main(argv: Optional[list[str]] = None) -> int:
     _read_no_pickles()
     launched = getattr(args, 'launcher', 'none') != 'none'
     if not launched:
-        # As after Ctrl-C: commands that started other processes end them. A process that waits for another one, which launchers end
-        # in this way too, would not come to it.
+        # As after Ctrl-C: commands that started other processes end them. A process that waits for
+        # another one, which launchers end in this way too, would not come to it.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         _run(args)
     except MTKDError as error:
         if launched:
             from . import distributed
+
             distributed.let_the_first_speak()
         print(f'mtkd {args.command}: {error}', file=sys.stderr)
         return 1

@@ -1,4 +1,7 @@
-"""What can go wrong, as types. Every message names the option key or file, the value seen and what was expected."""
+"""What can go wrong, as types.
+
+Every message names the option key or file, the value seen and what was expected.
+"""
 
 import difflib
 import os
@@ -49,9 +52,12 @@ def why_unreadable(error, path):
         return 'it is empty'
     if not isinstance(error, (UnpicklingError, LookupError, EOFError, UnicodeError)):
         return first_line(error)
-    # torch's own text is a page long, and says how to execute the file; the others are what its reader of pickles stumbles over.
+    # torch's own text is a page long, and says how to execute the file; the others are what its
+    # reader of pickles stumbles over.
     named = re.search(r'GLOBAL (\S+)', str(error))
-    return f'it would call {named[1]}, and is not executed' if named else 'it is no file of torch.save'
+    return (
+        f'it would call {named[1]}, and is not executed' if named else 'it is no file of torch.save'
+    )
 
 
 def did_you_mean(name, known):
@@ -72,4 +78,4 @@ def did_you_mean(name, known):
     by_lower = {k.lower(): k for k in known}
     near = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
     hint = f" (did you mean '{by_lower[near[0]]}'?)" if near else ''
-    return f"known: {', '.join(known)}{hint}"
+    return f'known: {", ".join(known)}{hint}'

@@ -29,19 +29,29 @@ _OPSET = 18
 
 
 def _example():
-    # Two images: an exporter may take a size of 1 for a constant. Neither side is a multiple of a window.
+    # Two images: an exporter may take a size of 1 for a constant. Neither side is a multiple of a
+    # window.
     return torch.rand(2, 3, 37, 45)
 
 
 def _write_onnx(net, scale, path, metadata):
-    program = torch.onnx.export(TraceableStudent(net, scale), (_example(), ), dynamo=True, opset_version=_OPSET, verbose=False,
-                                input_names=['lq'], output_names=['sr'], dynamic_shapes=({0: 'batch', 2: 'height', 3: 'width'}, ))
+    program = torch.onnx.export(
+        TraceableStudent(net, scale),
+        (_example(),),
+        dynamo=True,
+        opset_version=_OPSET,
+        verbose=False,
+        input_names=['lq'],
+        output_names=['sr'],
+        dynamic_shapes=({0: 'batch', 2: 'height', 3: 'width'},),
+    )
     program.model.metadata_props.update(metadata)
     program.save(path)
 
 
 def _open_onnx(path):
     import onnxruntime
+
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     return lambda lq: torch.from_numpy(session.run(['sr'], {'lq': lq.numpy()})[0])
 
@@ -53,8 +63,12 @@ def _write_torchscript(net, scale, path, metadata):
 
 
 def _write_safetensors(net, scale, path, metadata, half=False):
-    state = {name: (value.half() if half and value.is_floating_point() else value).contiguous() for name, value in net.state_dict().items()}
-    # Readers of the format know it as 'pt' that tensors have PyTorch's names and layout. (save_file makes a file for its owner alone.)
+    state = {
+        name: (value.half() if half and value.is_floating_point() else value).contiguous()
+        for name, value in net.state_dict().items()
+    }
+    # Readers of the format know it as 'pt' that tensors have PyTorch's names and layout. (save_file
+    # makes a file for its owner alone.)
     Path(path).write_bytes(save(state, {**metadata, 'format': 'pt'}))
 
 
@@ -68,7 +82,10 @@ def _round_to_half(net, scale):
     after = _student(net, scale)(lq)
     if not after.isfinite().all():
         raise ExportError('--half: the weights are too large for 16 bits')
-    print(f'weights of 16 bits change a photograph by {(after - before).abs().max().item() * 255:.2f} of 255 levels at most')
+    print(
+        'weights of 16 bits change a photograph by '
+        f'{(after - before).abs().max().item() * 255:.2f} of 255 levels at most'
+    )
 
 
 def _student(net, scale):
@@ -85,7 +102,10 @@ def _open_safetensors(path):
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: ``write(net, scale, path, metadata)``, and ``open(path)``, which gives a function of an image."""
+    """A file format: ``write(net, scale, path, metadata)``, and ``open(path)``, which gives a
+    function of an image.
+    """
+
     suffix: str
     write: Callable
     open: Callable
@@ -100,7 +120,8 @@ FORMATS = {
 
 
 def inputs(scale):
-    """What a file is tried on: parts of a photograph in both orientations, a batch of small ones, and one below any window.
+    """What a file is tried on: parts of a photograph in both orientations, a batch of small ones,
+    and one below any window.
 
     Args:
         scale (int): How much the photograph is reduced before.
@@ -110,7 +131,12 @@ def inputs(scale):
     """
     image = load('chelsea')
     h, w = (size // scale * scale for size in image.shape[:2])
-    lq = torch.from_numpy(low_resolution(image[:h, :w], scale)[:100, :150]).permute(2, 0, 1)[None].float() / 255
+    lq = (
+        torch.from_numpy(low_resolution(image[:h, :w], scale)[:100, :150])
+        .permute(2, 0, 1)[None]
+        .float()
+        / 255
+    )
     small = lq[..., :50, :33]
     parts = [lq, lq.transpose(2, 3), torch.cat([small, small.flip(2)]), lq[..., :5, :3]]
     return [part.contiguous() for part in parts]
@@ -138,15 +164,22 @@ def verify(function, pairs, name):
         try:
             given = function(lq)
         except Exception as error:
-            raise ExportError(f"'{name}': fails for input {shape}, and was removed: {first_line(error)}") from error
+            raise ExportError(
+                f"'{name}': fails for input {shape}, and was removed: {first_line(error)}"
+            ) from error
         if given.shape != expected.shape:
-            raise ExportError(f"'{name}': output {tuple(given.shape)} for input {shape}, and was removed; "
-                              f'expected {tuple(expected.shape)}')
+            raise ExportError(
+                f"'{name}': output {tuple(given.shape)} for input {shape}, and was removed; "
+                f'expected {tuple(expected.shape)}'
+            )
         difference = (given - expected).abs().max().item()
         print(f'input {shape}: largest difference {difference:.1e}')
         if not difference <= TOLERANCE:  # also where it is not a number
-            raise ExportError(f"'{name}': differs from PyTorch by {difference:.1e} for input {shape}, and was removed; "
-                              f'expected at most {TOLERANCE:.0e}')
+            raise ExportError(
+                f"'{name}': differs from PyTorch by {difference:.1e} for input {shape}, and was "
+                'removed; '
+                f'expected at most {TOLERANCE:.0e}'
+            )
 
 
 def _weights(args):
@@ -154,17 +187,25 @@ def _weights(args):
     if args.weights is not None:
         return os.path.expanduser(args.weights)
     if args.opt is None:
-        raise OptionError('--weights: missing; it is needed, or an option file with path.pretrain_network_g (-opt)')
+        raise OptionError(
+            '--weights: missing; it is needed, or an option file with path.pretrain_network_g '
+            '(-opt)'
+        )
     block = read_options(args.opt, args.safe).get('path')
     path = block.get('pretrain_network_g') if isinstance(block, dict) else None
     if not isinstance(path, str):
-        raise OptionError(f"-opt: '{args.opt}' has no path.pretrain_network_g; give the trained weights with --weights")
+        raise OptionError(
+            f"-opt: '{args.opt}' has no path.pretrain_network_g; give the trained weights with "
+            '--weights'
+        )
     return os.path.expanduser(path)
 
 
 def _target(args, weights, suffix):
     """Where the file shall stand; beside the weights unless ``--out`` says otherwise."""
-    target = Path(args.out) if args.out else Path(weights.removeprefix(REFERENCE)).with_suffix(suffix)
+    target = (
+        Path(args.out) if args.out else Path(weights.removeprefix(REFERENCE)).with_suffix(suffix)
+    )
     if target.suffix != suffix:
         raise OptionError(f"--out: '{target}'; expected a name that ends with {suffix}")
     if target.resolve() == Path(weights).resolve():
@@ -175,24 +216,32 @@ def _target(args, weights, suffix):
 
 
 def export(args):
-    """Writes a trained student as one ONNX, TorchScript or safetensors file, after a comparison with PyTorch on a photograph.
+    """Writes a trained student as one ONNX, TorchScript or safetensors file, after a comparison
+    with PyTorch on a photograph.
 
-    ONNX and TorchScript files take (b, 3, h, w), RGB, [0, 1], float32, any b, h and w, and give (b, 3, scale · h, scale · w), cut to
-    [0, 1]: what a network needs as padding is done inside. A safetensors file holds the weights under BasicSR's names, with ``--half``
-    in 16 bits. All of them say which network they hold. The moving average of the weights (``params_ema``) is taken where there is one.
+    ONNX and TorchScript files take (b, 3, h, w), RGB, [0, 1], float32, any b, h and w, and give (b,
+    3, scale · h, scale · w), cut to [0, 1]: what a network needs as padding is done inside. A
+    safetensors file holds the weights under BasicSR's names, with ``--half`` in 16 bits. All of
+    them say which network they hold. The moving average of the weights (``params_ema``) is taken
+    where there is one.
 
     Args:
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
 
     Raises:
-        OptionError: packages are missing, an argument or the option file cannot be used, or the file is there already.
+        OptionError: packages are missing, an argument or the option file cannot be used, or the
+            file is there already.
         WeightsError: the weights are missing or do not fit.
-        ExportError: the file cannot be written, or does not give what PyTorch gives; nothing is left of it.
+        ExportError: the file cannot be written, or does not give what PyTorch gives; nothing is
+            left of it.
     """
     form = FORMATS[args.format]
     missing = [package for package in form.packages if importlib.util.find_spec(package) is None]
     if missing:
-        raise OptionError(f"--format: {args.format} needs {', '.join(missing)}: pip install 'mtkd_basicsr[export]'")
+        raise OptionError(
+            f'--format: {args.format} needs {", ".join(missing)}: pip install '
+            "'mtkd_basicsr[export]'"
+        )
     weights = _weights(args)
     target = _target(args, weights, form.suffix)
     network, scale = network_of(args.opt, weights, args.safe)
@@ -202,8 +251,12 @@ def export(args):
     if args.half:
         _round_to_half(net, scale)
     if 'rgb_mean' in inspect.signature(type(net)).parameters:
-        network['rgb_mean'] = net.mean.flatten().tolist()  # may have come out of the weights, and is no part of a state dict
-    metadata = {'format': args.format, **metadata_texts({'network': network, 'scale': scale, 'version': __version__})}
+        # may have come out of the weights, and is no part of a state dict
+        network['rgb_mean'] = net.mean.flatten().tolist()
+    metadata = {
+        'format': args.format,
+        **metadata_texts({'network': network, 'scale': scale, 'version': __version__}),
+    }
     pairs = _expected(net, scale)
     make_folder(target.parent)
     temporary = target.with_name(f'.{target.stem}.{os.getpid()}.tmp{form.suffix}')
@@ -211,14 +264,22 @@ def export(args):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')  # whether the file is right is seen below
-                form.write(net, scale, str(temporary), metadata, **({'half': True} if args.half else {}))
+                form.write(
+                    net, scale, str(temporary), metadata, **({'half': True} if args.half else {})
+                )
                 function = form.open(str(temporary))
         except Exception as error:
-            raise ExportError(f"--format: {network['type']} cannot be written as {args.format} by torch {torch.__version__}: "
-                              f'{first_line(error)}') from error
+            raise ExportError(
+                f'--format: {network["type"]} cannot be written as {args.format} by torch '
+                f'{torch.__version__}: '
+                f'{first_line(error)}'
+            ) from error
         with torch.no_grad():
             verify(function, pairs, target)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    print(f"{target}: {network['type']} ×{scale}, {target.stat().st_size / 1e6:.1f} MB, weights of '{weights}'")
+    print(
+        f'{target}: {network["type"]} ×{scale}, {target.stat().st_size / 1e6:.1f} MB, weights of '
+        f"'{weights}'"
+    )

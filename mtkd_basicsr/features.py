@@ -1,4 +1,6 @@
-"""Features of any network by dotted module paths: read with hooks, or put in the place of what a module gets."""
+"""Features of any network by dotted module paths: read with hooks, or put in the place of what a
+module gets.
+"""
 
 import copy
 from contextlib import contextmanager
@@ -10,14 +12,16 @@ from .errors import OptionError, did_you_mean
 from .functional.padding import pad_to_multiple
 from .networks import size_multiple
 
-# What the reconstruction part of a network starts with: its input is the end of the body plus the head's skip.
+# What the reconstruction part of a network starts with: its input is the end of the body plus the
+# head's skip.
 _TAILS = ('conv_before_upsample', 'upsample')
 # What is left out when that input is given: big, and without it nothing else changes its shape.
 _BODIES = {'EDSR': 'body', 'RCAN': 'body', 'SwinIR': 'layers'}
 
 
 def body_end(net):
-    """Position of the end of the body with the head's skip, before the upsampler: ``'upsample:input'`` for EDSR.
+    """Position of the end of the body with the head's skip, before the upsampler:
+    ``'upsample:input'`` for EDSR.
 
     Raises:
         OptionError: not EDSR, RCAN or SwinIR, whose parts have these names.
@@ -25,13 +29,16 @@ def body_end(net):
     for name in _TAILS:
         if type(net).__name__ in _BODIES and hasattr(net, name):
             return f'{name}:input'
-    raise OptionError(f'features: no default positions for {type(net).__name__}; name them in train.kd '
-                      f"(known archs: {', '.join(_BODIES)})")
+    raise OptionError(
+        f'features: no default positions for {type(net).__name__}; name them in train.kd '
+        f'(known archs: {", ".join(_BODIES)})'
+    )
 
 
 def default_positions(net):
-    """Three positions, those of FAKD: EDSR after a third and two thirds of the blocks, RCAN after a fifth and three
-    fifths of the groups (2 and 6 of 10), SwinIR after a third and two thirds of the layers; and the end of the body.
+    """Three positions, those of FAKD: EDSR after a third and two thirds of the blocks, RCAN after a
+    fifth and three fifths of the groups (2 and 6 of 10), SwinIR after a third and two thirds of the
+    layers; and the end of the body.
 
     Args:
         net (nn.Module): EDSR, RCAN or SwinIR of BasicSR.
@@ -42,7 +49,8 @@ def default_positions(net):
     Raises:
         OptionError: another arch.
     """
-    end, body = body_end(net), _BODIES[type(net).__name__]
+    end = body_end(net)
+    body = _BODIES[type(net).__name__]
     n = len(getattr(net, body))
     parts = (n // 5, 3 * n // 5) if type(net).__name__ == 'RCAN' else (n // 3, 2 * n // 3)
     return (*(f'{body}.{max(part, 1) - 1}' for part in parts), end)
@@ -53,15 +61,19 @@ def _module(net, position, key):
     modules = dict(net.named_modules())
     if path not in modules or not path:
         near = [name for name in modules if name.count('.') <= path.count('.') and name]
-        raise OptionError(f"{key}: {type(net).__name__} has no module '{path}'; {did_you_mean(path, near[:40])}")
+        raise OptionError(
+            f"{key}: {type(net).__name__} has no module '{path}'; {did_you_mean(path, near[:40])}"
+        )
     if side not in ('', 'input', 'output'):
         raise OptionError(f"{key}: '{position}'; expected PATH, PATH:input or PATH:output")
     return modules[path], side == 'input'
 
 
 def image_range(net):
-    """What a network multiplies images by (255 for EDSR and RCAN, 1 for SwinIR); its features are proportional to it."""
-    return float(getattr(net, 'img_range', 1.))
+    """What a network multiplies images by (255 for EDSR and RCAN, 1 for SwinIR); its features are
+    proportional to it.
+    """
+    return float(getattr(net, 'img_range', 1.0))
 
 
 class _Done(Exception):
@@ -71,23 +83,29 @@ class _Done(Exception):
 class FeatureTap:
     """Reads features of a network while it runs.
 
-    Features are divided by :func:`image_range`, so that those of two archs are of like size; tokens of transformers
-    become maps again, and what was padded is cut off. What a network changes in place after a module has given it
-    (EDSR adds the head's skip to the output of ``conv_after_body``) is read as changed.
+    Features are divided by :func:`image_range`, so that those of two archs are of like size; tokens
+    of transformers become maps again, and what was padded is cut off. What a network changes in
+    place after a module has given it (EDSR adds the head's skip to the output of
+    ``conv_after_body``) is read as changed.
 
     Args:
         net (nn.Module): Any network.
     """
 
     def __init__(self, net):
-        self.net, self.positions, self._open, self._stop_after = net, [], False, None
-        self._raw, self._range = {}, image_range(net)
+        self.net = net
+        self.positions = []
+        self._open = False
+        self._stop_after = None
+        self._raw = {}
+        self._range = image_range(net)
 
     def add(self, positions, key='features'):
         """Registers hooks, which do nothing while the tap is closed.
 
         Args:
-            positions (iterable[str]): Dotted paths of modules, whose output is read; with ``:input`` their first input.
+            positions (iterable[str]): Dotted paths of modules, whose output is read; with
+                ``:input`` their first input.
             key (str): Where the positions stand in the option file, for messages.
 
         Raises:
@@ -101,7 +119,9 @@ class FeatureTap:
             if is_input:
                 module.register_forward_pre_hook(lambda m, args, p=position: self._take(p, args[0]))
             else:
-                module.register_forward_hook(lambda m, args, output, p=position: self._take(p, output))
+                module.register_forward_hook(
+                    lambda m, args, output, p=position: self._take(p, output)
+                )
 
     def _take(self, position, value):
         if self._open:
@@ -117,10 +137,12 @@ class FeatureTap:
             size (tuple[int, int]): Height and width of the low-resolution images.
 
         Yields:
-            dict[str, Tensor]: Empty; after the block by position: (b, c, h, w), float32, of the last run.
+            dict[str, Tensor]: Empty; after the block by position: (b, c, h, w), float32, of the
+            last run.
         """
         features = {}
-        self._raw, self._open = {}, True
+        self._raw = {}
+        self._open = True
         try:
             yield features
         finally:
@@ -154,8 +176,11 @@ class FeatureTap:
         if value.ndim == 3 and value.shape[1] == padded[0] * padded[1]:  # tokens: (b, h' · w', c)
             value = value.transpose(1, 2).unflatten(2, padded)
         if value.ndim != 4 or value.shape[-2:] != padded:
-            raise OptionError(f"features: '{position}' of {type(self.net).__name__} has the shape {tuple(value.shape)}; "
-                              f'expected (b, c, {padded[0]}, {padded[1]}), or tokens of it')
+            raise OptionError(
+                f"features: '{position}' of {type(self.net).__name__} has the shape "
+                f'{tuple(value.shape)}; '
+                f'expected (b, c, {padded[0]}, {padded[1]}), or tokens of it'
+            )
         return value[..., :h, :w].float() / self._range
 
 
@@ -190,15 +215,18 @@ def _shallow(module):
     twin = copy.copy(module)
     for name in ('_modules', '_parameters', '_buffers'):
         setattr(twin, name, dict(getattr(module, name)))
-    twin._forward_hooks, twin._forward_pre_hooks = type(module._forward_hooks)(), type(module._forward_pre_hooks)()
+    twin._forward_hooks = type(module._forward_hooks)()
+    twin._forward_pre_hooks = type(module._forward_pre_hooks)()
     return twin
 
 
 class Splice:
-    """A network from one position on: runs it with the input of a module replaced by a given feature.
+    """A network from one position on: runs it with the input of a module replaced by a given
+    feature.
 
-    Before the upsampler of EDSR, RCAN and SwinIR, and anywhere in a chain of modules (``body.7``), what only feeds the
-    replaced input is left out of the run. Elsewhere all of it runs, which costs time and changes nothing.
+    Before the upsampler of EDSR, RCAN and SwinIR, and anywhere in a chain of modules (``body.7``),
+    what only feeds the replaced input is left out of the run. Elsewhere all of it runs, which costs
+    time and changes nothing.
 
     Args:
         net (nn.Module): A frozen network, which is left as it is.
@@ -214,30 +242,41 @@ class Splice:
         _module(net, position, key)
         self._key = key
         if side == 'output':
-            raise OptionError(f"{key}: '{position}'; expected PATH or PATH:input: the feature replaces what a module gets")
-        self._feature, self._range, self._multiple = None, image_range(net), size_multiple(net)
+            raise OptionError(
+                f"{key}: '{position}'; expected PATH or PATH:input: the feature replaces what a "
+                'module gets'
+            )
+        self._feature = None
+        self._range = image_range(net)
+        self._multiple = size_multiple(net)
         self.net = _shallow(net)
         if f'{path}:input' == (body_end(net) if type(net).__name__ in _BODIES else None):
             self._leave_out(self.net, _BODIES[type(net).__name__])
-        names, chain = path.split('.'), [self.net]
+        names = path.split('.')
+        chain = [self.net]
         for name in names[:-1]:
             chain[-1]._modules[name] = _shallow(chain[-1]._modules[name])
             chain.append(chain[-1]._modules[name])
-        # From the inside out as long as there is nothing but a chain: a block with a skip needs what came before it.
+        # From the inside out as long as there is nothing but a chain: a block with a skip needs
+        # what came before it.
         for parent, name in zip(reversed(chain), reversed(names)):
             if not isinstance(parent, (nn.Sequential, nn.ModuleList)):
                 break
-            for earlier in list(parent._modules)[:list(parent._modules).index(name)]:
+            for earlier in list(parent._modules)[: list(parent._modules).index(name)]:
                 parent._modules[earlier] = _Bypass()
-        parent, last = chain[-1], names[-1]
+        parent = chain[-1]
+        last = names[-1]
         parent._modules[last] = _shallow(parent._modules[last])
         self._replaced = parent._modules[last]
         self._replaced.register_forward_pre_hook(self._replace)
 
     def width(self, device):
         """Number of channels that the feature has to have."""
-        size, seen = 8 * self._multiple, []
-        handle = self._replaced.register_forward_pre_hook(lambda module, args: seen.append(args[0]), prepend=True)
+        size = 8 * self._multiple
+        seen = []
+        handle = self._replaced.register_forward_pre_hook(
+            lambda module, args: seen.append(args[0]), prepend=True
+        )
         with torch.no_grad():
             self.net(torch.zeros(1, 3, size, size, device=device))
         handle.remove()
@@ -246,7 +285,9 @@ class Splice:
     @staticmethod
     def _leave_out(net, name):
         body = net._modules[name]
-        net._modules[name] = nn.ModuleList([_Bypass()]) if isinstance(body, nn.ModuleList) else _Bypass()
+        net._modules[name] = (
+            nn.ModuleList([_Bypass()]) if isinstance(body, nn.ModuleList) else _Bypass()
+        )
 
     def _replace(self, module, args):
         feature = self._feature
@@ -255,8 +296,11 @@ class Splice:
         if args[0].ndim == 3:
             feature = feature.flatten(2).transpose(1, 2)
         if feature.shape[1:] != args[0].shape[1:]:
-            raise OptionError(f'{self._key}: the feature of the student is {tuple(feature.shape[1:])}, the teacher has '
-                              f'{tuple(args[0].shape[1:])} there')
+            raise OptionError(
+                f'{self._key}: the feature of the student is {tuple(feature.shape[1:])}, the '
+                'teacher has '
+                f'{tuple(args[0].shape[1:])} there'
+            )
         return (feature.to(args[0].dtype), *args[1:])
 
     def __call__(self, lq, feature):
@@ -264,11 +308,14 @@ class Splice:
 
         Args:
             lq (Tensor): (b, 3, h, w), for what does not come from the feature.
-            feature (Tensor): (b, c, h, w), divided by :func:`image_range` as :class:`FeatureTap` gives it.
+            feature (Tensor): (b, c, h, w), divided by :func:`image_range` as
+                :class:`FeatureTap` gives it.
 
         Returns:
-            Tensor: The output of the network, cut to the size that belongs to ``lq``. Where the network needs ``lq`` padded,
-            the feature is padded by reflection too, which is not what the network would make of the padded image.
+            Tensor: The output of the network, cut to the size that belongs to ``lq``. Where the
+                network needs ``lq`` padded,
+            the feature is padded by reflection too, which is not what the network would make of the
+            padded image.
         """
         h, w = lq.shape[-2:]
         padded = pad_to_multiple(lq, self._multiple)
@@ -278,4 +325,4 @@ class Splice:
         finally:
             self._feature = None
         scale = output.shape[-1] // padded.shape[-1]
-        return output[..., :h * scale, :w * scale]
+        return output[..., : h * scale, : w * scale]

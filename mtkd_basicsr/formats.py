@@ -1,12 +1,14 @@
 """Weights as they are released, under the names that BasicSR's networks have.
 
-========================  =================================================================================
-EDSR-PyTorch, ``.pt``     ``head.0``, ``body.{i}.body.{0,2}``, ``body.{n}``, ``tail.0.*``, ``tail.1``; [0, 255]
-official RCAN, ``.pt``    ``head.0``, ``body.{g}.body.{b}.body.{0,2}``, ``….3.conv_du.{0,2}``, ``tail.*``; [0, 255]
-official SwinIR, ``.pth``  BasicSR's names
-========================  =================================================================================
+========================
+================================================================================= EDSR-PyTorch,
+``.pt``     ``head.0``, ``body.{i}.body.{0,2}``, ``body.{n}``, ``tail.0.*``, ``tail.1``; [0, 255]
+official RCAN, ``.pt``    ``head.0``, ``body.{g}.body.{b}.body.{0,2}``, ``….3.conv_du.{0,2}``,
+``tail.*``; [0, 255] official SwinIR, ``.pth``  BasicSR's names ========================
+=================================================================================
 
-The first two subtract the colour mean by 1×1 convolutions, ``sub_mean`` and ``add_mean``, whose biases are ∓255 times the
+The first two subtract the colour mean by 1×1 convolutions, ``sub_mean`` and ``add_mean``, whose
+biases are ∓255 times the
 mean of their training images: those of DF2K have another one than those of DIV2K.
 """
 
@@ -14,15 +16,30 @@ import re
 
 import torch
 
-_COMMON = [(r'head\.0\.', 'conv_first.'), (r'body\.\d+\.(weight|bias)', r'conv_after_body.\1'), (r'tail\.0\.(\d)\.', r'upsample.\1.'),
-           (r'tail\.1\.', 'conv_last.')]
-_EDSR = [(r'body\.(\d+)\.body\.0\.', r'body.\1.conv1.'), (r'body\.(\d+)\.body\.2\.', r'body.\1.conv2.')]
-_RCAN = [(r'body\.(\d+)\.body\.\d+\.(weight|bias)', r'body.\1.conv.\2'),
-         (r'body\.(\d+)\.body\.(\d+)\.body\.3\.conv_du\.0\.', r'body.\1.residual_group.\2.rcab.3.attention.1.'),
-         (r'body\.(\d+)\.body\.(\d+)\.body\.3\.conv_du\.2\.', r'body.\1.residual_group.\2.rcab.3.attention.3.'),
-         (r'body\.(\d+)\.body\.(\d+)\.body\.([02])\.', r'body.\1.residual_group.\2.rcab.\3.')]
+_COMMON = [
+    (r'head\.0\.', 'conv_first.'),
+    (r'body\.\d+\.(weight|bias)', r'conv_after_body.\1'),
+    (r'tail\.0\.(\d)\.', r'upsample.\1.'),
+    (r'tail\.1\.', 'conv_last.'),
+]
+_EDSR = [
+    (r'body\.(\d+)\.body\.0\.', r'body.\1.conv1.'),
+    (r'body\.(\d+)\.body\.2\.', r'body.\1.conv2.'),
+]
+_RCAN = [
+    (r'body\.(\d+)\.body\.\d+\.(weight|bias)', r'body.\1.conv.\2'),
+    (
+        r'body\.(\d+)\.body\.(\d+)\.body\.3\.conv_du\.0\.',
+        r'body.\1.residual_group.\2.rcab.3.attention.1.',
+    ),
+    (
+        r'body\.(\d+)\.body\.(\d+)\.body\.3\.conv_du\.2\.',
+        r'body.\1.residual_group.\2.rcab.3.attention.3.',
+    ),
+    (r'body\.(\d+)\.body\.(\d+)\.body\.([02])\.', r'body.\1.residual_group.\2.rcab.\3.'),
+]
 _MEANS = ('sub_mean', 'add_mean')
-RANGE = 255.
+RANGE = 255.0
 
 
 def _renamed(name, rules):
@@ -30,7 +47,7 @@ def _renamed(name, rules):
         # `body.4.weight` is a whole name, the others are beginnings.
         match = re.fullmatch(pattern, name) if pattern.endswith(')') else re.match(pattern, name)
         if match:
-            return match.expand(new) + name[match.end():]
+            return match.expand(new) + name[match.end() :]
     return name
 
 
@@ -41,13 +58,18 @@ def to_basicsr(state):
         state (dict[str, Tensor]): A state dict.
 
     Returns:
-        tuple: The state dict under BasicSR's names, and the colour mean in [0, 1] as a tensor (1, 3, 1, 1), or None where the
+        tuple: The state dict under BasicSR's names, and the colour mean in [0, 1] as a tensor
+            (1, 3, 1, 1), or None where the
         file has none. With a mean the weights work in [0, 255].
     """
     if 'head.0.weight' not in state or 'tail.1.weight' not in state:
         return state, None
     rules = (_RCAN if any('conv_du' in name for name in state) else _EDSR) + _COMMON
-    renamed = {_renamed(name, rules): value for name, value in state.items() if name.split('.')[0] not in _MEANS}
+    renamed = {
+        _renamed(name, rules): value
+        for name, value in state.items()
+        if name.split('.')[0] not in _MEANS
+    }
     if 'sub_mean.bias' not in state:
         return renamed, None
     mean = -state['sub_mean.bias'].float() / RANGE
@@ -64,8 +86,9 @@ def _scale(state):
     scale = 1
     for name in sorted(name for name in state if re.fullmatch(r'upsample\.\d\.weight', name)):
         out, into = state[name].shape[:2]
-        # Without a last convolution (SwinIR's pixelshuffledirect) this one goes straight to three channels.
-        scale *= round((out / (into if 'conv_last.weight' in state else 3))**0.5)
+        # Without a last convolution (SwinIR's pixelshuffledirect) this one goes straight to three
+        # channels.
+        scale *= round((out / (into if 'conv_last.weight' in state else 3)) ** 0.5)
     return scale
 
 
@@ -82,21 +105,37 @@ def settings(state):
     if first is None or first.ndim != 4 or not any(name.startswith('upsample.') for name in state):
         return {}
     if 'body.0.conv1.weight' in state:
-        return {'num_feat': first.shape[0], 'num_block': _count(state, r'body\.(\d+)\.conv1'), 'upscale': _scale(state)}
+        return {
+            'num_feat': first.shape[0],
+            'num_block': _count(state, r'body\.(\d+)\.conv1'),
+            'upscale': _scale(state),
+        }
     if 'body.0.residual_group.0.rcab.0.weight' in state:
-        return {'num_feat': first.shape[0], 'num_group': _count(state, r'body\.(\d+)\.conv'),
-                'num_block': _count(state, r'body\.0\.residual_group\.(\d+)\.'),
-                'squeeze_factor': first.shape[0] // state['body.0.residual_group.0.rcab.3.attention.1.weight'].shape[0],
-                'upscale': _scale(state)}
+        return {
+            'num_feat': first.shape[0],
+            'num_group': _count(state, r'body\.(\d+)\.conv'),
+            'num_block': _count(state, r'body\.0\.residual_group\.(\d+)\.'),
+            'squeeze_factor': first.shape[0]
+            // state['body.0.residual_group.0.rcab.3.attention.1.weight'].shape[0],
+            'upscale': _scale(state),
+        }
     table = state.get('layers.0.residual_group.blocks.0.attn.relative_position_bias_table')
     if table is None:
         return {}
     layers = _count(state, r'layers\.(\d+)\.')
-    return {'embed_dim': first.shape[0],
-            'depths': [_count(state, rf'layers\.{i}\.residual_group\.blocks\.(\d+)\.') for i in range(layers)],
-            'num_heads': [state[f'layers.{i}.residual_group.blocks.0.attn.relative_position_bias_table'].shape[1] for i in range(layers)],
-            'window_size': (round(table.shape[0]**0.5) + 1) // 2,
-            'upsampler': 'pixelshuffle' if 'conv_last.weight' in state else 'pixelshuffledirect', 'upscale': _scale(state)}
+    return {
+        'embed_dim': first.shape[0],
+        'depths': [
+            _count(state, rf'layers\.{i}\.residual_group\.blocks\.(\d+)\.') for i in range(layers)
+        ],
+        'num_heads': [
+            state[f'layers.{i}.residual_group.blocks.0.attn.relative_position_bias_table'].shape[1]
+            for i in range(layers)
+        ],
+        'window_size': (round(table.shape[0] ** 0.5) + 1) // 2,
+        'upsampler': 'pixelshuffle' if 'conv_last.weight' in state else 'pixelshuffledirect',
+        'upscale': _scale(state),
+    }
 
 
 def set_mean(net, mean):

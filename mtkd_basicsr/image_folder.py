@@ -1,4 +1,6 @@
-"""Images as files: what their heads say, and folders with what a teacher has made, for teachers that cannot be run here."""
+"""Images as files: what their heads say, and folders with what a teacher has made, for teachers
+that cannot be run here.
+"""
 
 import hashlib
 import io
@@ -11,9 +13,22 @@ from PIL import Image
 
 from .errors import DataError
 
-_ENDINGS = ('.png', '.PNG', '.bmp', '.BMP', '.tif', '.tiff', '.webp', '.jpg', '.jpeg', '.JPG', '.JPEG')
+_ENDINGS = (
+    '.png',
+    '.PNG',
+    '.bmp',
+    '.BMP',
+    '.tif',
+    '.tiff',
+    '.webp',
+    '.jpg',
+    '.jpeg',
+    '.JPG',
+    '.JPEG',
+)
 _NAMED = 3
-_TAIL = 4096  # bytes at the end of a PNG, in which its last chunk begins; some programs write a little behind it
+# bytes at the end of a PNG, in which its last chunk begins; some programs write a little behind it
+_TAIL = 4096
 
 
 class Head(NamedTuple):
@@ -21,8 +36,10 @@ class Head(NamedTuple):
 
     Attributes:
         height, width (int): In pixels.
-        eight_bits, opaque (bool): Whether nothing is lost where BasicSR reads it as three channels of 8 bits.
+        eight_bits, opaque (bool): Whether nothing is lost where BasicSR reads it as three channels
+        of 8 bits.
     """
+
     height: int
     width: int
     eight_bits: bool
@@ -43,8 +60,12 @@ def read_head(content, name):
         DataError: it is no image, or was cut off.
     """
     try:
-        with (io.BytesIO(content) if isinstance(content, bytes) else open(content, 'rb')) as file, Image.open(file) as image:
-            png, deep = image.format == 'PNG', image.mode[0] in 'IF'
+        with (
+            io.BytesIO(content) if isinstance(content, bytes) else open(content, 'rb') as file,
+            Image.open(file) as image,
+        ):
+            png = image.format == 'PNG'
+            deep = image.mode[0] in 'IF'
             if png:
                 file.seek(24)
                 deep = file.read(1)[0] > 8
@@ -52,7 +73,12 @@ def read_head(content, name):
                 file.seek(max(file.tell() - _TAIL, 0))
                 if b'IEND' not in file.read():
                     raise DataError(f"'{name}' was cut off: its end is missing")
-            return Head(image.height, image.width, not deep, image.mode[-1] not in 'Aa' and 'transparency' not in image.info)
+            return Head(
+                image.height,
+                image.width,
+                not deep,
+                image.mode[-1] not in 'Aa' and 'transparency' not in image.info,
+            )
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, DataError):
             raise
@@ -60,21 +86,28 @@ def read_head(content, name):
 
 
 def _sizes_differ(path, found, size, key):
-    return DataError(f"{key}: '{path}' has {found[0]}×{found[1]} pixels; expected {size[0]}×{size[1]}, as the ground truth has")
+    return DataError(
+        f"{key}: '{path}' has {found[0]}×{found[1]} pixels; expected {size[0]}×{size[1]}, as the "
+        'ground truth has'
+    )
 
 
 class ImageFolder:
     """Images that belong to others by their names.
 
     Args:
-        path (str): A folder, where an image has the name of its ground truth with any ending; or a pattern of files with ``{}`` in
+        path (str): A folder, where an image has the name of its ground truth with any ending;
+            or a pattern of files with ``{}`` in
             the place of that name: ``'RCAN/{}_x4_SR.png'``.
         key (str): Where it stands in the option file, for messages.
     """
 
     def __init__(self, path, key):
-        self.key, path = key, os.path.expanduser(path)
-        self.patterns = [path] if '{}' in path else [os.path.join(path, '{}' + ending) for ending in _ENDINGS]
+        self.key = key
+        path = os.path.expanduser(path)
+        self.patterns = (
+            [path] if '{}' in path else [os.path.join(path, '{}' + ending) for ending in _ENDINGS]
+        )
         self.root = os.path.dirname(path.partition('{}')[0] + 'x') if '{}' in path else path
         self.path = path
 
@@ -86,13 +119,18 @@ class ImageFolder:
         """The file that belongs to an image.
 
         Args:
-            name (str): Path of the ground truth, or a part of it: looked for with its folders and without.
+            name (str): Path of the ground truth, or a part of it: looked for with its folders
+                and without.
 
         Returns:
             str | None: Its path; None where there is none.
         """
         stem = os.path.splitext(name)[0]
-        names = [os.path.basename(stem)] if os.path.isabs(stem) else list(dict.fromkeys((stem, os.path.basename(stem))))
+        names = (
+            [os.path.basename(stem)]
+            if os.path.isabs(stem)
+            else list(dict.fromkeys((stem, os.path.basename(stem))))
+        )
         candidates = (pattern.replace('{}', each) for each in names for pattern in self.patterns)
         return next((path for path in candidates if os.path.isfile(path)), None)
 
@@ -111,9 +149,13 @@ class ImageFolder:
         missing = [name for name, path in found.items() if path is None]
         if missing:
             more = ', …' if len(missing) > _NAMED else ''
-            raise DataError(f"{self.key}: '{self.path}' has no image for {len(missing)} of {len(images)} ground truths "
-                            f"({', '.join(missing[:_NAMED])}{more}); expected their names with any ending, or a pattern such as "
-                            "'FOLDER/{}_SR.png'")
+            raise DataError(
+                f"{self.key}: '{self.path}' has no image for {len(missing)} of {len(images)} "
+                'ground truths '
+                f'({", ".join(missing[:_NAMED])}{more}); expected their names with any ending, or '
+                'a pattern such as '
+                "'FOLDER/{}_SR.png'"
+            )
         for name, h, w in images:
             try:
                 head = read_head(found[name], found[name])
@@ -148,7 +190,8 @@ class ImageFolder:
         return image
 
     def digest(self, names):
-        """SHA-256 over the endings and sizes in bytes of the files that belong to images, and over the images' names.
+        """SHA-256 over the endings and sizes in bytes of the files that belong to images, and over
+        the images' names.
 
         Args:
             names (iterable[str]): As for :meth:`find`.
@@ -161,5 +204,9 @@ class ImageFolder:
         digest = hashlib.sha256()
         for name in names:
             path = self.find(name)
-            digest.update(f'{name} {os.path.splitext(path)[1]} {os.path.getsize(path)}\n'.encode() if path else f'{name} -\n'.encode())
+            digest.update(
+                f'{name} {os.path.splitext(path)[1]} {os.path.getsize(path)}\n'.encode()
+                if path
+                else f'{name} -\n'.encode()
+            )
         return digest.hexdigest()

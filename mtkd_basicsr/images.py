@@ -20,5 +20,5 @@ def psnr_y(a: np.ndarray, b: np.ndarray, border: int) -> float:
     """
     inner = slice(border, -border or None), slice(border, -border or None)
     difference = a[inner].astype(np.float32) - b[inner]
-    error = np.mean(cv2.transform(difference, _LUMA)**2, dtype=np.float64)
+    error = np.mean(cv2.transform(difference, _LUMA) ** 2, dtype=np.float64)
     return float('inf') if error == 0 else float(10 * np.log10(255**2 / error))

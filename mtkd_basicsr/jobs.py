@@ -1,4 +1,6 @@
-"""Processes that run side by side: what each waits for, its progress, its log, and the record of what is finished."""
+"""Processes that run side by side: what each waits for, its progress, its log, and the record of
+what is finished.
+"""
 
 import json
 import os
@@ -9,7 +11,6 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
 
 from .errors import MTKDError
 from .progress import progress, say
@@ -20,7 +21,8 @@ _ITERATION = re.compile(r', iter:\s*([\d,]+)')
 
 
 class Record:
-    """The small file that says how far a job is: with which settings, whether finished, how many seconds.
+    """The small file that says how far a job is: with which settings, whether finished, how many
+    seconds.
 
     Args:
         path (Path): The file.
@@ -28,7 +30,8 @@ class Record:
     """
 
     def __init__(self, path, fingerprint):
-        self.path, self.fingerprint = path, fingerprint
+        self.path = path
+        self.fingerprint = fingerprint
 
     def read(self):
         """What the file says: fingerprint, finished, seconds; nothing where there is none."""
@@ -37,9 +40,12 @@ class Record:
         except (OSError, ValueError):
             return {}
 
-    def write(self, finished, seconds=0.):
+    def write(self, finished, seconds=0.0):
         """Replaces the file; a reader never sees half of it."""
-        write_json({'fingerprint': self.fingerprint, 'finished': finished, 'seconds': round(seconds, 1)}, self.path)
+        write_json(
+            {'fingerprint': self.fingerprint, 'finished': finished, 'seconds': round(seconds, 1)},
+            self.path,
+        )
 
     def is_finished(self):
         """Whether the job was finished with the settings of this time."""
@@ -59,9 +65,12 @@ def write_json(content, path):
 
 
 def archive(folder):
-    """Gives a folder another name, so that nothing in it is overwritten. Harmless where there is none."""
+    """Gives a folder another name, so that nothing in it is overwritten.
+
+    Harmless where there is none.
+    """
     if folder.exists():
-        folder.rename(f"{folder}_archived_{time.strftime('%Y%m%d_%H%M%S')}")
+        folder.rename(f'{folder}_archived_{time.strftime("%Y%m%d_%H%M%S")}')
 
 
 @dataclass
@@ -77,11 +86,12 @@ class Job:
         after (set[str]): Names of jobs that have to be finished before.
         environment (dict[str, str]): Variables that it has beside those of this process.
     """
+
     name: str
     command: list
     cwd: Path
     log: Path
-    iterations: Optional[int] = None
+    iterations: int | None = None
     after: set = field(default_factory=set)
     environment: dict = field(default_factory=dict)
 
@@ -92,8 +102,14 @@ def mtkd_command(*arguments):
 
 
 def _environment(threads, gpu):
-    # Without PASSIVE threads that wait for each other keep a core busy, which another process may need.
-    result = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ, 'PYTHONUNBUFFERED': '1', 'PYTHONIOENCODING': 'utf-8'}
+    # Without PASSIVE threads that wait for each other keep a core busy, which another process may
+    # need.
+    result = {
+        'OMP_WAIT_POLICY': 'PASSIVE',
+        **os.environ,
+        'PYTHONUNBUFFERED': '1',
+        'PYTHONIOENCODING': 'utf-8',
+    }
     for name in _THREADS:
         result[name] = str(threads)
     if gpu is not None:
@@ -105,10 +121,16 @@ class _Runner:
     """Threads that take jobs as soon as all that they wait for is finished."""
 
     def __init__(self, jobs, workers, gpus, finished, threads):
-        self.todo, self.workers, self.finished = list(jobs), workers, finished
-        self.gpus, self.total = gpus, len(jobs)
+        self.todo = list(jobs)
+        self.workers = workers
+        self.finished = finished
+        self.gpus = gpus
+        self.total = len(jobs)
         self.threads = threads or max(1, (os.cpu_count() or 1) // workers)
-        self.done, self.failed, self.processes, self.stopped = set(), {}, {}, False
+        self.done = set()
+        self.failed = {}
+        self.processes = {}
+        self.stopped = False
         self.changed = threading.Condition()
 
     def _next(self):
@@ -145,7 +167,10 @@ class _Runner:
                 if status == 0:
                     self.done.add(job.name)
                     self.finished(job, time.time() - start)
-                    say(f'[{len(self.done)}/{self.total}] {job.name}: done in {time.time() - start:.0f} s')
+                    say(
+                        f'[{len(self.done)}/{self.total}] {job.name}: done in '
+                        f'{time.time() - start:.0f} s'
+                    )
                 else:
                     self.failed[job.name] = job
                     say(f'{job.name}: FAILED, see {job.log}')
@@ -157,11 +182,27 @@ class _Runner:
             if self.stopped:
                 return 1
             process = self.processes[job.name] = subprocess.Popen(
-                job.command, cwd=job.cwd, env={**_environment(self.threads, gpu), **job.environment}, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, encoding='utf-8', errors='replace')
-        # Bars are for people: where the output is no terminal, there is one line for each job that ends.
-        with progress(total=job.iterations, desc=f'{job.name:<14}', lines=False, position=slot, mininterval=1.,
-                      leave=False) as bar, open(job.log, 'a', encoding='utf-8') as log:
+                job.command,
+                cwd=job.cwd,
+                env={**_environment(self.threads, gpu), **job.environment},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding='utf-8',
+                errors='replace',
+            )
+        # Bars are for people: where the output is no terminal, there is one line for each job that
+        # ends.
+        with (
+            progress(
+                total=job.iterations,
+                desc=f'{job.name:<14}',
+                lines=False,
+                position=slot,
+                mininterval=1.0,
+                leave=False,
+            ) as bar,
+            open(job.log, 'a', encoding='utf-8') as log,
+        ):
             for line in process.stdout:
                 log.write(line)
                 match = _ITERATION.search(line)
@@ -184,10 +225,12 @@ class _Runner:
 
 
 def run_jobs(jobs, workers, finished=lambda job, seconds: None, gpus=(), threads=None):
-    """Runs jobs, several at once, each after those that it waits for. A job whose predecessor fails is not started.
+    """Runs jobs, several at once, each after those that it waits for. A job whose predecessor fails
+    is not started.
 
     Args:
-        jobs (list[Job]): What is to be done. Names in ``after`` that are not among them count as finished.
+        jobs (list[Job]): What is to be done. Names in ``after`` that are not among them count
+            as finished.
         workers (int): How many run at once; on a CPU they share its cores.
         finished: Called with a job and its seconds when it has ended well.
         gpus (list[str]): CUDA devices, taken in turns.
@@ -198,7 +241,7 @@ def run_jobs(jobs, workers, finished=lambda job, seconds: None, gpus=(), threads
     """
     workers = max(1, min(workers, len(jobs)))
     runner = _Runner(jobs, workers, gpus, finished, threads)
-    threads = [threading.Thread(target=runner.work, args=(i, ), daemon=True) for i in range(workers)]
+    threads = [threading.Thread(target=runner.work, args=(i,), daemon=True) for i in range(workers)]
     try:
         for thread in threads:
             thread.start()
@@ -208,6 +251,10 @@ def run_jobs(jobs, workers, finished=lambda job, seconds: None, gpus=(), threads
         runner.stop()
     failed = [job for job in runner.failed.values() if job is not None]
     if failed:
-        tail = '\n'.join(failed[0].log.read_text(encoding='utf-8', errors='replace').splitlines()[-5:])
-        others = f"; so did {', '.join(job.name for job in failed[1:])}" if failed[1:] else ''
-        raise MTKDError(f'{failed[0].name} failed; its log is {failed[0].log}, and ends with\n{tail}{others}')
+        tail = '\n'.join(
+            failed[0].log.read_text(encoding='utf-8', errors='replace').splitlines()[-5:]
+        )
+        others = f'; so did {", ".join(job.name for job in failed[1:])}' if failed[1:] else ''
+        raise MTKDError(
+            f'{failed[0].name} failed; its log is {failed[0].log}, and ends with\n{tail}{others}'
+        )

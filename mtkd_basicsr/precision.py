@@ -4,7 +4,7 @@ import functools
 import platform
 import time
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Union
 
 import torch
 
@@ -27,15 +27,17 @@ class Precision:
     Attributes:
         name: ``'bf16'`` (autocast) or ``'fp32'``.
         reason: For the log: ``'auto: fp32 (AVX2, no native bfloat16)'``.
-        warning: Where ``name`` is slow here: what to know, and what to do. It begins with the option
-            key. Else None.
+        warning: Where ``name`` is slow here: what to know, and what to do. It begins with the
+            option key. Else None.
     """
+
     name: str
     reason: str
-    warning: Optional[str] = None
+    warning: str | None = None
 
 
 # What torch says about a machine. Tests put other machines in the place of these.
+
 
 def _cpu_capability() -> str:
     """The vector instructions that torch uses, ``'AVX2'``, ``'AVX512'``, ``'DEFAULT'``, …"""
@@ -48,7 +50,7 @@ def _cpu_features() -> dict:
     return dict(ask()) if ask is not None else {}
 
 
-def _cpu_has_bf16_instructions() -> Optional[bool]:
+def _cpu_has_bf16_instructions() -> bool | None:
     """What torch 2.6 and later say about an x86 CPU; None in older ones."""
     names = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
     questions = [getattr(torch.cpu, name, None) for name in names]
@@ -80,7 +82,9 @@ def _wait_for(device: torch.device) -> None:
 
 
 def _seconds(device: torch.device, bf16: bool) -> float:
-    """Seconds of a convolution forward and backward, in bfloat16 autocast or not; the least of a few."""
+    """Seconds of a convolution forward and backward, in bfloat16 autocast or not; the least of a
+    few.
+    """
     batch, channels, height, width = _LAYER.get(device.type, _LAYER['cpu'])
     # Not drawn from torch's generator: whoever asks about a machine changes no training by it.
     pixels = torch.linspace(0, 1, batch * channels * height * width, device=device)
@@ -101,15 +105,18 @@ def _seconds(device: torch.device, bf16: bool) -> float:
 
 # What is made of it
 
-@functools.lru_cache(maxsize=None)
+
+@functools.cache
 def _slowdown(device: torch.device) -> float:
     return _seconds(device, bf16=True) / _seconds(device, bf16=False)
 
 
 def bf16_slowdown(device: Device) -> float:
-    """Seconds of a convolution, forward and backward, in bfloat16 autocast, divided by those in float32.
+    """Seconds of a convolution, forward and backward, in bfloat16 autocast, divided by those in
+    float32.
 
-    It is measured once for each process and device, in well under a second, with the threads of this moment.
+    It is measured once for each process and device, in well under a second, with the threads of
+    this moment.
 
     Args:
         device: Where.
@@ -138,7 +145,7 @@ def _cpu_is_native() -> bool:
     return bf16_slowdown('cpu') < _WORTH_IT
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _native(device: torch.device) -> bool:
     if device.type == 'cuda':
         return _gpu_has_bf16_instructions(device)
@@ -162,14 +169,16 @@ def supports_native_bf16(device: Device) -> bool:
 
 
 def describe(device: Device) -> str:
-    """Features of a device in a few words: ``'AVX2, no native bfloat16'``, ``'NVIDIA H100, native bfloat16'``."""
+    """Features of a device in a few words: ``'AVX2, no native bfloat16'``, ``'NVIDIA H100, native
+    bfloat16'``.
+    """
     device = torch.device(device)
     name = device.type
     if name == 'cpu':
         name = _cpu_capability()
     elif name == 'cuda':
         name = _gpu_name(device)
-    return f"{name}, {'native' if supports_native_bf16(device) else 'no native'} bfloat16"
+    return f'{name}, {"native" if supports_native_bf16(device) else "no native"} bfloat16'
 
 
 def describe_cpu() -> str:
@@ -177,7 +186,7 @@ def describe_cpu() -> str:
     return describe('cpu')
 
 
-def _drawback(device: torch.device, key: str, advice: str) -> Optional[str]:
+def _drawback(device: torch.device, key: str, advice: str) -> str | None:
     """What is to be said of bfloat16 where it is not native; None where it is.
 
     Raises:
@@ -189,18 +198,22 @@ def _drawback(device: torch.device, key: str, advice: str) -> Optional[str]:
     try:
         factor = bf16_slowdown(device)
     except RuntimeError as error:
-        raise OptionError(f'{key}: bf16, but this {kind} ({describe(device)}) has no kernels for it; '
-                          f'{advice}') from error
+        raise OptionError(
+            f'{key}: bf16, but this {kind} ({describe(device)}) has no kernels for it; {advice}'
+        ) from error
     slower = f'{factor:.1f} times slower than fp32' if factor >= 1.05 else 'no slower than fp32'
-    return (f'{key}: bf16 is emulated on this {kind} ({describe(device)}), a convolution is measured '
-            f'{slower}; {advice}')
+    return (
+        f'{key}: bf16 is emulated on this {kind} ({describe(device)}), a convolution is measured '
+        f'{slower}; {advice}'
+    )
 
 
-def resolve(asked: str, device: Device, key: str, began: Optional[str] = None) -> Precision:
+def resolve(asked: str, device: Device, key: str, began: str | None = None) -> Precision:
     """The precision that networks run in.
 
     Args:
-        asked: ``'auto'`` (bf16 where the device has it natively, else fp32), ``'bf16'``, ``'fp32'``.
+        asked: ``'auto'`` (bf16 where the device has it natively, else fp32), ``'bf16'``,
+            ``'fp32'``.
         device: Where they run.
         key: Who asks, for messages: ``'train.amp'``.
         began: What ``auto`` was, where something is gone on with: it stays that. None at the start.
@@ -221,20 +234,28 @@ def resolve(asked: str, device: Device, key: str, began: Optional[str] = None) -
         return Precision(name, f'auto: {name} ({describe(device)})')
     warning = None
     if began == 'bf16':
-        warning = _drawback(device, key, 'it stays, as it was begun with it, unless fp32 is asked for')
+        warning = _drawback(
+            device, key, 'it stays, as it was begun with it, unless fp32 is asked for'
+        )
     return Precision(began, f'auto: {began} (as it was begun)', warning)
 
 
-def student_precision(asked: Optional[str], device: Device, began: Optional[str] = None) -> Precision:
+def student_precision(asked: str | None, device: Device, began: str | None = None) -> Precision:
     """What ``train.amp`` means: :func:`resolve`, and fp32 where nothing (``~``) is asked for."""
     if asked is None:
         return Precision('fp32', 'fp32 (the default)')
     return resolve(asked, device, 'train.amp', began)
 
 
-def teacher_precision(asked: Optional[str], device: Device, began: Optional[str] = None,
-                      key: str = 'train.teacher_precision') -> Precision:
-    """What ``train.teacher_precision`` means: :func:`resolve`; ``~`` is ``auto`` on a GPU, fp32 on a CPU."""
+def teacher_precision(
+    asked: str | None,
+    device: Device,
+    began: str | None = None,
+    key: str = 'train.teacher_precision',
+) -> Precision:
+    """What ``train.teacher_precision`` means: :func:`resolve`; ``~`` is ``auto`` on a GPU, fp32 on
+    a CPU.
+    """
     if asked is None and began is None and torch.device(device).type != 'cuda':
         return Precision('fp32', 'fp32 (the default on a CPU)')
     return resolve(asked or 'auto', device, key, began)

@@ -3,13 +3,13 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Optional
+from typing import Any
 
 from tqdm import tqdm
 
 # Seconds between two lines in a log, and which part of the time so far if that is longer: three
 # hours make a hundred lines.
-_INTERVAL = 10.
+_INTERVAL = 10.0
 _PART = 0.05
 
 
@@ -21,8 +21,15 @@ def on_terminal() -> bool:
 class _Lines:
     """Stands in for a bar of tqdm where there is no terminal: whole lines, no carriage returns."""
 
-    def __init__(self, iterable: Optional[Iterable], total: Optional[int], initial: int, unit: str,
-                 desc: str, disable: bool):
+    def __init__(
+        self,
+        iterable: Iterable | None,
+        total: int | None,
+        initial: int,
+        unit: str,
+        desc: str,
+        disable: bool,
+    ):
         self.iterable = iterable
         self.total = total
         self.initial = initial
@@ -72,16 +79,25 @@ class _Lines:
         count = f'{self.n:,d}' if self.total is None else f'{self.n:,d} of {self.total:,d}'
         parts = [count, f'{seconds:,.0f} s']
         done = self.n - self.initial
-        if self.total is not None and 0 < done and self.n < self.total:
+        if self.total is not None and done > 0 and self.n < self.total:
             parts.append(f'about {seconds / done * (self.total - self.n):,.0f} s more')
         if self.postfix:
             parts.append(self.postfix)
         what = ' '.join(word for word in (self.desc.strip(), f'({self.unit})') if word)
-        print(f"{what}: {', '.join(parts)}", file=sys.stderr, flush=True)
+        print(f'{what}: {", ".join(parts)}', file=sys.stderr, flush=True)
 
 
-def progress(iterable: Optional[Iterable] = None, *, total: Optional[int] = None, initial: int = 0,
-             unit: str = 'it', desc: str = '', disable: bool = False, lines: bool = True, **bar: Any):
+def progress(
+    iterable: Iterable | None = None,
+    *,
+    total: int | None = None,
+    initial: int = 0,
+    unit: str = 'it',
+    desc: str = '',
+    disable: bool = False,
+    lines: bool = True,
+    **bar: Any,
+):
     """Show how far a task is.
 
     It is used as ``tqdm`` is: iterated over, or as a context with ``update(n)``, and
@@ -101,8 +117,9 @@ def progress(iterable: Optional[Iterable] = None, *, total: Optional[int] = None
     if total is None and hasattr(iterable, '__len__'):
         total = len(iterable)
     if on_terminal():
-        return tqdm(iterable, total=total, initial=initial, unit=unit, desc=desc, disable=disable,
-                    **bar)
+        return tqdm(
+            iterable, total=total, initial=initial, unit=unit, desc=desc, disable=disable, **bar
+        )
     return _Lines(iterable, total, initial, unit, desc, disable or not lines)
 
 

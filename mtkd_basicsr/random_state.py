@@ -8,15 +8,19 @@ import torch
 
 
 def random_state():
-    """States of the generators of Python, NumPy and torch: lists, numbers and tensors, which can be read without executing anything.
+    """States of the generators of Python, NumPy and torch: lists, numbers and tensors, which can be
+    read without executing anything.
 
     Returns:
         dict: ``python``, ``numpy``, ``torch``; ``cuda`` where there is a device.
     """
     version, numbers, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = np.random.get_state()
-    state = {'python': [version, list(numbers), gauss], 'numpy': [str(kind), keys.tolist(), position, has_gauss, cached],
-             'torch': torch.get_rng_state()}
+    state = {
+        'python': [version, list(numbers), gauss],
+        'numpy': [str(kind), keys.tolist(), position, has_gauss, cached],
+        'torch': torch.get_rng_state(),
+    }
     return {**state, 'cuda': torch.cuda.get_rng_state()} if torch.cuda.is_available() else state
 
 
@@ -46,7 +50,8 @@ def unchanged():
 
 
 def seed_of(seed, rank, iteration, use):
-    """A number of 32 bits, which are all that a generator of torch's on the CPU takes, with all of the arguments in it.
+    """A number of 32 bits, which are all that a generator of torch's on the CPU takes, with all of
+    the arguments in it.
 
     Args:
         seed (int): ``manual_seed``.

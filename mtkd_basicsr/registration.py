@@ -1,4 +1,6 @@
-"""Importing this module repairs BasicSR and registers our models, archs, losses and datasets in its registries."""
+"""Importing this module repairs BasicSR and registers our models, archs, losses and datasets in its
+registries.
+"""
 
 # ruff: noqa: E402
 from . import compat, quiet
@@ -14,4 +16,13 @@ from .models import KDModel, MTKDFusionModel, MTKDModel
 
 basicsr_scripts.repair_running_script()
 
-__all__ = ['ConvFusion', 'DCTLoss', 'DCTSwin', 'DistillImageDataset', 'KDModel', 'MTKDFusionModel', 'MTKDModel', 'WaveletLoss']
+__all__ = [
+    'ConvFusion',
+    'DCTLoss',
+    'DCTSwin',
+    'DistillImageDataset',
+    'KDModel',
+    'MTKDFusionModel',
+    'MTKDModel',
+    'WaveletLoss',
+]

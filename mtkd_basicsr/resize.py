@@ -1,4 +1,6 @@
-"""BasicSR's MATLAB-like bicubic resize as two products of matrices: for batches, on any device, and fast."""
+"""BasicSR's MATLAB-like bicubic resize as two products of matrices: for batches, on any device, and
+fast.
+"""
 
 import functools
 import math

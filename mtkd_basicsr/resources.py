@@ -1,4 +1,6 @@
-"""Where the files that come with the package are: option files, and the weights of the reference teachers."""
+"""Where the files that come with the package are: option files, and the weights of the reference
+teachers.
+"""
 
 from pathlib import Path
 
@@ -12,7 +14,8 @@ REFERENCE = 'reference:'
 def option_file(*parts):
     """Path of an option file of this project.
 
-    They stand in ``options/`` beside the package in a source tree, and inside of it where it was installed.
+    They stand in ``options/`` beside the package in a source tree, and inside of it where it was
+    installed.
 
     Args:
         *parts (str): Below ``options/``, for example ``'demo', 'mtkd.yml'``.
@@ -31,7 +34,8 @@ def option_file(*parts):
 
 
 def weights_file(path, key):
-    """Path of a file with weights: ``reference:edsr_x4`` is one that comes with the package, anything else is a path already.
+    """Path of a file with weights: ``reference:edsr_x4`` is one that comes with the package,
+    anything else is a path already.
 
     Args:
         path (str): As it stands in an option file or on a command line.
@@ -45,7 +49,10 @@ def weights_file(path, key):
     """
     if not isinstance(path, str) or not path.startswith(REFERENCE):
         return path
-    files = {f'{REFERENCE}{file.stem}': str(file) for file in sorted((_PACKAGE / 'reference').glob('*.safetensors'))}
+    files = {
+        f'{REFERENCE}{file.stem}': str(file)
+        for file in sorted((_PACKAGE / 'reference').glob('*.safetensors'))
+    }
     if path not in files:
         raise OptionError(f"{key}: '{path}'; {did_you_mean(path, files)}")
     return files[path]

@@ -1,11 +1,14 @@
-"""Stand-ins for modules that BasicSR imports and that can be missing. Imports nothing but the standard library.
+"""Stand-ins for modules that BasicSR imports and that can be missing. Imports nothing but the
+standard library.
 
-``python basicsr/train.py`` imports BasicSR before it reads the option file that names this package, which is too late
-for a repair. A line in ``mtkd_basicsr.pth``, installed beside the package, therefore runs :func:`install` whenever
-Python starts. ``import mtkd_basicsr`` does the same, for a source tree on ``PYTHONPATH``.
+``python basicsr/train.py`` imports BasicSR before it reads the option file that names this package,
+which is too late for a repair. A line in ``mtkd_basicsr.pth``, installed beside the package,
+therefore runs :func:`install` whenever Python starts. ``import mtkd_basicsr`` does the same, for a
+source tree on ``PYTHONPATH``.
 
-The finder stands at the very end of ``sys.meta_path``: it is asked only for what nobody else has found. Where the real
-module exists, and for any other name, it has no say. No file of BasicSR or torchvision is touched.
+The finder stands at the very end of ``sys.meta_path``: it is asked only for what nobody else has
+found. Where the real module exists, and for any other name, it has no say. No file of BasicSR or
+torchvision is touched.
 """
 
 import os
@@ -15,31 +18,40 @@ from importlib.machinery import ModuleSpec
 
 
 def _fill_functional_tensor(module):
-    # torchvision 0.17 renamed this module; BasicSR 1.4.2 imports rgb_to_grayscale from the old name, which ends
-    # `import basicsr`. https://github.com/XPixelGroup/BasicSR/issues/663; mended on its master (8d56e3a), never released.
+    # torchvision 0.17 renamed this module; BasicSR 1.4.2 imports rgb_to_grayscale from the old
+    # name, which ends `import basicsr`. https://github.com/XPixelGroup/BasicSR/issues/663; mended
+    # on its master (8d56e3a), never released.
     try:
         from torchvision.transforms import _functional_tensor as source
     except ImportError:
         from torchvision.transforms import functional as source
-    module.__dict__.update({name: value for name, value in vars(source).items() if not name.startswith('__')})
+    module.__dict__.update(
+        {name: value for name, value in vars(source).items() if not name.startswith('__')}
+    )
 
 
 def _fill_filters(module):
     # SciPy 2 removes this alias of scipy.ndimage, from which BasicSR's NIQE imports convolve.
     from scipy import ndimage
+
     module.__dict__.update({name: getattr(ndimage, name) for name in ndimage.__all__})
 
 
 def _fill_version(module):
-    # BasicSR's setup.py writes basicsr/version.py; a clone that was never installed has none, and cannot be imported.
+    # BasicSR's setup.py writes basicsr/version.py; a clone that was never installed has none, and
+    # cannot be imported.
     try:
-        with open(os.path.join(os.path.dirname(module.__spec__.folder), 'VERSION'), encoding='utf-8') as file:
+        with open(
+            os.path.join(os.path.dirname(module.__spec__.folder), 'VERSION'), encoding='utf-8'
+        ) as file:
             version = file.read().strip()
     except OSError:
         version = 'unknown'
     module.__version__ = version
     module.__gitsha__ = 'unknown'
-    module.version_info = tuple(int(part) if part.isdigit() else part for part in re.split(r'[.+-]', version))
+    module.version_info = tuple(
+        int(part) if part.isdigit() else part for part in re.split(r'[.+-]', version)
+    )
 
 
 _STAND_INS = {
@@ -72,13 +84,19 @@ class StandInFinder:
 
 
 def install():
-    """Put the finder at the end of ``sys.meta_path``. Harmless when done twice, also by two copies of this file."""
-    if not any(getattr(finder, '__name__', '') == StandInFinder.__name__ for finder in sys.meta_path):
+    """Put the finder at the end of ``sys.meta_path``.
+
+    Harmless when done twice, also by two copies of this file.
+    """
+    if not any(
+        getattr(finder, '__name__', '') == StandInFinder.__name__ for finder in sys.meta_path
+    ):
         sys.meta_path.append(StandInFinder)
 
 
 def _is_our_script(path: str) -> bool:
-    # Somebody's program may have that name. What pip writes names our entry point, in an .exe behind its machine code.
+    # Somebody's program may have that name. What pip writes names our entry point, in an .exe
+    # behind its machine code.
     try:
         with open(path, 'rb') as file:
             return b'mtkd_basicsr.cli' in file.read()
@@ -87,10 +105,11 @@ def _is_our_script(path: str) -> bool:
 
 
 def is_our_command() -> bool:
-    """Return whether this process is the command ``mtkd`` (or ``python -m mtkd_basicsr``), or a worker of it.
+    """Return whether this process is the command ``mtkd`` (or ``python -m mtkd_basicsr``), or a
+    worker of it.
 
-    Such a process imports torch and BasicSR when it knows that they are needed. The workers of a command are given its
-    arguments by multiprocessing, before they import anything.
+    Such a process imports torch and BasicSR when it knows that they are needed. The workers of a
+    command are given its arguments by multiprocessing, before they import anything.
     """
     arguments = getattr(sys, 'argv', None) or ['']
     folder, name = os.path.split(arguments[0])

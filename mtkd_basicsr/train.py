@@ -60,10 +60,11 @@ def parse_like_basicsr(command, args, is_train=True):
         dict: Options.
 
     Raises:
-        OptionError: the file cannot be read, ``--force_yml`` cannot be used, or what BasicSR takes for granted is missing or of another
-            kind; all of that at once.
+        OptionError: the file cannot be read, ``--force_yml`` cannot be used, or what BasicSR
+            takes for granted is missing or of another kind; all of that at once.
     """
     from basicsr.utils.options import parse_options
+
     wrong = structure_errors(read_forced(args), is_train)
     if wrong:
         raise OptionError('\n'.join(wrong))
@@ -72,13 +73,15 @@ def parse_like_basicsr(command, args, is_train=True):
 
 
 def train(args, root=None):
-    """Trains as ``python basicsr/train.py`` does; experiments/ and tb_logger/ go into the current directory.
+    """Trains as ``python basicsr/train.py`` does; experiments/ and tb_logger/ go into the current
+    directory.
 
     Args:
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
         root (str | None): Where experiments/ and tb_logger/ go instead.
     """
     import basicsr.train
+
     repair(basicsr.train)
     with _command_line('train', _basicsr_arguments(args), args.safe):
         basicsr.train.train_pipeline(root or os.getcwd())
@@ -91,6 +94,7 @@ def test(args):
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
     """
     import basicsr.test
+
     repair(basicsr.test)
     with _command_line('test', _basicsr_arguments(args), args.safe):
         basicsr.test.test_pipeline(os.getcwd())

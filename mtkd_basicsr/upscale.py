@@ -16,7 +16,8 @@ from .progress import progress, say
 from .resize import resize_bicubic
 
 _RANGES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
-# These have no transparency, but may say that they are to be turned, which OpenCV does in this mode alone.
+# These have no transparency, but may say that they are to be turned, which OpenCV does in this mode
+# alone.
 _TURNED = ('.jpg', '.jpeg')
 
 
@@ -34,13 +35,20 @@ def read_picture(path):
     """
     if not path.is_file():
         raise DataError(f"'{path}': no such file")
-    mode = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH if path.suffix.lower() in _TURNED else cv2.IMREAD_UNCHANGED
+    mode = (
+        cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+        if path.suffix.lower() in _TURNED
+        else cv2.IMREAD_UNCHANGED
+    )
     data = np.frombuffer(path.read_bytes(), np.uint8)
     image = cv2.imdecode(data, mode) if data.size else None
     if image is None:
         raise DataError(f"'{path}': cannot be read as a picture")
     if image.dtype not in _RANGES or (image.ndim == 3 and image.shape[2] not in (3, 4)):
-        raise DataError(f"'{path}': {image.shape} {image.dtype}; expected grey, colour or colour with transparency, of 8 or 16 bits")
+        raise DataError(
+            f"'{path}': {image.shape} {image.dtype}; expected grey, colour or colour with "
+            'transparency, of 8 or 16 bits'
+        )
     return image
 
 
@@ -71,26 +79,33 @@ def _target(path, out, scale):
 
 
 def upscale(args):
-    """Enlarges pictures with a trained network; grey, transparent and 16-bit ones stay what they are.
+    """Enlarges pictures with a trained network; grey, transparent and 16-bit ones stay what they
+    are.
 
     Args:
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
 
     Raises:
-        MTKDError: the network cannot be built or loaded, results stand there already, or pictures cannot be read (all of them named;
-            the others are done).
+        MTKDError: the network cannot be built or loaded, results stand there already, or
+            pictures cannot be read (all of them named; the others are done).
     """
     device = device_of(args.device)
     network, scale = network_of(args.opt, args.weights, args.safe)
-    out, paths = Path(args.out), [Path(image) for image in args.images]
+    out = Path(args.out)
+    paths = [Path(image) for image in args.images]
     targets = [_target(path, out, scale) for path in paths]
     twice = next((target for target in targets if targets.count(target) > 1), None)
     if twice is not None:
-        raise OptionError(f"two pictures would both become '{twice}'; enlarge them into two folders with --out")
+        raise OptionError(
+            f"two pictures would both become '{twice}'; enlarge them into two folders with --out"
+        )
     there = [str(target) for target in targets if target.exists()]
     if there and not args.overwrite:
-        raise OptionError(f"--out: {', '.join(there[:3])} {'is' if len(there) == 1 else 'are'} there already; use another folder, or "
-                          '--overwrite')
+        raise OptionError(
+            f'--out: {", ".join(there[:3])} {"is" if len(there) == 1 else "are"} there already; '
+            'use another folder, or '
+            '--overwrite'
+        )
     net = build(network, 'network_g').eval().requires_grad_(False)
     load_weights(net, args.weights, '--weights')
     check_scale(net, scale, 'network_g')
@@ -98,8 +113,13 @@ def upscale(args):
 
     def function(colours):
         with torch.no_grad():
-            return run_tiled(lambda part: run_padded(net, part, size_multiple(net), scale), colours.to(device), scale, args.tile,
-                             args.tile_overlap)
+            return run_tiled(
+                lambda part: run_padded(net, part, size_multiple(net), scale),
+                colours.to(device),
+                scale,
+                args.tile,
+                args.tile_overlap,
+            )
 
     wrong = []
     for path, target in progress(list(zip(paths, targets)), unit='picture', lines=False):
@@ -114,4 +134,6 @@ def upscale(args):
         os.replace(temporary, target)
         say(f'{target}: {result.shape[1]}×{result.shape[0]}')
     if wrong:
-        raise DataError('\n'.join([f'{len(wrong)} of {len(paths)} pictures cannot be enlarged:', *wrong]))
+        raise DataError(
+            '\n'.join([f'{len(wrong)} of {len(paths)} pictures cannot be enlarged:', *wrong])
+        )

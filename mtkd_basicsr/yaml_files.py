@@ -1,4 +1,6 @@
-"""Reading option files and plans: whatever is wrong with a file is an error of ours, and with ``--safe`` nothing in it is executed."""
+"""Reading option files and plans: whatever is wrong with a file is an error of ours, and with
+``--safe`` nothing in it is executed.
+"""
 
 import contextlib
 import functools
@@ -10,8 +12,10 @@ import yaml
 from . import __version__
 from .errors import OptionError, first_line
 
-# More than any option file has. PyYAML's C loader runs out of stack at some thousands of nested blocks, and takes Python with it.
-_DEEPEST, _MOST = 50, 100_000
+# More than any option file has. PyYAML's C loader runs out of stack at some thousands of nested
+# blocks, and takes Python with it.
+_DEEPEST = 50
+_MOST = 100_000
 _OPENING = yaml.SequenceStartEvent, yaml.MappingStartEvent
 _CLOSING = yaml.SequenceEndEvent, yaml.MappingEndEvent
 _PYTHON = 'tag:yaml.org,2002:python/'
@@ -20,17 +24,31 @@ HARMLESS = 'python/name:mtkd_basicsr.__version__'
 
 
 class SafeLoader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
-    """PyYAML's loader that knows plain values alone, with mappings in their order as BasicSR's has them, and :data:`HARMLESS`."""
+    """PyYAML's loader that knows plain values alone, with mappings in their order as BasicSR's has
+    them, and :data:`HARMLESS`.
+    """
 
 
 def _refuse_python(loader, suffix, node):
     kind, _, name = suffix.partition(':')
-    does = {'name': 'import', 'module': 'import'}.get(kind, 'import and call') if name else 'be read as Python has it'
-    raise yaml.constructor.ConstructorError(None, None, f"'!!python/{suffix}' would {does}{' ' + name if name else ''}; with --safe "
-                                            f'expected no Python tag but !!{HARMLESS}', node.start_mark)
+    does = (
+        {'name': 'import', 'module': 'import'}.get(kind, 'import and call')
+        if name
+        else 'be read as Python has it'
+    )
+    raise yaml.constructor.ConstructorError(
+        None,
+        None,
+        f"'!!python/{suffix}' would {does}{' ' + name if name else ''}; with --safe "
+        f'expected no Python tag but !!{HARMLESS}',
+        node.start_mark,
+    )
 
 
-SafeLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, lambda loader, node: OrderedDict(loader.construct_pairs(node)))
+SafeLoader.add_constructor(
+    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
+    lambda loader, node: OrderedDict(loader.construct_pairs(node)),
+)
 SafeLoader.add_constructor(f'tag:yaml.org,2002:{HARMLESS}', lambda loader, node: __version__)
 SafeLoader.add_multi_constructor(_PYTHON, _refuse_python)
 
@@ -42,7 +60,9 @@ def _where(mark):
 def _described(error):
     """Where in the file, and what, of whatever PyYAML, or a class that the file names, raises."""
     if isinstance(error, yaml.MarkedYAMLError):
-        return f'{_where(error.problem_mark or error.context_mark)}: {error.problem or error.context}'
+        return (
+            f'{_where(error.problem_mark or error.context_mark)}: {error.problem or error.context}'
+        )
     return f': {first_line(error)}'
 
 
@@ -51,22 +71,36 @@ def _check_depth(text, loader):
     for event in yaml.parse(text, Loader=loader):
         depth += isinstance(event, _OPENING) - isinstance(event, _CLOSING)
         if depth > _DEEPEST:
-            raise yaml.MarkedYAMLError(problem=f'blocks are nested more than {_DEEPEST} times', problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(
+                problem=f'blocks are nested more than {_DEEPEST} times',
+                problem_mark=event.start_mark,
+            )
 
 
 def _check_values(content):
-    """Refuses names that are no texts, which BasicSR cannot write into its log, and blocks that contain themselves or grow by aliases."""
-    todo, count = [('', content, 0)], 0
+    """Refuses names that are no texts, which BasicSR cannot write into its log, and blocks that
+    contain themselves or grow by aliases.
+    """
+    todo = [('', content, 0)]
+    count = 0
     while todo:
         key, value, depth = todo.pop()
         count += 1
         if depth > _DEEPEST or count > _MOST:
-            raise OptionError(f"{key[:60]}{'…' if len(key) > 60 else ''}: blocks that contain themselves, or each other too often")
+            raise OptionError(
+                f'{key[:60]}{"…" if len(key) > 60 else ""}: blocks that contain themselves, or '
+                'each other too often'
+            )
         if isinstance(value, dict):
             wrong = [name for name in value if not isinstance(name, str)]
             if wrong:
-                raise OptionError(f"{key + ': ' if key else ''}the name {wrong[0]!r} is not a text; put it in quotes")
-            todo += [(f'{key}.{name}' if key else name, each, depth + 1) for name, each in value.items()]
+                raise OptionError(
+                    f'{key + ": " if key else ""}the name {wrong[0]!r} is not a text; put it in '
+                    'quotes'
+                )
+            todo += [
+                (f'{key}.{name}' if key else name, each, depth + 1) for name, each in value.items()
+            ]
         elif isinstance(value, list):
             todo += [(f'{key}[{i}]', each, depth + 1) for i, each in enumerate(value)]
 
@@ -82,22 +116,27 @@ def read_options(path, safe=False):
         OrderedDict: All options.
 
     Raises:
-        OptionError: no such file, not text, not YAML, or not a mapping of names; with ``safe``, a Python tag, with its line.
+        OptionError: no such file, not text, not YAML, or not a mapping of names; with ``safe``,
+            a Python tag, with its line.
     """
     if not Path(path).is_file():
         raise OptionError(f"-opt: no file '{path}'")
     from basicsr.utils.options import ordered_yaml
+
     loader = SafeLoader if safe else ordered_yaml()[0]
     try:
         text = Path(path).read_text(encoding='utf-8')
         _check_depth(text, loader)
         content = yaml.load(text, Loader=loader)
-    # Beside its own errors PyYAML lets ValueError and TypeError out, and whatever classes that the file names raise.
+    # Beside its own errors PyYAML lets ValueError and TypeError out, and whatever classes that the
+    # file names raise.
     except Exception as error:
         raise OptionError(f"-opt: '{path}'{_described(error)}") from error
     if not isinstance(content, dict):
         what = 'nothing' if content is None else type(content).__name__
-        raise OptionError(f"-opt: '{path}' holds {what}; expected a mapping of option names to values")
+        raise OptionError(
+            f"-opt: '{path}' holds {what}; expected a mapping of option names to values"
+        )
     try:
         _check_values(content)
     except OptionError as error:
@@ -107,14 +146,17 @@ def read_options(path, safe=False):
 
 @contextlib.contextmanager
 def basicsr_reads_safely(safe=True):
-    """While it is open, BasicSR reads option files as UTF-8, and with ``safe`` by :class:`SafeLoader`.
+    """While it is open, BasicSR reads option files as UTF-8, and with ``safe`` by
+    :class:`SafeLoader`.
 
-    Its own loader never sees the file, so that it does not matter whether somebody changes it between two looks at it.
+    Its own loader never sees the file, so that it does not matter whether somebody changes it
+    between two looks at it.
 
     Args:
         safe (bool): Whether nothing that a file names is executed.
     """
     from basicsr.utils import options
+
     before = options.ordered_yaml
     if safe:
         options.ordered_yaml = lambda: (SafeLoader, before()[1])

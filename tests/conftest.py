@@ -26,30 +26,81 @@ torch.set_num_threads(1)  # pytest.ini runs two processes
 def tiny(arch, scale, **changes):
     """Options of a network with a few thousand parameters."""
     networks = {
-        'EDSR': {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1, 'upscale': scale},
-        'RCAN': {'type': 'RCAN', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_group': 1, 'num_block': 1,
-                 'squeeze_factor': 4, 'upscale': scale},
-        'SwinIR': {'type': 'SwinIR', 'upscale': scale, 'in_chans': 3, 'img_size': 16, 'window_size': 8, 'img_range': 1.,
-                   'depths': [2], 'embed_dim': 8, 'num_heads': [2], 'mlp_ratio': 2, 'drop_path_rate': 0.2,
-                   'upsampler': 'pixelshuffle', 'resi_connection': '1conv'},
-        'DCTSwin': {'type': 'DCTSwin', 'upscale': scale, 'in_chans': 9, 'depths': [2], 'embed_dim': 8, 'num_heads': [2],
-                    'drop_path_rate': 0., 'skip': 'learned'},
-        'ConvFusion': {'type': 'ConvFusion', 'upscale': scale, 'in_chans': 9, 'depths': [1], 'embed_dim': 8, 'skip': 'learned'},
+        'EDSR': {
+            'type': 'EDSR',
+            'num_in_ch': 3,
+            'num_out_ch': 3,
+            'num_feat': 8,
+            'num_block': 1,
+            'upscale': scale,
+        },
+        'RCAN': {
+            'type': 'RCAN',
+            'num_in_ch': 3,
+            'num_out_ch': 3,
+            'num_feat': 8,
+            'num_group': 1,
+            'num_block': 1,
+            'squeeze_factor': 4,
+            'upscale': scale,
+        },
+        'SwinIR': {
+            'type': 'SwinIR',
+            'upscale': scale,
+            'in_chans': 3,
+            'img_size': 16,
+            'window_size': 8,
+            'img_range': 1.0,
+            'depths': [2],
+            'embed_dim': 8,
+            'num_heads': [2],
+            'mlp_ratio': 2,
+            'drop_path_rate': 0.2,
+            'upsampler': 'pixelshuffle',
+            'resi_connection': '1conv',
+        },
+        'DCTSwin': {
+            'type': 'DCTSwin',
+            'upscale': scale,
+            'in_chans': 9,
+            'depths': [2],
+            'embed_dim': 8,
+            'num_heads': [2],
+            'drop_path_rate': 0.0,
+            'skip': 'learned',
+        },
+        'ConvFusion': {
+            'type': 'ConvFusion',
+            'upscale': scale,
+            'in_chans': 9,
+            'depths': [1],
+            'embed_dim': 8,
+            'skip': 'learned',
+        },
     }
     return {**networks[arch], **changes}
 
 
 def shrunk(network, scale):
-    """The same arch with the same scale and number of inputs, in tiny; every other key of the file has to be a real one."""
+    """The same arch with the same scale and number of inputs, in tiny; every other key of the file
+    has to be a real one.
+    """
     arch = network['type']
-    changes = {k: v for k, v in network.items() if k in ('in_chans', 'skip', 'dct_norm', 'shift_mask', 'upsampler')}
+    changes = {
+        k: v
+        for k, v in network.items()
+        if k in ('in_chans', 'skip', 'dct_norm', 'shift_mask', 'upsampler')
+    }
     assert network['upscale'] == scale
     return {**network, **tiny(arch, scale), **changes}
 
 
 def build(network, seed=0):
-    """A network with random weights that belong to the seed; zero weights are made random, so that all of it is used."""
+    """A network with random weights that belong to the seed; zero weights are made random, so that
+    all of it is used.
+    """
     from basicsr.archs import build_network
+
     torch.manual_seed(seed)
     net = build_network(network)
     with torch.no_grad():
@@ -68,17 +119,31 @@ def write_weights(path, network, seed=0, key='params', **extras):
 
 def teachers_block(folder, scale, archs=('SwinIR', 'EDSR', 'RCAN')):
     """A ``teachers:`` block with its files."""
-    return {arch.lower(): {'network': tiny(arch, scale),
-                           'weights': write_weights(Path(folder) / f'{arch}_x{scale}.pth', tiny(arch, scale), seed)}
-            for seed, arch in enumerate(archs)}
+    return {
+        arch.lower(): {
+            'network': tiny(arch, scale),
+            'weights': write_weights(
+                Path(folder) / f'{arch}_x{scale}.pth', tiny(arch, scale), seed
+            ),
+        }
+        for seed, arch in enumerate(archs)
+    }
 
 
 def write_photographs(root):
-    """Writes train/ and val/, each with GT/, LRx2/, LRx3/ and LRx4/ of crops of real photographs; gives the folder."""
-    for split, names, size in (('train', ('rocket', 'brick', 'moon'), (96, 120)), ('val', ('chelsea', 'coffee'), (60, 84))):
+    """Writes train/ and val/, each with GT/, LRx2/, LRx3/ and LRx4/ of crops of real photographs;
+    gives the folder.
+    """
+    for split, names, size in (
+        ('train', ('rocket', 'brick', 'moon'), (96, 120)),
+        ('val', ('chelsea', 'coffee'), (60, 84)),
+    ):
         for name in names:
-            gt = load(name)[100:100 + size[0], 120:120 + size[1], ::-1]
-            for kind, pixels in (('GT', gt), *((f'LRx{s}', low_resolution(gt, s)) for s in (2, 3, 4))):
+            gt = load(name)[100 : 100 + size[0], 120 : 120 + size[1], ::-1]
+            for kind, pixels in (
+                ('GT', gt),
+                *((f'LRx{s}', low_resolution(gt, s)) for s in (2, 3, 4)),
+            ):
                 (root / split / kind).mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(root / split / kind / f'{name}.png'), pixels)
     return root
@@ -92,11 +157,24 @@ def photographs(tmp_path_factory):
 
 def dataset(photographs, split, scale, **changes):
     """A dataset block over these photographs."""
-    block = {'name': split, 'type': 'PairedImageDataset', 'dataroot_gt': str(photographs / split / 'GT'),
-             'dataroot_lq': str(photographs / split / f'LRx{scale}'), 'io_backend': {'type': 'disk'}}
+    block = {
+        'name': split,
+        'type': 'PairedImageDataset',
+        'dataroot_gt': str(photographs / split / 'GT'),
+        'dataroot_lq': str(photographs / split / f'LRx{scale}'),
+        'io_backend': {'type': 'disk'},
+    }
     if split == 'train':
-        block.update(filename_tmpl='{}', gt_size=8 * scale * 2, use_hflip=True, use_rot=True, num_worker_per_gpu=0,
-                     batch_size_per_gpu=2, dataset_enlarge_ratio=10, prefetch_mode=None)
+        block.update(
+            filename_tmpl='{}',
+            gt_size=8 * scale * 2,
+            use_hflip=True,
+            use_rot=True,
+            num_worker_per_gpu=0,
+            batch_size_per_gpu=2,
+            dataset_enlarge_ratio=10,
+            prefetch_mode=None,
+        )
     return {**block, **changes}
 
 
@@ -115,28 +193,44 @@ def options_for(photographs, folder, model, scale=2, **changes):
     """Options of a tiny training: BasicSR's blocks and ours; its files go into a folder."""
     metrics = {'psnr': {'type': 'calculate_psnr', 'crop_border': scale, 'test_y_channel': True}}
     opt = {
-        'name': f'test_{model}', 'model_type': model, 'scale': scale, 'num_gpu': 0, 'manual_seed': 0,
-        'datasets': {'train': dataset(photographs, 'train', scale), 'val': dataset(photographs, 'val', scale)},
+        'name': f'test_{model}',
+        'model_type': model,
+        'scale': scale,
+        'num_gpu': 0,
+        'manual_seed': 0,
+        'datasets': {
+            'train': dataset(photographs, 'train', scale),
+            'val': dataset(photographs, 'val', scale),
+        },
         'network_g': tiny('DCTSwin' if model == 'MTKDFusionModel' else 'EDSR', scale),
         'path': {'pretrain_network_g': None, 'strict_load_g': True, 'resume_state': None},
         'train': {
             'ema_decay': 0.9,
             'optim_g': {'type': 'Adam', 'lr': 1e-3, 'weight_decay': 0, 'betas': [0.9, 0.99]},
             'scheduler': {'type': 'MultiStepLR', 'milestones': [100], 'gamma': 0.5},
-            'total_iter': 2, 'warmup_iter': -1,
+            'total_iter': 2,
+            'warmup_iter': -1,
             'pixel_opt': {'type': 'L1Loss', 'loss_weight': 0.1, 'reduction': 'mean'},
         },
         'val': {'val_freq': 2, 'save_img': False, 'suffix': None, 'metrics': metrics},
-        'logger': {'print_freq': 1, 'save_checkpoint_freq': 2, 'use_tb_logger': False,
-                   'wandb': {'project': None, 'resume_id': None}},
+        'logger': {
+            'print_freq': 1,
+            'save_checkpoint_freq': 2,
+            'use_tb_logger': False,
+            'wandb': {'project': None, 'resume_id': None},
+        },
         'dist_params': {'backend': 'nccl', 'port': 29500},
     }
     if model in ('MTKDFusionModel', 'MTKDModel'):
         opt['teachers'] = teachers_block(folder, scale)
     if model == 'MTKDModel':
         network = tiny('DCTSwin', scale)
-        weights = write_weights(folder / f'fusion_x{scale}.pth', network, seed=7,
-                                mtkd={'teachers': ['swinir', 'edsr', 'rcan']})
+        weights = write_weights(
+            folder / f'fusion_x{scale}.pth',
+            network,
+            seed=7,
+            mtkd={'teachers': ['swinir', 'edsr', 'rcan']},
+        )
         opt['fusion'] = {'network': network, 'weights': weights}
         opt['train']['distill_opt'] = {'type': 'WaveletLoss', 'level': 1, 'loss_weight': 1.0}
     return override(opt, changes)
@@ -156,10 +250,15 @@ def with_cache(opt, path):
 
 @pytest.fixture(scope='session')
 def caches(photographs, tmp_path_factory):
-    """A folder with option files of both stages, the weights that they name, and the caches that belong to them."""
+    """A folder with option files of both stages, the weights that they name, and the caches that
+    belong to them.
+    """
     folder = tmp_path_factory.mktemp('caches')
     for model in ('MTKDModel', 'MTKDFusionModel'):
-        opt = with_cache(options_for(photographs, folder, model, name=f'cached_{model}'), folder / f'{model}.lmdb')
+        opt = with_cache(
+            options_for(photographs, folder, model, name=f'cached_{model}'),
+            folder / f'{model}.lmdb',
+        )
         mtkd('cache', '-opt', write_options(folder / f'{model}.yml', opt), cwd=folder)
         (folder / f'{model}.json').write_text(json.dumps(opt))
     return folder
@@ -173,7 +272,10 @@ def cached(caches, tmp_path):
         for ending in ('json', 'yml'):
             path = tmp_path / f'{name}.{ending}'
             path.write_text(path.read_text().replace(str(caches), str(tmp_path)))
-    return {name: json.loads((tmp_path / f'{name}.json').read_text()) for name in ('MTKDModel', 'MTKDFusionModel')}
+    return {
+        name: json.loads((tmp_path / f'{name}.json').read_text())
+        for name in ('MTKDModel', 'MTKDFusionModel')
+    }
 
 
 def snapshot(module):
@@ -191,23 +293,36 @@ def parsed(opt, is_train=True, root='.'):
     opt = copy.deepcopy(opt)
     opt.update(dist=False, rank=0, world_size=1, auto_resume=False, is_train=is_train)
     folder = Path(root) / 'experiments' / opt['name']
-    opt['path'].update(models=str(folder / 'models'), training_states=str(folder / 'training_states'),
-                       log=str(folder), visualization=str(folder / 'visualization'))
+    opt['path'].update(
+        models=str(folder / 'models'),
+        training_states=str(folder / 'training_states'),
+        log=str(folder),
+        visualization=str(folder / 'visualization'),
+    )
     for phase, block in opt['datasets'].items():
         block.update(phase=phase.split('_')[0], scale=opt['scale'])
     return opt
 
 
 def one_step(opt, photographs, folder):
-    """One step of a training at tiny size: the student changes, and all losses are finite. Gives the log.
+    """One step of a training at tiny size: the student changes, and all losses are finite. Gives
+    the log.
 
-    Only the sizes of the networks, where images and weights are, and how many images go into a step are changed.
+    Only the sizes of the networks, where images and weights are, and how many images go into a step
+    are changed.
     """
     from basicsr.data import build_dataloader, build_dataset
     from basicsr.models import build_model
+
     opt['num_gpu'], scale, train = 0, opt['scale'], opt['datasets']['train']
-    train.update({k: v for k, v in dataset(photographs, 'train', scale).items() if k.startswith('data') or k in (
-        'gt_size', 'num_worker_per_gpu', 'batch_size_per_gpu')}, target_cache=None)
+    train.update(
+        {
+            k: v
+            for k, v in dataset(photographs, 'train', scale).items()
+            if k.startswith('data') or k in ('gt_size', 'num_worker_per_gpu', 'batch_size_per_gpu')
+        },
+        target_cache=None,
+    )
     blocks = [('network_g', opt)] + [('network', t) for t in opt.get('teachers', {}).values()]
     blocks += [('network', opt['fusion'])] if 'fusion' in opt else []
     for i, (key, block) in enumerate(blocks):
@@ -215,7 +330,8 @@ def one_step(opt, photographs, folder):
         if i:
             block['weights'] = write_weights(folder / f'{i}.pth', block['network'], i)
     opt = parsed(opt, True, folder)
-    model, train = build_model(opt), opt['datasets']['train']
+    model = build_model(opt)
+    train = opt['datasets']['train']
     batch = next(iter(build_dataloader(build_dataset(train), train, num_gpu=0, seed=0)))
     before = snapshot(model.net_g)
     model.update_learning_rate(1, warmup_iter=opt['train'].get('warmup_iter', -1))
@@ -227,7 +343,7 @@ def one_step(opt, photographs, folder):
     return log
 
 
-def write_options(path, opt, header="mtkd_basicsr: !!python/name:mtkd_basicsr.__version__\n"):
+def write_options(path, opt, header='mtkd_basicsr: !!python/name:mtkd_basicsr.__version__\n'):
     """Writes an option file whose first line registers the plug-in."""
     Path(path).write_text(header + yaml.safe_dump(opt, sort_keys=False))
     return str(path)
@@ -235,22 +351,41 @@ def write_options(path, opt, header="mtkd_basicsr: !!python/name:mtkd_basicsr.__
 
 @pytest.fixture(scope='session')
 def basicsr_tree(tmp_path_factory):
-    """A checkout of BasicSR's master: the released package with upstream's one-line repair, and nothing of ours."""
+    """A checkout of BasicSR's master: the released package with upstream's one-line repair, and
+    nothing of ours.
+    """
     import basicsr
+
     root = tmp_path_factory.mktemp('BasicSR')
-    shutil.copytree(Path(basicsr.__file__).parent, root / 'basicsr', ignore=shutil.ignore_patterns('__pycache__'))
+    shutil.copytree(
+        Path(basicsr.__file__).parent,
+        root / 'basicsr',
+        ignore=shutil.ignore_patterns('__pycache__'),
+    )
     broken = root / 'basicsr' / 'data' / 'degradations.py'
     text = broken.read_text()
-    broken.write_text(text.replace('torchvision.transforms.functional_tensor', 'torchvision.transforms.functional'))
+    broken.write_text(
+        text.replace(
+            'torchvision.transforms.functional_tensor', 'torchvision.transforms.functional'
+        )
+    )
     return root
 
 
 def run(command, cwd, expect=0, **environment):
     """Runs a command; its exit status has to be ``expect``; gives what it printed."""
-    result = subprocess.run([str(c) for c in command], cwd=cwd, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, timeout=600,
-                            env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': '', **environment})
-    assert result.returncode == expect, f'{command} gave {result.returncode}:\n{result.stdout[-6000:]}'
+    result = subprocess.run(
+        [str(c) for c in command],
+        cwd=cwd,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=600,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': '', **environment},
+    )
+    assert result.returncode == expect, (
+        f'{command} gave {result.returncode}:\n{result.stdout[-6000:]}'
+    )
     return result.stdout
 
 
@@ -261,8 +396,11 @@ def mtkd(*arguments, cwd, expect=0, **environment):
 
 @pytest.fixture(autouse=True)
 def same_environment():
-    """The command sets variables and a handler for the rest of its process; in tests they go with the test."""
-    before, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    """The command sets variables and a handler for the rest of its process; in tests they go with
+    the test.
+    """
+    before = dict(os.environ)
+    handler = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, handler)
     for name in set(os.environ) - set(before) - {'PYTEST_CURRENT_TEST'}:
@@ -272,7 +410,9 @@ def same_environment():
 
 @pytest.fixture
 def here(tmp_path, monkeypatch, capsys):
-    """Runs the command of this package in this process, which starts sooner; for what needs no process of its own."""
+    """Runs the command of this package in this process, which starts sooner; for what needs no
+    process of its own.
+    """
     from mtkd_basicsr.cli import main
 
     def run_here(*arguments, expect=0, cwd=tmp_path):
@@ -288,4 +428,6 @@ def here(tmp_path, monkeypatch, capsys):
 
 def stock(tree, script, *arguments, expect=0):
     """Runs ``python basicsr/<script>`` as a user of BasicSR does, in their folder."""
-    return run([sys.executable, f'basicsr/{script}', *arguments], tree, expect, PYTHONPATH=str(tree))
+    return run(
+        [sys.executable, f'basicsr/{script}', *arguments], tree, expect, PYTHONPATH=str(tree)
+    )

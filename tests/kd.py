@@ -8,32 +8,49 @@ from conftest import build, options_for, override, parsed, tiny, write_weights
 
 METHODS = ('AT', 'CrossKD', 'DUKD', 'FAKD', 'FitNet', 'LogitKD', 'MTKD', 'RKD', 'Scratch')
 # What each method adds to l_pix and l_distill.
-EXTRA = {'AT': {'l_at'}, 'CrossKD': {'l_cross'}, 'DUKD': {'l_zoom_in'}, 'FAKD': {'l_fakd'}, 'FitNet': {'l_fitnet'},
-         'RKD': {'l_rkd'}}
+EXTRA = {
+    'AT': {'l_at'},
+    'CrossKD': {'l_cross'},
+    'DUKD': {'l_zoom_in'},
+    'FAKD': {'l_fakd'},
+    'FitNet': {'l_fitnet'},
+    'RKD': {'l_rkd'},
+}
 ARCHS = ('EDSR', 'RCAN', 'SwinIR')
 
 
 def network(arch, wide=False, **changes):
     """A tiny network of several blocks without random parts."""
     # With fewer hidden units in its attention a RCAN would have blocks where all of them are dead.
-    parts = {'EDSR': {'num_block': 3}, 'RCAN': {'num_group': 3, 'squeeze_factor': 1},
-             'SwinIR': {'depths': [1, 1, 1], 'num_heads': [2, 2, 2], 'drop_path_rate': 0.}}[arch]
+    parts = {
+        'EDSR': {'num_block': 3},
+        'RCAN': {'num_group': 3, 'squeeze_factor': 1},
+        'SwinIR': {'depths': [1, 1, 1], 'num_heads': [2, 2, 2], 'drop_path_rate': 0.0},
+    }[arch]
     width = {'embed_dim' if arch == 'SwinIR' else 'num_feat': 12} if wide else {}
     return tiny(arch, 2, **{**parts, **width, **changes})
 
 
-def kd_options(photographs, folder, kd, student='EDSR', teachers=('SwinIR', ), wide=True, **changes):
+def kd_options(photographs, folder, kd, student='EDSR', teachers=('SwinIR',), wide=True, **changes):
     """Options of a training by ``KDModel`` at ×2; ``kd`` is ``train.kd``, or its type alone."""
     kd = {'type': kd} if isinstance(kd, str) else kd
     opt = options_for(photographs, folder, 'MTKDModel')
     opt.update(name='kd', model_type='KDModel', network_g=network(student))
     networks = {a: network(a, wide) for a in teachers}
-    opt['teachers'] = {a.lower(): {'network': net, 'weights': write_weights(Path(folder) / f'{a}.pth', net, i + 5)}
-                       for i, (a, net) in enumerate(networks.items())}
+    opt['teachers'] = {
+        a.lower(): {'network': net, 'weights': write_weights(Path(folder) / f'{a}.pth', net, i + 5)}
+        for i, (a, net) in enumerate(networks.items())
+    }
     fusion = tiny('DCTSwin', 2, in_chans=3 * len(teachers))
-    opt['fusion'] = {'network': fusion, 'weights': write_weights(Path(folder) / 'fusion.pth', fusion, 3)}
-    opt['train'].update(kd=kd, distill_opt={'type': 'L1Loss', 'loss_weight': 1.0, 'reduction': 'mean'},
-                        pixel_opt={'type': 'L1Loss', 'loss_weight': 1.0, 'reduction': 'mean'})
+    opt['fusion'] = {
+        'network': fusion,
+        'weights': write_weights(Path(folder) / 'fusion.pth', fusion, 3),
+    }
+    opt['train'].update(
+        kd=kd,
+        distill_opt={'type': 'L1Loss', 'loss_weight': 1.0, 'reduction': 'mean'},
+        pixel_opt={'type': 'L1Loss', 'loss_weight': 1.0, 'reduction': 'mean'},
+    )
     opt['datasets']['train']['batch_size_per_gpu'] = 3
     if kd['type'] == 'Scratch':
         for key in ('teachers', 'fusion'):

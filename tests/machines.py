@@ -4,32 +4,97 @@ import torch
 
 from mtkd_basicsr import precision
 
-# By name: device; what the questions to torch give; seconds of a layer in (bf16, fp32), None where there are no kernels;
-# whether bfloat16 is native; and what the machine is called. A value of None is a question that this torch has not.
+# By name: device; what the questions to torch give; seconds of a layer in (bf16, fp32), None where
+# there are no kernels; whether bfloat16 is native; and what the machine is called. A value of None
+# is a question that this torch has not.
 MACHINES = {
-    'CPU with AMX': ('cpu', dict(capability='AVX512', features={'avx512_bf16': True, 'amx_bf16': True}), (1., 2.), True,
-                     'AVX512, native bfloat16'),
-    'CPU with AVX512_BF16 alone': ('cpu', dict(capability='AVX512', features={'avx512_bf16': True, 'amx_bf16': False}), (1., 2.),
-                                   True, 'AVX512, native bfloat16'),
-    'CPU with AVX512_BF16, torch 2.6': ('cpu', dict(capability='AVX512', features={}, instructions=True), (1., 2.), True,
-                                        'AVX512, native bfloat16'),
-    'CPU with AVX512 alone': ('cpu', dict(capability='AVX512', features={'avx512_bf16': False}), (9., 1.), False,
-                              'AVX512, no native bfloat16'),
-    'CPU with AVX2': ('cpu', dict(capability='AVX2', features={'avx512_bf16': False}), (9., 1.), False, 'AVX2, no native bfloat16'),
-    'CPU with AVX2, torch 2.1': ('cpu', dict(capability='AVX2', features={}), (9., 1.), False, 'AVX2, no native bfloat16'),
+    'CPU with AMX': (
+        'cpu',
+        {'capability': 'AVX512', 'features': {'avx512_bf16': True, 'amx_bf16': True}},
+        (1.0, 2.0),
+        True,
+        'AVX512, native bfloat16',
+    ),
+    'CPU with AVX512_BF16 alone': (
+        'cpu',
+        {'capability': 'AVX512', 'features': {'avx512_bf16': True, 'amx_bf16': False}},
+        (1.0, 2.0),
+        True,
+        'AVX512, native bfloat16',
+    ),
+    'CPU with AVX512_BF16, torch 2.6': (
+        'cpu',
+        {'capability': 'AVX512', 'features': {}, 'instructions': True},
+        (1.0, 2.0),
+        True,
+        'AVX512, native bfloat16',
+    ),
+    'CPU with AVX512 alone': (
+        'cpu',
+        {'capability': 'AVX512', 'features': {'avx512_bf16': False}},
+        (9.0, 1.0),
+        False,
+        'AVX512, no native bfloat16',
+    ),
+    'CPU with AVX2': (
+        'cpu',
+        {'capability': 'AVX2', 'features': {'avx512_bf16': False}},
+        (9.0, 1.0),
+        False,
+        'AVX2, no native bfloat16',
+    ),
+    'CPU with AVX2, torch 2.1': (
+        'cpu',
+        {'capability': 'AVX2', 'features': {}},
+        (9.0, 1.0),
+        False,
+        'AVX2, no native bfloat16',
+    ),
     # Timed: torch does not say.
-    'CPU with AVX512_BF16, torch 2.1': ('cpu', dict(capability='AVX512', features={}), (1., 2.), True, 'AVX512, native bfloat16'),
-    'CPU with AVX512 alone, torch 2.1': ('cpu', dict(capability='AVX512', features={}), (9., 1.), False,
-                                         'AVX512, no native bfloat16'),
-    'CPU that converts in hardware': ('cpu', dict(capability='AVX2', features={'avx512_bf16': False, 'avx_ne_convert': True}),
-                                      (1., 2.), True, 'AVX2, native bfloat16'),
-    'ARM with bfloat16': ('cpu', dict(x86=False, capability='SVE256', instructions=False), (1., 2.), True,
-                          'SVE256, native bfloat16'),
-    'ARM without': ('cpu', dict(x86=False, capability='DEFAULT', instructions=False), (1., 1.), False,
-                    'DEFAULT, no native bfloat16'),
-    'GPU': ('cuda', dict(gpu=True), (1., 2.), True, 'Some GPU, native bfloat16'),
-    'GPU that emulates it': ('cuda', dict(gpu=False), (3., 1.), False, 'Some GPU, no native bfloat16'),
-    'GPU without kernels': ('cuda', dict(gpu=False), None, False, 'Some GPU, no native bfloat16'),
+    'CPU with AVX512_BF16, torch 2.1': (
+        'cpu',
+        {'capability': 'AVX512', 'features': {}},
+        (1.0, 2.0),
+        True,
+        'AVX512, native bfloat16',
+    ),
+    'CPU with AVX512 alone, torch 2.1': (
+        'cpu',
+        {'capability': 'AVX512', 'features': {}},
+        (9.0, 1.0),
+        False,
+        'AVX512, no native bfloat16',
+    ),
+    'CPU that converts in hardware': (
+        'cpu',
+        {'capability': 'AVX2', 'features': {'avx512_bf16': False, 'avx_ne_convert': True}},
+        (1.0, 2.0),
+        True,
+        'AVX2, native bfloat16',
+    ),
+    'ARM with bfloat16': (
+        'cpu',
+        {'x86': False, 'capability': 'SVE256', 'instructions': False},
+        (1.0, 2.0),
+        True,
+        'SVE256, native bfloat16',
+    ),
+    'ARM without': (
+        'cpu',
+        {'x86': False, 'capability': 'DEFAULT', 'instructions': False},
+        (1.0, 1.0),
+        False,
+        'DEFAULT, no native bfloat16',
+    ),
+    'GPU': ('cuda', {'gpu': True}, (1.0, 2.0), True, 'Some GPU, native bfloat16'),
+    'GPU that emulates it': (
+        'cuda',
+        {'gpu': False},
+        (3.0, 1.0),
+        False,
+        'Some GPU, no native bfloat16',
+    ),
+    'GPU without kernels': ('cuda', {'gpu': False}, None, False, 'Some GPU, no native bfloat16'),
 }
 
 
@@ -53,8 +118,12 @@ def pretend(monkeypatch, name):
         timed.append(bf16)
         return seconds[0 if bf16 else 1]
 
-    for function, value in (('_is_x86', says.get('x86', True)), ('_cpu_capability', says.get('capability', 'AVX2')),
-                            ('_cpu_features', says.get('features', {})), ('_cpu_has_bf16_instructions', says.get('instructions'))):
+    for function, value in (
+        ('_is_x86', says.get('x86', True)),
+        ('_cpu_capability', says.get('capability', 'AVX2')),
+        ('_cpu_features', says.get('features', {})),
+        ('_cpu_has_bf16_instructions', says.get('instructions')),
+    ):
         monkeypatch.setattr(precision, function, lambda value=value: value)
     monkeypatch.setattr(precision, '_gpu_has_bf16_instructions', lambda device: says['gpu'])
     monkeypatch.setattr(precision, '_gpu_name', lambda device: 'Some GPU')

@@ -1,4 +1,6 @@
-"""One step of stage 1 with what pip has installed: ``python tests/smoke.py`` (``.ci/run``, with each Python that it finds)."""
+"""One step of stage 1 with what pip has installed: ``python tests/smoke.py`` (``.ci/run``, with
+each Python that it finds).
+"""
 
 import subprocess
 import sys
@@ -7,22 +9,46 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Prepare the photographs of the demo, and train its fusion network on three teachers for one step."""
-    import mtkd_basicsr
+    """Prepare the photographs of the demo, and train its fusion network on three teachers for one
+    step.
+    """
     from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
+
+    import mtkd_basicsr
     from mtkd_basicsr.demo import photographs
     from mtkd_basicsr.resources import option_file
+
     assert 'DCTSwin' in ARCH_REGISTRY
     assert 'MTKDModel' in MODEL_REGISTRY
     with tempfile.TemporaryDirectory() as folder:
         photographs.prepare(Path(folder) / 'datasets', 4)
-        command = [sys.executable, '-m', 'mtkd_basicsr', 'train', '-opt', option_file('demo', 'fusion.yml'), '--force_yml',
-                   'train:total_iter=1', 'logger:print_freq=1', 'datasets:train:target_cache=~']
-        printed = subprocess.run(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        command = [
+            sys.executable,
+            '-m',
+            'mtkd_basicsr',
+            'train',
+            '-opt',
+            option_file('demo', 'fusion.yml'),
+            '--force_yml',
+            'train:total_iter=1',
+            'logger:print_freq=1',
+            'datasets:train:target_cache=~',
+        ]
+        printed = subprocess.run(
+            command,
+            cwd=folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
     assert printed.returncode == 0, printed.stdout[-3000:]
     assert 'l_pix: ' in printed.stdout, printed.stdout[-3000:]
     version = '.'.join(map(str, sys.version_info[:3]))
-    print(f'smoke test passed: Python {version}, mtkd_basicsr {mtkd_basicsr.__version__} from {mtkd_basicsr.__file__}')
+    print(
+        f'smoke test passed: Python {version}, mtkd_basicsr {mtkd_basicsr.__version__} from '
+        f'{mtkd_basicsr.__file__}'
+    )
 
 
 if __name__ == '__main__':

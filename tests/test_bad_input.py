@@ -1,4 +1,5 @@
-"""Whatever is wrong with an input: an error of ours that names key or file, no traceback, and nothing created or changed.
+"""Whatever is wrong with an input: an error of ours that names key or file, no traceback, and
+nothing created or changed.
 
 ``python tests/test_bad_input.py`` prints the table of all rows.
 """
@@ -37,7 +38,9 @@ def copied(template, tmp_path, monkeypatch):
 
 
 def end_of(row):
-    """Makes the input of a row in the current folder, and gives how the command ends, and both snapshots."""
+    """Makes the input of a row in the current folder, and gives how the command ends, and both
+    snapshots.
+    """
     row.make()
     before = snapshot('.', row.keeps)
     result = outcome(row.arguments.split())
@@ -52,33 +55,52 @@ def test_every_row(row, copied):
     assert (result.kind, result.status) == (row.kind, 2 if row.kind is USAGE else 1)
     assert row.kind is USAGE or issubclass(row.kind, MTKDError)
     assert after == before, 'something was created or changed'
-    assert not any(os.path.exists(name) for name in ('EXECUTED', 'results', 'experiments')) or 'in the place of' in row.what
+    assert (
+        not any(os.path.exists(name) for name in ('EXECUTED', 'results', 'experiments'))
+        or 'in the place of' in row.what
+    )
 
 
 def test_there_are_enough_rows_for_every_command():
     from mtkd_basicsr.cli import _parser
+
     commands = [row.arguments.split()[0] for row in ROWS if row.arguments]
-    assert len(ROWS) >= 200 and all(commands.count(name) >= 2 for name in _parser()._subparsers._group_actions[0].choices)
+    assert len(ROWS) >= 200
+    assert all(
+        commands.count(name) >= 2 for name in _parser()._subparsers._group_actions[0].choices
+    )
     assert len({(row.what, row.arguments) for row in ROWS}) == len(ROWS)
 
 
-@pytest.mark.parametrize('what,changes,text', STRUCTURE + VALUES, ids=lambda value: value if isinstance(value, str) else '')
+@pytest.mark.parametrize(
+    ('what', 'changes', 'text'),
+    STRUCTURE + VALUES,
+    ids=lambda value: value if isinstance(value, str) else '',
+)
 def test_check_lists_it(what, changes, text, copied, monkeypatch):
-    monkeypatch.setattr(networks, 'parts_of', lambda opt: [])  # how good the teachers are is no matter here
+    # how good the teachers are is no matter here
+    monkeypatch.setattr(networks, 'parts_of', lambda opt: [])
     options(**changes)()
     before = snapshot('.')
     result = outcome(f'{CHECK} --no-steps'.split())
     errors = [line for line in result.printed.splitlines() if line.startswith('ERROR')]
-    if what == 'perceptual_opt':  # seen when the model is built, in the steps that are left out here
+    # seen when the model is built, in the steps that are left out here
+    if what == 'perceptual_opt':
         return
     assert any(text in line for line in errors), result.printed
-    assert (result.kind, result.status) == (SystemExit, 1) and 'Traceback' not in result.printed and snapshot('.') == before
+    assert (result.kind, result.status) == (SystemExit, 1)
+    assert 'Traceback' not in result.printed
+    assert snapshot('.') == before
 
 
 def test_check_lists_all_at_once(copied):
     options(path=GONE, name='a/b', num_gpu=-1, train__total_iter=0)()
     printed = outcome(CHECK.split()).printed
-    assert [line.split()[1] for line in printed.splitlines() if line.startswith('ERROR')] == ['name:', 'num_gpu:', 'path:']
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith('ERROR')] == [
+        'name:',
+        'num_gpu:',
+        'path:',
+    ]
 
 
 @pytest.mark.parametrize('command', [CACHE, TEST, CHECK])
@@ -88,7 +110,9 @@ def test_other_commands_read_files_as_train_does(command, copied):
             raw(content)()
             before = snapshot('.')
             result = outcome(command.split())
-            assert text in result.printed and result.kind is OptionError and result.status == 1, what
+            assert text in result.printed and result.kind is OptionError and result.status == 1, (
+                what
+            )
             assert snapshot('.') == before, what
     for what, changes, text in STRUCTURE if command == CACHE else ():
         options(**changes)()
@@ -96,13 +120,25 @@ def test_other_commands_read_files_as_train_does(command, copied):
         assert text in result.printed and result.kind is OptionError, what
 
 
-@pytest.mark.parametrize('row', [next(row for row in ROWS if row.what == what) for what in (
-    'options: no path', 'weights of a teacher: a pickle that runs code', '--safe: a call')], ids=str)
+@pytest.mark.parametrize(
+    'row',
+    [
+        next(row for row in ROWS if row.what == what)
+        for what in (
+            'options: no path',
+            'weights of a teacher: a pickle that runs code',
+            '--safe: a call',
+        )
+    ],
+    ids=str,
+)
 def test_a_process_of_its_own_prints_no_traceback(row, copied):
     row.make()
     before = snapshot('.')
     printed = mtkd(*row.arguments.split(), cwd=copied, expect=1)
-    assert row.text in printed and 'Traceback' not in printed and snapshot('.') == before
+    assert row.text in printed
+    assert 'Traceback' not in printed
+    assert snapshot('.') == before
 
 
 def test_the_pickles_of_the_rows_are_armed(copied, monkeypatch):
@@ -117,17 +153,26 @@ def test_what_basicsr_would_drop_is_a_warning(copied):
     options('KDModel', train__kd={'type': 'Scratch'})()
     image = cv2.imread('train/GT/moon.png')
     cv2.imwrite('train/GT/moon.png', image.astype(np.uint16) * 257)
-    cv2.imwrite('val/LRx2/coffee.png', np.dstack([cv2.imread('val/LRx2/coffee.png'), np.full((30, 42), 200, np.uint8)]))
+    cv2.imwrite(
+        'val/LRx2/coffee.png',
+        np.dstack([cv2.imread('val/LRx2/coffee.png'), np.full((30, 42), 200, np.uint8)]),
+    )
     cv2.imwrite('train/GT/brick.png', cv2.imread('train/GT/brick.png', cv2.IMREAD_GRAYSCALE))
     result = outcome(f'{CHECK} --no-steps'.split())
     warnings = [line[8:] for line in result.printed.splitlines() if line.startswith('WARNING')]
-    assert warnings == ['datasets.train: 1 images with more than 8 bits or transparency, which BasicSR drops: train/GT/moon.png',
-                        'datasets.val: 1 images with more than 8 bits or transparency, which BasicSR drops: val/GT/coffee.png']
+    assert warnings == [
+        'datasets.train: 1 images with more than 8 bits or transparency, which BasicSR drops: '
+        'train/GT/moon.png',
+        'datasets.val: 1 images with more than 8 bits or transparency, which BasicSR drops: '
+        'val/GT/coffee.png',
+    ]
     assert result.status == 0
 
 
 def table():
-    """Lines of a Markdown table of all rows: input, command, type of the error, and the first line of what is said."""
+    """Lines of a Markdown table of all rows: input, command, type of the error, and the first line
+    of what is said.
+    """
     lines = ['| input | command | error | text |', '|---|---|---|---|']
     with tempfile.TemporaryDirectory() as folder:
         workshop(Path(folder) / 'workshop')
@@ -141,7 +186,12 @@ def table():
                 os.chdir(start)
             said = next(line for line in reversed(result.printed.splitlines()) if row.text in line)
             kind = 'usage (exit status 2)' if row.kind is USAGE else result.kind.__name__
-            cells = row.what, f'mtkd {row.arguments}', kind, said.replace(str(Path(folder) / str(i)), '.')
+            cells = (
+                row.what,
+                f'mtkd {row.arguments}',
+                kind,
+                said.replace(str(Path(folder) / str(i)), '.'),
+            )
             assert after == before and result.kind is row.kind, row
             lines.append('| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |')
     return lines

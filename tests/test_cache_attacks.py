@@ -24,7 +24,8 @@ from mtkd_basicsr.data.target_cache import CacheReader, partial_path, state_of
 from mtkd_basicsr.errors import CacheError
 
 IMAGES = 16
-NEW, OLD = manifest_of(IMAGES), manifest_of(IMAGES, made_with={'self_ensemble': True})
+NEW = manifest_of(IMAGES)
+OLD = manifest_of(IMAGES, made_with={'self_ensemble': True})
 
 
 def arrays_for(manifest, index):
@@ -42,8 +43,11 @@ def write(path, manifest=NEW, images=range(IMAGES), overwrite=False):
 
 
 def holds(reader, manifest):
-    return reader.manifest == manifest and all(np.array_equal(reader.array(i, kind), array) for i in range(IMAGES)
-                                               for kind, array in arrays_for(manifest, i).items())
+    return reader.manifest == manifest and all(
+        np.array_equal(reader.array(i, kind), array)
+        for i in range(IMAGES)
+        for kind, array in arrays_for(manifest, i).items()
+    )
 
 
 def found_at(path):
@@ -52,7 +56,10 @@ def found_at(path):
         reader = CacheReader(path)
     except CacheError:
         return 'none'
-    return next((name for name, manifest in (('new', NEW), ('old', OLD)) if holds(reader, manifest)), 'wrong')
+    return next(
+        (name for name, manifest in (('new', NEW), ('old', OLD)) if holds(reader, manifest)),
+        'wrong',
+    )
 
 
 def names(path):
@@ -60,7 +67,9 @@ def names(path):
 
 
 def forked(function, *args):
-    """Number of a process that runs a function; its status is 0 when that returns, and 1 when it raises."""
+    """Number of a process that runs a function; its status is 0 when that returns, and 1 when it
+    raises.
+    """
     pid = os.fork()
     if pid:
         return pid
@@ -84,7 +93,8 @@ def path(tmp_path):
 
 @pytest.mark.parametrize('over', ['nothing', 'an old cache'])
 def test_killed_at_random_moments(path, over):
-    generator, before = random.Random(over), set()
+    generator = random.Random(over)
+    before = set()
     if over != 'nothing':
         write(path, OLD)
     for _ in range(6):
@@ -101,7 +111,8 @@ def test_killed_at_random_moments(path, over):
         assert done >= before, 'images that were written are gone'
         before = done
     assert status_of(forked(write, path, NEW)) == 0
-    assert found_at(path) == 'new' and names(path) == ['cache.lmdb']
+    assert found_at(path) == 'new'
+    assert names(path) == ['cache.lmdb']
 
 
 def kill_at(step, path):
@@ -117,7 +128,9 @@ def kill_at(step, path):
                 if next(steps) == step:
                     os.kill(os.getpid(), signal.SIGKILL)
                 return function(*args, **kwargs)
+
             return wrapped
+
         for name in ('replace', 'rename', 'makedirs', 'fsync', 'unlink', 'remove', 'rmdir'):
             setattr(os, name, counted(getattr(os, name)))
         writer.finish()
@@ -125,7 +138,9 @@ def kill_at(step, path):
 
 @pytest.mark.parametrize('over', ['none', 'old'])
 def test_killed_at_each_step_of_finish(path, over):
-    seen, step, status = [], 0, -signal.SIGKILL
+    seen = []
+    step = 0
+    status = -signal.SIGKILL
     while status == -signal.SIGKILL:
         shutil.rmtree(path, ignore_errors=True)
         if over == 'old':
@@ -136,9 +151,12 @@ def test_killed_at_each_step_of_finish(path, over):
             remove_left_overs(path)
         else:
             assert write(path, NEW, images=()), 'all images were written before the kill'
-        assert found_at(path) == 'new' and names(path) == ['cache.lmdb']
+        assert found_at(path) == 'new'
+        assert names(path) == ['cache.lmdb']
         step += 1
-    assert status == 0 and set(seen) == {over, 'new'} and len(seen) >= 6
+    assert status == 0
+    assert set(seen) == {over, 'new'}
+    assert len(seen) >= 6
 
 
 def test_what_a_kill_leaves_is_removed_by_the_next_call(here, path, make_options):
@@ -147,7 +165,8 @@ def test_what_a_kill_leaves_is_removed_by_the_next_call(here, path, make_options
     here('cache', '-opt', options, '--workers', '0')
     (path.parent / 'cache.lmdb.partial').mkdir()
     (path.parent / 'cache.lmdb.partial' / 'lock.mdb').write_bytes(b'')
-    assert 'is complete' in here('cache', '-opt', options) and names(path) == ['cache.lmdb']
+    assert 'is complete' in here('cache', '-opt', options)
+    assert names(path) == ['cache.lmdb']
 
 
 def hold(path, pipe, images, environment):
@@ -172,6 +191,7 @@ def holder(path):
         pids.append(forked(hold, path, write, images, environment))
         pids.append(int(os.read(read, 20)))
         return pids[-2]
+
     yield start
     for pid in pids[1::2]:
         os.kill(pid, signal.SIGKILL)
@@ -191,21 +211,41 @@ def test_a_second_writer_is_refused_until_the_first_is_dead(path, holder):
     os.kill(pid, signal.SIGKILL)
     status_of(pid)
     assert 'cache.lmdb.lock' in names(path)
-    assert write(path) and found_at(path) == 'new' and names(path) == ['cache.lmdb']
+    assert write(path)
+    assert found_at(path) == 'new'
+    assert names(path) == ['cache.lmdb']
 
 
-def test_the_command_says_who_writes_before_it_builds_a_teacher(here, path, holder, make_options, monkeypatch):
+def test_the_command_says_who_writes_before_it_builds_a_teacher(
+    here, path, holder, make_options, monkeypatch
+):
     monkeypatch.setattr(mtkd_basicsr.cache, '_Targets', None)
     pid = holder()
-    options = write_options(path.parent / 'options.yml', with_cache(make_options('MTKDModel'), path))
-    assert f"mtkd cache: '{path}' is written by process {pid}" in here('cache', '-opt', options, expect=1)
+    options = write_options(
+        path.parent / 'options.yml', with_cache(make_options('MTKDModel'), path)
+    )
+    assert f"mtkd cache: '{path}' is written by process {pid}" in here(
+        'cache', '-opt', options, expect=1
+    )
 
 
 def test_processes_of_one_torchrun_write_together(path, holder, monkeypatch):
-    job = {'TORCHELASTIC_RUN_ID': 'a', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': '29500', 'WORLD_SIZE': '2'}
+    job = {
+        'TORCHELASTIC_RUN_ID': 'a',
+        'MASTER_ADDR': '127.0.0.1',
+        'MASTER_PORT': '29500',
+        'WORLD_SIZE': '2',
+    }
     pid = holder(**job)
-    for other in ({**job, 'MASTER_PORT': '29501'}, {**job, 'TORCHELASTIC_RUN_ID': 'b'}, {'WORLD_SIZE': '1'}):
-        with monkeypatch.context() as patch, pytest.raises(CacheError, match=f'is written by process {pid}'):
+    for other in (
+        {**job, 'MASTER_PORT': '29501'},
+        {**job, 'TORCHELASTIC_RUN_ID': 'b'},
+        {'WORLD_SIZE': '1'},
+    ):
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises(CacheError, match=f'is written by process {pid}'),
+        ):
             for key in job:
                 patch.setenv(key, other.get(key, ''))
             CacheWriter(path, NEW)
@@ -225,7 +265,8 @@ def test_a_process_that_leaves_takes_nothing_from_the_others(path, holder, monke
     holder(images=0, WORLD_SIZE='2')
     monkeypatch.setenv('WORLD_SIZE', '2')
     CacheWriter(path, NEW).close()
-    assert names(path) == ['cache.lmdb.lock', 'cache.lmdb.partial'] and state_of(path) == 'partial'
+    assert names(path) == ['cache.lmdb.lock', 'cache.lmdb.partial']
+    assert state_of(path) == 'partial'
 
 
 def test_who_waits_for_a_lock_file_that_is_removed_takes_the_next_one(path):
@@ -257,9 +298,11 @@ def test_the_last_of_several_that_finish_at_once_finds_it_done(path, monkeypatch
             writer.put(i, arrays_for(NEW, i))
         writer.flush()
         os.write(go, b'!')
-        assert status_of(pid) == 0 and state_of(path) == 'complete'
+        assert status_of(pid) == 0
+        assert state_of(path) == 'complete'
         assert writer.finish()
-    assert found_at(path) == 'new' and names(path) == ['cache.lmdb']
+    assert found_at(path) == 'new'
+    assert names(path) == ['cache.lmdb']
 
 
 def test_a_cache_that_was_taken_away_while_it_was_written_is_not_complete(path):
@@ -273,16 +316,21 @@ def test_a_cache_that_was_taken_away_while_it_was_written_is_not_complete(path):
     assert state_of(path) == 'none'
 
 
-@pytest.mark.parametrize('reason', ['this system has no record locks', 'the file system: No locks available'])
+@pytest.mark.parametrize(
+    'reason', ['this system has no record locks', 'the file system: No locks available']
+)
 def test_without_locks_it_warns(path, caplog, monkeypatch, reason):
     def none(*args):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
     if 'file system' in reason:
         monkeypatch.setattr(cache_lock.fcntl, 'lockf', none)
     else:
         monkeypatch.setattr(cache_lock, 'fcntl', None)
     monkeypatch.setattr(logging.getLogger('basicsr'), 'propagate', True)
-    assert write(path) and found_at(path) == 'new' and names(path) == ['cache.lmdb']
+    assert write(path)
+    assert found_at(path) == 'new'
+    assert names(path) == ['cache.lmdb']
     assert f"cache.lmdb' is written without a lock ({reason}" in caplog.text
 
 
@@ -299,11 +347,17 @@ def test_a_training_goes_on_reading_a_cache_that_is_replaced(path):
     spawned = pickle.loads(pickle.dumps(reader))
     assert write(path, NEW, overwrite=True)
     assert holds(CacheReader(path), NEW), 'a new reader, in the same process'
-    assert holds(reader, OLD) and np.array_equal(seen, arrays_for(OLD, 3)['gt'])
+    assert holds(reader, OLD)
+    assert np.array_equal(seen, arrays_for(OLD, 3)['gt'])
 
     def in_a_worker():
-        assert holds(reader, OLD) and holds(CacheReader(path), NEW) and holds(reader, OLD)
+        assert holds(reader, OLD)
+        assert holds(CacheReader(path), NEW)
+        assert holds(reader, OLD)
+
     assert status_of(forked(in_a_worker)) == 0
-    with pytest.raises(CacheError, match='was replaced while it was read'):  # it has no open file to go on with
+    # it has no open file to go on with
+    with pytest.raises(CacheError, match='was replaced while it was read'):
         spawned.array(0, 'gt')
-    assert write(path, NEW, overwrite=True) and holds(pickle.loads(pickle.dumps(CacheReader(path))), NEW)
+    assert write(path, NEW, overwrite=True)
+    assert holds(pickle.loads(pickle.dumps(CacheReader(path))), NEW)

@@ -1,4 +1,6 @@
-"""A target cache that was made for something else, or is no cache, stops a training before it begins."""
+"""A target cache that was made for something else, or is no cache, stops a training before it
+begins.
+"""
 
 import os
 import re
@@ -17,7 +19,12 @@ def changed_weights(opt, tmp_path):
 
 
 def changed_fusion(opt, tmp_path):
-    write_weights(opt['fusion']['weights'], tiny('DCTSwin', 2), seed=99, mtkd={'teachers': ['swinir', 'edsr', 'rcan']})
+    write_weights(
+        opt['fusion']['weights'],
+        tiny('DCTSwin', 2),
+        seed=99,
+        mtkd={'teachers': ['swinir', 'edsr', 'rcan']},
+    )
 
 
 def one_teacher_less(opt, tmp_path):
@@ -43,7 +50,9 @@ def half_written(opt, tmp_path):
 
 
 def cache_of_the_other_stage(opt, tmp_path):
-    opt['datasets']['train']['target_cache'] = opt['datasets']['train']['target_cache'].replace('MTKDModel', 'MTKDFusionModel')
+    opt['datasets']['train']['target_cache'] = opt['datasets']['train']['target_cache'].replace(
+        'MTKDModel', 'MTKDFusionModel'
+    )
 
 
 def damaged(opt, tmp_path):
@@ -62,22 +71,33 @@ def not_a_cache(opt, tmp_path):
     opt['datasets']['train']['target_cache'] = str(tmp_path / 'other.lmdb')
 
 
-@pytest.mark.parametrize('change,text', [
-    (changed_weights, 'teachers.edsr.weights: another file'),
-    (changed_fusion, 'fusion.weights: another file'),
-    (one_teacher_less, 'teachers.rcan: only in the cache'),
-    (other_network, 'teachers.edsr.network.res_scale: None in the cache, 0.5 in the option file'),
-    (other_images, r'images: 2 not in the cache \(chelsea.png, coffee.png\); images: 3 only in the cache'),
-    (other_dataset, 'datasets.train.type is PairedImageDataset; expected DistillImageDataset'),
-    (half_written, 'is not finished .*go on with mtkd cache -opt FILE'),
-    (cache_of_the_other_stage, 'what: teachers in the cache, target in the option file'),
-    (damaged, "is damaged: target of '.*--overwrite"),
-    (not_a_cache, 'is an LMDB, but not a target cache'),
-])
+@pytest.mark.parametrize(
+    ('change', 'text'),
+    [
+        (changed_weights, 'teachers.edsr.weights: another file'),
+        (changed_fusion, 'fusion.weights: another file'),
+        (one_teacher_less, 'teachers.rcan: only in the cache'),
+        (
+            other_network,
+            'teachers.edsr.network.res_scale: None in the cache, 0.5 in the option file',
+        ),
+        (
+            other_images,
+            r'images: 2 not in the cache \(chelsea.png, coffee.png\); images: 3 only in the cache',
+        ),
+        (other_dataset, 'datasets.train.type is PairedImageDataset; expected DistillImageDataset'),
+        (half_written, 'is not finished .*go on with mtkd cache -opt FILE'),
+        (cache_of_the_other_stage, 'what: teachers in the cache, target in the option file'),
+        (damaged, "is damaged: target of '.*--overwrite"),
+        (not_a_cache, 'is an LMDB, but not a target cache'),
+    ],
+)
 def test_a_cache_that_does_not_match_stops_the_training(cached, tmp_path, change, text):
     opt = cached['MTKDModel']
     change(opt, tmp_path)
-    printed = mtkd('train', '-opt', write_options(tmp_path / 'changed.yml', opt), cwd=tmp_path, expect=1)
+    printed = mtkd(
+        'train', '-opt', write_options(tmp_path / 'changed.yml', opt), cwd=tmp_path, expect=1
+    )
     assert re.search(text, printed), printed[-2000:]
     assert 'Start training' not in printed or change is damaged
 

@@ -15,16 +15,28 @@ from mtkd_basicsr.errors import CacheError, DataError
 
 
 def manifest_of(images=40, size=64, **changes):
-    return {'format': 1, 'version': '0', 'scale': 2, 'what': 'target', 'teachers': {}, 'fusion': None,
-            'images': [[f'{i}.png', size, size] for i in range(images)], 'made_with': {}, **changes}
+    return {
+        'format': 1,
+        'version': '0',
+        'scale': 2,
+        'what': 'target',
+        'teachers': {},
+        'fusion': None,
+        'images': [[f'{i}.png', size, size] for i in range(images)],
+        'made_with': {},
+        **changes,
+    }
 
 
 def arrays_of(index, size=64):
     generator = np.random.default_rng(index)
-    return {kind: generator.integers(0, 256, (s, s, 3), np.uint8) for kind, s in (('lq', size // 2), ('gt', size), ('target', size))}
+    return {
+        kind: generator.integers(0, 256, (s, s, 3), np.uint8)
+        for kind, s in (('lq', size // 2), ('gt', size), ('target', size))
+    }
 
 
-WRITE = '''
+WRITE = """
 import sys
 import mtkd_basicsr
 sys.path.insert(0, sys.argv[1])
@@ -35,16 +47,18 @@ for i in sorted(set(range(40)) - writer.done()):
     writer.put(i, t.arrays_of(i))
     writer.flush()
 writer.finish()
-'''
+"""
 
 
 def test_killed_at_any_moment_it_goes_on(tmp_path):
-    path, rounds = tmp_path / 'killed.lmdb', 0
+    path = tmp_path / 'killed.lmdb'
+    rounds = 0
     command = [sys.executable, '-c', WRITE, str(Path(__file__).parent), str(path)]
     generator = np.random.default_rng(0)
     while state_of(path) != 'complete':
         process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path)
-        assert process.stdout.readline() == b'ready\n' and rounds < 10
+        assert process.stdout.readline() == b'ready\n'
+        assert rounds < 10
         if rounds < 4:
             time.sleep(generator.uniform(0, 0.06))
             process.send_signal(signal.SIGKILL)
@@ -69,8 +83,22 @@ def test_stopped_command_goes_on(make_options, tmp_path):
 def test_processes_share_the_work(make_options, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'shared.lmdb')
     options = write_options(tmp_path / 'shared.yml', opt)
-    run([sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '-m', 'mtkd_basicsr', 'cache', '-opt', options,
-         '--workers', '0'], cwd=tmp_path)
+    run(
+        [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--nproc_per_node=2',
+            '-m',
+            'mtkd_basicsr',
+            'cache',
+            '-opt',
+            options,
+            '--workers',
+            '0',
+        ],
+        cwd=tmp_path,
+    )
     assert len(CacheReader(tmp_path / 'shared.lmdb').manifest['images']) == 3
 
 
@@ -95,32 +123,39 @@ def test_a_replaced_writer_notices(tmp_path):
 
 def test_map_grows_by_itself(tmp_path, monkeypatch):
     import mtkd_basicsr.data.cache_writer as module
+
     monkeypatch.setattr(module, 'bytes_needed', lambda manifest: 0)
     monkeypatch.setattr(module, '_SPARE', 1 << 17)
     writer = CacheWriter(str(tmp_path / 'small.lmdb'), manifest_of())
     for i in range(40):
         writer.put(i, arrays_of(i))
         writer.flush()
-    assert writer.finish() and np.array_equal(CacheReader(tmp_path / 'small.lmdb').array(39, 'gt'), arrays_of(39)['gt'])
+    assert writer.finish()
+    assert np.array_equal(CacheReader(tmp_path / 'small.lmdb').array(39, 'gt'), arrays_of(39)['gt'])
 
 
 def test_disk_space_is_checked_before_it_begins(tmp_path):
-    with pytest.raises(DataError, match=r"needs [\d.]+ GB; .* has [\d.]+ GB free"):
+    with pytest.raises(DataError, match=r'needs [\d.]+ GB; .* has [\d.]+ GB free'):
         CacheWriter(str(tmp_path / 'huge.lmdb'), manifest_of(images=10_000, size=100_000))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_arrays(tmp_path):
     writer = CacheWriter(str(tmp_path / 'cache.lmdb'), manifest_of())
-    with pytest.raises(DataError, match=r'0.png: gt is uint8 \(64, 63, 3\); expected uint8 \(64, 64, 3\)'):
+    with pytest.raises(
+        DataError, match=r'0.png: gt is uint8 \(64, 63, 3\); expected uint8 \(64, 64, 3\)'
+    ):
         writer.put(0, {**arrays_of(0), 'gt': np.zeros((64, 63, 3), np.uint8)})
 
 
-@pytest.mark.parametrize('change,text', [
-    ({'datasets__train__target_cache': None}, 'datasets.train.target_cache: missing'),
-    ({'fusion': None, 'arguments': ['--what', 'target']}, 'fusion: missing'),
-    ({'arguments': ['--device', 'cuda']}, "--device: 'cuda', but torch finds no CUDA device"),
-])
+@pytest.mark.parametrize(
+    ('change', 'text'),
+    [
+        ({'datasets__train__target_cache': None}, 'datasets.train.target_cache: missing'),
+        ({'fusion': None, 'arguments': ['--what', 'target']}, 'fusion: missing'),
+        ({'arguments': ['--device', 'cuda']}, "--device: 'cuda', but torch finds no CUDA device"),
+    ],
+)
 def test_wrong_calls(make_options, tmp_path, change, text):
     if 'cuda' in text and torch.cuda.is_available():
         pytest.skip('there is a CUDA device')
@@ -132,12 +167,28 @@ def test_wrong_calls(make_options, tmp_path, change, text):
         for k in keys:
             block = block[k]
         block[last] = value
-    printed = mtkd('cache', '-opt', write_options(tmp_path / 'wrong.yml', opt), *arguments, cwd=tmp_path, expect=1)
-    assert f'mtkd cache: {text}' in printed and not list(tmp_path.glob('cache.lmdb*'))
+    printed = mtkd(
+        'cache',
+        '-opt',
+        write_options(tmp_path / 'wrong.yml', opt),
+        *arguments,
+        cwd=tmp_path,
+        expect=1,
+    )
+    assert f'mtkd cache: {text}' in printed
+    assert not list(tmp_path.glob('cache.lmdb*'))
 
 
 def test_images_that_do_not_fit_the_scale(make_options, photographs, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'cache.lmdb')
     opt['datasets']['train']['dataroot_lq'] = str(photographs / 'train' / 'LRx4')
-    printed = mtkd('cache', '-opt', write_options(tmp_path / 'wrong.yml', opt), '--workers', '0', cwd=tmp_path, expect=1)
+    printed = mtkd(
+        'cache',
+        '-opt',
+        write_options(tmp_path / 'wrong.yml', opt),
+        '--workers',
+        '0',
+        cwd=tmp_path,
+        expect=1,
+    )
     assert '96×120 pixels, and 24×30 in the low-resolution image; scale is 2' in printed

@@ -20,10 +20,13 @@ class Sharpened(nn.Module):
 
     def __init__(self, upscale):
         super().__init__()
-        self.upscale, self.gain = upscale, nn.Parameter(torch.zeros(1))
+        self.upscale = upscale
+        self.gain = nn.Parameter(torch.zeros(1))
 
     def forward(self, x):
-        blurred = nn.functional.avg_pool2d(nn.functional.pad(x, (1, 1, 1, 1), mode='replicate'), 3, 1)
+        blurred = nn.functional.avg_pool2d(
+            nn.functional.pad(x, (1, 1, 1, 1), mode='replicate'), 3, 1
+        )
         return resize_bicubic(x + self.gain * (x - blurred), self.upscale)
 
 
@@ -36,9 +39,14 @@ def sharpened(path, gain):
 def good(photographs, tmp_path):
     """A training that has nothing wrong."""
     opt = options_for(photographs, tmp_path, 'MTKDModel')
-    opt['teachers'] = {name: sharpened(tmp_path / f'{name}.pth', gain) for name, gain in (('a', 0.3), ('b', 0.2))}
+    opt['teachers'] = {
+        name: sharpened(tmp_path / f'{name}.pth', gain) for name, gain in (('a', 0.3), ('b', 0.2))
+    }
     network = tiny('DCTSwin', 2, in_chans=6, skip='mean')
-    opt['fusion'] = {'network': network, 'weights': write_weights(tmp_path / 'mean.pth', network, mtkd={'teachers': ['a', 'b']})}
+    opt['fusion'] = {
+        'network': network,
+        'weights': write_weights(tmp_path / 'mean.pth', network, mtkd={'teachers': ['a', 'b']}),
+    }
     state = torch.load(opt['fusion']['weights'], weights_only=True)
     for name in ('conv_last.weight', 'conv_last.bias'):  # no correction: the mean of both
         state['params'][name].zero_()
@@ -65,21 +73,46 @@ def test_nothing_wrong(here, tmp_path, good):
     printed = check(here, tmp_path, good)
     fine = lines(printed, 'ok')
     assert '0 errors' in printed
-    values = {name: float(value) for name, value in re.findall(r'teachers\.(\w): ([\d.]+) dB on 2 validation images', printed)}
-    assert set(values) == {'a', 'b'} and any(re.match(r'fusion: [\d.]+ dB on 2 validation images, best teacher', line) for line in
-                                             fine + lines(printed, 'WARNING'))
+    values = {
+        name: float(value)
+        for name, value in re.findall(
+            r'teachers\.(\w): ([\d.]+) dB on 2 validation images', printed
+        )
+    }
+    assert set(values) == {'a', 'b'}
+    assert any(
+        re.match(r'fusion: [\d.]+ dB on 2 validation images, best teacher', line)
+        for line in fine + lines(printed, 'WARNING')
+    )
     assert any(line.startswith('datasets.train: 3 pairs, sizes fit the scale, 2') for line in fine)
-    assert re.search(r'train.total_iter: 2 iterations of [\d.]+ s are [\d.]+ hours .*; [\d.]+ GiB of memory on cpu', printed)
+    assert re.search(
+        r'train.total_iter: 2 iterations of [\d.]+ s are [\d.]+ hours .*; [\d.]+ GiB of memory on '
+        r'cpu',
+        printed,
+    )
     assert {p.name for p in tmp_path.iterdir()} - before == {'options.yml'}, 'nothing is created'
     assert 'train.total_iter' not in check(here, tmp_path, good, 0, '--no-steps')
 
 
 def test_a_loop_that_would_end_too_early(here, tmp_path, good):
     good['datasets']['train'].update(dataset_enlarge_ratio=1)
-    good['train'].update(total_iter=30, scheduler={'type': 'CosineAnnealingRestartLR', 'periods': [10, 18], 'restart_weights': [1, 1]})
+    good['train'].update(
+        total_iter=30,
+        scheduler={
+            'type': 'CosineAnnealingRestartLR',
+            'periods': [10, 18],
+            'restart_weights': [1, 1],
+        },
+    )
     errors = '\n'.join(lines(check(here, tmp_path, good, 1), 'ERROR'))
-    assert '1, 3 images in an epoch in batches of 2: BasicSR\'s loop ends after 16 of 30 iterations' in errors
-    assert 'train.scheduler.periods: [10, 18]; together they have to last for train.total_iter, 30' in errors
+    assert (
+        "1, 3 images in an epoch in batches of 2: BasicSR's loop ends after 16 of 30 iterations"
+        in errors
+    )
+    assert (
+        'train.scheduler.periods: [10, 18]; together they have to last for train.total_iter, 30'
+        in errors
+    )
     good['datasets']['train'].update(dataset_enlarge_ratio=10)
     good['train']['scheduler']['periods'] = [10, 19]
     assert '0 errors' in check(here, tmp_path, good)
@@ -92,66 +125,111 @@ def test_ten_mistakes_at_once(here, tmp_path, good):
     good['teachers']['a']['weights'] = 'gone.pth'
     good['teachers']['b']['wieghts'] = 'b.pth'
     good['fusion']['weights'] = 'gone2.pth'
-    good['train'].update(kd={'type': 'MTKD', 'also': ['DUDK']}, distill_opt={'type': 'WaveletLos'}, amp='fp16')
+    good['train'].update(
+        kd={'type': 'MTKD', 'also': ['DUDK']}, distill_opt={'type': 'WaveletLos'}, amp='fp16'
+    )
     good['train']['disitll_opt'] = {}
     good['val']['tile'] = -1
     good['val']['metrics']['psnr'].update(crop_border=0, test_y_channel=False)
     good['network_g']['num_feat_'] = 1
     printed = check(here, tmp_path, good, 1)
     errors = lines(printed, 'ERROR')
-    for text in ("train.disitll_opt: unknown key 'disitll_opt' (did you mean 'distill_opt'?)", 'val.tile: -1; expected',
-                 "train.kd.also[0].type: unknown method 'DUDK'", "train.amp: 'fp16'; known: auto, bf16, fp32 (did you mean 'bf16'?)",
-                 "train.distill_opt.type: unknown loss 'WaveletLos'",
-                 "datasets.val.dataroot_lq: no folder 'nowhere'", 'datasets.train.gt_size: 33; expected a multiple of the scale, 2',
-                 "teachers.a.weights: no file 'gone.pth'", "teachers.b: unknown key 'wieghts'", "fusion.weights: no file 'gone2.pth'",
-                 'network_g: EDSR cannot be built'):
+    for text in (
+        "train.disitll_opt: unknown key 'disitll_opt' (did you mean 'distill_opt'?)",
+        'val.tile: -1; expected',
+        "train.kd.also[0].type: unknown method 'DUDK'",
+        "train.amp: 'fp16'; known: auto, bf16, fp32 (did you mean 'bf16'?)",
+        "train.distill_opt.type: unknown loss 'WaveletLos'",
+        "datasets.val.dataroot_lq: no folder 'nowhere'",
+        'datasets.train.gt_size: 33; expected a multiple of the scale, 2',
+        "teachers.a.weights: no file 'gone.pth'",
+        "teachers.b: unknown key 'wieghts'",
+        "fusion.weights: no file 'gone2.pth'",
+        'network_g: EDSR cannot be built',
+    ):
         assert sum(error.startswith(text) for error in errors) == 1, (text, printed)
-    assert len(errors) == 11 and [w.split(':')[0] for w in lines(printed, 'WARNING')][:2] == [
-        'val.metrics.psnr.crop_border', 'val.metrics.psnr.test_y_channel']
+    assert len(errors) == 11
+    assert [w.split(':')[0] for w in lines(printed, 'WARNING')][:2] == [
+        'val.metrics.psnr.crop_border',
+        'val.metrics.psnr.test_y_channel',
+    ]
 
 
 def test_teachers_that_are_not_worth_learning_from(here, tmp_path, good):
-    sharpened(tmp_path / 'a.pth', -3.)
+    sharpened(tmp_path / 'a.pth', -3.0)
     printed = check(here, tmp_path, good, 1)
-    error, = lines(printed, 'ERROR')
-    assert re.match(r'teachers\.a: [\d.]+ dB on 2 validation images, bicubic [\d.]+ dB: below bicubic; wrong weights', error)
-    assert any(line.startswith('fusion: ') and 'worse than no fusion' in line for line in lines(printed, 'WARNING'))
+    (error,) = lines(printed, 'ERROR')
+    assert re.match(
+        r'teachers\.a: [\d.]+ dB on 2 validation images, bicubic [\d.]+ dB: below bicubic; wrong '
+        r'weights',
+        error,
+    )
+    assert any(
+        line.startswith('fusion: ') and 'worse than no fusion' in line
+        for line in lines(printed, 'WARNING')
+    )
 
 
 def test_fusion_of_other_teachers(here, tmp_path, good):
     good['teachers']['c'] = good['teachers'].pop('b')
-    assert any('missing: b; unknown to it: c' in line for line in lines(check(here, tmp_path, good, 1), 'ERROR'))
+    assert any(
+        'missing: b; unknown to it: c' in line
+        for line in lines(check(here, tmp_path, good, 1), 'ERROR')
+    )
 
 
 def test_images(here, tmp_path, good, photographs):
     for kind in ('GT', 'LRx2'):
         (tmp_path / kind).mkdir()
-    sizes = {'fits': ((64, 64), (32, 32)), 'unequal': ((64, 64), (32, 30)), 'small': ((20, 64), (10, 32))}
+    sizes = {
+        'fits': ((64, 64), (32, 32)),
+        'unequal': ((64, 64), (32, 30)),
+        'small': ((20, 64), (10, 32)),
+    }
     for name, pair in sizes.items():
         for kind, size in zip(('GT', 'LRx2'), pair):
             cv2.imwrite(str(tmp_path / kind / f'{name}.png'), np.zeros((*size, 3), np.uint8))
     for kind in ('GT', 'LRx2'):
         (tmp_path / kind / 'broken.png').write_bytes(b'no image')
-    good['datasets']['train'].update(dataroot_gt=str(tmp_path / 'GT'), dataroot_lq=str(tmp_path / 'LRx2'))
+    good['datasets']['train'].update(
+        dataroot_gt=str(tmp_path / 'GT'), dataroot_lq=str(tmp_path / 'LRx2')
+    )
     errors = '\n'.join(lines(check(here, tmp_path, good, 1), 'ERROR'))
-    assert 'datasets.train: 1 pairs with a file that cannot be read as an image: ' in errors and 'broken.png' in errors
-    assert re.search(r'1 ground truths are not 2 times as large as their low-resolution images: \S*unequal.png 64×64, low-resolution 32×30',
-                     errors)
-    assert re.search(r'datasets.train.gt_size: 1 images are smaller than a patch of 32 pixels: \S*small.png 20×64', errors)
+    assert 'datasets.train: 1 pairs with a file that cannot be read as an image: ' in errors
+    assert 'broken.png' in errors
+    assert re.search(
+        r'1 ground truths are not 2 times as large as their low-resolution images: \S*unequal.png '
+        r'64×64, low-resolution 32×30',
+        errors,
+    )
+    assert re.search(
+        r'datasets.train.gt_size: 1 images are smaller than a patch of 32 pixels: \S*small.png '
+        r'20×64',
+        errors,
+    )
 
 
-@pytest.mark.parametrize('change,text', [
-    ({'model_type': 'MTKDModle'}, "model_type: 'MTKDModle'; known: MTKDFusionModel, MTKDModel, KDModel (did you mean 'MTKDModel'?)"),
-    ({'scale': 0}, 'scale: 0; expected a whole number'),
-    ({'teachers': None}, 'teachers: None; expected a mapping'),
-    ({'fusion': None}, 'fusion: missing'),
-    ({'datasets': {}}, 'datasets.train: missing'),
-    ({'train': {'total_iter': 5}}, 'train.optim_g: missing'),
-    ({'logger': None}, 'logger: missing'),
-    ({'network_g': tiny('SwinIR', 2, window_size=12, img_size=24)},
-     'datasets.train.gt_size: 32, patches of 16 low-resolution pixels; SwinIR has '
-     'windows of 12: expected a multiple of 24'),
-])
+@pytest.mark.parametrize(
+    ('change', 'text'),
+    [
+        (
+            {'model_type': 'MTKDModle'},
+            "model_type: 'MTKDModle'; known: MTKDFusionModel, MTKDModel, KDModel (did you mean "
+            "'MTKDModel'?)",
+        ),
+        ({'scale': 0}, 'scale: 0; expected a whole number'),
+        ({'teachers': None}, 'teachers: None; expected a mapping'),
+        ({'fusion': None}, 'fusion: missing'),
+        ({'datasets': {}}, 'datasets.train: missing'),
+        ({'train': {'total_iter': 5}}, 'train.optim_g: missing'),
+        ({'logger': None}, 'logger: missing'),
+        (
+            {'network_g': tiny('SwinIR', 2, window_size=12, img_size=24)},
+            'datasets.train.gt_size: 32, patches of 16 low-resolution pixels; SwinIR has '
+            'windows of 12: expected a multiple of 24',
+        ),
+    ],
+)
 def test_other_mistakes(here, tmp_path, good, change, text):
     good.update(change)
     assert any(line.startswith(text) for line in lines(check(here, tmp_path, good, 1), 'ERROR'))
@@ -160,6 +238,10 @@ def test_other_mistakes(here, tmp_path, good, change, text):
 def test_training_does_the_fast_part_by_itself(tmp_path, good):
     good['teachers']['a']['weights'] = 'gone.pth'
     good['val']['tile'] = -1
-    printed = mtkd('train', '-opt', write_options(tmp_path / 'wrong.yml', good), cwd=tmp_path, expect=1)
-    assert "teachers.a.weights: no file 'gone.pth'" in printed and 'val.tile: -1' in printed, 'both at once'
+    printed = mtkd(
+        'train', '-opt', write_options(tmp_path / 'wrong.yml', good), cwd=tmp_path, expect=1
+    )
+    assert "teachers.a.weights: no file 'gone.pth'" in printed and 'val.tile: -1' in printed, (
+        'both at once'
+    )
     assert not (tmp_path / 'experiments').exists()

@@ -15,13 +15,28 @@ def test_train_and_test_in_the_current_directory(make_options, tmp_path):
     assert 'Save the latest model.' in printed
     assert (tmp_path / 'experiments' / 'cli' / 'models' / 'net_g_latest.pth').is_file()
 
-    printed = mtkd('train', '-opt', options, '--auto_resume', '--force_yml', 'train:total_iter=3', '--local-rank', '0', cwd=tmp_path)
-    assert 'Resuming training from epoch: 0, iter: 2.' in printed and 'total_iter: 3' in printed
+    printed = mtkd(
+        'train',
+        '-opt',
+        options,
+        '--auto_resume',
+        '--force_yml',
+        'train:total_iter=3',
+        '--local-rank',
+        '0',
+        cwd=tmp_path,
+    )
+    assert 'Resuming training from epoch: 0, iter: 2.' in printed
+    assert 'total_iter: 3' in printed
 
-    opt['path'].update(pretrain_network_g='experiments/cli/models/net_g_latest.pth', param_key_g='params_ema')
+    opt['path'].update(
+        pretrain_network_g='experiments/cli/models/net_g_latest.pth', param_key_g='params_ema'
+    )
     opt['datasets'] = {'test': opt['datasets']['val']}
     opt['val']['save_img'] = True
-    printed = mtkd('test', '-opt', write_options(tmp_path / 'test.yml', opt), '--local_rank=0', cwd=tmp_path)
+    printed = mtkd(
+        'test', '-opt', write_options(tmp_path / 'test.yml', opt), '--local_rank=0', cwd=tmp_path
+    )
     assert re.search(r'# psnr: \d', printed)
     assert (tmp_path / 'results' / 'cli' / 'visualization' / 'val' / 'chelsea_cli.png').is_file()
 
@@ -40,7 +55,9 @@ def test_a_started_training_is_archived_not_overwritten(make_options, tmp_path):
     for _ in range(2):
         mtkd('train', '-opt', options, cwd=tmp_path)
     folders = sorted(p.name for p in (tmp_path / 'experiments').iterdir())
-    assert folders[0] == 'twice' and folders[1].startswith('twice_archived_') and len(folders) == 2
+    assert folders[0] == 'twice'
+    assert folders[1].startswith('twice_archived_')
+    assert len(folders) == 2
 
 
 def test_unreadable_state(make_options, tmp_path):
@@ -50,45 +67,79 @@ def test_unreadable_state(make_options, tmp_path):
     (states / 'notes.state').write_text('not a state at all')
     options = write_options(tmp_path / 'train.yml', make_options('MTKDModel', name='broken'))
     printed = mtkd('train', '-opt', options, '--auto_resume', cwd=tmp_path, expect=1)
-    assert "7.state' cannot be read: it is no file of torch.save" in printed and 'Traceback' not in printed
+    assert "7.state' cannot be read: it is no file of torch.save" in printed
+    assert 'Traceback' not in printed
     assert (states / '7.state').read_text() == 'half a file'
 
 
 def test_errors_are_one_line(tmp_path, make_options):
-    assert "mtkd train: -opt: no file 'none.yml'" in mtkd('train', '-opt', 'none.yml', cwd=tmp_path, expect=1)
+    assert "mtkd train: -opt: no file 'none.yml'" in mtkd(
+        'train', '-opt', 'none.yml', cwd=tmp_path, expect=1
+    )
     opt = make_options('MTKDModel', name='wrong', val__tile=0)
-    printed = mtkd('train', '-opt', write_options(tmp_path / 'wrong.yml', opt), cwd=tmp_path, expect=1)
-    assert 'mtkd train: val.tile: 0; expected' in printed and 'Traceback' not in printed
+    printed = mtkd(
+        'train', '-opt', write_options(tmp_path / 'wrong.yml', opt), cwd=tmp_path, expect=1
+    )
+    assert 'mtkd train: val.tile: 0; expected' in printed
+    assert 'Traceback' not in printed
 
 
-@pytest.mark.parametrize('arguments', [[], ['trian'], ['train'], ['train', '-opt', 'x', '--no-such-thing']])
+@pytest.mark.parametrize(
+    'arguments', [[], ['trian'], ['train'], ['train', '-opt', 'x', '--no-such-thing']]
+)
 def test_wrong_usage(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
-    assert stop.value.code == 2 and 'usage: mtkd' in capsys.readouterr().err
+    assert stop.value.code == 2
+    assert 'usage: mtkd' in capsys.readouterr().err
 
 
 def test_version(capsys):
     with pytest.raises(SystemExit) as stop:
         main(['--version'])
-    assert stop.value.code == 0 and capsys.readouterr().out.strip() == mtkd_basicsr.__version__
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.strip() == mtkd_basicsr.__version__
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_gpu_training(make_options, tmp_path):
-    options = write_options(tmp_path / 'train.yml', make_options('MTKDModel', name='gpu', num_gpu=1))
+    options = write_options(
+        tmp_path / 'train.yml', make_options('MTKDModel', name='gpu', num_gpu=1)
+    )
     assert 'Save the latest model.' in mtkd('train', '-opt', options, cwd=tmp_path)
 
 
 def test_options_are_written_and_nothing_is_overwritten(tmp_path):
-    printed = mtkd('options', '--out', 'mine', '--student', 'rcan', '--scale', '3', '--method', 'mtkd', 'dukd', cwd=tmp_path)
+    printed = mtkd(
+        'options',
+        '--out',
+        'mine',
+        '--student',
+        'rcan',
+        '--scale',
+        '3',
+        '--method',
+        'mtkd',
+        'dukd',
+        cwd=tmp_path,
+    )
     names = {str(p.relative_to(tmp_path / 'mine')) for p in (tmp_path / 'mine').rglob('*.yml')}
-    assert names == {'fusion_x3.yml', 'mtkd_rcan_x3.yml', 'baselines/dukd_rcan_x3.yml', 'test/rcan_x3.yml'}
+    assert names == {
+        'fusion_x3.yml',
+        'mtkd_rcan_x3.yml',
+        'baselines/dukd_rcan_x3.yml',
+        'test/rcan_x3.yml',
+    }
     assert "4 option files in 'mine'" in printed
     changed = tmp_path / 'mine' / 'fusion_x3.yml'
     changed.write_text('mine')
     (tmp_path / 'mine' / 'mtkd_rcan_x3.yml').unlink()
-    printed = mtkd('options', '--out', 'mine', '--student', 'rcan', '--scale', '3', cwd=tmp_path, expect=1)
-    assert "has other files of these names: fusion_x3.yml; nothing was written" in printed
-    assert changed.read_text() == 'mine' and not (tmp_path / 'mine' / 'mtkd_rcan_x3.yml').exists()
-    assert "argument --scale: invalid choice: 5" in mtkd('options', '--out', 'x', '--scale', '5', cwd=tmp_path, expect=2)
+    printed = mtkd(
+        'options', '--out', 'mine', '--student', 'rcan', '--scale', '3', cwd=tmp_path, expect=1
+    )
+    assert 'has other files of these names: fusion_x3.yml; nothing was written' in printed
+    assert changed.read_text() == 'mine'
+    assert not (tmp_path / 'mine' / 'mtkd_rcan_x3.yml').exists()
+    assert 'argument --scale: invalid choice: 5' in mtkd(
+        'options', '--out', 'x', '--scale', '5', cwd=tmp_path, expect=2
+    )

@@ -22,24 +22,50 @@ OUT = 'results of it'  # a name with spaces
 
 def tiny_plan(photographs, folder):
     common = options_for(photographs, folder, 'KDModel')
-    common['datasets']['train'].update(type='DistillImageDataset', target_cache='{out}/caches/teachers.lmdb', gt_size='{gt_size}')
-    common['train'].update(total_iter=4, distill_opt={'type': 'L1Loss'}, pixel_opt={'type': 'L1Loss'})
+    common['datasets']['train'].update(
+        type='DistillImageDataset', target_cache='{out}/caches/teachers.lmdb', gt_size='{gt_size}'
+    )
+    common['train'].update(
+        total_iter=4, distill_opt={'type': 'L1Loss'}, pixel_opt={'type': 'L1Loss'}
+    )
     for key in ('name', 'manual_seed', 'scale', 'network_g'):
         common.pop(key)
-    common['teachers'] = {name: {'network': tiny(arch, 2), 'weights': f'{{out}}/experiments/{name}_x2/models/net_g_latest.pth'}
-                          for name, arch in (('edsr', 'EDSR'), ('rcan', 'RCAN'))}
+    common['teachers'] = {
+        name: {
+            'network': tiny(arch, 2),
+            'weights': f'{{out}}/experiments/{name}_x2/models/net_g_latest.pth',
+        }
+        for name, arch in (('edsr', 'EDSR'), ('rcan', 'RCAN'))
+    }
     fusion = tiny('DCTSwin', 2, in_chans=6)
-    common['fusion'] = {'network': fusion, 'weights': '{out}/experiments/fusion_x2/models/net_g_latest.pth'}
+    common['fusion'] = {
+        'network': fusion,
+        'weights': '{out}/experiments/fusion_x2/models/net_g_latest.pth',
+    }
     teacher = {'datasets': {'train': {'target_cache': None}}, 'train': {'kd': {'type': 'Scratch'}}}
     val = {key: common['datasets']['val'][key] for key in ('dataroot_gt', 'dataroot_lq')}
-    return {'name': 'tiny', 'scales': [2], 'seeds': [0, 1], 'lq_size': 16, 'options': common,
-            'prepare': {'edsr': {**teacher, 'network_g': tiny('EDSR', 2)}, 'rcan': {**teacher, 'network_g': tiny('RCAN', 2)},
-                        'fusion': {'model_type': 'MTKDFusionModel', 'network_g': fusion}},
-            'students': {'SwinIR': {'network_g': tiny('SwinIR', 2)}},
-            'methods': {'scratch': {'train': {'kd': {'type': 'Scratch'}}},
-                        'MTKD+DUKD': {'self_ensemble': True, 'datasets': {'train': {'target_cache': '{out}/caches/target.lmdb'}},
-                                      'train': {'kd': {'type': 'MTKD', 'also': ['DUKD']}}}},
-            'test': {'two': val}}
+    return {
+        'name': 'tiny',
+        'scales': [2],
+        'seeds': [0, 1],
+        'lq_size': 16,
+        'options': common,
+        'prepare': {
+            'edsr': {**teacher, 'network_g': tiny('EDSR', 2)},
+            'rcan': {**teacher, 'network_g': tiny('RCAN', 2)},
+            'fusion': {'model_type': 'MTKDFusionModel', 'network_g': fusion},
+        },
+        'students': {'SwinIR': {'network_g': tiny('SwinIR', 2)}},
+        'methods': {
+            'scratch': {'train': {'kd': {'type': 'Scratch'}}},
+            'MTKD+DUKD': {
+                'self_ensemble': True,
+                'datasets': {'train': {'target_cache': '{out}/caches/target.lmdb'}},
+                'train': {'kd': {'type': 'MTKD', 'also': ['DUKD']}},
+            },
+        },
+        'test': {'two': val},
+    }
 
 
 @pytest.fixture(scope='module')
@@ -51,7 +77,11 @@ def plan(photographs, tmp_path_factory):
 
 
 def finished(out):
-    return {p.stem: p.read_bytes() for p in (out / 'runs').glob('*.json') if b'"finished": true' in p.read_bytes()}
+    return {
+        p.stem: p.read_bytes()
+        for p in (out / 'runs').glob('*.json')
+        if b'"finished": true' in p.read_bytes()
+    }
 
 
 def compare(plan, *arguments, expect=0):
@@ -61,9 +91,12 @@ def compare(plan, *arguments, expect=0):
 def test_list_and_order(plan, here):
     listed = compare(plan, '--list')
     commands = re.findall(r'^cd .*--only \S+$', listed, re.M)
-    assert len(commands) == 3 + 2 + 1 + 4 and listed.index('--only edsr_x2') < listed.index('--only cache_teachers')
+    assert len(commands) == 3 + 2 + 1 + 4
+    assert listed.index('--only edsr_x2') < listed.index('--only cache_teachers')
     only = ('compare', '-opt', plan, '--out', plan.parent / OUT, '--only')
-    assert '--only: fusion_x2 waits for cache_teachers, edsr_x2, rcan_x2' in here(*only, 'fusion_x2', expect=1)
+    assert '--only: fusion_x2 waits for cache_teachers, edsr_x2, rcan_x2' in here(
+        *only, 'fusion_x2', expect=1
+    )
     assert "--only: no run 'fusoin_x2' in the plan; known: " in here(*only, 'fusoin_x2', expect=1)
     # A scheduler's line, from anywhere.
     command = next(c for c in commands if c.endswith('edsr_x2'))
@@ -73,8 +106,24 @@ def test_list_and_order(plan, here):
 
 def test_stopped_and_gone_on_with(plan, here):
     out = plan.parent / OUT
-    process = subprocess.Popen([sys.executable, '-m', 'mtkd_basicsr', 'compare', '-opt', str(plan), '--out', OUT, '--jobs', '2'],
-                               cwd=plan.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            '-m',
+            'mtkd_basicsr',
+            'compare',
+            '-opt',
+            str(plan),
+            '--out',
+            OUT,
+            '--jobs',
+            '2',
+        ],
+        cwd=plan.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     deadline = time.time() + 240
     while 'cache_teachers' not in finished(out) and time.time() < deadline:
         time.sleep(0.2)
@@ -85,7 +134,9 @@ def test_stopped_and_gone_on_with(plan, here):
 
     printed = compare(plan, '--jobs', '2')
     after = finished(out)
-    assert len(after) == 10 and {name: after[name] for name in before} == before, 'what is finished is never repeated'
+    assert len(after) == 10 and {name: after[name] for name in before} == before, (
+        'what is finished is never repeated'
+    )
     assert f"'tiny': 10 runs, {len(before)} finished before" in printed
     assert len(re.findall(r'^\[\d+/\d+\] \S+: done in \d+ s$', printed, re.M)) == 10 - len(before)
 
@@ -102,49 +153,104 @@ def test_report(plan):
     for path in folder.iterdir():
         path.unlink()
     compare(plan, '--report-only')
-    text, html = (folder / 'report.md').read_text(), (folder / 'report.html').read_text()
-    names = [line.split('|')[1].strip() for line in text.split('## SwinIR ×2')[1].split('\n\n')[1].splitlines()]
-    assert names == ['method', '---', 'bicubic', 'teacher edsr', 'teacher rcan', 'mean of teachers', 'fused teachers',
-                     'fused teachers, self-ensemble', 'scratch', 'MTKD+DUKD']
-    assert html.count('data:image/png;base64,') == 3 and '<td>scratch</td>' in html
+    text = (folder / 'report.md').read_text()
+    html = (folder / 'report.html').read_text()
+    names = [
+        line.split('|')[1].strip()
+        for line in text.split('## SwinIR ×2')[1].split('\n\n')[1].splitlines()
+    ]
+    assert names == [
+        'method',
+        '---',
+        'bicubic',
+        'teacher edsr',
+        'teacher rcan',
+        'mean of teachers',
+        'fused teachers',
+        'fused teachers, self-ensemble',
+        'scratch',
+        'MTKD+DUKD',
+    ]
+    assert html.count('data:image/png;base64,') == 3
+    assert '<td>scratch</td>' in html
     for picture in ('curves.png', 'gains.png', 'crops_SwinIR_x2.png'):
         assert cv2.imread(str(folder / picture)).std() > 5
     lines = list(csv.DictReader(open(folder / 'images.csv')))
-    assert len(lines) == 2 * 2 * 2 and {line['image'] for line in lines} == {'chelsea', 'coffee'}
-    assert 'student SwinIR' in text and 'cache_target' in text and 'NOT FINISHED' not in text
+    assert len(lines) == 2 * 2 * 2
+    assert {line['image'] for line in lines} == {'chelsea', 'coffee'}
+    assert 'student SwinIR' in text
+    assert 'cache_target' in text
+    assert 'NOT FINISHED' not in text
 
 
 def test_results_are_enough_for_a_report(plan, here, tmp_path):
     out = plan.parent / OUT
     shutil.copytree(out / 'results', tmp_path / 'moved' / 'results')
     here('compare', '-opt', plan, '--out', tmp_path / 'moved', '--report-only')
-    one, other = ((folder / 'report' / 'report.md').read_text() for folder in (out, tmp_path / 'moved'))
+    one, other = (
+        (folder / 'report' / 'report.md').read_text() for folder in (out, tmp_path / 'moved')
+    )
     table = one.split('## SwinIR ×2')[1].split('\n\n')[1]
-    assert table in other and 'NOT FINISHED' not in other
-    assert 'crops_SwinIR_x2.png' in one and 'crops' not in other, 'there are no networks to make pictures with'
-    # What was moved is not done again; a cache and what it is made of are, where a student that is missing needs them.
-    assert '10 runs, 10 finished before' in here('compare', '-opt', plan, '--out', tmp_path / 'moved')
+    assert table in other
+    assert 'NOT FINISHED' not in other
+    assert 'crops_SwinIR_x2.png' in one and 'crops' not in other, (
+        'there are no networks to make pictures with'
+    )
+    # What was moved is not done again; a cache and what it is made of are, where a student that is
+    # missing needs them.
+    assert '10 runs, 10 finished before' in here(
+        'compare', '-opt', plan, '--out', tmp_path / 'moved'
+    )
     (tmp_path / 'moved' / 'results' / 'SwinIR_MTKD+DUKD_x2_s1.json').unlink()
-    left = re.findall('--only (.*)', here('compare', '-opt', plan, '--out', tmp_path / 'moved', '--list'))
-    assert left == ['edsr_x2', 'rcan_x2', 'cache_teachers', 'fusion_x2', 'cache_target', 'SwinIR_MTKD+DUKD_x2_s1']
+    left = re.findall(
+        '--only (.*)', here('compare', '-opt', plan, '--out', tmp_path / 'moved', '--list')
+    )
+    assert left == [
+        'edsr_x2',
+        'rcan_x2',
+        'cache_teachers',
+        'fusion_x2',
+        'cache_target',
+        'SwinIR_MTKD+DUKD_x2_s1',
+    ]
     for path in (out / 'results').iterdir():
         result = json.loads(path.read_text())
-        assert str(out) not in path.read_text() and len(result['commit'] or 40 * 'x') >= 40 and 'torch' in result['machine']
+        assert str(out) not in path.read_text()
+        assert len(result['commit'] or 40 * 'x') >= 40
+        assert 'torch' in result['machine']
         if result['kind'] != 'cache':
-            assert result['precision'] == {
-                'student': {'student': 'fp32', 'teachers': 'fp32', 'features': 'fp32'}, 'references': {'teachers': 'fp32', 'target': 'fp32'},
-                'prepare': {'student': 'fp32', **({'teachers': 'fp32'} if 'fusion' in path.stem else {})},
-            }[result['kind']] or result['method'] == 'scratch' and result['precision'] == {'student': 'fp32'}
-        assert re.search(r'^CPU, \d+ threads, .*(no )?native bfloat16; torch', result['machine']) or torch.cuda.is_available()
+            assert (
+                result['precision']
+                == {
+                    'student': {'student': 'fp32', 'teachers': 'fp32', 'features': 'fp32'},
+                    'references': {'teachers': 'fp32', 'target': 'fp32'},
+                    'prepare': {
+                        'student': 'fp32',
+                        **({'teachers': 'fp32'} if 'fusion' in path.stem else {}),
+                    },
+                }[result['kind']]
+                or result['method'] == 'scratch'
+                and result['precision'] == {'student': 'fp32'}
+            )
+        assert (
+            re.search(r'^CPU, \d+ threads, .*(no )?native bfloat16; torch', result['machine'])
+            or torch.cuda.is_available()
+        )
         if result['kind'] == 'student':
             values = result['results'][result['method']]['two']
-            assert set(values) == {'chelsea', 'coffee'} and result['curve'] and result['options']['manual_seed'] == result['seed']
+            assert set(values) == {'chelsea', 'coffee'}
+            assert result['curve']
+            assert result['options']['manual_seed'] == result['seed']
 
 
 def test_self_ensemble_is_in_the_cache_of_the_method_that_asks_for_it(plan):
-    found = {name: CacheReader(str(plan.parent / OUT / 'caches' / f'{name}.lmdb')).manifest for name in ('target', 'teachers')}
+    found = {
+        name: CacheReader(str(plan.parent / OUT / 'caches' / f'{name}.lmdb')).manifest
+        for name in ('target', 'teachers')
+    }
     made = {name: manifest['made_with'] for name, manifest in found.items()}
-    assert made['target']['self_ensemble'] and not made['teachers']['self_ensemble']
+    assert made['target']['self_ensemble']
+    assert not made['teachers']['self_ensemble']
 
 
 def test_a_result_that_was_removed_is_measured_again(plan):
@@ -156,58 +262,90 @@ def test_a_result_that_was_removed_is_measured_again(plan):
     stamp = weights.stat().st_mtime_ns
     compare(plan, '--only', 'SwinIR_scratch_x2_s1')
     after = json.loads(path.read_text())
-    assert after['results'] == before['results'] and after['curve'] == before['curve'] and weights.stat().st_mtime_ns == stamp
+    assert after['results'] == before['results']
+    assert after['curve'] == before['curve']
+    assert weights.stat().st_mtime_ns == stamp
 
 
 def test_another_test_set_needs_no_training(plan):
-    out, content = plan.parent / OUT, yaml.safe_load(plan.read_text())
+    out = plan.parent / OUT
+    content = yaml.safe_load(plan.read_text())
     content['test'] = {'again': content['test']['two']}
     other = plan.with_name('sets.yml')
     other.write_text(yaml.safe_dump(content, sort_keys=False))
     weights = {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')}
     compare(other, '--only', 'SwinIR_scratch_x2_s1')
-    result = json.loads((out / 'results' / 'SwinIR_scratch_x2_s1.json').read_text())['results']['scratch']
-    assert result['again'] == result['two'] and {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')} == weights
-    assert 'NOT FINISHED' in compare(other, '--report-only') and 'NOT FINISHED' not in compare(plan, '--report-only')
+    result = json.loads((out / 'results' / 'SwinIR_scratch_x2_s1.json').read_text())['results'][
+        'scratch'
+    ]
+    assert result['again'] == result['two']
+    assert {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')} == weights
+    assert 'NOT FINISHED' in compare(other, '--report-only')
+    assert 'NOT FINISHED' not in compare(plan, '--report-only')
 
 
 def test_measured_as_basicsr_measures(plan):
-    """The last validation in BasicSR's own log, and our test of the same network on the same images."""
+    """The last validation in BasicSR's own log, and our test of the same network on the same
+    images.
+    """
     out = plan.parent / OUT
-    log, = (out / 'experiments' / 'SwinIR_scratch_x2_s1').glob('train_*.log')
+    (log,) = (out / 'experiments' / 'SwinIR_scratch_x2_s1').glob('train_*.log')
     validated = float(re.findall(r'# psnr: ([\d.]+)', log.read_text())[-1])
-    lines = [line for line in csv.DictReader(open(out / 'report' / 'images.csv')) if (line['method'], line['seed']) == ('scratch', '1')]
+    lines = [
+        line
+        for line in csv.DictReader(open(out / 'report' / 'images.csv'))
+        if (line['method'], line['seed']) == ('scratch', '1')
+    ]
     assert sum(float(line['psnr']) for line in lines) / 2 == pytest.approx(validated, abs=1e-4)
 
 
 def test_fair(plan):
-    """For one seed all methods begin with the same weights and see the same images; other seeds do not."""
-    out, first = plan.parent / OUT, {}
+    """For one seed all methods begin with the same weights and see the same images; other seeds do
+    not.
+    """
+    out = plan.parent / OUT
+    first = {}
     for name in ('scratch_x2_s0', 'scratch_x2_s1', 'MTKD+DUKD_x2_s0', 'MTKD+DUKD_x2_s1'):
-        log, = (out / 'experiments' / f'SwinIR_{name}').glob('train_*.log')
+        (log,) = (out / 'experiments' / f'SwinIR_{name}').glob('train_*.log')
         first[name] = re.search(r'iter: +1, .* l_pix: (\S+)', log.read_text()).group(1)
-    assert first['scratch_x2_s0'] == first['MTKD+DUKD_x2_s0'] != first['scratch_x2_s1'] == first['MTKD+DUKD_x2_s1']
+    assert (
+        first['scratch_x2_s0']
+        == first['MTKD+DUKD_x2_s0']
+        != first['scratch_x2_s1']
+        == first['MTKD+DUKD_x2_s1']
+    )
 
 
 def test_changed_method_is_trained_again_and_the_old_one_kept(plan):
-    out, content = plan.parent / OUT, yaml.safe_load(plan.read_text())
+    out = plan.parent / OUT
+    content = yaml.safe_load(plan.read_text())
     content['methods']['scratch']['train']['ema_decay'] = 0.5
     changed = plan.with_name('changed.yml')
     changed.write_text(yaml.safe_dump(content, sort_keys=False))
-    assert 'NOT FINISHED, 2 of 10 runs: SwinIR_scratch_x2_s0, SwinIR_scratch_x2_s1.' in compare(changed, '--report-only')
-    before = torch.load(out / 'experiments' / 'SwinIR_scratch_x2_s0' / 'models' / 'net_g_latest.pth', weights_only=True)
+    assert 'NOT FINISHED, 2 of 10 runs: SwinIR_scratch_x2_s0, SwinIR_scratch_x2_s1.' in compare(
+        changed, '--report-only'
+    )
+    before = torch.load(
+        out / 'experiments' / 'SwinIR_scratch_x2_s0' / 'models' / 'net_g_latest.pth',
+        weights_only=True,
+    )
     compare(changed, '--only', 'SwinIR_scratch_x2_s0')
-    old, = (out / 'experiments').glob('SwinIR_scratch_x2_s0_archived_*')
+    (old,) = (out / 'experiments').glob('SwinIR_scratch_x2_s0_archived_*')
     folders = old, out / 'experiments' / 'SwinIR_scratch_x2_s0'
-    kept, new = (torch.load(folder / 'models' / 'net_g_latest.pth', weights_only=True) for folder in folders)
+    kept, new = (
+        torch.load(folder / 'models' / 'net_g_latest.pth', weights_only=True) for folder in folders
+    )
     assert all(torch.equal(kept['params_ema'][k], v) for k, v in before['params_ema'].items())
-    assert all(torch.equal(kept['params'][k], v) for k, v in new['params'].items()), 'the same training'
+    assert all(torch.equal(kept['params'][k], v) for k, v in new['params'].items()), (
+        'the same training'
+    )
     assert any(not torch.equal(kept['params_ema'][k], v) for k, v in new['params_ema'].items())
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='no fcntl')
 def test_two_processes_do_not_do_the_same_run(plan):
     import fcntl
+
     content = yaml.safe_load(plan.read_text())
     content['seeds'] = [7]
     grown = plan.with_name('grown.yml')
@@ -225,20 +363,26 @@ def test_failing_run_names_its_log_and_the_others_go_on(photographs, tmp_path):
     for key in ('teachers', 'fusion'):
         content['options'].pop(key)
     content['options']['datasets']['train']['target_cache'] = None
-    content['students'] = {'good': {'network_g': tiny('EDSR', 2)},
-                           # Only in the training it shows that 3 heads do not divide 8 channels.
-                           'bad': {'network_g': tiny('SwinIR', 2, num_heads=[3])}}
+    content['students'] = {
+        'good': {'network_g': tiny('EDSR', 2)},
+        # Only in the training it shows that 3 heads do not divide 8 channels.
+        'bad': {'network_g': tiny('SwinIR', 2, num_heads=[3])},
+    }
     (tmp_path / 'plan.yml').write_text(yaml.safe_dump(content, sort_keys=False))
     printed = mtkd('compare', '-opt', 'plan.yml', cwd=tmp_path, expect=1)
-    assert re.search(r'mtkd compare: bad_scratch_x2_s0 failed; its log is .*bad_scratch_x2_s0.log', printed)
+    assert re.search(
+        r'mtkd compare: bad_scratch_x2_s0 failed; its log is .*bad_scratch_x2_s0.log', printed
+    )
     out = tmp_path / 'compare' / 'failing'
     assert set(finished(out)) == {'good_scratch_x2_s0', 'references_x2'}
-    assert 'NOT FINISHED, 1 of 3 runs: bad_scratch_x2_s0.' in mtkd('compare', '-opt', 'plan.yml', '--report-only', cwd=tmp_path)
+    assert 'NOT FINISHED, 1 of 3 runs: bad_scratch_x2_s0.' in mtkd(
+        'compare', '-opt', 'plan.yml', '--report-only', cwd=tmp_path
+    )
 
 
 def test_nothing_to_report(plan, tmp_path, here):
-    assert 'no student of the plan is finished' in here('compare', '-opt', plan, '--out', 'empty', '--report-only', expect=1)
+    assert 'no student of the plan is finished' in here(
+        'compare', '-opt', plan, '--out', 'empty', '--report-only', expect=1
+    )
     assert '--jobs: 0; expected 1 or more' in here('compare', '-opt', plan, '--jobs', '0', expect=1)
     assert "-opt: no file 'gone.yml'" in here('compare', '-opt', 'gone.yml', expect=1)
-
-

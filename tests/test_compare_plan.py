@@ -24,31 +24,48 @@ def runs_of(name, out=OUT):
 
 def test_merging():
     below = {'train': {'distill_opt': {'type': 'WaveletLoss', 'level': 2}, 'lr': 1}, 'a': [1]}
-    result = merge(below, {'train': {'distill_opt': {'type': 'L1Loss'}}}, {'train': {'lr': 2}, 'a': None})
+    result = merge(
+        below, {'train': {'distill_opt': {'type': 'L1Loss'}}}, {'train': {'lr': 2}, 'a': None}
+    )
     assert result == {'train': {'distill_opt': {'type': 'L1Loss'}, 'lr': 2}, 'a': None}
-    assert merge({'kd': {'teacher': 'edsr'}}, {'kd': {'type': 'AT'}}) == {'kd': {'teacher': 'edsr', 'type': 'AT'}}
+    assert merge({'kd': {'teacher': 'edsr'}}, {'kd': {'type': 'AT'}}) == {
+        'kd': {'teacher': 'edsr', 'type': 'AT'}
+    }
     assert below['train']['distill_opt']['level'] == 2, 'the blocks themselves stay as they are'
 
 
 def test_placeholders():
     block = {'a': 'X{scale}_sub', 'b': ['{scale}', '{}', '{}x4'], 'c': 1.5}
     assert fill(block, {'scale': 3}) == {'a': 'X3_sub', 'b': [3, '{}', '{}x4'], 'c': 1.5}
-    with pytest.raises(OptionError, match=r"test.a: 'x\{sclae\}' has the placeholder \{sclae\}; known: scale"):
+    with pytest.raises(
+        OptionError, match=r"test.a: 'x\{sclae\}' has the placeholder \{sclae\}; known: scale"
+    ):
         fill({'a': 'x{sclae}'}, {'scale': 3}, 'test')
 
 
 def test_the_plan_of_the_paper():
     runs = runs_of('paper')
     kinds = [run.kind for run in runs.values()]
-    assert kinds.count('student') == 3 * 3 * 7 * 3 and kinds.count('prepare') == 3 and kinds.count('cache') == 6
+    assert kinds.count('student') == 3 * 3 * 7 * 3
+    assert kinds.count('prepare') == 3
+    assert kinds.count('cache') == 6
     plan = read_plan(PLANS / 'paper.yml')
-    for scale, student, method, seed in itertools.product(plan.scales, plan.students, plan.methods, plan.seeds):
+    for scale, student, method, seed in itertools.product(
+        plan.scales, plan.students, plan.methods, plan.seeds
+    ):
         opt = runs[f'{student}_{method}_x{scale}_s{seed}'].options
-        assert opt['train']['total_iter'] == 500000 and opt['manual_seed'] == seed and opt['scale'] == scale
-        assert opt['datasets']['train']['gt_size'] == 32 * scale and opt['network_g']['upscale'] == scale
+        assert opt['train']['total_iter'] == 500000
+        assert opt['manual_seed'] == seed
+        assert opt['scale'] == scale
+        assert opt['datasets']['train']['gt_size'] == 32 * scale
+        assert opt['network_g']['upscale'] == scale
         if method not in ('scratch', 'MTKD'):
-            assert opt['train']['kd']['teacher'] == student.lower() and 'fusion' not in opt
-    dukd = [runs[f'{s}_DUKD_x{x}_s0'].options['train'] for s, x in (('EDSR', 2), ('RCAN', 2), ('RCAN', 3), ('SwinIR', 4))]
+            assert opt['train']['kd']['teacher'] == student.lower()
+            assert 'fusion' not in opt
+    dukd = [
+        runs[f'{s}_DUKD_x{x}_s0'].options['train']
+        for s, x in (('EDSR', 2), ('RCAN', 2), ('RCAN', 3), ('SwinIR', 4))
+    ]
     assert [t['pixel_opt']['loss_weight'] for t in dukd] == [5, 1, 2, 5]
     assert [t['kd'].get('zoom_out', False) for t in dukd] == [True, False, True, False]
 
@@ -58,16 +75,22 @@ def test_what_waits_for_what():
     assert runs['edsr_x4'].after == set()
     assert runs['cache_teachers_x4'].after == {'swinir_x4', 'edsr_x4', 'rcan_x4'}
     assert {'cache_teachers_x4', 'edsr_x4'} <= runs['fusion_x4'].after
-    assert runs['cache_target_x4'].what == 'target' and {'fusion_x4', 'rcan_x4'} <= runs['cache_target_x4'].after
-    assert runs['EDSR_scratch_x4_s0'].after == {'cache_teachers_x4'} and 'teachers' not in runs['EDSR_scratch_x4_s0'].options
-    assert {'cache_target_x4', 'fusion_x4'} <= runs['EDSR_MTKD_x4_s2'].after and 'cache_teachers_x4' not in runs['EDSR_MTKD_x4_s2'].after
+    assert runs['cache_target_x4'].what == 'target'
+    assert {'fusion_x4', 'rcan_x4'} <= runs['cache_target_x4'].after
+    assert runs['EDSR_scratch_x4_s0'].after == {'cache_teachers_x4'}
+    assert 'teachers' not in runs['EDSR_scratch_x4_s0'].options
+    assert {'cache_target_x4', 'fusion_x4'} <= runs['EDSR_MTKD_x4_s2'].after
+    assert 'cache_teachers_x4' not in runs['EDSR_MTKD_x4_s2'].after
     names = list(runs)
-    assert all(names.index(other) < names.index(run.name) for run in runs.values() for other in run.after)
+    assert all(
+        names.index(other) < names.index(run.name) for run in runs.values() for other in run.after
+    )
 
 
 def test_methods_differ_in_what_the_plan_says_and_in_nothing_else():
     plan = read_plan(PLANS / 'small.yml')
-    runs, ours = runs_of('small'), {'kd', 'pixel_opt', 'distill_opt'}
+    runs = runs_of('small')
+    ours = {'kd', 'pixel_opt', 'distill_opt'}
     seen = set()
     for method in plan.methods:
         opt = copy.deepcopy(runs[f'EDSR_{method}_x4_s1'].options)
@@ -88,15 +111,23 @@ def changed_plan(tmp_path, change):
 
 def test_fingerprints(tmp_path):
     before = runs_of('small')
-    assert {n: r.fingerprint for n, r in runs_of('small', Path('/elsewhere')).items()} == {n: r.fingerprint for n, r in before.items()}, \
-        'a folder of results can be moved'
+    assert {n: r.fingerprint for n, r in runs_of('small', Path('/elsewhere')).items()} == {
+        n: r.fingerprint for n, r in before.items()
+    }, 'a folder of results can be moved'
 
     def other_teacher(plan):
         plan['prepare']['rcan']['train']['total_iter'] = 3000
 
     after = {run.name: run for run in expand(changed_plan(tmp_path, other_teacher), OUT)}
     changed = {name for name in before if before[name].fingerprint != after[name].fingerprint}
-    assert {'rcan_x4', 'cache_teachers_x4', 'fusion_x4', 'cache_target_x4', 'EDSR_MTKD_x4_s0', 'EDSR_LogitKD_x4_s0'} <= changed
+    assert {
+        'rcan_x4',
+        'cache_teachers_x4',
+        'fusion_x4',
+        'cache_target_x4',
+        'EDSR_MTKD_x4_s0',
+        'EDSR_LogitKD_x4_s0',
+    } <= changed
     assert not changed & {'edsr_x4', 'swinir_x4'}
 
     def more_seeds_and_output(plan):
@@ -105,19 +136,32 @@ def test_fingerprints(tmp_path):
         plan['methods']['RKD'] = {'train': {'kd': {'type': 'RKD', 'teacher': 'edsr'}}}
 
     after = {run.name: run for run in expand(changed_plan(tmp_path, more_seeds_and_output), OUT)}
-    assert all(after[name].fingerprint == run.fingerprint for name, run in before.items()), 'a plan that grows repeats nothing'
+    assert all(after[name].fingerprint == run.fingerprint for name, run in before.items()), (
+        'a plan that grows repeats nothing'
+    )
 
 
 def test_auto_is_bf16_for_what_is_finished(tmp_path):
     """The first results were made with bf16 in the plan, and still count."""
     prints = []
     for value in ('bf16', 'auto', 'fp32'):
+
         def with_precision(plan, value=value):
             plan['options']['train'].update(amp=value, teacher_precision=value)
             plan['prepare']['fusion']['train']['amp'] = None
-        prints.append({run.name: run.fingerprint for run in expand(changed_plan(tmp_path, with_precision), OUT)})
+
+        prints.append(
+            {
+                run.name: run.fingerprint
+                for run in expand(changed_plan(tmp_path, with_precision), OUT)
+            }
+        )
     assert prints[0] == prints[1]
-    assert {name for name in prints[0] if prints[0][name] != prints[2][name]} >= {'edsr_x4', 'EDSR_MTKD_x4_s0', 'EDSR_scratch_x4_s0'}
+    assert {name for name in prints[0] if prints[0][name] != prints[2][name]} >= {
+        'edsr_x4',
+        'EDSR_MTKD_x4_s0',
+        'EDSR_scratch_x4_s0',
+    }
 
 
 def test_another_file_of_weights_is_another_run(tmp_path):
@@ -130,38 +174,117 @@ def test_another_file_of_weights_is_another_run(tmp_path):
     for content in (b'one', b'two'):
         weights.write_bytes(content)
         from mtkd_basicsr.compare import runs as module
+
         module._hash.cache_clear()
-        prints.append({run.name: run.fingerprint for run in expand(changed_plan(tmp_path, external), OUT)})
+        prints.append(
+            {run.name: run.fingerprint for run in expand(changed_plan(tmp_path, external), OUT)}
+        )
     differing = {name for name in prints[0] if prints[0][name] != prints[1][name]}
-    assert 'cache_teachers_x4' in differing and 'EDSR_FAKD_x4_s0' in differing and 'edsr_x4' not in differing
+    assert 'cache_teachers_x4' in differing
+    assert 'EDSR_FAKD_x4_s0' in differing
+    assert 'edsr_x4' not in differing
 
 
-@pytest.mark.parametrize('change,error,text', [
-    (lambda p: p.pop('seeds'), OptionError, "plan: key 'seeds' is missing"),
-    (lambda p: p.pop('options'), OptionError, "plan: key 'options' is missing"),
-    (lambda p: p.update(options=[1]), OptionError, r'options: \[1\]'),
-    (lambda p: p.update(studnets={}), OptionError, "plan: unknown key 'studnets'.*did you mean 'students'"),
-    (lambda p: p.update(seeds=[0, 0]), OptionError, r'seeds: \[0, 0\]; expected different whole numbers'),
-    (lambda p: p.update(methods={}), OptionError, 'methods: {}; expected a mapping'),
-    (lambda p: p.update(baseline='scrtach'), OptionError, "baseline: 'scrtach'.*did you mean 'scratch'"),
-    (lambda p: p['methods'].update({'a/b': {}}), OptionError, "methods: the name 'a/b'"),
-    (lambda p: p['methods']['AT'].update(students='EDSR'), OptionError, "methods.AT.students: 'EDSR'; expected a list of some of EDSR"),
-    (lambda p: p['methods']['AT'].update(students=['EDSR', [1]]), OptionError, r"methods.AT.students: \['EDSR', \[1\]\]; expected a list"),
-    (lambda p: p['test'].update(Set5={'dataroot_gt': 'x'}), OptionError, 'test.Set5.dataroot_lq: missing'),
-    (lambda p: p.update(when=[{'scale': 5, 'options': {}}]), OptionError, r'when\[0\].scale: 5; known: 4'),
-    (lambda p: p['methods']['AT'].update(when=[{'stduent': 'EDSR', 'options': {}}]), OptionError,
-     r"methods.AT.when\[0\]: unknown key 'stduent'"),
-    (lambda p: p['methods']['AT']['train']['kd'].update(type='ATT'), OptionError, "train.kd.type: unknown method 'ATT'"),
-    (lambda p: p['methods']['AT']['train']['kd'].update(wieght=1), OptionError, "train.kd: unknown key 'wieght'.*did you mean 'weight'"),
-    (lambda p: p['methods']['AT'].update(train={}), OptionError, 'EDSR_AT_x4_s0: train.kd.type: missing'),
-    (lambda p: p['students']['EDSR']['network_g'].update(type='ESDR'), OptionError, "network_g.type: unknown arch 'ESDR'"),
-    (lambda p: p['students']['EDSR']['network_g'].update(num_foo=1), OptionError, 'network_g: EDSR cannot be built.*num_foo'),
-    (lambda p: p['options']['teachers']['edsr'].update(weights='gone.pth'), WeightsError, "teachers.edsr.weights: no file 'gone.pth'"),
-    (lambda p: p['test']['tiles'].update(dataroot_gt='nowhere'), DataError, "no folder 'nowhere'"),
-    (lambda p: p['options']['datasets']['val'].update(dataroot_gt='nowhere'), DataError, "no folder 'nowhere'"),
-    (lambda p: p['options']['datasets']['train'].update(gt_size=97), OptionError, 'gt_size: 97; expected a multiple of 4'),
-    (lambda p: p['methods']['MTKD'].pop('datasets'), OptionError, 'target_cache: .* holds teachers .*give them two files'),
-])
+@pytest.mark.parametrize(
+    ('change', 'error', 'text'),
+    [
+        (lambda p: p.pop('seeds'), OptionError, "plan: key 'seeds' is missing"),
+        (lambda p: p.pop('options'), OptionError, "plan: key 'options' is missing"),
+        (lambda p: p.update(options=[1]), OptionError, r'options: \[1\]'),
+        (
+            lambda p: p.update(studnets={}),
+            OptionError,
+            "plan: unknown key 'studnets'.*did you mean 'students'",
+        ),
+        (
+            lambda p: p.update(seeds=[0, 0]),
+            OptionError,
+            r'seeds: \[0, 0\]; expected different whole numbers',
+        ),
+        (lambda p: p.update(methods={}), OptionError, 'methods: {}; expected a mapping'),
+        (
+            lambda p: p.update(baseline='scrtach'),
+            OptionError,
+            "baseline: 'scrtach'.*did you mean 'scratch'",
+        ),
+        (lambda p: p['methods'].update({'a/b': {}}), OptionError, "methods: the name 'a/b'"),
+        (
+            lambda p: p['methods']['AT'].update(students='EDSR'),
+            OptionError,
+            "methods.AT.students: 'EDSR'; expected a list of some of EDSR",
+        ),
+        (
+            lambda p: p['methods']['AT'].update(students=['EDSR', [1]]),
+            OptionError,
+            r"methods.AT.students: \['EDSR', \[1\]\]; expected a list",
+        ),
+        (
+            lambda p: p['test'].update(Set5={'dataroot_gt': 'x'}),
+            OptionError,
+            'test.Set5.dataroot_lq: missing',
+        ),
+        (
+            lambda p: p.update(when=[{'scale': 5, 'options': {}}]),
+            OptionError,
+            r'when\[0\].scale: 5; known: 4',
+        ),
+        (
+            lambda p: p['methods']['AT'].update(when=[{'stduent': 'EDSR', 'options': {}}]),
+            OptionError,
+            r"methods.AT.when\[0\]: unknown key 'stduent'",
+        ),
+        (
+            lambda p: p['methods']['AT']['train']['kd'].update(type='ATT'),
+            OptionError,
+            "train.kd.type: unknown method 'ATT'",
+        ),
+        (
+            lambda p: p['methods']['AT']['train']['kd'].update(wieght=1),
+            OptionError,
+            "train.kd: unknown key 'wieght'.*did you mean 'weight'",
+        ),
+        (
+            lambda p: p['methods']['AT'].update(train={}),
+            OptionError,
+            'EDSR_AT_x4_s0: train.kd.type: missing',
+        ),
+        (
+            lambda p: p['students']['EDSR']['network_g'].update(type='ESDR'),
+            OptionError,
+            "network_g.type: unknown arch 'ESDR'",
+        ),
+        (
+            lambda p: p['students']['EDSR']['network_g'].update(num_foo=1),
+            OptionError,
+            'network_g: EDSR cannot be built.*num_foo',
+        ),
+        (
+            lambda p: p['options']['teachers']['edsr'].update(weights='gone.pth'),
+            WeightsError,
+            "teachers.edsr.weights: no file 'gone.pth'",
+        ),
+        (
+            lambda p: p['test']['tiles'].update(dataroot_gt='nowhere'),
+            DataError,
+            "no folder 'nowhere'",
+        ),
+        (
+            lambda p: p['options']['datasets']['val'].update(dataroot_gt='nowhere'),
+            DataError,
+            "no folder 'nowhere'",
+        ),
+        (
+            lambda p: p['options']['datasets']['train'].update(gt_size=97),
+            OptionError,
+            'gt_size: 97; expected a multiple of 4',
+        ),
+        (
+            lambda p: p['methods']['MTKD'].pop('datasets'),
+            OptionError,
+            'target_cache: .* holds teachers .*give them two files',
+        ),
+    ],
+)
 def test_wrong_plans(tmp_path, change, error, text):
     with pytest.raises(error, match=text):
         plan = changed_plan(tmp_path, change)
@@ -170,22 +293,49 @@ def test_wrong_plans(tmp_path, change, error, text):
 
 def test_a_plan_on_top_of_another(tmp_path):
     (tmp_path / 'small.yml').write_text((PLANS / 'small.yml').read_text())
-    top = {'name': 'ablation', 'base': 'small.yml', 'seeds': [0], 'options': {'train': {'ema_decay': 0.5}},
-           'methods': {'scratch': {'train': {'kd': {'type': 'Scratch'}}}, 'L1': {'train': {'kd': {'type': 'LogitKD', 'teacher': 'rcan'}}}}}
+    top = {
+        'name': 'ablation',
+        'base': 'small.yml',
+        'seeds': [0],
+        'options': {'train': {'ema_decay': 0.5}},
+        'methods': {
+            'scratch': {'train': {'kd': {'type': 'Scratch'}}},
+            'L1': {'train': {'kd': {'type': 'LogitKD', 'teacher': 'rcan'}}},
+        },
+    }
     write = (tmp_path / 'top.yml').write_text
     write(yaml.safe_dump(top))
-    plan, small = read_plan(tmp_path / 'top.yml'), read_plan(tmp_path / 'small.yml')
-    assert (plan.name, plan.base, plan.seeds, set(plan.methods)) == ('ablation', 'small', [0], {'scratch', 'L1'})
-    assert plan.students == small.students and plan.options['train']['ema_decay'] == 0.5
-    assert plan.options['train']['total_iter'] == 2000 and plan.lq_size == 24
+    plan = read_plan(tmp_path / 'top.yml')
+    small = read_plan(tmp_path / 'small.yml')
+    assert (plan.name, plan.base, plan.seeds, set(plan.methods)) == (
+        'ablation',
+        'small',
+        [0],
+        {'scratch', 'L1'},
+    )
+    assert plan.students == small.students
+    assert plan.options['train']['ema_decay'] == 0.5
+    assert plan.options['train']['total_iter'] == 2000
+    assert plan.lq_size == 24
     top['options'] = {}
     write(yaml.safe_dump(top))
-    before, after = ({run.name: run for run in expand(read_plan(tmp_path / name), OUT)} for name in ('small.yml', 'top.yml'))
+    before, after = (
+        {run.name: run for run in expand(read_plan(tmp_path / name), OUT)}
+        for name in ('small.yml', 'top.yml')
+    )
     shared = set(before) & set(after)
-    assert 'EDSR_scratch_x4_s0' in shared and 'cache_teachers_x4' in shared and 'EDSR_L1_x4_s0' not in shared
-    assert all(before[name].fingerprint == after[name].fingerprint for name in shared), 'what is done is done for both'
-    for change, text in (({'name': 'small'}, "name: 'small' is also that of the base"), ({'base': 3}, 'base: 3; expected the file'),
-                         ({'base': 'gone.yml'}, "no file '.*gone.yml'"), ({'base': 'top.yml'}, "base: 'top.yml' has a base itself")):
+    assert 'EDSR_scratch_x4_s0' in shared
+    assert 'cache_teachers_x4' in shared
+    assert 'EDSR_L1_x4_s0' not in shared
+    assert all(before[name].fingerprint == after[name].fingerprint for name in shared), (
+        'what is done is done for both'
+    )
+    for change, text in (
+        ({'name': 'small'}, "name: 'small' is also that of the base"),
+        ({'base': 3}, 'base: 3; expected the file'),
+        ({'base': 'gone.yml'}, "no file '.*gone.yml'"),
+        ({'base': 'top.yml'}, "base: 'top.yml' has a base itself"),
+    ):
         write(yaml.safe_dump({**top, **change}))
         with pytest.raises(OptionError, match=text):
             read_plan(tmp_path / 'top.yml')
@@ -195,27 +345,42 @@ def test_entries_laid_over_those_of_the_base(tmp_path):
     (tmp_path / 'small.yml').write_text((PLANS / 'small.yml').read_text())
 
     def plan_with(**blocks):
-        (tmp_path / 'top.yml').write_text(yaml.safe_dump({'name': 'top', 'base': 'small.yml', **blocks}))
+        (tmp_path / 'top.yml').write_text(
+            yaml.safe_dump({'name': 'top', 'base': 'small.yml', **blocks})
+        )
         return read_plan(tmp_path / 'top.yml')
 
     small = read_plan(tmp_path / 'small.yml')
     level_2 = {'base': 'MTKD', 'train': {'distill_opt': {'level': 2}}}
-    plan = plan_with(methods={'scratch': {'base': 'scratch'}, 'level-2': level_2}, test={'tiles': {'base': 'tiles'}})
-    assert plan.methods['scratch'] == small.methods['scratch'] and plan.test['tiles'] == small.test['tiles']
-    above, below = plan.methods['level-2'], small.methods['MTKD']
+    plan = plan_with(
+        methods={'scratch': {'base': 'scratch'}, 'level-2': level_2},
+        test={'tiles': {'base': 'tiles'}},
+    )
+    assert plan.methods['scratch'] == small.methods['scratch']
+    assert plan.test['tiles'] == small.test['tiles']
+    above = plan.methods['level-2']
+    below = small.methods['MTKD']
     assert above['train']['distill_opt'] == {**below['train']['distill_opt'], 'level': 2}
-    assert above['train']['kd'] == below['train']['kd'] and above['datasets'] == below['datasets'] and 'base' not in above
-    for key, name, text in (('methods', 'MTKDD', r"methods.x.base: 'MTKDD'; known: .*did you mean 'MTKD'"),
-                            ('students', ['EDSR'], 'known: EDSR'), ('prepare', 'fusoin', "did you mean 'fusion'")):
+    assert above['train']['kd'] == below['train']['kd']
+    assert above['datasets'] == below['datasets']
+    assert 'base' not in above
+    for key, name, text in (
+        ('methods', 'MTKDD', r"methods.x.base: 'MTKDD'; known: .*did you mean 'MTKD'"),
+        ('students', ['EDSR'], 'known: EDSR'),
+        ('prepare', 'fusoin', "did you mean 'fusion'"),
+    ):
         with pytest.raises(OptionError, match=text):
             plan_with(**{key: {'x': {'base': name}}})
-    with pytest.raises(OptionError, match=r"methods.x.base: 'MTKD'; only in a plan that has a base itself"):
+    with pytest.raises(
+        OptionError, match=r"methods.x.base: 'MTKD'; only in a plan that has a base itself"
+    ):
         changed_plan(tmp_path, lambda p: p['methods'].update(x={'base': 'MTKD'}))
 
 
 @pytest.mark.parametrize('name', ['ablation', 'fusion', 'long', 'rate', 'search'])
 def test_our_plans_train_nothing_of_their_base_anew(name):
-    base, top = runs_of('reference'), runs_of(name)
+    base = runs_of('reference')
+    top = runs_of(name)
     shared = set(base) & set(top)
     assert 'cache_teachers_x4' in shared
     assert [run for run in shared if base[run].fingerprint != top[run].fingerprint] == []
@@ -223,7 +388,9 @@ def test_our_plans_train_nothing_of_their_base_anew(name):
 
 def test_a_method_for_some_of_the_students(tmp_path):
     def two_students(plan):
-        plan['students']['wide'] = {'network_g': {**plan['students']['EDSR']['network_g'], 'num_feat': 24}}
+        plan['students']['wide'] = {
+            'network_g': {**plan['students']['EDSR']['network_g'], 'num_feat': 24}
+        }
 
     before = {run.name: run for run in expand(changed_plan(tmp_path, two_students), OUT)}
 
@@ -233,38 +400,58 @@ def test_a_method_for_some_of_the_students(tmp_path):
 
     after = {run.name: run for run in expand(changed_plan(tmp_path, restricted), OUT)}
     assert set(before) - set(after) == {f'EDSR_AT_x4_s{seed}' for seed in (0, 1, 2)}
-    assert all(before[name].fingerprint == run.fingerprint and before[name].options == run.options for name, run in after.items())
+    assert all(
+        before[name].fingerprint == run.fingerprint and before[name].options == run.options
+        for name, run in after.items()
+    )
 
 
 def test_self_ensemble_belongs_to_the_cache(tmp_path):
     def change(plan):
         plan['methods']['MTKD+'] = {**plan['methods']['MTKD'], 'self_ensemble': True}
 
-    with pytest.raises(OptionError, match='holds target without self_ensemble for .*, and target with self_ensemble here; give them two'):
+    with pytest.raises(
+        OptionError,
+        match='holds target without self_ensemble for .*, and target with self_ensemble here; give '
+        'them two',
+    ):
         expand(changed_plan(tmp_path, change), OUT)
 
     def two_files(plan):
         change(plan)
-        plan['methods']['MTKD+']['datasets'] = {'train': {'target_cache': '{out}/caches/eight_x{scale}.lmdb'}}
+        plan['methods']['MTKD+']['datasets'] = {
+            'train': {'target_cache': '{out}/caches/eight_x{scale}.lmdb'}
+        }
 
     runs = {run.name: run for run in expand(changed_plan(tmp_path, two_files), OUT)}
-    assert runs['cache_eight_x4'].self_ensemble and not runs['cache_target_x4'].self_ensemble
+    assert runs['cache_eight_x4'].self_ensemble
+    assert not runs['cache_target_x4'].self_ensemble
     assert runs['cache_eight_x4'].fingerprint != runs['cache_target_x4'].fingerprint
-    assert 'cache_eight_x4' in runs['EDSR_MTKD+_x4_s0'].after and 'self_ensemble' not in runs['EDSR_MTKD+_x4_s0'].options
+    assert 'cache_eight_x4' in runs['EDSR_MTKD+_x4_s0'].after
+    assert 'self_ensemble' not in runs['EDSR_MTKD+_x4_s0'].options
 
 
 def test_fusion_networks_can_be_compared(tmp_path):
     def fusion(plan):
-        plan['students'] = {'fusion': {'model_type': 'MTKDFusionModel', 'train': {'distill_opt': None},
-                                       'network_g': plan['options']['fusion']['network']}}
+        plan['students'] = {
+            'fusion': {
+                'model_type': 'MTKDFusionModel',
+                'train': {'distill_opt': None},
+                'network_g': plan['options']['fusion']['network'],
+            }
+        }
         plan['methods'] = {name: {'network_g': {'skip': name}} for name in ('adaptive', 'mean')}
-        plan.update(baseline='mean', prepare={name: plan['prepare'][name] for name in ('swinir', 'edsr', 'rcan')})
+        plan.update(
+            baseline='mean',
+            prepare={name: plan['prepare'][name] for name in ('swinir', 'edsr', 'rcan')},
+        )
 
     plan = changed_plan(tmp_path, fusion)
     runs = {run.name: run for run in expand(plan, OUT)}
     check(plan, list(runs.values()), OUT)
     assert runs['fusion_mean_x4_s0'].options['network_g']['skip'] == 'mean'
-    assert 'cache_teachers_x4' in runs['fusion_mean_x4_s0'].after and 'fusion' not in runs['fusion_mean_x4_s0'].options
+    assert 'cache_teachers_x4' in runs['fusion_mean_x4_s0'].after
+    assert 'fusion' not in runs['fusion_mean_x4_s0'].options
 
 
 def test_small_plan_passes_the_check():
@@ -275,12 +462,18 @@ def test_small_plan_passes_the_check():
 def one_of_each():
     for name in ('small', 'paper', 'reference', 'fusion', 'search', 'rate', 'ablation', 'long'):
         for run in runs_of(name).values():
-            if (run.kind == 'student' and run.seed in (0, 10)) or (run.kind == 'prepare' and name in ('small', 'paper', 'reference')):
+            if (run.kind == 'student' and run.seed in (0, 10)) or (
+                run.kind == 'prepare' and name in ('small', 'paper', 'reference')
+            ):
                 yield pytest.param(run, id=f'{name}-{run.name}')
 
 
 @pytest.mark.parametrize('run', list(one_of_each()))
 def test_one_step_of_every_training(run, photographs, tmp_path):
-    log, kd = one_step(copy.deepcopy(run.options), photographs, tmp_path), run.options['train'].get('kd', {})
-    names = [kd.get('type'), *(other if isinstance(other, str) else other['type'] for other in kd.get('also', ()))]
+    log = one_step(copy.deepcopy(run.options), photographs, tmp_path)
+    kd = run.options['train'].get('kd', {})
+    names = [
+        kd.get('type'),
+        *(other if isinstance(other, str) else other['type'] for other in kd.get('also', ())),
+    ]
     assert {'l_pix'}.union(*(EXTRA.get(name, ()) for name in names)) <= log.keys()

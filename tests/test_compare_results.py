@@ -18,7 +18,7 @@ from mtkd_basicsr.compare.published import published
 from mtkd_basicsr.compare.report import _introduction
 from mtkd_basicsr.compare.results import Cell, Results, gains, holm, paired
 
-FIRST = '''2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
+FIRST = """2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
 2026-11-21 10:00:10,000 INFO: [demo_][epoch:  0, iter:     500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
 2026-11-21 10:00:20,000 INFO: [demo_][epoch:  0, iter:   1,000, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
 2026-11-21 10:00:20,001 INFO: Saving models and training states.
@@ -27,8 +27,8 @@ FIRST = '''2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
 \t # ssim: 0.8000\tBest: 0.8000 @ 1000 iter
 
 2026-11-21 10:01:30,500 INFO: [demo_][epoch:  0, iter:   1,500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
-'''
-SECOND = '''2026-11-21 11:00:00,000 INFO: Resuming training from epoch: 0, iter: 1000.
+"""
+SECOND = """2026-11-21 11:00:00,000 INFO: Resuming training from epoch: 0, iter: 1000.
 2026-11-21 11:00:00,000 INFO: Start training from epoch: 0, iter: 1000
 2026-11-21 11:00:12,000 INFO: [demo_][epoch:  0, iter:   1,500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
 2026-11-21 11:00:22,000 INFO: [demo_][epoch:  0, iter:   2,000, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
@@ -38,96 +38,151 @@ SECOND = '''2026-11-21 11:00:00,000 INFO: Resuming training from epoch: 0, iter:
 2026-11-21 11:01:00,000 INFO: End of training. Time consumed: 0:01:00
 2026-11-21 11:01:30,000 INFO: Validation Set5
 \t # psnr: 29.2500\tBest: 29.2500 @ 2000 iter
-'''
+"""
 
 
 def test_a_training_that_was_stopped_counts_once(tmp_path):
     (tmp_path / 'train_x_20261121_100000.log').write_text(FIRST)
-    assert read_training(tmp_path) == ([(1000, 20., 28.5)], 30.5)
+    assert read_training(tmp_path) == ([(1000, 20.0, 28.5)], 30.5)
     (tmp_path / 'train_x_20261121_110000.log').write_text(SECOND)
     curve, seconds = read_training(tmp_path)
-    assert curve == [(1000, 20., 28.5), (2000, 42., 29.25)], 'validation and lost iterations take no time of training'
-    assert seconds == 42.
+    assert curve == [(1000, 20.0, 28.5), (2000, 42.0, 29.25)], (
+        'validation and lost iterations take no time of training'
+    )
+    assert seconds == 42.0
 
 
 def cell(psnr, seeds=(0, 1, 2), name='Set5'):
     values = np.stack([np.array(psnr, float), np.full(np.shape(psnr), 0.8)], -1)
     names = {name: [f'i{k}' for k in range(values.shape[1])]}
-    return Cell({name: values}, names, list(seeds), [[(10, 1., 28.), (20, 2., 29.)]] * len(seeds), [10., 11., 12.][:len(seeds)])
+    return Cell(
+        {name: values},
+        names,
+        list(seeds),
+        [[(10, 1.0, 28.0), (20, 2.0, 29.0)]] * len(seeds),
+        [10.0, 11.0, 12.0][: len(seeds)],
+    )
 
 
 def test_statistics_by_hand():
-    scratch, better = cell([[28., 30.], [29., 31.], [30., 32.]]), cell([[28.5, 30.1], [29.1, 31.5], [30.5, 32.4]])
+    scratch = cell([[28.0, 30.0], [29.0, 31.0], [30.0, 32.0]])
+    better = cell([[28.5, 30.1], [29.1, 31.5], [30.5, 32.4]])
     mean, deviation, ssim, ssim_deviation = scratch.summary('Set5')
-    assert (mean, deviation) == (30., 1.) and (ssim, ssim_deviation) == (pytest.approx(0.8), pytest.approx(0))
+    assert (mean, deviation) == (30.0, 1.0)
+    assert (ssim, ssim_deviation) == (
+        pytest.approx(0.8),
+        pytest.approx(0),
+    )
     gain, spread = gains(better, scratch, 'Set5')
-    assert gain == pytest.approx(0.35) and spread == pytest.approx(np.sqrt((0.05**2 + 0.05**2 + 0.1**2) / 2))
-    better.curves[2] = [(10, 1., 27.), (20, 2., 30.5)]
+    assert gain == pytest.approx(0.35)
+    assert spread == pytest.approx(np.sqrt((0.05**2 + 0.05**2 + 0.1**2) / 2))
+    better.curves[2] = [(10, 1.0, 27.0), (20, 2.0, 30.5)]
     assert better.validation() == (pytest.approx(29.5), pytest.approx(np.sqrt(0.75)))
     better.curves[1] = []
     assert better.validation() is None, 'a training without validation'
-    assert cell([[28., 30.]], seeds=(0, )).summary('Set5')[1] is None
-    assert gains(cell([[28., 30.]], seeds=(5, )), scratch, 'Set5') is None, 'no seed in common'
+    assert cell([[28.0, 30.0]], seeds=(0,)).summary('Set5')[1] is None
+    assert gains(cell([[28.0, 30.0]], seeds=(5,)), scratch, 'Set5') is None, 'no seed in common'
 
 
 def test_significance_by_hand():
-    base = np.arange(28., 36.)
-    one, other = cell([base], seeds=(0, )), cell([base + np.arange(1, 9) / 10], seeds=(0, ))
+    base = np.arange(28.0, 36.0)
+    one = cell([base], seeds=(0,))
+    other = cell([base + np.arange(1, 9) / 10], seeds=(0,))
     difference, p = paired(other, one, 'Set5')
     # All eight differences have one sign: two of the 2^8 sign patterns are as extreme.
-    assert difference == pytest.approx(0.45) and p == pytest.approx(2 / 2**8)
-    assert paired(one, one, 'Set5') == (0., 1.)
-    mixed = cell([base + [0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7, -0.8]], seeds=(0, ))
+    assert difference == pytest.approx(0.45)
+    assert p == pytest.approx(2 / 2**8)
+    assert paired(one, one, 'Set5') == (0.0, 1.0)
+    mixed = cell([base + [0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7, -0.8]], seeds=(0,))
     assert paired(mixed, one, 'Set5')[1] > 0.5
 
 
 def test_correction_for_several_comparisons_by_hand():
     # Ordered 0.01, 0.03, 0.04: times 3, 2 and 1, and none smaller than the one before.
     assert holm([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
-    assert holm([0.5, 0.9]) == [1., 1.] and holm([0.2]) == [0.2] and holm([]) == []
-    base = np.arange(28., 36.)
-    cells = {'scratch': cell([base, base], (0, 1)), 'AT': cell([base + np.arange(1, 9) / 10, base + np.arange(1, 9) / 20], (0, 1)),
-             'MTKD': cell([base + np.arange(1, 9), base + np.arange(1, 9)], (0, 1))}
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
+    base = np.arange(28.0, 36.0)
+    cells = {
+        'scratch': cell([base, base], (0, 1)),
+        'AT': cell([base + np.arange(1, 9) / 10, base + np.arange(1, 9) / 20], (0, 1)),
+        'MTKD': cell([base + np.arange(1, 9), base + np.arange(1, 9)], (0, 1)),
+    }
     rows = tables.significance(results_of(cells), cells, 'Set5').rows
-    assert rows[1] == ['AT', '+0.338 ± 0.159 (p 0.023)', '–', '-4.162 ± 0.159 (p 0.023)'], 'three comparisons of p 2 / 2^8 each'
+    assert rows[1] == ['AT', '+0.338 ± 0.159 (p 0.023)', '–', '-4.162 ± 0.159 (p 0.023)'], (
+        'three comparisons of p 2 / 2^8 each'
+    )
     assert rows[2][1:] == ['+4.500 ± 0.000 (p 0.023)', '+4.162 ± 0.159 (p 0.023)', '–']
 
 
 def results_of(cells, **changes):
     plan = read_plan(ROOT / 'options' / 'compare' / 'small.yml')
     object.__setattr__(plan, 'test', {'Set5': {}})
-    return Results(plan, {('EDSR', 4, m): c for m, c in cells.items()}, {4: {'bicubic': {'Set5': (28.42, 0.81)}}}, {}, [], {}, **changes)
+    return Results(
+        plan,
+        {('EDSR', 4, m): c for m, c in cells.items()},
+        {4: {'bicubic': {'Set5': (28.42, 0.81)}}},
+        {},
+        [],
+        {},
+        **changes,
+    )
 
 
 def test_tables(tmp_path):
-    results = results_of({'scratch': cell([[28., 30.], [29., 31.], [30., 32.]]), 'MTKD': cell([[27., 29.], [28., 30.], [29., 31.]]),
-                          'AT': cell([[28., 31.]], seeds=(1, ))})
-    (student, scale, cells), = results.groups()
+    results = results_of(
+        {
+            'scratch': cell([[28.0, 30.0], [29.0, 31.0], [30.0, 32.0]]),
+            'MTKD': cell([[27.0, 29.0], [28.0, 30.0], [29.0, 31.0]]),
+            'AT': cell([[28.0, 31.0]], seeds=(1,)),
+        }
+    )
+    ((student, scale, cells),) = results.groups()
     assert list(cells) == ['scratch', 'AT', 'MTKD'], 'the order of the plan'
     table = tables.quality(results, student, scale, cells)
     rows = {row[0]: row for row in table.rows}
-    assert rows['bicubic'][1] == '28.42 / 0.8100' and rows['scratch'][1] == '30.00 ± 1.00 / 0.8000 ± 0.0000'
-    assert rows['MTKD'][2] == '-1.000 ± 0.000' and rows['AT'][2] == '-0.500', 'seed by seed: AT has seed 1 alone'
-    assert [rows[m][-3] for m in ('bicubic', 'scratch', 'AT')] == ['–', '29.000 ± 0.000', '29.000'], 'the last point of the curves'
+    assert rows['bicubic'][1] == '28.42 / 0.8100'
+    assert rows['scratch'][1] == '30.00 ± 1.00 / 0.8000 ± 0.0000'
+    assert rows['MTKD'][2] == '-1.000 ± 0.000' and rows['AT'][2] == '-0.500', (
+        'seed by seed: AT has seed 1 alone'
+    )
+    assert [rows[m][-3] for m in ('bicubic', 'scratch', 'AT')] == [
+        '–',
+        '29.000 ± 0.000',
+        '29.000',
+    ], 'the last point of the curves'
     assert table.best == {(1, 1)}, 'losers are in the table, the best is marked'
     short = tables.summary(results, 4)
-    assert short.header == ['×4: PSNR, dB', 'EDSR, Set5'] and short.best == {(1, 1)}
-    assert short.rows == [['bicubic', '28.42'], ['scratch', '30.00 ± 1.00'], ['AT', '29.50 (1 of 3 seeds)'], ['MTKD', '29.00 ± 1.00']]
+    assert short.header == ['×4: PSNR, dB', 'EDSR, Set5']
+    assert short.best == {(1, 1)}
+    assert short.rows == [
+        ['bicubic', '28.42'],
+        ['scratch', '30.00 ± 1.00'],
+        ['AT', '29.50 (1 of 3 seeds)'],
+        ['MTKD', '29.00 ± 1.00'],
+    ]
     timed = tables.summary(results, 4, seconds=True)
-    assert timed.header == ['×4: PSNR, dB', 'EDSR, Set5', 'EDSR, training, s'] and timed.best == {(1, 1)}
+    assert timed.header == ['×4: PSNR, dB', 'EDSR, Set5', 'EDSR, training, s']
+    assert timed.best == {(1, 1)}
     assert [row[2] for row in timed.rows] == ['–', '11', '10', '11']
     assert tables.significance(results, cells, 'Set5').rows[2][1].startswith('-1.000 ± 0.000 (p 1)')
-    cells['AT'] = cell([[38., 41.]], seeds=(1, ))
+    cells['AT'] = cell([[38.0, 41.0]], seeds=(1,))
     ahead = results_of(cells)
-    assert tables.quality(ahead, student, scale, cells).best == tables.summary(ahead, 4).best == set(), 'one seed against three'
+    assert (
+        tables.quality(ahead, student, scale, cells).best == tables.summary(ahead, 4).best == set()
+    ), 'one seed against three'
     many = {**cells, **{f'm{i}': cells['AT'] for i in range(8)}}
     wide = tables.significance(results, many, 'Set5')
-    assert len(wide.rows) == 11 and wide.header == ['', '− scratch'] and wide.rows[2][1].startswith('-1.000 ± 0.000 (p 1)')
+    assert len(wide.rows) == 11
+    assert wide.header == ['', '− scratch']
+    assert wide.rows[2][1].startswith('-1.000 ± 0.000 (p 1)')
     summary, images = tables.write_csv(results, tmp_path)
     lines = list(csv.DictReader(open(summary)))
     found = [(line['method'], float(line['psnr']), line['seeds']) for line in lines]
-    assert lines[1]['validation_psnr'] == '29.0' and lines[1]['validation_psnr_std'] == ''
-    assert found == [('scratch', 30., '3'), ('AT', 29.5, '1'), ('MTKD', 29., '3')]
+    assert lines[1]['validation_psnr'] == '29.0'
+    assert lines[1]['validation_psnr_std'] == ''
+    assert found == [('scratch', 30.0, '3'), ('AT', 29.5, '1'), ('MTKD', 29.0, '3')]
     assert len(list(csv.DictReader(open(images)))) == 3 * 2 + 2 + 3 * 2
 
 
@@ -137,53 +192,109 @@ def with_precisions(values, *precisions):
     return made
 
 
-BF16, FP32 = {'student': 'bf16'}, {'student': 'fp32'}
+BF16 = {'student': 'bf16'}
+FP32 = {'student': 'fp32'}
 
 
 def test_rows_of_mixed_precisions_are_marked_and_named(tmp_path):
-    three = [[28., 30.], [29., 31.], [30., 32.]]
+    three = [[28.0, 30.0], [29.0, 31.0], [30.0, 32.0]]
     scratch = with_precisions(three, FP32, FP32, FP32)
-    results = results_of({
-        'scratch': scratch,
-        'AT': with_precisions(three, {**FP32, 'teachers': 'bf16', 'features': 'fp32'}, {**FP32, 'teachers': 'bf16'}, FP32),
-        'FAKD': with_precisions(three, FP32, BF16, FP32),
-        'DUKD': with_precisions(three, BF16, BF16, BF16),
-        'MTKD': with_precisions(three, {**FP32, 'teachers': 'fp32'}, {**FP32, 'teachers': 'fp32'}, {**FP32, 'teachers': 'bf16'}),
-    })
+    results = results_of(
+        {
+            'scratch': scratch,
+            'AT': with_precisions(
+                three,
+                {**FP32, 'teachers': 'bf16', 'features': 'fp32'},
+                {**FP32, 'teachers': 'bf16'},
+                FP32,
+            ),
+            'FAKD': with_precisions(three, FP32, BF16, FP32),
+            'DUKD': with_precisions(three, BF16, BF16, BF16),
+            'MTKD': with_precisions(
+                three,
+                {**FP32, 'teachers': 'fp32'},
+                {**FP32, 'teachers': 'fp32'},
+                {**FP32, 'teachers': 'bf16'},
+            ),
+        }
+    )
     assert results.mixed() == {
         ('EDSR', 4, 'FAKD'): 'student fp32 (seed 0, 2); student bf16 (seed 1)',
         ('EDSR', 4, 'DUKD'): 'student bf16, the baseline student fp32',
-        ('EDSR', 4, 'MTKD'): 'student fp32, teachers fp32 (seed 0, 1); student fp32, teachers bf16 (seed 2)',
+        (
+            'EDSR',
+            4,
+            'MTKD',
+        ): 'student fp32, teachers fp32 (seed 0, 1); student fp32, teachers bf16 (seed 2)',
     }
-    (student, scale, cells), = results.groups()
+    ((student, scale, cells),) = results.groups()
     expected = ['bicubic', 'scratch', 'AT', 'FAKD †', 'DUKD †', 'MTKD †']
     assert [row[0] for row in tables.quality(results, student, scale, cells).rows] == expected
     assert [row[0] for row in tables.summary(results, 4).rows] == expected
     said = [block.text for block in _introduction(results) if 'PRECISIONS' in block.text]
-    assert len(said) == 1 and said[0].startswith('MIXED PRECISIONS, marked †: EDSR ×4, FAKD: student fp32 (seed 0, 2); student bf16')
-    assert 'EDSR ×4, DUKD: student bf16, the baseline student fp32' in said[0] and ' AT: ' not in said[0]
-    lines = {line['method']: line for line in csv.DictReader(open(tables.write_csv(results, tmp_path)[0]))}
-    assert lines['FAKD']['precision'] == 'student fp32 | student bf16', 'a file for programs has no marks'
+    assert len(said) == 1
+    assert said[0].startswith(
+        'MIXED PRECISIONS, marked †: EDSR ×4, FAKD: student fp32 (seed 0, 2); student bf16'
+    )
+    assert 'EDSR ×4, DUKD: student bf16, the baseline student fp32' in said[0]
+    assert ' AT: ' not in said[0]
+    lines = {
+        line['method']: line
+        for line in csv.DictReader(open(tables.write_csv(results, tmp_path)[0]))
+    }
+    assert lines['FAKD']['precision'] == 'student fp32 | student bf16', (
+        'a file for programs has no marks'
+    )
 
 
 def test_rows_of_one_precision_are_not():
-    results = results_of({name: with_precisions([[28., 30.]], BF16) for name in ('scratch', 'AT')})
-    assert results.mixed() == {} and not any('PRECISIONS' in block.text for block in _introduction(results))
-    alone = results_of({'AT': with_precisions([[28., 30.]], BF16)})
+    results = results_of(
+        {name: with_precisions([[28.0, 30.0]], BF16) for name in ('scratch', 'AT')}
+    )
+    assert results.mixed() == {}
+    assert not any('PRECISIONS' in block.text for block in _introduction(results))
+    alone = results_of({'AT': with_precisions([[28.0, 30.0]], BF16)})
     assert alone.mixed() == {}, 'no baseline, and nothing that differs'
 
 
-@pytest.mark.parametrize('train,machine,cache,expected', [
-    ({'amp': 'bf16', 'teacher_precision': 'bf16'}, 'CPU, 1 threads', None, {'student': 'bf16', 'teachers': 'bf16'}),
-    ({'amp': 'auto', 'teacher_precision': 'auto'}, 'CPU, 1 threads', None, {'student': 'bf16', 'teachers': 'bf16'}),
-    ({}, 'CPU, 1 threads', None, {'student': 'fp32', 'teachers': 'fp32'}),
-    ({}, 'NVIDIA H100', None, {'student': 'fp32', 'teachers': 'bf16'}),
-    ({'teacher_precision': 'fp32'}, 'NVIDIA H100', None, {'student': 'fp32', 'teachers': 'fp32'}),
-    ({'amp': 'bf16', 'teacher_precision': 'bf16'}, 'CPU, 1 threads', 'targets.lmdb', {'student': 'bf16', 'teachers': 'fp32'}),
-])
+@pytest.mark.parametrize(
+    ('train', 'machine', 'cache', 'expected'),
+    [
+        (
+            {'amp': 'bf16', 'teacher_precision': 'bf16'},
+            'CPU, 1 threads',
+            None,
+            {'student': 'bf16', 'teachers': 'bf16'},
+        ),
+        (
+            {'amp': 'auto', 'teacher_precision': 'auto'},
+            'CPU, 1 threads',
+            None,
+            {'student': 'bf16', 'teachers': 'bf16'},
+        ),
+        ({}, 'CPU, 1 threads', None, {'student': 'fp32', 'teachers': 'fp32'}),
+        ({}, 'NVIDIA H100', None, {'student': 'fp32', 'teachers': 'bf16'}),
+        (
+            {'teacher_precision': 'fp32'},
+            'NVIDIA H100',
+            None,
+            {'student': 'fp32', 'teachers': 'fp32'},
+        ),
+        (
+            {'amp': 'bf16', 'teacher_precision': 'bf16'},
+            'CPU, 1 threads',
+            'targets.lmdb',
+            {'student': 'bf16', 'teachers': 'fp32'},
+        ),
+    ],
+)
 def test_results_without_a_record(train, machine, cache, expected):
     """Those of version 0.1.0: what their option file meant then."""
-    options = {'model_type': 'MTKDModel', 'train': train, 'datasets': {'train': {'target_cache': cache}}}
+    options = {
+        'model_type': 'MTKDModel',
+        'train': train,
+        'datasets': {'train': {'target_cache': cache}},
+    }
     result = {'kind': 'student', 'machine': machine, 'options': options}
     assert recorded(result) == expected
     scratch = {**options, 'train': {**train, 'kd': {'type': 'Scratch'}}}
@@ -193,43 +304,78 @@ def test_results_without_a_record(train, machine, cache, expected):
 
 
 def test_published_figures_only_where_student_scale_and_test_set_are_the_same():
-    swinir = {'type': 'SwinIR', 'embed_dim': 60, 'depths': [6, 6, 6, 6], 'upsampler': 'pixelshuffle'}
+    swinir = {
+        'type': 'SwinIR',
+        'embed_dim': 60,
+        'depths': [6, 6, 6, 6],
+        'upsampler': 'pixelshuffle',
+    }
     sets = {'Set5': 5, 'B100': 100, 'Manga109': 109}
     found = published(swinir, 4, sets)
-    assert found['FAKD'] == {'Set5': 32.22, 'B100': 27.61} and 'DUKD' not in found, 'DUKD is published on Urban100 alone'
+    assert found['FAKD'] == {'Set5': 32.22, 'B100': 27.61} and 'DUKD' not in found, (
+        'DUKD is published on Urban100 alone'
+    )
     assert published(swinir, 4, {'urban100': 100})['DUKD'] == {'urban100': 26.43}
     assert published(swinir, 2, sets) == {} == published({**swinir, 'embed_dim': 32}, 4, sets)
     assert published(swinir, 4, {'Set5': 3}) == {}, 'another set of the same name'
-    assert published({'type': 'EDSR', 'num_feat': 64, 'num_block': 16}, 4, {'Set14': 14}) == {'scratch': {'Set14': 28.58}}
+    assert published({'type': 'EDSR', 'num_feat': 64, 'num_block': 16}, 4, {'Set14': 14}) == {
+        'scratch': {'Set14': 28.58}
+    }
 
 
 def test_multiply_adds_by_hand():
     found = cost(tiny('EDSR', 2, num_feat=8, num_block=1), 2, torch.rand(1, 3, 12, 16), 'cpu')
     pixels = 640 * 360
     by_hand = 9 * pixels * (3 * 8 + 3 * 8 * 8 + 8 * 32) + 9 * 4 * pixels * 8 * 3
-    assert found['macs'] == by_hand and found['parameters'] == sum(9 * i * o + o for i, o in ((3, 8), *[(8, 8)] * 3, (8, 32), (8, 3)))
+    assert found['macs'] == by_hand
+    assert found['parameters'] == sum(
+        9 * i * o + o for i, o in ((3, 8), *[(8, 8)] * 3, (8, 32), (8, 3))
+    )
     assert 0 < found['milliseconds'] < 1e4
-    literature = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 64, 'num_block': 16, 'upscale': 4}
-    assert cost(literature, 4, torch.rand(1, 3, 8, 8), 'cpu')['macs'] == pytest.approx(114.2e9, rel=1e-3)
+    literature = {
+        'type': 'EDSR',
+        'num_in_ch': 3,
+        'num_out_ch': 3,
+        'num_feat': 64,
+        'num_block': 16,
+        'upscale': 4,
+    }
+    assert cost(literature, 4, torch.rand(1, 3, 8, 8), 'cpu')['macs'] == pytest.approx(
+        114.2e9, rel=1e-3
+    )
     assert cost(tiny('DCTSwin', 2), 2, torch.rand(1, 3, 16, 16), 'cpu')['macs'] > 1e8
 
 
 def test_places_where_methods_differ():
     columns = {m: np.zeros((100, 120, 3), np.float32) for m in 'abc'}
-    columns['b'][30:50, 70:90] = 9.
+    columns['b'][30:50, 70:90] = 9.0
     y, x, size = _place(columns, 'abc')
-    assert size == 64 and y <= 30 and y + 64 >= 50 and x <= 70 and x + 64 >= 90
+    assert size == 64
+    assert y <= 30
+    assert y + 64 >= 50
+    assert x <= 70
+    assert x + 64 >= 90
     assert _place({m: c[:40, :50] for m, c in columns.items()}, 'abc') == (0, 0, 40)
-    cells = {'a': cell([[28., 28., 28.]], (0, )), 'b': cell([[28.5, 30., 28.1]], (0, ))}
+    cells = {'a': cell([[28.0, 28.0, 28.0]], (0,)), 'b': cell([[28.5, 30.0, 28.1]], (0,))}
     assert _most_different(cells, 2) == [('Set5', 'i1'), ('Set5', 'i0')]
 
 
 def test_document(tmp_path):
     from PIL import Image
+
     Image.new('RGB', (4, 4)).save(tmp_path / 'a.png')
-    blocks = [Heading('T <1>', 1), Text('a & b'), Table(['m', 'v'], [['x|y', '1'], ['z', '2']], frozenset({(1, 1)})),
-              Picture(tmp_path / 'a.png', 'caption')]
-    text, html = markdown(blocks), page(blocks)
-    assert '# T <1>\n' in text and '| x\\|y | 1 |\n| z | **2** |' in text and '![caption](a.png)' in text
-    assert '<h1>T &lt;1&gt;</h1>' in html and 'a &amp; b' in html and '<td class=best>2</td>' in html
+    blocks = [
+        Heading('T <1>', 1),
+        Text('a & b'),
+        Table(['m', 'v'], [['x|y', '1'], ['z', '2']], frozenset({(1, 1)})),
+        Picture(tmp_path / 'a.png', 'caption'),
+    ]
+    text = markdown(blocks)
+    html = page(blocks)
+    assert '# T <1>\n' in text
+    assert '| x\\|y | 1 |\n| z | **2** |' in text
+    assert '![caption](a.png)' in text
+    assert '<h1>T &lt;1&gt;</h1>' in html
+    assert 'a &amp; b' in html
+    assert '<td class=best>2</td>' in html
     assert 'src="data:image/png;base64,' in html and 'http' not in html, 'opens without a server'

@@ -17,14 +17,21 @@ def python(arguments, code):
 
 
 def test_basicsr_can_be_imported_because_of_us():
-    # -S: no .pth files are read, as in a source tree on PYTHONPATH; the second time with our package before BasicSR.
+    # -S: no .pth files are read, as in a source tree on PYTHONPATH; the second time with our
+    # package before BasicSR.
     path = f'import sys; sys.path[:0] = {sys.path!r}; '
-    if sys.version_info >= (3, 12):  # a line in a .pth file of setuptools brings back the distutils that BasicSR imports
+    # a line in a .pth file of setuptools brings back the distutils that BasicSR imports
+    if sys.version_info >= (3, 12):
         path += 'import setuptools; '
     there = python(['-S'], path + 'import torchvision.transforms.functional_tensor').returncode == 0
     alone = python(['-S'], path + 'import basicsr')
-    assert (alone.returncode == 0) == (there or 'functional_tensor' not in inspect.getsource(degradations)), alone.stderr
-    for code in ('import mtkd_basicsr, basicsr', 'import mtkd_basicsr; import torchvision.transforms.functional_tensor'):
+    assert (alone.returncode == 0) == (
+        there or 'functional_tensor' not in inspect.getsource(degradations)
+    ), alone.stderr
+    for code in (
+        'import mtkd_basicsr, basicsr',
+        'import mtkd_basicsr; import torchvision.transforms.functional_tensor',
+    ):
         assert python(['-S'], path + code).returncode == 0
 
 
@@ -40,6 +47,7 @@ def test_stand_in_has_all_that_the_old_module_had():
     if 'stand-in' not in module.__spec__.origin:
         pytest.skip('this torchvision has the module')
     from torchvision.transforms import _functional_tensor
+
     image = torch.rand(3, 4, 5)
     assert torch.equal(module.rgb_to_grayscale(image), _functional_tensor.rgb_to_grayscale(image))
     assert {n for n in vars(_functional_tensor) if not n.startswith('__')} <= set(vars(module))
@@ -47,6 +55,7 @@ def test_stand_in_has_all_that_the_old_module_had():
 
 def test_stand_in_for_the_alias_that_scipy_removes(monkeypatch):
     import scipy.ndimage
+
     name = 'scipy.ndimage.filters'
     spec = startup.StandInFinder.find_spec(name, scipy.ndimage.__path__)
     module = importlib.util.module_from_spec(spec)
@@ -55,7 +64,11 @@ def test_stand_in_for_the_alias_that_scipy_removes(monkeypatch):
 
 
 def test_version_of_a_clone_that_was_never_installed(tmp_path):
-    for text, expected in (('1.4.2\n', (1, 4, 2)), ('1.4.2.post1', (1, 4, 2, 'post1')), (None, ('unknown', ))):
+    for text, expected in (
+        ('1.4.2\n', (1, 4, 2)),
+        ('1.4.2.post1', (1, 4, 2, 'post1')),
+        (None, ('unknown',)),
+    ):
         if text is None:
             (tmp_path / 'VERSION').unlink()
         else:
@@ -70,15 +83,20 @@ def test_version_of_a_clone_that_was_never_installed(tmp_path):
 
 
 def test_pkg_resources_is_there_for_pytorch_wavelets_and_gone_after():
-    code = ('import importlib.util, sys\n'
-            'from mtkd_basicsr import compat\n'
-            'before = "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None\n'
-            'with compat.pkg_resources():\n'
-            '    import pkg_resources, pytorch_wavelets\n'
-            '    stream = pkg_resources.resource_stream("pytorch_wavelets.dtcwt.data", "near_sym_a.npz")\n'
-            '    assert stream.read(2) == b"PK"\n'
-            'after = "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None\n'
-            'assert before == after, (before, after)')
+    code = (
+        'import importlib.util, sys\n'
+        'from mtkd_basicsr import compat\n'
+        'before = "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is '
+        'not None\n'
+        'with compat.pkg_resources():\n'
+        '    import pkg_resources, pytorch_wavelets\n'
+        '    stream = pkg_resources.resource_stream("pytorch_wavelets.dtcwt.data", '
+        '"near_sym_a.npz")\n'
+        '    assert stream.read(2) == b"PK"\n'
+        'after = "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is '
+        'not None\n'
+        'assert before == after, (before, after)'
+    )
     result = python([], code)
     assert result.returncode == 0, result.stderr
 
@@ -94,13 +112,19 @@ def script(path):
 def test_scripts_of_basicsr_alone_are_repaired(tmp_path):
     (tmp_path / 'basicsr').mkdir()
     names = ('load_resume_state', 'make_exp_dirs', 'get_env_info')
-    for name, changed in (('basicsr/train.py', {'load_resume_state', 'get_env_info'}),
-                          ('basicsr/test.py', {'make_exp_dirs', 'get_env_info'}), ('my_train.py', set()), ('my/train.py', set())):
+    for name, changed in (
+        ('basicsr/train.py', {'load_resume_state', 'get_env_info'}),
+        ('basicsr/test.py', {'make_exp_dirs', 'get_env_info'}),
+        ('my_train.py', set()),
+        ('my/train.py', set()),
+    ):
         module = script(tmp_path / name)
         originals = {each: getattr(module, each) for each in names}
         basicsr_scripts.repair(module)
         basicsr_scripts.repair(module)
-        assert {each for each in names if getattr(module, each) is not originals[each]} == changed, name
+        assert {
+            each for each in names if getattr(module, each) is not originals[each]
+        } == changed, name
         if changed:
             lines = module.get_env_info().split('\n\t')
             assert lines[0] == 'environment'
@@ -111,6 +135,7 @@ def test_scripts_of_basicsr_alone_are_repaired(tmp_path):
 
 def test_processes_meet_on_gloo_only_where_there_is_no_gpu(monkeypatch):
     from basicsr.utils import dist_util
+
     originals = object(), object()
     for gpu in (True, False):
         monkeypatch.setattr(torch.cuda, 'is_available', lambda gpu=gpu: gpu)

@@ -22,7 +22,10 @@ def test_untrained_it_gives_the_mean_of_the_teachers(skip, shape):
 
 
 def test_a_pixel_depends_on_its_surroundings_of_all_teachers():
-    net, x = build({'type': 'ConvFusion', 'upscale': 2, 'embed_dim': 8, 'depths': [1, 1], 'skip': 'adaptive'}), torch.rand(1, 9, 24, 24)
+    net = build(
+        {'type': 'ConvFusion', 'upscale': 2, 'embed_dim': 8, 'depths': [1, 1], 'skip': 'adaptive'}
+    )
+    x = torch.rand(1, 9, 24, 24)
     x.requires_grad_()
     net(x)[0, :, 12, 12].sum().backward()
     assert x.grad[0, :, 8:16, 8:16].abs().amin((1, 2)).gt(0).all()

@@ -27,7 +27,7 @@ def images(tmp_path):
     folder = tmp_path / 'images'
     folder.mkdir()
     for name, size in (('chelsea', (100, 130)), ('camera', (97, 61)), ('coffee', (60, 84))):
-        image = load(name)[:size[0], :size[1], ::-1]
+        image = load(name)[: size[0], : size[1], ::-1]
         cv2.imwrite(str(folder / f'{name}.png'), image[..., 0] if name == 'camera' else image)
     (folder / 'notes.txt').write_text('not an image')
     return folder
@@ -37,8 +37,18 @@ def read(path):
     return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
-@pytest.mark.parametrize('h,w,scale', [(48, 36, 1 / 2), (48, 36, 1 / 3), (96, 60, 1 / 4), (13, 10, 4), (9, 7, 3), (12, 12, 2),
-                                       (321, 480, 1 / 3)])
+@pytest.mark.parametrize(
+    ('h', 'w', 'scale'),
+    [
+        (48, 36, 1 / 2),
+        (48, 36, 1 / 3),
+        (96, 60, 1 / 4),
+        (13, 10, 4),
+        (9, 7, 3),
+        (12, 12, 2),
+        (321, 480, 1 / 3),
+    ],
+)
 def test_resize_is_basicsrs(h, w, scale):
     x = torch.rand(2, 3, h, w, generator=torch.Generator().manual_seed(0))
     found = resize_bicubic(x, scale)
@@ -50,50 +60,114 @@ def test_folders_for_basicsr(images, tmp_path):
     printed = mtkd('data', images, '--out', 'out', '--workers', '2', cwd=tmp_path)
     assert '3 images in each of out/GTmod12, out/LRbicx2, out/LRbicx3, out/LRbicx4' in printed
     for name, (h, w) in {'chelsea': (96, 120), 'camera': (96, 60), 'coffee': (60, 84)}.items():
-        gt, source = read(tmp_path / 'out' / 'GTmod12' / f'{name}.png'), read(images / f'{name}.png')
+        gt = read(tmp_path / 'out' / 'GTmod12' / f'{name}.png')
+        source = read(images / f'{name}.png')
         source = source if source.ndim == 3 else np.repeat(source[..., None], 3, 2)
         assert np.array_equal(gt, source[:h, :w])
         for scale in (2, 3, 4):
             low = read(tmp_path / 'out' / f'LRbicx{scale}' / f'{name}.png')
-            expected = (np.clip(imresize(gt.astype(np.float64) / 255, 1 / scale), 0, 1) * 255).round()
-            # The same numbers in another order of summation: a value may lie on the other side of a half.
-            assert low.shape == expected.shape and np.abs(low - expected).max() <= 1 and (low != expected).mean() < 1e-3
-    assert (tmp_path / 'out' / 'meta_info.txt').read_text() == 'camera.png (96,60,3)\nchelsea.png (96,120,3)\ncoffee.png (60,84,3)\n'
+            expected = (
+                np.clip(imresize(gt.astype(np.float64) / 255, 1 / scale), 0, 1) * 255
+            ).round()
+            # The same numbers in another order of summation: a value may lie on the other side of a
+            # half.
+            assert low.shape == expected.shape
+            assert np.abs(low - expected).max() <= 1
+            assert (low != expected).mean() < 1e-3
+    assert (
+        tmp_path / 'out' / 'meta_info.txt'
+    ).read_text() == 'camera.png (96,60,3)\nchelsea.png (96,120,3)\ncoffee.png (60,84,3)\n'
     out = str(tmp_path / 'out')
-    dataset = build_dataset({'type': 'PairedImageDataset', 'name': 'x', 'phase': 'val', 'scale': 3, 'io_backend': {'type': 'disk'},
-                             'dataroot_gt': f'{out}/GTmod12', 'dataroot_lq': f'{out}/LRbicx3', 'meta_info_file': f'{out}/meta_info.txt'})
-    assert len(dataset) == 3 and all(item['gt'].shape[1] == 3 * item['lq'].shape[1] for item in dataset)
+    dataset = build_dataset(
+        {
+            'type': 'PairedImageDataset',
+            'name': 'x',
+            'phase': 'val',
+            'scale': 3,
+            'io_backend': {'type': 'disk'},
+            'dataroot_gt': f'{out}/GTmod12',
+            'dataroot_lq': f'{out}/LRbicx3',
+            'meta_info_file': f'{out}/meta_info.txt',
+        }
+    )
+    assert len(dataset) == 3
+    assert all(item['gt'].shape[1] == 3 * item['lq'].shape[1] for item in dataset)
 
 
 def test_sub_images_are_parts_of_both(images, here, tmp_path):
-    here('data', images, '--out', 'out', '--workers', '1', '--scale', '4', '--sub-image', '48', '--step', '24')
+    here(
+        'data',
+        images,
+        '--out',
+        'out',
+        '--workers',
+        '1',
+        '--scale',
+        '4',
+        '--sub-image',
+        '48',
+        '--step',
+        '24',
+    )
     names = sorted(p.name for p in (tmp_path / 'out' / 'GTmod4_sub').iterdir())
-    # 100×130 is cropped to 100×128: rows begin at 0, 24, 48 and 52, columns at 0, 24, 48, 72 and 80.
+    # 100×130 is cropped to 100×128: rows begin at 0, 24, 48 and 52, columns at 0, 24, 48, 72 and
+    # 80.
     assert sum(name.startswith('chelsea_s') for name in names) == 4 * 5
     assert names == sorted(p.name for p in (tmp_path / 'out' / 'LRbicx4_sub').iterdir())
     whole = read(images / 'chelsea.png')
-    assert np.array_equal(read(tmp_path / 'out' / 'GTmod4_sub' / 'chelsea_s007.png'), whole[24:72, 24:72])
+    assert np.array_equal(
+        read(tmp_path / 'out' / 'GTmod4_sub' / 'chelsea_s007.png'), whole[24:72, 24:72]
+    )
     here('data', images, '--out', 'all', '--workers', '1', '--scale', '4')
     low = read(tmp_path / 'all' / 'LRbicx4' / 'chelsea.png')
-    assert np.array_equal(read(tmp_path / 'out' / 'LRbicx4_sub' / 'chelsea_s020.png'), low[13:25, 20:32]), 'reduced before it is cut'
+    assert np.array_equal(
+        read(tmp_path / 'out' / 'LRbicx4_sub' / 'chelsea_s020.png'), low[13:25, 20:32]
+    ), 'reduced before it is cut'
 
 
 def test_goes_on_where_it_was_stopped(images, tmp_path):
     for i in range(40):
-        cv2.imwrite(str(images / f'more{i:02d}.png'), load('coffee')[i:i + 240, i:i + 240])
-    command = [sys.executable, '-m', 'mtkd_basicsr', 'data', str(images), '--out', 'out', '--workers', '1']
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
-    folder, deadline = tmp_path / 'out' / 'LRbicx4', time.time() + 120
-    while time.time() < deadline and (not folder.is_dir() or len(list(folder.glob('[!.]*.png'))) < 3):
+        cv2.imwrite(str(images / f'more{i:02d}.png'), load('coffee')[i : i + 240, i : i + 240])
+    command = [
+        sys.executable,
+        '-m',
+        'mtkd_basicsr',
+        'data',
+        str(images),
+        '--out',
+        'out',
+        '--workers',
+        '1',
+    ]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    folder = tmp_path / 'out' / 'LRbicx4'
+    deadline = time.time() + 120
+    while time.time() < deadline and (
+        not folder.is_dir() or len(list(folder.glob('[!.]*.png'))) < 3
+    ):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / 'out').rglob('[!.]*.png')}
-    whole = {p for p in before if all((tmp_path / 'out' / f / p.name).exists() for f in ('GTmod12', 'LRbicx2', 'LRbicx3', 'LRbicx4'))}
+    whole = {
+        p
+        for p in before
+        if all(
+            (tmp_path / 'out' / f / p.name).exists()
+            for f in ('GTmod12', 'LRbicx2', 'LRbicx3', 'LRbicx4')
+        )
+    }
     assert 3 * 4 <= len(whole) < 43 * 4
     mtkd('data', images, '--out', 'out', cwd=tmp_path)
     after = list((tmp_path / 'out').rglob('[!.]*.png'))
-    assert len(after) == 43 * 4 and all(p.stat().st_mtime_ns == before[p] for p in whole)
+    assert len(after) == 43 * 4
+    assert all(p.stat().st_mtime_ns == before[p] for p in whole)
     assert all(read(p) is not None for p in after)
 
 
@@ -104,9 +178,14 @@ def test_wrong_images_are_named_and_the_others_done(images, here, tmp_path):
     cv2.imwrite(str(images / 'glass.png'), np.zeros((50, 50, 4), np.uint8))
     cv2.imwrite(str(images / 'small.png'), np.zeros((5, 50, 3), np.uint8))
     printed = here('data', images, '--out', 'out', '--workers', '1', expect=1)
-    for text in ("5 of 8 images cannot be used", "empty.png': cannot be read as an image", "cut.png': cannot be read as an image",
-                 "deep.png': uint16 values; expected 8 bits", "glass.png': 4 channels; expected grey or three",
-                 "small.png': 5×50 pixels; expected 12 or more"):
+    for text in (
+        '5 of 8 images cannot be used',
+        "empty.png': cannot be read as an image",
+        "cut.png': cannot be read as an image",
+        "deep.png': uint16 values; expected 8 bits",
+        "glass.png': 4 channels; expected grey or three",
+        "small.png': 5×50 pixels; expected 12 or more",
+    ):
         assert text in printed
     assert len(list((tmp_path / 'out' / 'GTmod12').iterdir())) == 3
 
@@ -116,18 +195,43 @@ def test_verify_against_published_figures(images, here):
     assert '--verify Set5: 3 images; expected 5' in printed
     for name in ('a', 'b'):
         cv2.imwrite(str(images / f'{name}.png'), load('brick')[:96, :96])
-    printed = here('data', images, '--out', 'out', '--workers', '1', '--scale', '2', '4', '--multiple', '12', '--verify', 'Set5', expect=1)
-    assert 'published 33.66 dB  DIFFERS' in printed and 'these are other images' in printed
+    printed = here(
+        'data',
+        images,
+        '--out',
+        'out',
+        '--workers',
+        '1',
+        '--scale',
+        '2',
+        '4',
+        '--multiple',
+        '12',
+        '--verify',
+        'Set5',
+        expect=1,
+    )
+    assert 'published 33.66 dB  DIFFERS' in printed
+    assert 'these are other images' in printed
 
 
-@pytest.mark.parametrize('arguments,text', [
-    (['nowhere'], "'nowhere': no such folder"),
-    (['images', '--scale', '2', '2'], '--scale: 2 2; expected different numbers'),
-    (['images', '--multiple', '8'], '--multiple: 8; expected a multiple of all of --scale, for example 12'),
-    (['images', '--sub-image', '50'], '--sub-image 50 --step 25: expected multiples of 12'),
-    (['images', '--sub-image', '24', '--step', '48'], 'the step not larger'),
-    (['images', '--sub-image', '24', '--step', '12', '--verify', 'Set5'], '--verify: test sets are not cut'),
-])
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        (['nowhere'], "'nowhere': no such folder"),
+        (['images', '--scale', '2', '2'], '--scale: 2 2; expected different numbers'),
+        (
+            ['images', '--multiple', '8'],
+            '--multiple: 8; expected a multiple of all of --scale, for example 12',
+        ),
+        (['images', '--sub-image', '50'], '--sub-image 50 --step 25: expected multiples of 12'),
+        (['images', '--sub-image', '24', '--step', '48'], 'the step not larger'),
+        (
+            ['images', '--sub-image', '24', '--step', '12', '--verify', 'Set5'],
+            '--verify: test sets are not cut',
+        ),
+    ],
+)
 def test_wrong_arguments(images, here, tmp_path, arguments, text):
     assert text in here('data', *arguments, '--out', 'out', '--workers', '1', expect=1)
     assert not (tmp_path / 'out').exists()
@@ -135,15 +239,49 @@ def test_wrong_arguments(images, here, tmp_path, arguments, text):
 
 def test_names_that_would_collide(images, here):
     cv2.imwrite(str(images / 'coffee.jpg'), load('coffee')[:40, :40])
-    assert 'coffee is there with two endings' in here('data', images, '--out', 'out', '--workers', '1', expect=1)
+    assert 'coffee is there with two endings' in here(
+        'data', images, '--out', 'out', '--workers', '1', expect=1
+    )
     (images / 'coffee.jpg').rename(images / 'a.v2.png')
-    assert "'a.v2' has a dot in its name" in here('data', images, '--out', 'out', '--workers', '1', expect=1)
+    assert "'a.v2' has a dot in its name" in here(
+        'data', images, '--out', 'out', '--workers', '1', expect=1
+    )
 
 
 def test_folders_that_were_made_otherwise(images, here):
-    here('data', images, '--out', 'out', '--workers', '1', '--scale', '2', '--sub-image', '24', '--step', '24')
-    printed = here('data', images, '--out', 'out', '--workers', '1', '--scale', '2', '--sub-image', '32', '--step', '32', expect=1)
-    assert "'out' was made otherwise (sub_image: 24 before, 32 now; step: 24 before, 32 now)" in printed
+    here(
+        'data',
+        images,
+        '--out',
+        'out',
+        '--workers',
+        '1',
+        '--scale',
+        '2',
+        '--sub-image',
+        '24',
+        '--step',
+        '24',
+    )
+    printed = here(
+        'data',
+        images,
+        '--out',
+        'out',
+        '--workers',
+        '1',
+        '--scale',
+        '2',
+        '--sub-image',
+        '32',
+        '--step',
+        '32',
+        expect=1,
+    )
+    assert (
+        "'out' was made otherwise (sub_image: 24 before, 32 now; step: 24 before, 32 now)"
+        in printed
+    )
 
 
 PHOTOGRAPHS = ('chelsea', 'coffee', 'astronaut', 'rocket', 'retina', 'camera', 'brick', 'moon')
@@ -152,11 +290,15 @@ PHOTOGRAPHS = ('chelsea', 'coffee', 'astronaut', 'rocket', 'retina', 'camera', '
 def by_torch(image, scale):
     """What `mtkd data` wrote when it reduced images by products of matrices."""
     x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-    return (resize_bicubic(x, 1 / scale)[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    return (
+        (resize_bicubic(x, 1 / scale)[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    )
 
 
 def halfway(image, scale):
-    """Where the result lies halfway between two levels, up to rounding: at ×2 and ×4 all weights are multiples of 1/4096."""
+    """Where the result lies halfway between two levels, up to rounding: at ×2 and ×4 all weights
+    are multiples of 1/4096.
+    """
     x = image.astype(np.int64)
     for _ in range(2):
         weights, sources = weights_and_sources(len(x), math.ceil(len(x) / scale), 1 / scale)
@@ -173,36 +315,44 @@ def test_reduced_photographs_are_those_of_torch_and_basicsr(name, scale, cut):
     image = load(name)[:601, :641]
     h, w = (n // cut * cut for n in image.shape[:2])
     image = image[:h, :w]
-    found, before = resize_pixels(image, 1 / scale), by_torch(image, scale)
+    found = resize_pixels(image, 1 / scale)
+    before = by_torch(image, scale)
     basicsr = (np.clip(imresize(image.astype(np.float64) / 255, 1 / scale), 0, 1) * 255).round()
-    assert found.shape == before.shape == basicsr.shape and found.dtype == np.uint8
+    assert found.shape == before.shape == basicsr.shape
+    assert found.dtype == np.uint8
     differs = found != before
-    # A value halfway between two levels goes where the last bit sends it, and that depends on the order of a sum: in torch on how the
-    # processor's matrix product cuts it into blocks.
+    # A value halfway between two levels goes where the last bit sends it, and that depends on the
+    # order of a sum: in torch on how the processor's matrix product cuts it into blocks.
     if scale == 3:
-        assert not differs.any() and np.array_equal(found, basicsr)
+        assert not differs.any()
+        assert np.array_equal(found, basicsr)
     else:
         ties = halfway(image, scale)
-        assert not (differs & ~ties).any() and not ((found != basicsr) & ~ties).any()
+        assert not (differs & ~ties).any()
+        assert not ((found != basicsr) & ~ties).any()
         assert differs.sum() <= 3
 
 
 @pytest.mark.parametrize('shape', [(97, 61, 3), (60, 84, 1), (31, 33), (12, 5, 4), (3, 2, 3)])
 @pytest.mark.parametrize('scale', [1 / 2, 1 / 3, 1 / 4, 2, 3, 4, 1 / 2.5, 1.7])
 def test_arrays_are_resized_as_by_basicsr(shape, scale):
-    image = load('coffee')[:shape[0], :shape[1]].astype(np.float32) / 255
-    image = np.concatenate([image, image], 2)[..., :shape[2]] if len(shape) == 3 else image[..., 0]
+    image = load('coffee')[: shape[0], : shape[1]].astype(np.float32) / 255
+    image = np.concatenate([image, image], 2)[..., : shape[2]] if len(shape) == 3 else image[..., 0]
     found = resize_bicubic_array(image, scale)
-    assert found.dtype == np.float32 and found.flags['C_CONTIGUOUS']
+    assert found.dtype == np.float32
+    assert found.flags['C_CONTIGUOUS']
     if min(shape[:2]) < 5 / min(scale, 1):  # BasicSR mirrors no further than an image is large
         x = torch.from_numpy(np.atleast_3d(image)).permute(2, 0, 1)[None]
         expected = resize_bicubic(x, scale)[0].permute(1, 2, 0).numpy().reshape(found.shape)
     else:
         expected = imresize(image, scale)
-    assert found.shape == expected.shape and np.abs(found - expected).max() < 2e-6
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() < 2e-6
 
 
-@pytest.mark.parametrize('names', [('chelsea', 'coffee'), ('camera', 'brick'), ('astronaut', 'rocket')])
+@pytest.mark.parametrize(
+    'names', [('chelsea', 'coffee'), ('camera', 'brick'), ('astronaut', 'rocket')]
+)
 @pytest.mark.parametrize('border', [0, 2, 4])
 def test_psnr_is_basicsrs(names, border):
     a, b = (load(name)[:299, :401, ::-1] for name in names)

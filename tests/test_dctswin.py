@@ -12,7 +12,7 @@ from mtkd_basicsr.archs.dctswin_arch import Upsample, upsample_to_image
 from mtkd_basicsr.errors import OptionError
 
 GOLDEN = Path(__file__).parent / 'golden'
-SMALL = {'depths': [2], 'embed_dim': 8, 'num_heads': [2], 'drop_path_rate': 0.}
+SMALL = {'depths': [2], 'embed_dim': 8, 'num_heads': [2], 'drop_path_rate': 0.0}
 
 
 @pytest.mark.parametrize('name', ['dctswin_authors_x2_n2', 'dctswin_authors_x4_n3'])
@@ -40,7 +40,11 @@ def test_our_defaults_are_another_network():
 
 def test_mask_of_the_authors_is_recomputed_for_every_size():
     golden = torch.load(GOLDEN / 'dctswin_authors_x2_n2.pth', weights_only=True)
-    block = DCTSwin(**golden['network_g'], dct_norm='none', shift_mask='authors').layers[0].residual_group.blocks[1]
+    block = (
+        DCTSwin(**golden['network_g'], dct_norm='none', shift_mask='authors')
+        .layers[0]
+        .residual_group.blocks[1]
+    )
     expected = golden['params']['layers.0.residual_group.blocks.1.attn_mask']
     assert torch.equal(block._mask(48, 48, torch.device('cpu')), expected)
     assert block._mask(24, 16, torch.device('cpu')).shape == (6, 64, 64)
@@ -51,7 +55,9 @@ def test_mask_without_shift_is_left_out_at_img_size_only():
     plain, _ = net.layers[0].residual_group.blocks
     assert plain._mask(16, 16, torch.device('cpu')) is None
     mask = plain._mask(8, 16, torch.device('cpu'))[0]
-    assert (mask[0, 1:] == -100).all() and (mask[1:, 0] == -100).all() and (mask[1:, 1:] == 0).all()
+    assert (mask[0, 1:] == -100).all()
+    assert (mask[1:, 0] == -100).all()
+    assert (mask[1:, 1:] == 0).all()
 
 
 def test_has_the_size_of_the_paper():
@@ -68,14 +74,17 @@ def test_any_number_of_teachers_and_any_size(scale, teachers, skip):
         x = torch.rand(2, 3 * teachers, h, w)
         with torch.no_grad():
             y = net(x)
-        assert y.shape == (2, 3, h, w) and torch.isfinite(y).all()
+        assert y.shape == (2, 3, h, w)
+        assert torch.isfinite(y).all()
         if skip != 'none':
             assert (y - x.unflatten(1, (teachers, 3)).mean(1)).abs().max() < 1e-6
 
 
 def test_images_of_a_batch_do_not_mix():
     for mask in ('none', 'authors'):
-        net = build({'type': 'DCTSwin', **SMALL, 'upscale': 2, 'skip': 'learned', 'shift_mask': mask}).eval()
+        net = build(
+            {'type': 'DCTSwin', **SMALL, 'upscale': 2, 'skip': 'learned', 'shift_mask': mask}
+        ).eval()
         x = torch.rand(2, 9, 30, 34)
         with torch.no_grad():
             assert (net(x) - torch.cat([net(x[:1]), net(x[1:])])).abs().max() < 1e-5
@@ -102,7 +111,9 @@ def test_order_of_teachers_matters():
 def test_checkpointing_changes_nothing_but_memory():
     grads = []
     for use in (False, True):
-        net = build({'type': 'DCTSwin', **SMALL, 'upscale': 2, 'skip': 'learned', 'use_checkpoint': use}).train()
+        net = build(
+            {'type': 'DCTSwin', **SMALL, 'upscale': 2, 'skip': 'learned', 'use_checkpoint': use}
+        ).train()
         net(torch.linspace(0, 1, 9 * 32 * 32).view(1, 9, 32, 32)).square().mean().backward()
         grads.append([p.grad for p in net.parameters()])
     assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(*grads))
@@ -115,11 +126,14 @@ def test_bfloat16_autocast_is_finite(norm):
     with torch.autocast('cpu', dtype=torch.bfloat16):
         y = net(torch.rand(1, 9, 32, 32))
     y.float().mean().backward()
-    assert torch.isfinite(y).all() and all(torch.isfinite(p.grad).all() for p in net.parameters())
+    assert torch.isfinite(y).all()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters())
 
 
 def test_drop_path_only_in_training():
-    net = build({'type': 'DCTSwin', **SMALL, 'drop_path_rate': 0.5, 'upscale': 2, 'skip': 'learned'})
+    net = build(
+        {'type': 'DCTSwin', **SMALL, 'drop_path_rate': 0.5, 'upscale': 2, 'skip': 'learned'}
+    )
     x = torch.rand(1, 9, 16, 16)
     with torch.no_grad():
         assert len({net.train()(x).sum().item() for _ in range(8)}) > 1
@@ -129,15 +143,19 @@ def test_drop_path_only_in_training():
 def test_window_order_is_roll_and_cut():
     image = torch.arange(16 * 24).view(16, 24)
     rolled = image.roll((-4, -4), (0, 1))
-    windows = [rolled[y:y + 8, x:x + 8].flatten() for y in (0, 8) for x in (0, 8, 16)]
+    windows = [rolled[y : y + 8, x : x + 8].flatten() for y in (0, 8) for x in (0, 8, 16)]
     assert torch.equal(window_order(16, 24, 8, 4), torch.cat(windows))
 
 
 def attention_spelled_out(layer, x, mask):
     n, tokens, dim = x.shape
     q, k, v = layer.qkv(x).view(n, tokens, 3, layer.num_heads, -1).permute(2, 0, 3, 1, 4)
-    bias = layer.relative_position_bias_table[layer.relative_position_index].view(tokens, tokens, -1).permute(2, 0, 1)
-    scores = q @ k.transpose(-1, -2) * (dim // layer.num_heads)**-0.5 + bias
+    bias = (
+        layer.relative_position_bias_table[layer.relative_position_index]
+        .view(tokens, tokens, -1)
+        .permute(2, 0, 1)
+    )
+    scores = q @ k.transpose(-1, -2) * (dim // layer.num_heads) ** -0.5 + bias
     if mask is not None:
         scores = scores + mask.repeat(n // len(mask), 1, 1)[:, None]
     return layer.proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(n, tokens, dim))
@@ -151,11 +169,15 @@ def test_gradients_of_attention(masks, windows_at_a_time, monkeypatch):
     layer = WindowAttention(12, 4, 3).double()
     torch.nn.init.normal_(layer.relative_position_bias_table)
     x = torch.randn(6, 16, 12, dtype=torch.float64, requires_grad=True)
-    mask = None if masks is None else (torch.rand(masks, 16, 16) > 0.7) * -100.
-    ours, plain = layer(x, mask), attention_spelled_out(layer, x, mask)
+    mask = None if masks is None else (torch.rand(masks, 16, 16) > 0.7) * -100.0
+    ours = layer(x, mask)
+    plain = attention_spelled_out(layer, x, mask)
     assert (ours - plain).abs().max() < 1e-12
-    inputs, weights = (x, *layer.parameters()), torch.randn_like(ours)
-    for a, b in zip(torch.autograd.grad(ours, inputs, weights), torch.autograd.grad(plain, inputs, weights)):
+    inputs = (x, *layer.parameters())
+    weights = torch.randn_like(ours)
+    for a, b in zip(
+        torch.autograd.grad(ours, inputs, weights), torch.autograd.grad(plain, inputs, weights)
+    ):
         assert (a - b).abs().max() < 1e-10
     with torch.no_grad():
         assert (layer(x, mask) - plain).abs().max() < 1e-12
@@ -171,7 +193,8 @@ def test_gradients_of_attention_in_bfloat16():
             y = layer(x)
         grads.append(torch.autograd.grad(y.float().square().mean(), list(layer.parameters())))
     for a, b in zip(*grads):
-        assert b.dtype == torch.float32 and (a - b).norm() < 0.03 * a.norm() + 1e-7
+        assert b.dtype == torch.float32
+        assert (a - b).norm() < 0.03 * a.norm() + 1e-7
 
 
 def test_dropout_of_attention_only_in_training():
@@ -187,10 +210,14 @@ def test_upsampling_in_one_convolution_is_that_of_its_layers(scale, size):
     torch.manual_seed(0)
     layers = torch.nn.Sequential(*Upsample(scale, 8), torch.nn.Conv2d(8, 3, 3, 1, 1)).double()
     x = torch.randn(2, 8, *size, dtype=torch.float64, requires_grad=True)
-    ours, plain = upsample_to_image(list(layers), x, scale), layers(x)
+    ours = upsample_to_image(list(layers), x, scale)
+    plain = layers(x)
     assert (ours - plain).abs().max() < 1e-12
-    inputs, weights = (x, *layers.parameters()), torch.randn_like(plain)
-    for a, b in zip(torch.autograd.grad(ours, inputs, weights), torch.autograd.grad(plain, inputs, weights)):
+    inputs = (x, *layers.parameters())
+    weights = torch.randn_like(plain)
+    for a, b in zip(
+        torch.autograd.grad(ours, inputs, weights), torch.autograd.grad(plain, inputs, weights)
+    ):
         assert (a - b).abs().max() < 1e-10
 
 
@@ -199,11 +226,14 @@ def test_is_copied_and_pickled():
     x = torch.rand(1, 9, 32, 48)
     with torch.no_grad():
         y = net(x)
-        assert torch.equal(copy.deepcopy(net)(x), y) and torch.equal(pickle.loads(pickle.dumps(net))(x), y)
+        assert torch.equal(copy.deepcopy(net)(x), y)
+        assert torch.equal(pickle.loads(pickle.dumps(net))(x), y)
 
 
 def test_trains_after_a_look_in_inference_mode():
-    net = build({'type': 'DCTSwin', **SMALL, 'upscale': 2, 'shift_mask': 'authors', 'skip': 'learned'})
+    net = build(
+        {'type': 'DCTSwin', **SMALL, 'upscale': 2, 'shift_mask': 'authors', 'skip': 'learned'}
+    )
     x = torch.rand(1, 9, 32, 48)
     with torch.inference_mode():
         net.eval()(x)
@@ -211,17 +241,24 @@ def test_trains_after_a_look_in_inference_mode():
     assert all(p.grad is not None for p in net.parameters())
 
 
-@pytest.mark.parametrize('arguments,text', [
-    ({'skip': 'lerned'}, "skip: unknown value 'lerned'; known: none, mean, learned, adaptive .did you mean 'learned'"),
-    ({'dct_norm': 'orto'}, "dct_norm: unknown value 'orto'.*ortho"),
-    ({'shift_mask': 'author'}, "shift_mask: unknown value 'author'.*authors"),
-    ({'upscale': 5}, "upscale: unknown value '5'"),
-    ({'upsampler': 'nearest+conv'}, 'upsampler'),
-    ({'depths': [2, 2]}, 'depths has 2 groups, num_heads 1'),
-    ({'num_heads': [3]}, 'embed_dim: 8 is not divisible'),
-    ({'window_size': 7}, 'window_size: 7; expected an even number'),
-    ({'skip': 'mean', 'in_chans': 8}, 'in_chans: 8 is not a multiple of num_out_ch'),
-])
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        (
+            {'skip': 'lerned'},
+            "skip: unknown value 'lerned'; known: none, mean, learned, adaptive .did you mean "
+            "'learned'",
+        ),
+        ({'dct_norm': 'orto'}, "dct_norm: unknown value 'orto'.*ortho"),
+        ({'shift_mask': 'author'}, "shift_mask: unknown value 'author'.*authors"),
+        ({'upscale': 5}, "upscale: unknown value '5'"),
+        ({'upsampler': 'nearest+conv'}, 'upsampler'),
+        ({'depths': [2, 2]}, 'depths has 2 groups, num_heads 1'),
+        ({'num_heads': [3]}, 'embed_dim: 8 is not divisible'),
+        ({'window_size': 7}, 'window_size: 7; expected an even number'),
+        ({'skip': 'mean', 'in_chans': 8}, 'in_chans: 8 is not a multiple of num_out_ch'),
+    ],
+)
 def test_wrong_arguments(arguments, text):
     with pytest.raises(OptionError, match=text):
         DCTSwin(**{**SMALL, **arguments})

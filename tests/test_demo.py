@@ -20,7 +20,9 @@ def test_training_and_validation_share_no_photograph():
     assert not set(photographs.TRAIN) & set(photographs.VALIDATION)
     for name in photographs.TRAIN + photographs.VALIDATION:
         image = photographs.load(name)
-        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.std() > 1, name
+        assert (
+            image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.std() > 1
+        ), name
 
 
 def test_photographs_are_prepared_once_and_whole(tmp_path):
@@ -28,7 +30,8 @@ def test_photographs_are_prepared_once_and_whole(tmp_path):
     photographs.prepare(tmp_path, 4)
     for split in ('train', 'val'):
         names = sorted(p.name for p in (tmp_path / split / 'GT').iterdir())
-        assert names == sorted(p.name for p in (tmp_path / split / 'LRbicx4').iterdir()) and len(names) >= 3
+        assert names == sorted(p.name for p in (tmp_path / split / 'LRbicx4').iterdir())
+        assert len(names) >= 3
         for name in names[:5]:
             gt, lq = (cv2.imread(str(tmp_path / split / kind / name)) for kind in ('GT', 'LRbicx4'))
             assert gt.shape == (4 * lq.shape[0], 4 * lq.shape[1], 3)
@@ -50,7 +53,7 @@ def tiny_demo(tmp_path_factory):
     return options, tmp_path_factory.mktemp('demo')
 
 
-CODE = '''
+CODE = """
 import sys
 from pathlib import Path
 from mtkd_basicsr import cli
@@ -58,25 +61,38 @@ from mtkd_basicsr.demo import photographs, runs
 photographs.TRAIN = ('brick', 'rocket')
 runs.option_file = lambda *parts: Path(sys.argv[1]) / parts[-1]
 sys.exit(cli.main(['demo', '--out', sys.argv[2]]))
-'''
+"""
 
 
 def test_the_whole_demo_and_again(tiny_demo):
     options, out = tiny_demo
     command = [sys.executable, '-c', CODE, str(options), str(out)]
-    printed = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
+    printed = subprocess.run(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True
+    ).stdout
     table = (out / 'results.md').read_text()
     rows = [line.split('|')[1].strip() for line in table.splitlines() if line.startswith('| ')][1:]
-    assert rows == ['bicubic', 'teacher swinir', 'teacher edsr', 'teacher rcan', 'mean of teachers', 'fused teachers',
-                    'student from scratch', 'student MTKD']
-    assert table in printed and cv2.imread(str(out / 'results.png')).shape[1] > 1500
+    assert rows == [
+        'bicubic',
+        'teacher swinir',
+        'teacher edsr',
+        'teacher rcan',
+        'mean of teachers',
+        'fused teachers',
+        'student from scratch',
+        'student MTKD',
+    ]
+    assert table in printed
+    assert cv2.imread(str(out / 'results.png')).shape[1] > 1500
     assert 'Targets were computed once' in table
     bicubic = next(line for line in table.splitlines() if line.startswith('| bicubic'))
     assert 28 < float(bicubic.split('|')[2]) < 29
 
     weights = {p: p.stat().st_mtime_ns for p in out.rglob('net_g_latest.pth')}
     assert len(weights) == 3
-    printed = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True).stdout
+    printed = subprocess.run(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True
+    ).stdout
     assert printed.count('finished before') == 5, 'three trainings and two caches'
     assert 'Precision: ' in printed
     assert {p: p.stat().st_mtime_ns for p in out.rglob('net_g_latest.pth')} == weights
@@ -92,10 +108,12 @@ def test_changed_settings_give_way_to_a_new_training(tiny_demo, monkeypatch, tmp
     step = runs.Step('train', 'scratch')
     first = runs.Run(step, tmp_path, 'upstream', quick=False)
     first.record.write(finished=True)
-    assert not first.prepare() and folder.exists()
+    assert not first.prepare()
+    assert folder.exists()
     assert runs.Run(step, tmp_path, 'another upstream', quick=False).prepare()
-    archived, = (tmp_path / 'experiments').iterdir()
-    assert archived.name.startswith('demo_scratch_archived_') and (archived / 'precious.pth').read_text() == 'weights'
+    (archived,) = (tmp_path / 'experiments').iterdir()
+    assert archived.name.startswith('demo_scratch_archived_')
+    assert (archived / 'precious.pth').read_text() == 'weights'
 
 
 def test_two_cores_are_used_and_not_more():
@@ -104,7 +122,10 @@ def test_two_cores_are_used_and_not_more():
     assert runs.Cores.of(1) == runs.Cores(1, 1, 1, False)
     for count in (3, 4, 8, 64):
         cores = runs.Cores.of(count)
-        assert cores.jobs * cores.threads <= count and cores.jobs == 3 and cores.cache_parts <= 2 and not cores.waiting
+        assert cores.jobs * cores.threads <= count
+        assert cores.jobs == 3
+        assert cores.cache_parts <= 2
+        assert not cores.waiting
 
 
 @pytest.fixture
@@ -116,7 +137,7 @@ def given_jobs(monkeypatch):
         jobs.clear()
         jobs.extend(some)
         for job in some:
-            finished(job, 10.)
+            finished(job, 10.0)
 
     monkeypatch.setattr(runs, 'run_jobs', run_jobs)
     return jobs
@@ -125,10 +146,18 @@ def given_jobs(monkeypatch):
 def test_what_waits_for_what(given_jobs, tmp_path):
     runs.run_steps(runs.steps(False), tmp_path, False, runs.Cores(2, 1, 2, True))
     after = {job.name: job.after for job in given_jobs}
-    caches = {name: {f'the cache for {name} ({part} of 2)' for part in (1, 2)} for name in ('fusion', 'mtkd')}
+    caches = {
+        name: {f'the cache for {name} ({part} of 2)' for part in (1, 2)}
+        for name in ('fusion', 'mtkd')
+    }
     fusion = 'the training of fusion'
-    assert after == {**dict.fromkeys(caches['fusion'], set()), fusion: caches['fusion'], **dict.fromkeys(caches['mtkd'], {fusion}),
-                     'the training of mtkd': caches['mtkd'], 'the training of scratch': caches['mtkd']}
+    assert after == {
+        **dict.fromkeys(caches['fusion'], set()),
+        fusion: caches['fusion'],
+        **dict.fromkeys(caches['mtkd'], {fusion}),
+        'the training of mtkd': caches['mtkd'],
+        'the training of scratch': caches['mtkd'],
+    }
     shares = [job.environment for job in given_jobs if job.environment]
     assert shares == 2 * [{'RANK': '0', 'WORLD_SIZE': '2'}, {'RANK': '1', 'WORLD_SIZE': '2'}]
     assert runs.seconds_of(tmp_path, 'cache_mtkd') == 20, 'of both processes'
@@ -137,16 +166,22 @@ def test_what_waits_for_what(given_jobs, tmp_path):
 def test_what_is_left_of_it_is_done(given_jobs, tmp_path):
     cores = runs.Cores(3, 1, 1, False)
     runs.run_steps(runs.steps(False), tmp_path, False, cores)
-    assert [job.name for job in given_jobs if not job.after] == ['the cache for fusion', 'the training of scratch']
-    # A step whose record says that it is not finished; what builds on it has the same settings as before, and stays.
-    runs.Run(runs.Step('train', 'scratch'), tmp_path, runs.fingerprint_of_teachers(), False).record.write(False)
+    assert [job.name for job in given_jobs if not job.after] == [
+        'the cache for fusion',
+        'the training of scratch',
+    ]
+    # A step whose record says that it is not finished; what builds on it has the same settings as
+    # before, and stays.
+    runs.Run(
+        runs.Step('train', 'scratch'), tmp_path, runs.fingerprint_of_teachers(), False
+    ).record.write(False)
     runs.run_steps(runs.steps(False), tmp_path, False, cores)
     assert [(job.name, job.after) for job in given_jobs] == [('the training of scratch', set())]
 
 
 def test_half_a_cache_is_not_finished(given_jobs, monkeypatch, tmp_path):
     def half(some, workers, finished, threads):
-        finished(some[0], 10.)
+        finished(some[0], 10.0)
 
     monkeypatch.setattr(runs, 'run_jobs', half)
     runs.run_steps(runs.steps(False), tmp_path, False, runs.Cores(2, 1, 2, True))
@@ -157,7 +192,8 @@ def test_failure_names_the_log(tiny_demo, monkeypatch, tmp_path):
     options, _ = tiny_demo
     monkeypatch.setattr(runs, 'option_file', lambda *parts: options / parts[-1])
     with pytest.raises(MTKDError, match='the training of scratch failed; its log is .*scratch.log'):
-        runs.run_steps([runs.Step('train', 'scratch')], tmp_path, False, runs.Cores.of(1))  # there are no photographs
+        # there are no photographs
+        runs.run_steps([runs.Step('train', 'scratch')], tmp_path, False, runs.Cores.of(1))
     assert not json.loads((tmp_path / 'runs' / 'scratch.json').read_text())['finished']
 
 
@@ -176,8 +212,12 @@ def running_in_session(session):
 
 @pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='needs the /proc of Linux')
 def test_stopped_demo_leaves_no_process_behind(tmp_path):
-    process = subprocess.Popen([sys.executable, '-m', 'mtkd_basicsr', 'demo', '--out', str(tmp_path)], stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'mtkd_basicsr', 'demo', '--out', str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     deadline = time.time() + 120
     assert running_in_session(process.pid)
     while time.time() < deadline and not list(tmp_path.glob('runs/*.log')):

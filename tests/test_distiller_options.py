@@ -15,57 +15,143 @@ from mtkd_basicsr.errors import CacheError, OptionError
 
 @pytest.fixture
 def make(photographs, tmp_path):
-    def make(kd, student='EDSR', teachers=('SwinIR', ), **changes):
+    def make(kd, student='EDSR', teachers=('SwinIR',), **changes):
         return kd_options(photographs, tmp_path, kd, student, teachers, **changes)
+
     return make
 
 
-@pytest.mark.parametrize('kd,text', [
-    ({'type': 'fadk'}, r"train.kd.type: unknown method 'fadk'; known: AT, CrossKD, .*did you mean 'FAKD'"),
-    ({'teacher': 'swinir'}, "train.kd: key 'type' is missing"),
-    ({'type': ['FAKD']}, r"train.kd.type: \['FAKD'\]; expected a text"),
-    ({'type': 'AT', 'wieght': 1.}, r"train.kd: unknown key 'wieght'; known: type, teacher, also, .*did you mean 'weight'"),
-    ({'type': 'CrossKD', 'teachercut': 'body'}, "train.kd: unknown key 'teachercut'.*did you mean 'teacher_cut'"),
-    ({'type': 'DUKD', 'zoomout': True}, "train.kd: unknown key 'zoomout'.*did you mean 'zoom_out'"),
-    ({'type': 'FAKD', 'form': 'l1'}, "train.kd: unknown key 'form'"),
-    ({'type': 'FitNet', 'teacher_feature': []}, "train.kd: unknown key 'teacher_feature'.*did you mean 'teacher_features'"),
-    ({'type': 'RKD', 'angle_weigth': 1.}, "train.kd: unknown key 'angle_weigth'.*did you mean 'angle_weight'"),
-    ({'type': 'LogitKD', 'weight': 1.}, "train.kd: unknown key 'weight'"),
-    ({'type': 'Scratch', 'form': 'l1'}, "train.kd: unknown key 'form'"),
-    ({'type': 'AT', 'form': 'l1'}, r"train.kd.form: 'l1'; known: mean_l1, paper, authors"),
-    ({'type': 'FitNet', 'form': 'l2'}, "train.kd.form: 'l2'; known: l1, paper, channel_mean"),
-    ({'type': 'DUKD', 'inverse': 'author'}, r"train.kd.inverse: 'author'; known: exact, authors \(did you mean 'authors'"),
-    ({'type': 'DUKD', 'probability': 1.5}, 'train.kd.probability: 1.5; expected a number from 0 to 1'),
-    ({'type': 'DUKD', 'probability': -0.1}, 'train.kd.probability: -0.1; expected'),
-    ({'type': 'DUKD', 'zoom_out': 1}, 'train.kd.zoom_out: 1; expected true or false'),
-    ({'type': 'FAKD', 'weight': 'big'}, "train.kd.weight: 'big'; expected a number"),
-    ({'type': 'FAKD', 'student_features': 'body.0'}, "train.kd.student_features: 'body.0'; expected a list"),
-    ({'type': 'FAKD', 'student_features': ['body.9']}, 'train.kd.teacher_features: 3 positions, but 1 of the student'),
-    ({'type': 'FAKD', 'student_features': ['body.9'], 'teacher_features': ['layers.0']},
-     "train.kd.student_features: EDSR has no module 'body.9'"),
-    ({'type': 'FAKD', 'student_features': ['body.0'], 'teacher_features': ['layer.0']},
-     "train.kd.teacher_features: SwinIR has no module 'layer.0'.*did you mean 'layers.0'"),
-    ({'type': 'FitNet', 'student_features': ['body.0'], 'teacher_features': ['conv_last:input']},
-     "features: 'conv_last:input' of SwinIR has the shape"),
-    ({'type': 'CrossKD', 'student_cut': 'bdy'}, "train.kd.student_cut: EDSR has no module 'bdy'"),
-    ({'type': 'CrossKD', 'teacher_cut': 'upsampler'}, "train.kd.teacher_cut: SwinIR has no module 'upsampler'"),
-    ({'type': 'CrossKD', 'teacher_cut': 'upsample:output'}, "train.kd.teacher_cut: 'upsample:output'; expected PATH"),
-    ({'type': 'FAKD', 'teacher': 'rcan'}, "train.kd.teacher: 'rcan'; name one of the teachers; known: swinir"),
-    ({'type': 'FAKD', 'also': 'DUKD'}, "train.kd.also: 'DUKD'; expected a list"),
-    ({'type': 'FAKD', 'also': ['DUDK']}, r"train.kd.also\[0\].type: unknown method 'DUDK'.*did you mean 'DUKD'"),
-    ({'type': 'FAKD', 'also': ['DUKD', 'FAKD']}, r"train.kd.also\[1\]: 'FAKD' adds nothing to FAKD"),
-    ({'type': 'FAKD', 'also': ['DUKD', 'DUKD']}, r"train.kd.also\[1\]: 'DUKD' adds nothing to FAKD"),
-    ({'type': 'FAKD', 'also': ['LogitKD']}, r"train.kd.also\[0\]: 'LogitKD' adds nothing to FAKD; expected others of AT, CrossKD"),
-    ({'type': 'FAKD', 'also': ['MTKD']}, r"train.kd.also\[0\]: 'MTKD' adds nothing to FAKD"),
-    ({'type': 'FAKD', 'also': ['Scratch']}, r"train.kd.also\[0\]: 'Scratch' adds nothing to FAKD"),
-    ({'type': 'FAKD', 'also': [{'type': 'DUKD', 'also': ['AT']}]}, r"train.kd.also\[0\].also: \['AT'\]; only train.kd itself"),
-    ({'type': 'FAKD', 'also': [{'weight': 1.}]}, r"train.kd.also\[0\]: "),
-    ({'type': 'FAKD', 'also': [{'type': 'DUKD', 'weigth': 1.}]}, r"train.kd.also\[0\]: unknown key 'weigth'.*did you mean 'weight'"),
-    ({'type': 'FAKD', 'also': [{'type': 'AT', 'form': 'l1'}]}, r"train.kd.also\[0\].form: 'l1'; known"),
-    ({'type': 'FAKD', 'also': [{'type': 'AT', 'teacher': 'rcan'}]}, r"train.kd.also\[0\].teacher: 'rcan'; name one"),
-    ({'type': 'FAKD', 'also': [3]}, r'train.kd.also\[0\]: 3; expected a mapping'),
-    ({'type': 'Scratch', 'also': ['DUKD']}, r"train.kd.also: \['DUKD'\], but Scratch has no teacher"),
-])
+@pytest.mark.parametrize(
+    ('kd', 'text'),
+    [
+        (
+            {'type': 'fadk'},
+            r"train.kd.type: unknown method 'fadk'; known: AT, CrossKD, .*did you mean 'FAKD'",
+        ),
+        ({'teacher': 'swinir'}, "train.kd: key 'type' is missing"),
+        ({'type': ['FAKD']}, r"train.kd.type: \['FAKD'\]; expected a text"),
+        (
+            {'type': 'AT', 'wieght': 1.0},
+            r"train.kd: unknown key 'wieght'; known: type, teacher, also, .*did you mean 'weight'",
+        ),
+        (
+            {'type': 'CrossKD', 'teachercut': 'body'},
+            "train.kd: unknown key 'teachercut'.*did you mean 'teacher_cut'",
+        ),
+        (
+            {'type': 'DUKD', 'zoomout': True},
+            "train.kd: unknown key 'zoomout'.*did you mean 'zoom_out'",
+        ),
+        ({'type': 'FAKD', 'form': 'l1'}, "train.kd: unknown key 'form'"),
+        (
+            {'type': 'FitNet', 'teacher_feature': []},
+            "train.kd: unknown key 'teacher_feature'.*did you mean 'teacher_features'",
+        ),
+        (
+            {'type': 'RKD', 'angle_weigth': 1.0},
+            "train.kd: unknown key 'angle_weigth'.*did you mean 'angle_weight'",
+        ),
+        ({'type': 'LogitKD', 'weight': 1.0}, "train.kd: unknown key 'weight'"),
+        ({'type': 'Scratch', 'form': 'l1'}, "train.kd: unknown key 'form'"),
+        ({'type': 'AT', 'form': 'l1'}, r"train.kd.form: 'l1'; known: mean_l1, paper, authors"),
+        ({'type': 'FitNet', 'form': 'l2'}, "train.kd.form: 'l2'; known: l1, paper, channel_mean"),
+        (
+            {'type': 'DUKD', 'inverse': 'author'},
+            r"train.kd.inverse: 'author'; known: exact, authors \(did you mean 'authors'",
+        ),
+        (
+            {'type': 'DUKD', 'probability': 1.5},
+            'train.kd.probability: 1.5; expected a number from 0 to 1',
+        ),
+        ({'type': 'DUKD', 'probability': -0.1}, 'train.kd.probability: -0.1; expected'),
+        ({'type': 'DUKD', 'zoom_out': 1}, 'train.kd.zoom_out: 1; expected true or false'),
+        ({'type': 'FAKD', 'weight': 'big'}, "train.kd.weight: 'big'; expected a number"),
+        (
+            {'type': 'FAKD', 'student_features': 'body.0'},
+            "train.kd.student_features: 'body.0'; expected a list",
+        ),
+        (
+            {'type': 'FAKD', 'student_features': ['body.9']},
+            'train.kd.teacher_features: 3 positions, but 1 of the student',
+        ),
+        (
+            {'type': 'FAKD', 'student_features': ['body.9'], 'teacher_features': ['layers.0']},
+            "train.kd.student_features: EDSR has no module 'body.9'",
+        ),
+        (
+            {'type': 'FAKD', 'student_features': ['body.0'], 'teacher_features': ['layer.0']},
+            "train.kd.teacher_features: SwinIR has no module 'layer.0'.*did you mean 'layers.0'",
+        ),
+        (
+            {
+                'type': 'FitNet',
+                'student_features': ['body.0'],
+                'teacher_features': ['conv_last:input'],
+            },
+            "features: 'conv_last:input' of SwinIR has the shape",
+        ),
+        (
+            {'type': 'CrossKD', 'student_cut': 'bdy'},
+            "train.kd.student_cut: EDSR has no module 'bdy'",
+        ),
+        (
+            {'type': 'CrossKD', 'teacher_cut': 'upsampler'},
+            "train.kd.teacher_cut: SwinIR has no module 'upsampler'",
+        ),
+        (
+            {'type': 'CrossKD', 'teacher_cut': 'upsample:output'},
+            "train.kd.teacher_cut: 'upsample:output'; expected PATH",
+        ),
+        (
+            {'type': 'FAKD', 'teacher': 'rcan'},
+            "train.kd.teacher: 'rcan'; name one of the teachers; known: swinir",
+        ),
+        ({'type': 'FAKD', 'also': 'DUKD'}, "train.kd.also: 'DUKD'; expected a list"),
+        (
+            {'type': 'FAKD', 'also': ['DUDK']},
+            r"train.kd.also\[0\].type: unknown method 'DUDK'.*did you mean 'DUKD'",
+        ),
+        (
+            {'type': 'FAKD', 'also': ['DUKD', 'FAKD']},
+            r"train.kd.also\[1\]: 'FAKD' adds nothing to FAKD",
+        ),
+        (
+            {'type': 'FAKD', 'also': ['DUKD', 'DUKD']},
+            r"train.kd.also\[1\]: 'DUKD' adds nothing to FAKD",
+        ),
+        (
+            {'type': 'FAKD', 'also': ['LogitKD']},
+            r"train.kd.also\[0\]: 'LogitKD' adds nothing to FAKD; expected others of AT, CrossKD",
+        ),
+        ({'type': 'FAKD', 'also': ['MTKD']}, r"train.kd.also\[0\]: 'MTKD' adds nothing to FAKD"),
+        (
+            {'type': 'FAKD', 'also': ['Scratch']},
+            r"train.kd.also\[0\]: 'Scratch' adds nothing to FAKD",
+        ),
+        (
+            {'type': 'FAKD', 'also': [{'type': 'DUKD', 'also': ['AT']}]},
+            r"train.kd.also\[0\].also: \['AT'\]; only train.kd itself",
+        ),
+        ({'type': 'FAKD', 'also': [{'weight': 1.0}]}, r'train.kd.also\[0\]: '),
+        (
+            {'type': 'FAKD', 'also': [{'type': 'DUKD', 'weigth': 1.0}]},
+            r"train.kd.also\[0\]: unknown key 'weigth'.*did you mean 'weight'",
+        ),
+        (
+            {'type': 'FAKD', 'also': [{'type': 'AT', 'form': 'l1'}]},
+            r"train.kd.also\[0\].form: 'l1'; known",
+        ),
+        (
+            {'type': 'FAKD', 'also': [{'type': 'AT', 'teacher': 'rcan'}]},
+            r"train.kd.also\[0\].teacher: 'rcan'; name one",
+        ),
+        ({'type': 'FAKD', 'also': [3]}, r'train.kd.also\[0\]: 3; expected a mapping'),
+        (
+            {'type': 'Scratch', 'also': ['DUKD']},
+            r"train.kd.also: \['DUKD'\], but Scratch has no teacher",
+        ),
+    ],
+)
 def test_wrong_options(make, tmp_path, kd, text):
     opt = make('FAKD')
     opt['train']['kd'] = kd
@@ -73,12 +159,18 @@ def test_wrong_options(make, tmp_path, kd, text):
         model_of(opt, tmp_path)
 
 
-@pytest.mark.parametrize('kd,text', [
-    ('FAKD', "train.kd.teacher: None; name one of the teachers; known: swinir, edsr"),
-    ({'type': 'MTKD', 'also': ['CrossKD']}, r"train.kd.also\[0\].teacher: None; name one of the teachers; known: swinir, edsr"),
-    ({'type': 'DUKD', 'teacher': 'esdr'}, r"train.kd.teacher: 'esdr'; .*did you mean 'edsr'"),
-    ({'type': 'MTKD', 'teacher': 'esdr'}, r"train.kd.teacher: 'esdr'; .*did you mean 'edsr'"),
-])
+@pytest.mark.parametrize(
+    ('kd', 'text'),
+    [
+        ('FAKD', 'train.kd.teacher: None; name one of the teachers; known: swinir, edsr'),
+        (
+            {'type': 'MTKD', 'also': ['CrossKD']},
+            r'train.kd.also\[0\].teacher: None; name one of the teachers; known: swinir, edsr',
+        ),
+        ({'type': 'DUKD', 'teacher': 'esdr'}, r"train.kd.teacher: 'esdr'; .*did you mean 'edsr'"),
+        ({'type': 'MTKD', 'teacher': 'esdr'}, r"train.kd.teacher: 'esdr'; .*did you mean 'edsr'"),
+    ],
+)
 def test_one_of_several_teachers_has_to_be_named(make, tmp_path, kd, text):
     with pytest.raises(OptionError, match=text):
         model_of(make(kd, 'RCAN', ('SwinIR', 'EDSR')), tmp_path)
@@ -88,7 +180,8 @@ def test_methods_beside_mtkd_compare_with_the_teacher_that_is_named(make, tmp_pa
     kd = {'type': 'MTKD', 'teacher': 'edsr', 'also': ['FAKD', {'type': 'AT', 'teacher': 'swinir'}]}
     mtkd, *others = model_of(make(kd, 'RCAN', ('SwinIR', 'EDSR')), tmp_path).distiller.methods
     assert [method.teacher for method in others] == ['edsr', 'swinir']
-    assert mtkd.needs_target and mtkd.fused
+    assert mtkd.needs_target
+    assert mtkd.fused
 
 
 @pytest.mark.parametrize('kd', ['RKD', {'type': 'LogitKD', 'also': ['RKD']}], ids=str)
@@ -101,8 +194,11 @@ def test_relations_need_three_images(make, tmp_path, kd, batch):
 
 @pytest.mark.parametrize('method', sorted(METHODS))
 def test_which_blocks_a_method_needs(make, tmp_path, method):
-    for block, needed in (('teachers', method != 'Scratch'), ('fusion', method == 'MTKD'),
-                          ('distill_opt', method in ('LogitKD', 'MTKD'))):
+    for block, needed in (
+        ('teachers', method != 'Scratch'),
+        ('fusion', method == 'MTKD'),
+        ('distill_opt', method in ('LogitKD', 'MTKD')),
+    ):
         opt = make(method)
         (opt['train'] if block == 'distill_opt' else opt).pop(block, None)
         if needed:
@@ -115,14 +211,23 @@ def test_which_blocks_a_method_needs(make, tmp_path, method):
 def test_combined_methods_share_one_teacher(make, tmp_path):
     model = model_of(make({'type': 'CrossKD', 'also': ['FAKD', 'DUKD', 'FitNet']}), tmp_path)
     context = model.distiller.context
-    assert list(context.ensembles) == ['swinir'] and len(context.ensembles['swinir'].networks) == 1
-    assert len([p for p in context.student_tap.positions]) == 3, 'a position is read once'
+    assert list(context.ensembles) == ['swinir']
+    assert len(context.ensembles['swinir'].networks) == 1
+    assert len(list(context.student_tap.positions)) == 3, 'a position is read once'
 
 
-@pytest.mark.parametrize('kd,line', [
-    ('CrossKD', 'Method: CrossKD, 108 parameters of adapters'), ('LogitKD', 'Method: LogitKD'),
-    ({'type': 'MTKD', 'also': ['DUKD', 'FitNet']}, 'Method: MTKD + DUKD + FitNet, 324 parameters of adapters'),
-], ids=str)
+@pytest.mark.parametrize(
+    ('kd', 'line'),
+    [
+        ('CrossKD', 'Method: CrossKD, 108 parameters of adapters'),
+        ('LogitKD', 'Method: LogitKD'),
+        (
+            {'type': 'MTKD', 'also': ['DUKD', 'FitNet']},
+            'Method: MTKD + DUKD + FitNet, 324 parameters of adapters',
+        ),
+    ],
+    ids=str,
+)
 def test_the_log_says_which_method(make, tmp_path, kd, line):
     assert model_of(make(kd), tmp_path).distiller.describe()[-1] == line
 
@@ -131,11 +236,17 @@ def test_the_log_says_which_method(make, tmp_path, kd, line):
 def cached(photographs, tmp_path_factory):
     """Options with the cache of what each of two teachers makes of the images."""
     folder = tmp_path_factory.mktemp('kd_cache')
-    opt = kd_options(photographs, folder, {'type': 'LogitKD', 'teacher': 'swinir'}, 'RCAN', ('SwinIR', 'EDSR'))
+    opt = kd_options(
+        photographs, folder, {'type': 'LogitKD', 'teacher': 'swinir'}, 'RCAN', ('SwinIR', 'EDSR')
+    )
     del opt['fusion']
-    opt['datasets']['train'].update(type='DistillImageDataset', target_cache=str(folder / 'teachers.lmdb'))
+    opt['datasets']['train'].update(
+        type='DistillImageDataset', target_cache=str(folder / 'teachers.lmdb')
+    )
     mtkd('cache', '-opt', write_options(folder / 'cache.yml', opt), cwd=folder)
-    assert list(CacheReader(folder / 'teachers.lmdb').manifest['teachers']) == ['edsr', 'swinir'], 'not as in the option file'
+    assert list(CacheReader(folder / 'teachers.lmdb').manifest['teachers']) == ['edsr', 'swinir'], (
+        'not as in the option file'
+    )
     return opt
 
 
@@ -150,30 +261,44 @@ def cached_batch(opt):
     """Images out of the cache as the dataset gives them, in squares of 48×48 from their left."""
     reader = CacheReader(opt['datasets']['train']['target_cache'])
     kinds = kinds_of(reader.manifest)
-    lq, gt, *outputs = (torch.from_numpy(np.stack([reader.array(i, kind)[..., ::-1] for i in (0, 1, 2)]).copy())
-                        .permute(0, 3, 1, 2)[..., :48 if kind == 'lq' else 96].float() / 255 for kind in kinds)
+    lq, gt, *outputs = (
+        torch.from_numpy(np.stack([reader.array(i, kind)[..., ::-1] for i in (0, 1, 2)]).copy())
+        .permute(0, 3, 1, 2)[..., : 48 if kind == 'lq' else 96]
+        .float()
+        / 255
+        for kind in kinds
+    )
     return {'lq': lq, 'gt': gt, 'teachers': torch.cat(outputs, 1)}
 
 
-@pytest.mark.parametrize('teachers', [('swinir', 'edsr'), ('swinir', ), ('edsr', 'swinir')], ids=str)
+@pytest.mark.parametrize('teachers', [('swinir', 'edsr'), ('swinir',), ('edsr', 'swinir')], ids=str)
 @pytest.mark.parametrize('method', ['LogitKD', 'CrossKD', 'FAKD', 'FitNet', 'DUKD'])
-def test_the_cache_gives_the_output_of_the_teacher_that_is_named(cached, tmp_path, method, teachers):
+def test_the_cache_gives_the_output_of_the_teacher_that_is_named(
+    cached, tmp_path, method, teachers
+):
     kd = {'type': method, 'teacher': 'swinir'} if len(teachers) > 1 else {'type': method}
     opt = with_method(cached, kd, teachers)
-    model, batch = model_of(opt, tmp_path), cached_batch(opt)
+    model = model_of(opt, tmp_path)
+    batch = cached_batch(opt)
     with torch.no_grad():
-        output, online = model.net_g(batch['lq']), teacher_net(opt, 'swinir')(batch['lq']).clamp(0, 1)
+        output = model.net_g(batch['lq'])
+        online = teacher_net(opt, 'swinir')(batch['lq']).clamp(0, 1)
     context = model.distiller.context
-    assert set(context.ensembles) == (set() if method == 'LogitKD' else {'swinir'}), 'nobody needs edsr'
+    assert set(context.ensembles) == (set() if method == 'LogitKD' else {'swinir'}), (
+        'nobody needs edsr'
+    )
     runs = []
     for ensemble in context.ensembles.values():
-        ensemble.networks[0].conv_last.register_forward_hook(lambda m, args, out: runs.append(tuple(args[0].shape)))
+        ensemble.networks[0].conv_last.register_forward_hook(
+            lambda m, args, out: runs.append(tuple(args[0].shape))
+        )
     log = step(model, batch)
-    of_the_cache, of_the_other = (batch['teachers'][:, i:i + 3] for i in (3, 0))  # edsr is first
+    of_the_cache, of_the_other = (batch['teachers'][:, i : i + 3] for i in (3, 0))  # edsr is first
     assert log['l_distill'] == pytest.approx((output - of_the_cache).abs().mean().item(), rel=1e-4)
     assert (online - of_the_cache).abs().mean() < 0.2 * (online - of_the_other).abs().mean()
     assert log['l_distill'] != pytest.approx((output - of_the_other).abs().mean().item(), rel=1e-2)
-    # The end of the teacher runs for the student's feature, and for DUKD's tiles: never for what is in the cache.
+    # The end of the teacher runs for the student's feature, and for DUKD's tiles: never for what is
+    # in the cache.
     assert len(runs) == {'CrossKD': 1, 'DUKD': 1}.get(method, 0)
 
 
@@ -186,16 +311,22 @@ def test_training_from_the_cache_needs_no_teacher(cached, tmp_path):
 
 
 def test_what_the_cache_has_not(cached, tmp_path, make):
-    opt = make('LogitKD', 'EDSR', ('RCAN', ))
+    opt = make('LogitKD', 'EDSR', ('RCAN',))
     opt['datasets'] = copy.deepcopy(cached['datasets'])
     with pytest.raises(CacheError, match='teachers.rcan: not in the cache'):
         model_of(opt, tmp_path)
     # One that is named and not in the cache is missed, whatever else is.
     opt = with_method(cached, {'type': 'LogitKD', 'teacher': 'edsr'})
-    opt['teachers']['edsr'] = {**opt['teachers']['edsr'], 'weights': opt['teachers']['swinir']['weights']}
+    opt['teachers']['edsr'] = {
+        **opt['teachers']['edsr'],
+        'weights': opt['teachers']['swinir']['weights'],
+    }
     with pytest.raises(CacheError, match='teachers.edsr.weights: another file'):
         model_of(opt, tmp_path)
-    opt['teachers']['swinir'], opt['teachers']['edsr'] = opt['teachers']['edsr'], cached['teachers']['edsr']
+    opt['teachers']['swinir'], opt['teachers']['edsr'] = (
+        opt['teachers']['edsr'],
+        cached['teachers']['edsr'],
+    )
     model_of(opt, tmp_path)  # swinir differs, but is not asked for
 
 

@@ -1,4 +1,6 @@
-"""Training in two processes, on gloo: the same losses and gradients as in one, and the commands of a user."""
+"""Training in two processes, on gloo: the same losses and gradients as in one, and the commands of
+a user.
+"""
 
 import re
 import runpy
@@ -18,14 +20,34 @@ from mtkd_basicsr import cli, compat, distributed
 from mtkd_basicsr.errors import OptionError
 
 # What is compared lies within an image: two processes are one with both batches.
-WHOLE = ('stage_1', 'mix', 'MTKD', 'LogitKD', 'AT', 'FAKD', 'FitNet', 'Scratch', 'CrossKD', 'CrossKD_SwinIR', 'DUKD_still')
-# It lies within a batch (RKD), or each process draws for itself (DUKD): two processes are the mean of both, and not one with both batches.
+WHOLE = (
+    'stage_1',
+    'mix',
+    'MTKD',
+    'LogitKD',
+    'AT',
+    'FAKD',
+    'FitNet',
+    'Scratch',
+    'CrossKD',
+    'CrossKD_SwinIR',
+    'DUKD_still',
+)
+# It lies within a batch (RKD), or each process draws for itself (DUKD): two processes are the mean
+# of both, and not one with both batches.
 HALVES = ('DUKD', 'DUKD_unused', 'RKD', 'together')
 
 
 def torchrun(*arguments, cwd, expect=0, processes=2, **environment):
     """Runs something in two processes that see no GPU, or as the environment says."""
-    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}', *arguments]
+    command = [
+        sys.executable,
+        '-m',
+        'torch.distributed.run',
+        '--standalone',
+        f'--nproc_per_node={processes}',
+        *arguments,
+    ]
     return run(command, cwd, expect, **{'CUDA_VISIBLE_DEVICES': '', **environment})
 
 
@@ -40,28 +62,54 @@ def trainings(photographs, folder):
     for name, batches in (('stage_1', 0), ('mix', 2)):
         (folder / name).mkdir()
         opt = options_for(photographs, folder / name, 'MTKDFusionModel', train__mix_batches=batches)
-        opt['path']['pretrain_network_g'] = write_weights(folder / name / 'start.pth', opt['network_g'], 3)  # without zeros
+        opt['path']['pretrain_network_g'] = write_weights(
+            folder / name / 'start.pth', opt['network_g'], 3
+        )  # without zeros
         yield name, [opt] * 2, halves
-    for method, student in (('MTKD', 'EDSR'), ('LogitKD', 'SwinIR'), ('AT', 'RCAN'), ('FAKD', 'SwinIR'), ('FitNet', 'EDSR'),
-                            ('Scratch', 'RCAN')):
+    for method, student in (
+        ('MTKD', 'EDSR'),
+        ('LogitKD', 'SwinIR'),
+        ('AT', 'RCAN'),
+        ('FAKD', 'SwinIR'),
+        ('FitNet', 'EDSR'),
+        ('Scratch', 'RCAN'),
+    ):
         yield method, kd(method, method, student), halves
-    yield 'CrossKD', kd('CrossKD', 'CrossKD', 'RCAN', ('EDSR', )), halves
+    yield 'CrossKD', kd('CrossKD', 'CrossKD', 'RCAN', ('EDSR',)), halves
     yield 'CrossKD_SwinIR', kd('CrossKD_SwinIR', 'CrossKD', 'SwinIR'), halves
     # The same tile for all images, whichever is drawn.
     tiles = [{**batch, 'gt': batch['gt'][:1, :, :8, :8].repeat(2, 1, 2, 2)} for batch in halves]
-    yield 'DUKD_still', kd('DUKD_still', {'type': 'DUKD', 'probability': 0., 'zoom_out': True}), tiles
+    yield (
+        'DUKD_still',
+        kd('DUKD_still', {'type': 'DUKD', 'probability': 0.0, 'zoom_out': True}),
+        tiles,
+    )
     yield 'DUKD', kd('DUKD', {'type': 'DUKD', 'zoom_out': True}, 'SwinIR'), halves
     unused = kd('DUKD_unused', 'DUKD')
     yield 'DUKD_unused', [{**opt, 'find_unused_parameters': True} for opt in unused], halves
     yield 'RKD', kd('RKD', 'RKD'), [batch_of(3, seed=1), batch_of(3, seed=2)]
-    yield 'together', kd('together', {'type': 'MTKD', 'also': ['DUKD', 'FitNet', 'CrossKD', 'FAKD']}, 'SwinIR'), halves
+    yield (
+        'together',
+        kd('together', {'type': 'MTKD', 'also': ['DUKD', 'FitNet', 'CrossKD', 'FAKD']}, 'SwinIR'),
+        halves,
+    )
     # Each process has other teachers, and keeps them.
-    first, second = (kd(f'own_teachers/{rank}', {'type': 'MTKD', 'also': ['DUKD', 'FitNet']})[0] for rank in (0, 1))
+    first, second = (
+        kd(f'own_teachers/{rank}', {'type': 'MTKD', 'also': ['DUKD', 'FitNet']})[0]
+        for rank in (0, 1)
+    )
     for block in (second['teachers']['swinir'], second['fusion']):
         write_weights(block['weights'], block['network'], seed=99)
     yield 'own_teachers', [first, second], halves
     # What each could decide for itself: the first decides for both.
-    yield 'precision', [kd(f'precision/{amp}', 'LogitKD', train__amp=amp, train__teacher_precision=amp)[0] for amp in ('bf16', 'fp32')], halves
+    yield (
+        'precision',
+        [
+            kd(f'precision/{amp}', 'LogitKD', train__amp=amp, train__teacher_precision=amp)[0]
+            for amp in ('bf16', 'fp32')
+        ],
+        halves,
+    )
     for what in BROKEN:
         yield f'broken_{what}', kd(f'broken_{what}', 'FitNet'), halves
 
@@ -89,11 +137,23 @@ def cases(photographs, folder):
         opts = [parsed(opt, True, folder / name) for opt in opts]
         for key in ('models', 'training_states'):
             Path(opts[0]['path'][key]).mkdir(parents=True)
-        made[name] = {'opts': opts, 'batches': batches, 'resumed': name == 'CrossKD', 'broken': name.partition('broken_')[2]}
+        made[name] = {
+            'opts': opts,
+            'batches': batches,
+            'resumed': name == 'CrossKD',
+            'broken': name.partition('broken_')[2],
+        }
     torch.save(list(made.items()), folder / 'cases.pt')
     torchrun(ROOT / 'tests' / 'ranks.py', folder, cwd=folder)
-    return {name: {**case, 'results': [torch.load(folder / f'{name}.{rank}.pt', weights_only=True) for rank in (0, 1)]}
-            for name, case in made.items()}
+    return {
+        name: {
+            **case,
+            'results': [
+                torch.load(folder / f'{name}.{rank}.pt', weights_only=True) for rank in (0, 1)
+            ],
+        }
+        for name, case in made.items()
+    }
 
 
 def alone(case, batch, rank=0):
@@ -103,10 +163,11 @@ def alone(case, batch, rank=0):
     return take_step(model, batch)
 
 
-def assert_equal(one, other, what, relative=0., absolute=0.):
+def assert_equal(one, other, what, relative=0.0, absolute=0.0):
     assert one.keys() == other.keys()
     for name in one:
-        a, b = torch.as_tensor(one[name]), torch.as_tensor(other[name])
+        a = torch.as_tensor(one[name])
+        b = torch.as_tensor(other[name])
         assert (a - b).abs().max() <= absolute + relative * b.abs().max(), f'{what} {name}'
 
 
@@ -118,28 +179,40 @@ def assert_same_everywhere(results):
 
 
 def test_all_processes_have_the_precision_of_the_first(cases):
-    assert [result['precision'] for result in cases['precision']['results']] == [{'student': 'bf16', 'teachers': 'bf16'}] * 2
+    assert [result['precision'] for result in cases['precision']['results']] == [
+        {'student': 'bf16', 'teachers': 'bf16'}
+    ] * 2
 
 
 @pytest.mark.parametrize('name', WHOLE + HALVES)
 def test_losses_and_gradients_are_those_of_one_process(cases, name):
     case = cases[name]
     if name in WHOLE:
-        expected = alone(case, {key: torch.cat([batch[key] for batch in case['batches']]) for key in ('lq', 'gt')})
+        expected = alone(
+            case,
+            {key: torch.cat([batch[key] for batch in case['batches']]) for key in ('lq', 'gt')},
+        )
     else:
         one, other = (alone(case, batch, rank) for rank, batch in enumerate(case['batches']))
-        expected = {what: {key: (one[what][key] + other[what][key]) / 2 for key in one[what]} for what in ('log', 'gradients')}
+        expected = {
+            what: {key: (one[what][key] + other[what][key]) / 2 for key in one[what]}
+            for what in ('log', 'gradients')
+        }
     found = case['results'][0]['steps'][0]
     assert all(gradient.any() for gradient in expected['gradients'].values())
     assert_equal(found['log'], expected['log'], 'loss', absolute=1e-6)
     # Sums of many pixels in another order.
-    assert_equal(found['gradients'], expected['gradients'], 'gradient', absolute=1e-6, relative=1e-5)
+    assert_equal(
+        found['gradients'], expected['gradients'], 'gradient', absolute=1e-6, relative=1e-5
+    )
 
 
 @pytest.mark.parametrize('name', ['RKD', 'DUKD'])
 def test_some_methods_are_not_those_of_one_process(cases, name):
     case = cases[name]
-    expected = alone(case, {key: torch.cat([batch[key] for batch in case['batches']]) for key in ('lq', 'gt')})
+    expected = alone(
+        case, {key: torch.cat([batch[key] for batch in case['batches']]) for key in ('lq', 'gt')}
+    )
     with pytest.raises(AssertionError, match='loss l_(rkd|zoom_in)'):
         assert_equal(case['results'][0]['steps'][0]['log'], expected['log'], 'loss', absolute=1e-6)
 
@@ -147,21 +220,35 @@ def test_some_methods_are_not_those_of_one_process(cases, name):
 def test_each_process_draws_for_itself(cases):
     case = cases['DUKD']
     first, second = (alone(case, case['batches'][0], rank)['log'] for rank in (0, 1))
-    assert first['l_pix'] == second['l_pix'] and first['l_zoom_in'] != second['l_zoom_in']
+    assert first['l_pix'] == second['l_pix']
+    assert first['l_zoom_in'] != second['l_zoom_in']
 
 
-@pytest.mark.parametrize('name', WHOLE + HALVES + ('own_teachers', ))
+@pytest.mark.parametrize('name', WHOLE + HALVES + ('own_teachers',))
 def test_all_processes_have_the_same_student(cases, name):
     results = cases[name]['results']
     assert_same_everywhere(results)
     first, second, *_ = results[0]['steps']
     assert_equal(first['after'], second['before'], 'weights between steps')
     assert all((first['before'][key] != second['after'][key]).any() for key in first['before'])
-    expected = {key: 0.9 * first['before'][key] + 0.1 * first['after'][key] for key in first['ema'] if key != 'mix.weight'}
-    assert_equal({key: first['ema'][key] for key in expected}, expected, 'moving average', absolute=1e-6)
+    expected = {
+        key: 0.9 * first['before'][key] + 0.1 * first['after'][key]
+        for key in first['ema']
+        if key != 'mix.weight'
+    }
+    assert_equal(
+        {key: first['ema'][key] for key in expected}, expected, 'moving average', absolute=1e-6
+    )
 
 
-@pytest.mark.parametrize('what,found', [('share', 'before'), ('average_gradients', 'gradients methods'), ('wrapper', 'gradients conv')])
+@pytest.mark.parametrize(
+    ('what', 'found'),
+    [
+        ('share', 'before'),
+        ('average_gradients', 'gradients methods'),
+        ('wrapper', 'gradients conv'),
+    ],
+)
 def test_processes_that_go_apart_are_found_out(cases, what, found):
     with pytest.raises(AssertionError, match=found):
         assert_same_everywhere(cases[f'broken_{what}']['results'])
@@ -171,10 +258,17 @@ def test_only_the_student_is_wrapped_and_each_process_keeps_its_teachers(cases):
     for name, case in cases.items():
         for opt, result in zip(case['opts'], case['results']):
             assert result['wrapped'] == [True], name
-            blocks = {**opt.get('teachers', {}), **({'fusion': opt['fusion']} if 'fusion' in result['frozen'] else {})}
+            blocks = {
+                **opt.get('teachers', {}),
+                **({'fusion': opt['fusion']} if 'fusion' in result['frozen'] else {}),
+            }
             assert result['frozen'].keys() == blocks.keys(), name
             for key, block in blocks.items():
-                assert_equal(result['frozen'][key], torch.load(block['weights'], weights_only=True)['params'], key)
+                assert_equal(
+                    result['frozen'][key],
+                    torch.load(block['weights'], weights_only=True)['params'],
+                    key,
+                )
     first, second = (result['frozen'] for result in cases['own_teachers']['results'])
     for key in ('swinir', 'fusion'):
         with pytest.raises(AssertionError, match=key):
@@ -192,46 +286,86 @@ def test_all_processes_go_on_from_a_state(cases):
 def test_a_parameter_that_a_process_does_not_use_counts_as_zeros(cases, folder):
     for rank in (0, 1):
         gradients = torch.load(folder / f'uneven.{rank}.pt', weights_only=True)
-        assert [gradient.tolist() for gradient in gradients] == [[1.5, 1.5], [0.5, 0.5], [0., 0.]]
+        assert [gradient.tolist() for gradient in gradients] == [[1.5, 1.5], [0.5, 0.5], [0.0, 0.0]]
 
 
 def command(action, options, *arguments, cwd, **kwargs):
-    return torchrun('-m', 'mtkd_basicsr', action, '-opt', options, '--launcher', 'pytorch', *arguments, cwd=cwd, **kwargs)
+    return torchrun(
+        '-m',
+        'mtkd_basicsr',
+        action,
+        '-opt',
+        options,
+        '--launcher',
+        'pytorch',
+        *arguments,
+        cwd=cwd,
+        **kwargs,
+    )
 
 
 def test_both_stages_a_stop_and_testing(make_options, tmp_path):
     fusion = make_options('MTKDFusionModel', name='stage_1', num_gpu='auto', val=None)
     printed = command('train', write_options(tmp_path / 'fusion.yml', fusion), cwd=tmp_path)
-    assert 'Network: DistributedDataParallel - DCTSwin' in printed and 'World size (gpu number): 2' in printed
+    assert 'Network: DistributedDataParallel - DCTSwin' in printed
+    assert 'World size (gpu number): 2' in printed
     weights = 'experiments/stage_1/models/net_g_latest.pth'
-    assert torch.load(tmp_path / weights, weights_only=True)['mtkd']['teachers'] == ['swinir', 'edsr', 'rcan']
+    assert torch.load(tmp_path / weights, weights_only=True)['mtkd']['teachers'] == [
+        'swinir',
+        'edsr',
+        'rcan',
+    ]
 
     # A student with an adapter, which runs twice in each step.
-    opt = make_options('MTKDModel', name='stage_2', fusion__weights=weights, network_g=tiny('SwinIR', 2, embed_dim=12))
+    opt = make_options(
+        'MTKDModel',
+        name='stage_2',
+        fusion__weights=weights,
+        network_g=tiny('SwinIR', 2, embed_dim=12),
+    )
     opt['train']['kd'] = {'type': 'MTKD', 'also': [{'type': 'CrossKD', 'teacher': 'rcan'}, 'DUKD']}
-    options, experiment = write_options(tmp_path / 'mtkd.yml', opt), tmp_path / 'experiments' / 'stage_2'
+    options = write_options(tmp_path / 'mtkd.yml', opt)
+    experiment = tmp_path / 'experiments' / 'stage_2'
     printed = command('train', options, cwd=tmp_path)
     assert 'Method: MTKD + CrossKD + DUKD' in printed
-    assert len(re.findall(r'iter: +2,.* l_cross: .* l_zoom_in: ', printed)) == 1, 'the first process alone reports'
-    printed = command('train', options, '--auto_resume', '--force_yml', 'train:total_iter=4', cwd=tmp_path)
-    assert 'Resuming training from epoch: 0, iter: 2.' in printed and re.search(r'iter: +4,.* l_cross: ', printed)
-    before, after = (torch.load(experiment / 'training_states' / f'{i}.state', weights_only=True)['adapters'] for i in (2, 4))
-    assert before.keys() == after.keys() and all((before[key] != after[key]).any() for key in before)
+    assert len(re.findall(r'iter: +2,.* l_cross: .* l_zoom_in: ', printed)) == 1, (
+        'the first process alone reports'
+    )
+    printed = command(
+        'train', options, '--auto_resume', '--force_yml', 'train:total_iter=4', cwd=tmp_path
+    )
+    assert 'Resuming training from epoch: 0, iter: 2.' in printed
+    assert re.search(r'iter: +4,.* l_cross: ', printed)
+    before, after = (
+        torch.load(experiment / 'training_states' / f'{i}.state', weights_only=True)['adapters']
+        for i in (2, 4)
+    )
+    assert before.keys() == after.keys()
+    assert all((before[key] != after[key]).any() for key in before)
     psnr = re.findall(r'# psnr: ([\d.]+)', printed)
     assert len(psnr) == 2, 'after iteration 4 and at the end'
-    assert sorted(p.name for p in experiment.parent.iterdir()) == ['stage_1', 'stage_2'], 'nothing was moved aside'
+    assert sorted(p.name for p in experiment.parent.iterdir()) == ['stage_1', 'stage_2'], (
+        'nothing was moved aside'
+    )
     assert len(list(experiment.glob('train_*.log'))) == 2
 
-    opt['path'].update(pretrain_network_g='experiments/stage_2/models/net_g_latest.pth', param_key_g='params_ema')
+    opt['path'].update(
+        pretrain_network_g='experiments/stage_2/models/net_g_latest.pth', param_key_g='params_ema'
+    )
     opt['datasets'] = {'test': opt['datasets']['val']}
     printed = command('test', write_options(tmp_path / 'test.yml', opt), cwd=tmp_path)
     assert re.findall(r'# psnr: ([\d.]+)', printed) == psnr[-1:]
 
 
 def test_workers_that_are_spawned_import_this_package(monkeypatch):
-    # As they start: from the name of the main module, which they leave out if it is called __main__.
+    # As they start: from the name of the main module, which they leave out if it is called
+    # __main__.
     seen = []
-    monkeypatch.setattr(cli, 'main', lambda: seen.append(spawn.get_preparation_data('worker')['init_main_from_name']))
+    monkeypatch.setattr(
+        cli,
+        'main',
+        lambda: seen.append(spawn.get_preparation_data('worker')['init_main_from_name']),
+    )
     with pytest.raises(SystemExit):
         runpy.run_module('mtkd_basicsr', run_name='__main__', alter_sys=True)
     assert seen == ['mtkd_basicsr.cli']
@@ -239,9 +373,13 @@ def test_workers_that_are_spawned_import_this_package(monkeypatch):
 
 def test_an_error_ends_all_processes_and_is_told_once(make_options, tmp_path):
     # Found by both while they build their networks, after they have met.
-    options = write_options(tmp_path / 'wrong.yml', make_options('MTKDModel', teachers__edsr__network=tiny('EDSR', 2, num_feat=4)))
+    options = write_options(
+        tmp_path / 'wrong.yml',
+        make_options('MTKDModel', teachers__edsr__network=tiny('EDSR', 2, num_feat=4)),
+    )
     printed = command('train', options, cwd=tmp_path, expect=1)
-    assert printed.count('mtkd train: ') == 1 and printed.count('does not fit EDSR') == 1
+    assert printed.count('mtkd train: ') == 1
+    assert printed.count('does not fit EDSR') == 1
     assert 'cli.py' not in printed, 'a traceback of ours; torchrun prints one of its own'
 
 
@@ -249,34 +387,53 @@ def test_wrong_keys_are_found_before_the_processes_meet(here, make_options, tmp_
     waited = []
     options = write_options(tmp_path / 'wrong.yml', make_options('MTKDModel', val__tile=0))
     monkeypatch.setattr(distributed.time, 'sleep', waited.append)
-    for rank, expected in (('0', []), ('1', [5])):  # the second tells its error only if nobody ends it meanwhile
+    # the second tells its error only if nobody ends it meanwhile
+    for rank, expected in (('0', []), ('1', [5])):
         monkeypatch.setenv('LOCAL_RANK', rank)
         printed = here('train', '-opt', options, '--launcher', 'pytorch', expect=1)
-        assert 'mtkd train: val.tile: 0; expected' in printed and waited == expected
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, 'a handler would not run while a process waits for another'
+        assert 'mtkd train: val.tile: 0; expected' in printed
+        assert waited == expected
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, (
+        'a handler would not run while a process waits for another'
+    )
     assert not (tmp_path / 'experiments').exists()
 
 
 def test_slurm_without_a_gpu_is_refused(here, make_options, tmp_path, monkeypatch):
-    monkeypatch.setattr(dist_util.mp, 'get_start_method', lambda allow_none: 'spawn')  # not for all tests that come later
+    # not for all tests that come later
+    monkeypatch.setattr(dist_util.mp, 'get_start_method', lambda allow_none: 'spawn')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.setattr(dist_util, '_init_dist_slurm', None)
     compat.apply()
     options = write_options(tmp_path / 'train.yml', make_options('MTKDModel'))
     printed = here('train', '-opt', options, '--launcher', 'slurm', expect=1)
-    assert 'mtkd train: --launcher slurm: torch finds no CUDA device; on CPUs start with torchrun' in printed
+    assert (
+        'mtkd train: --launcher slurm: torch finds no CUDA device; on CPUs start with torchrun'
+        in printed
+    )
 
 
 def test_cpus_beside_gpus_are_refused(make_options, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.distributed, 'get_backend', lambda: 'nccl')
     opt = parsed(make_options('MTKDModel'), True, tmp_path)
-    with pytest.raises(OptionError, match='num_gpu: 0, but each of several processes has a GPU here; use auto'):
+    with pytest.raises(
+        OptionError, match='num_gpu: 0, but each of several processes has a GPU here; use auto'
+    ):
         model_of(opt, dist=True, world_size=2)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_one_process_for_each_gpu(make_options, tmp_path):
-    options = write_options(tmp_path / 'train.yml', make_options('MTKDModel', name='gpus', num_gpu='auto'))
+    options = write_options(
+        tmp_path / 'train.yml', make_options('MTKDModel', name='gpus', num_gpu='auto')
+    )
     visible = ','.join(str(i) for i in range(torch.cuda.device_count()))
-    printed = command('train', options, cwd=tmp_path, processes=torch.cuda.device_count(), CUDA_VISIBLE_DEVICES=visible)
-    assert 'Network: DistributedDataParallel - EDSR' in printed and 'Save the latest model.' in printed
+    printed = command(
+        'train',
+        options,
+        cwd=tmp_path,
+        processes=torch.cuda.device_count(),
+        CUDA_VISIBLE_DEVICES=visible,
+    )
+    assert 'Network: DistributedDataParallel - EDSR' in printed
+    assert 'Save the latest model.' in printed

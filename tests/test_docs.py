@@ -1,4 +1,6 @@
-"""README and docs/ speak of what is there: links, paths, commands with their arguments, option keys, messages."""
+"""README and docs/ speak of what is there: links, paths, commands with their arguments, option
+keys, messages.
+"""
 
 import contextlib
 import io
@@ -17,16 +19,18 @@ from conftest import ROOT
 from torch.distributed.run import get_args_parser as torchrun_arguments
 
 import mtkd_basicsr
+from mtkd_basicsr.choices import BICUBIC
 from mtkd_basicsr.cli import _parser
 from mtkd_basicsr.compare.plan import Condition, PlanOptions
-from mtkd_basicsr.choices import BICUBIC
 from mtkd_basicsr.demo.photographs import load
 from mtkd_basicsr.distillers import METHODS
 from mtkd_basicsr.distillers.base import FeatureOptions
 from mtkd_basicsr.generate.reference import arguments, described, keys, reference
 from mtkd_basicsr.options import OURS, FolderOptions, KDOptions, TeacherOptions
 
-PAGES = {path: path.read_text() for path in (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))}
+PAGES = {
+    path: path.read_text() for path in (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
+}
 DOCS = {path.stem: text for path, text in PAGES.items()}
 COMMANDS = _parser()._subparsers._group_actions[0].choices
 every_page = pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
@@ -42,13 +46,19 @@ def wrong_links(page, text):
     for target in re.findall(r'\]\((?!https?://)([^)]+)\)', text):
         path, _, anchor = target.partition('#')
         there = (page.parent / path).resolve()
-        if not there.exists() or (anchor and anchor not in anchors(there.read_text() if path else text)):
+        if not there.exists() or (
+            anchor and anchor not in anchors(there.read_text() if path else text)
+        ):
             yield target
 
 
 def wrong_paths(text):
     text = re.sub(r'https?://\S+', '', text)
-    for path in set(re.findall(r'(?<![\w/])(?:options|tests|benchmarks|docs|mtkd_basicsr|\.ci)/[\w./*]*[\w/*]', text)):
+    for path in set(
+        re.findall(
+            r'(?<![\w/])(?:options|tests|benchmarks|docs|mtkd_basicsr|\.ci)/[\w./*]*[\w/*]', text
+        )
+    ):
         if not list(ROOT.glob(path)):
             yield path
 
@@ -66,7 +76,11 @@ def code_of(text):
 def called(code):
     """Name and arguments of every call of ``mtkd`` in a piece of code."""
     for part in re.split(r' && ', code.split('  #')[0]):
-        found = re.match(r'(?:\w+=\S+ )?(?:(?:torchrun|srun) .*?-m mtkd_basicsr|python -m mtkd_basicsr|mtkd) (\w+)(.*)', part)
+        found = re.match(
+            r'(?:\w+=\S+ )?(?:(?:torchrun|srun) .*?-m mtkd_basicsr|python -m mtkd_basicsr|mtkd) '
+            r'(\w+)(.*)',
+            part,
+        )
         if found:
             yield found[1], [word for word in shlex.split(found[2].split(' > ')[0]) if word != '…']
 
@@ -87,11 +101,24 @@ def wrong_commands(text):
             if not known or unknown or not complete:
                 yield code
     known = {option for command in COMMANDS.values() for option in command._option_string_actions}
-    known |= {*torchrun_arguments()._option_string_actions, '--ntasks-per-node', '--gres', '--kill-on-bad-exit'}  # SLURM's
+    known |= {
+        *torchrun_arguments()._option_string_actions,
+        '--ntasks-per-node',
+        '--gres',
+        '--kill-on-bad-exit',
+    }  # SLURM's
     for code in inline + lines:
         script = re.match(r'python (benchmarks/\w+\.py)', code)
-        source = (ROOT / script[1]).read_text() + (ROOT / 'benchmarks' / 'timing.py').read_text() if script else ''
-        yield from (code for option in re.findall(r'(?<![\w-])--[\w-]+', code) if option not in known and f"'{option}'" not in source)
+        source = (
+            (ROOT / script[1]).read_text() + (ROOT / 'benchmarks' / 'timing.py').read_text()
+            if script
+            else ''
+        )
+        yield from (
+            code
+            for option in re.findall(r'(?<![\w-])--[\w-]+', code)
+            if option not in known and f"'{option}'" not in source
+        )
 
 
 def flat(block, prefix=''):
@@ -103,11 +130,25 @@ def flat(block, prefix=''):
 
 def known_keys():
     """Dotted paths of all keys: those of the option files, and ours."""
-    known = {f'{block}.{f.name}'.lstrip('.') for block, classes in OURS.items() for cls in classes for f in fields(cls)}
-    known |= {'teachers.NAME', *(f'teachers.NAME.{f.name}' for cls in (TeacherOptions, FolderOptions) for f in fields(cls))}
+    known = {
+        f'{block}.{f.name}'.lstrip('.')
+        for block, classes in OURS.items()
+        for cls in classes
+        for f in fields(cls)
+    }
+    known |= {
+        'teachers.NAME',
+        *(
+            f'teachers.NAME.{f.name}'
+            for cls in (TeacherOptions, FolderOptions)
+            for f in fields(cls)
+        ),
+    }
     known |= {f'train.kd.{f.name}' for method in METHODS.values() for f in fields(method.Options)}
     classes = ('ConvFusion', 'DCTLoss', 'DCTSwin', 'WaveletLoss')
-    known |= {row[0].strip('`') for name in classes for row in arguments(getattr(mtkd_basicsr, name))}
+    known |= {
+        row[0].strip('`') for name in classes for row in arguments(getattr(mtkd_basicsr, name))
+    }
     known |= {f.name for cls in (PlanOptions, Condition) for f in fields(cls)}
     known.add('find_unused_parameters')  # BasicSR's, in no option file of ours
     for path in (ROOT / 'options').rglob('*.yml'):
@@ -123,14 +164,15 @@ def wrong_keys(text, known):
         if dotted and code not in known:
             yield code
         if re.match(r'\{?\w+: ', code) and not re.search(r'[…<]', code):
-            for key in re.findall(r"(?:^|[{,] ?)(\w+): ", code):
+            for key in re.findall(r'(?:^|[{,] ?)(\w+): ', code):
                 if key not in names:
                     yield f'{key} in {code}'
 
 
 @every_page
 def test_links_and_paths_exist(page):
-    assert list(wrong_links(page, PAGES[page])) == [] and list(wrong_paths(PAGES[page])) == []
+    assert list(wrong_links(page, PAGES[page])) == []
+    assert list(wrong_paths(PAGES[page])) == []
 
 
 @every_page
@@ -145,33 +187,57 @@ def test_option_keys_exist(page):
 
 def test_what_is_not_there_is_found():
     page = ROOT / 'docs' / 'new.md'
-    text = ('# One\n[a](gone.md) [b](methods.md#at) [c](methods.md#ta) [d](#one) [e](#two) `options/gone.yml` `options/*.yml` tests/kd.py\n'
-            '`mtkd trian` `mtkd cache` `mtkd cache --tiel 3` `--tile` `--tiel` `python benchmarks/step.py --runz 1`\n\n'
-            '    mtkd cache --tile N\n    mtkd data A --out B --verify Set6\n    mtkd data A --out B --verify Set5   # fine\n\n'
-            '`train.amp` `train.apm` `skip: mean` `skpi: mean` `{type: DUKD, wieght: 1}`\n')
+    text = (
+        '# One\n[a](gone.md) [b](methods.md#at) [c](methods.md#ta) [d](#one) [e](#two) '
+        '`options/gone.yml` `options/*.yml` tests/kd.py\n'
+        '`mtkd trian` `mtkd cache` `mtkd cache --tiel 3` `--tile` `--tiel` `python '
+        'benchmarks/step.py --runz 1`\n\n'
+        '    mtkd cache --tile N\n    mtkd data A --out B --verify Set6\n    mtkd data A --out B '
+        '--verify Set5   # fine\n\n'
+        '`train.amp` `train.apm` `skip: mean` `skpi: mean` `{type: DUKD, wieght: 1}`\n'
+    )
     assert list(wrong_links(page, text)) == ['gone.md', 'methods.md#ta', '#two']
     assert list(wrong_paths(text)) == ['options/gone.yml']
-    assert list(wrong_commands(text)) == ['mtkd trian', 'mtkd cache --tiel 3', 'mtkd cache --tile N', 'mtkd data A --out B --verify Set6',
-                                          'mtkd cache --tiel 3', '--tiel', 'python benchmarks/step.py --runz 1']
-    assert list(wrong_keys(text, known_keys())) == ['train.apm', 'skpi in skpi: mean', 'wieght in {type: DUKD, wieght: 1}']
+    assert list(wrong_commands(text)) == [
+        'mtkd trian',
+        'mtkd cache --tiel 3',
+        'mtkd cache --tile N',
+        'mtkd data A --out B --verify Set6',
+        'mtkd cache --tiel 3',
+        '--tiel',
+        'python benchmarks/step.py --runz 1',
+    ]
+    assert list(wrong_keys(text, known_keys())) == [
+        'train.apm',
+        'skpi in skpi: mean',
+        'wieght in {type: DUKD, wieght: 1}',
+    ]
 
 
 def test_the_checks_see_what_the_pages_say():
     spans = [code_of(text) for text in PAGES.values()]
     calls = [call for inline, lines in spans for code in inline + lines for call in called(code)]
-    assert len(calls) >= 40 and {name for name, _ in calls} == set(COMMANDS)
+    assert len(calls) >= 40
+    assert {name for name, _ in calls} == set(COMMANDS)
 
 
 def test_names_in_python_exist():
     names = [name for text in PAGES.values() for name in re.findall(r'mtkd_basicsr\.(\w+)\(', text)]
-    assert len(names) >= 2 and all(hasattr(mtkd_basicsr, name) for name in names)
+    assert len(names) >= 2
+    assert all(hasattr(mtkd_basicsr, name) for name in names)
 
 
 def test_the_reference_is_current(capsys):
     assert DOCS['options'] == reference(), 'run mtkd options --reference > docs/options.md'
     from mtkd_basicsr.cli import main
-    assert main(['options', '--reference']) == 0 and capsys.readouterr().out == reference()
-    assert all(f'| `{key}` |' in DOCS['options'] for key in known_keys() if key.startswith(('train.kd.', 'val.tile', 'teachers.NAME.')))
+
+    assert main(['options', '--reference']) == 0
+    assert capsys.readouterr().out == reference()
+    assert all(
+        f'| `{key}` |' in DOCS['options']
+        for key in known_keys()
+        if key.startswith(('train.kd.', 'val.tile', 'teachers.NAME.'))
+    )
 
 
 def test_a_key_without_a_description_is_an_error():
@@ -183,18 +249,31 @@ def test_a_key_without_a_description_is_an_error():
             weight: Of the loss,
                 in two lines with ``code`` and ``'quotes'``.
         """
+
         weight: float = 0.5
 
     assert keys(Options, KDOptions, 'train.kd.') == [
-        ('`train.kd.weight`', 'number', '`0.5`', 'Of the loss, in two lines with `code` and `quotes`.')]
+        (
+            '`train.kd.weight`',
+            'number',
+            '`0.5`',
+            'Of the loss, in two lines with `code` and `quotes`.',
+        )
+    ]
     Options.__doc__ = 'Keys of a new method.'
     with pytest.raises(KeyError, match='weight'):
         keys(Options, KDOptions)
-    assert described('One.\n\nArgs:\n    a, b (int): Both.\n\n    c: Not one of them.\n', 'Args') == {'a': 'Both.', 'b': 'Both.'}
+    assert described(
+        'One.\n\nArgs:\n    a, b (int): Both.\n\n    c: Not one of them.\n', 'Args'
+    ) == {'a': 'Both.', 'b': 'Both.'}
 
 
 def test_methods_and_their_keys_are_in_the_table():
-    rows = {line.split('|')[1].strip().strip('`'): line for line in DOCS['methods'].splitlines() if line.startswith('| `')}
+    rows = {
+        line.split('|')[1].strip().strip('`'): line
+        for line in DOCS['methods'].splitlines()
+        if line.startswith('| `')
+    }
     common = {f.name for cls in (KDOptions, FeatureOptions) for f in fields(cls)}
     headings = re.findall(r'^## (.*)', DOCS['methods'], re.MULTILINE)
     for name, method in METHODS.items():
@@ -202,14 +281,28 @@ def test_methods_and_their_keys_are_in_the_table():
         for f in fields(method.Options):
             if f.name not in common:
                 default = str(f.default).lower() if isinstance(f.default, bool) else f.default
-                default = {10 / 255: '10/255'}.get(default, f'{default:g}') if isinstance(default, float) else default
-                assert re.search(rf'`{f.name}(: {re.escape(str(default))})?`', rows[name]), (name, f.name)
-                assert default is None or f'`{f.name}: {default}`' in rows[name], (name, f.name, default)
+                default = (
+                    {10 / 255: '10/255'}.get(default, f'{default:g}')
+                    if isinstance(default, float)
+                    else default
+                )
+                assert re.search(rf'`{f.name}(: {re.escape(str(default))})?`', rows[name]), (
+                    name,
+                    f.name,
+                )
+                assert default is None or f'`{f.name}: {default}`' in rows[name], (
+                    name,
+                    f.name,
+                    default,
+                )
 
 
 def test_figures_of_bicubic_are_those_that_are_verified():
     for name, (_, figures) in BICUBIC.items():
-        assert f'| {name} | ' + ' | '.join(f'{figures[scale]:.2f}' for scale in (2, 3, 4)) + ' |' in DOCS['data_and_weights']
+        assert (
+            f'| {name} | ' + ' | '.join(f'{figures[scale]:.2f}' for scale in (2, 3, 4)) + ' |'
+            in DOCS['data_and_weights']
+        )
 
 
 def test_the_commands_of_the_data_page_make_what_the_option_files_name(here, tmp_path, monkeypatch):
@@ -224,13 +317,20 @@ def test_the_commands_of_the_data_page_make_what_the_option_files_name(here, tmp
             continue
         folder = tmp_path / words[0]
         folder.mkdir(parents=True)
-        cv2.imwrite(str(folder / 'rocket.png'), cv2.resize(load('rocket'), (720, 504) if 'DIV2K' in line else (60, 48)))
+        cv2.imwrite(
+            str(folder / 'rocket.png'),
+            cv2.resize(load('rocket'), (720, 504) if 'DIV2K' in line else (60, 48)),
+        )
         if '--verify' in words:  # these are not the test sets
-            words = words[:words.index('--verify')]
+            words = words[: words.index('--verify')]
         here(name, *words)
     for path in ('mtkd_edsr.yml', 'test/edsr_x4.yml'):
-        for block in yaml.load((ROOT / 'options' / path).read_text(), Loader=ordered_yaml()[0])['datasets'].values():
-            assert all(list(Path(block[key]).glob('*.png')) for key in ('dataroot_gt', 'dataroot_lq')), block
+        for block in yaml.load((ROOT / 'options' / path).read_text(), Loader=ordered_yaml()[0])[
+            'datasets'
+        ].values():
+            assert all(
+                list(Path(block[key]).glob('*.png')) for key in ('dataroot_gt', 'dataroot_lq')
+            ), block
 
 
 def test_messages_are_those_of_the_code():
@@ -238,9 +338,12 @@ def test_messages_are_those_of_the_code():
     code = ''.join(path.read_text() for path in sources)
     pages = DOCS['troubleshooting'], DOCS['data_and_weights'].split('| it says |')[1]
     messages, quoted = (re.findall(r'^\| `([^`]+)` \|', page, re.MULTILINE) for page in pages)
-    assert len(messages) >= 8 and len(quoted) == 3
+    assert len(messages) >= 8
+    assert len(quoted) == 3
     for message in messages + quoted:
-        parts = re.split(r"…|\d+|'[^']*'|\([\d, ]+\)|(?:teachers|train)\.\w+:?|EDSR|known|: ", message)
+        parts = re.split(
+            r"…|\d+|'[^']*'|\([\d, ]+\)|(?:teachers|train)\.\w+:?|EDSR|known|: ", message
+        )
         parts = [part.strip(" :;(?)'") for part in parts]
         assert any(len(part) >= 6 for part in parts), message
         missing = [part for part in parts if part not in code]

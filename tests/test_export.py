@@ -1,4 +1,6 @@
-"""``mtkd export``: what a file gives is what BasicSR's network gives, at every size; else there is no file."""
+"""``mtkd export``: what a file gives is what BasicSR's network gives, at every size; else there is
+no file.
+"""
 
 import json
 import re
@@ -21,8 +23,18 @@ from mtkd_basicsr.functional.padding import run_padded
 from mtkd_basicsr.networks import load_weights
 
 SUFFIXES = {'onnx': '.onnx', 'torchscript': '.pt', 'safetensors': '.safetensors'}
-# Both orientations, one window, one row and one column of windows, SwinIR's own image size, less than a window, one pixel; batches.
-SIZES = [(1, 50, 33), (1, 33, 50), (1, 8, 8), (2, 8, 40), (1, 40, 8), (2, 16, 16), (3, 5, 20), (1, 1, 1)]
+# Both orientations, one window, one row and one column of windows, SwinIR's own image size, less
+# than a window, one pixel; batches.
+SIZES = [
+    (1, 50, 33),
+    (1, 33, 50),
+    (1, 8, 8),
+    (2, 8, 40),
+    (1, 40, 8),
+    (2, 16, 16),
+    (3, 5, 20),
+    (1, 1, 1),
+]
 
 
 def student(arch):
@@ -37,36 +49,50 @@ def student(arch):
 
 @pytest.fixture
 def weights(tmp_path):
-    """Writes the checkpoint of a student, whose moving average is the better one, as ``mtkd train`` does."""
+    """Writes the checkpoint of a student, whose moving average is the better one, as ``mtkd train``
+    does.
+    """
+
     def write(arch, **changes):
         network = tiny(arch, 2)
-        content = {'params': build(network, 8).state_dict(), 'params_ema': student(arch).state_dict(),
-                   'mtkd': {'network': network, 'scale': 2, 'version': '0'}, **changes}
+        content = {
+            'params': build(network, 8).state_dict(),
+            'params_ema': student(arch).state_dict(),
+            'mtkd': {'network': network, 'scale': 2, 'version': '0'},
+            **changes,
+        }
         torch.save(content, tmp_path / 'student.pth')
         return 'student.pth'
+
     return write
 
 
 def photograph(b, h, w):
     image = torch.from_numpy(load('coffee')[100:, 120:]).permute(2, 0, 1).float() / 255
-    return torch.stack([image[:, i:i + h, i:i + w] for i in range(b)])
+    return torch.stack([image[:, i : i + h, i : i + w] for i in range(b)])
 
 
 def expected(net, lq):
     """BasicSR's own network on the reflected image."""
     (h, w), multiple = lq.shape[2:], 8 if type(net).__name__ == 'SwinIR' else 1
-    padded = np.pad(lq.numpy(), ((0, 0), (0, 0), (0, -h % multiple), (0, -w % multiple)), mode='reflect')
+    padded = np.pad(
+        lq.numpy(), ((0, 0), (0, 0), (0, -h % multiple), (0, -w % multiple)), mode='reflect'
+    )
     with torch.no_grad():
-        return net(torch.from_numpy(padded))[..., :2 * h, :2 * w].clamp(0, 1)
+        return net(torch.from_numpy(padded))[..., : 2 * h, : 2 * w].clamp(0, 1)
 
 
 def opened(path):
-    """What a file gives, and what it says about itself; without this project where another program would be without it."""
+    """What a file gives, and what it says about itself; without this project where another program
+    would be without it.
+    """
     if path.suffix == '.onnx':
         session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-        lq, = session.get_inputs()
+        (lq,) = session.get_inputs()
         assert (lq.name, lq.shape) == ('lq', ['batch', 3, 'height', 'width'])
-        return lambda x: torch.from_numpy(session.run(None, {'lq': x.numpy()})[0]), session.get_modelmeta().custom_metadata_map
+        return lambda x: torch.from_numpy(
+            session.run(None, {'lq': x.numpy()})[0]
+        ), session.get_modelmeta().custom_metadata_map
     if path.suffix == '.pt':
         texts = dict.fromkeys(('format', 'network', 'scale', 'mtkd_basicsr'), '')
         graph = torch.jit.load(str(path), _extra_files=texts)
@@ -75,7 +101,9 @@ def opened(path):
         texts = file.metadata()
     net = build(json.loads(texts['network'])).eval()
     net.load_state_dict(load_file(path))
-    return lambda lq: run_padded(net, lq, 8 if type(net).__name__ == 'SwinIR' else 1, 2).clamp(0, 1), texts
+    return lambda lq: run_padded(net, lq, 8 if type(net).__name__ == 'SwinIR' else 1, 2).clamp(
+        0, 1
+    ), texts
 
 
 @pytest.mark.parametrize('form', SUFFIXES)
@@ -85,10 +113,13 @@ def test_a_file_gives_what_the_network_gives(here, tmp_path, weights, arch, form
     path = tmp_path / f'student{SUFFIXES[form]}'
     for shape in ((1, 3, 100, 150), (1, 3, 150, 100), (2, 3, 50, 33), (1, 3, 5, 3)):
         assert f'input {shape}: largest difference ' in printed
-    assert f"{path.name}: {arch} ×2, " in printed and "weights of 'student.pth'" in printed
+    assert f'{path.name}: {arch} ×2, ' in printed
+    assert "weights of 'student.pth'" in printed
     function, texts = opened(path)
     network = json.loads(texts['network'])
-    assert {k: network[k] for k in tiny(arch, 2)} == tiny(arch, 2) and texts['scale'] == '2' and texts['mtkd_basicsr'] == __version__
+    assert {k: network[k] for k in tiny(arch, 2)} == tiny(arch, 2)
+    assert texts['scale'] == '2'
+    assert texts['mtkd_basicsr'] == __version__
     assert texts['format'] == ('pt' if form == 'safetensors' else form)
     net = student(arch)
     for size in SIZES:
@@ -96,22 +127,50 @@ def test_a_file_gives_what_the_network_gives(here, tmp_path, weights, arch, form
         wanted = expected(net, lq)
         with torch.no_grad():
             given = function(lq)
-        assert given.shape == (size[0], 3, 2 * size[1], 2 * size[2]) and (given - wanted).abs().max() < 5e-6, size
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(['student.pth', path.name]), 'nothing temporary is left'
+        assert (
+            given.shape == (size[0], 3, 2 * size[1], 2 * size[2])
+            and (given - wanted).abs().max() < 5e-6
+        ), size
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(['student.pth', path.name]), (
+        'nothing temporary is left'
+    )
 
 
 @pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR'])
 def test_half_the_size_and_nearly_the_same_network(here, tmp_path, weights, arch):
-    here('export', '--weights', weights(arch), '--format', 'safetensors', '--out', 'whole.safetensors')
+    here(
+        'export',
+        '--weights',
+        weights(arch),
+        '--format',
+        'safetensors',
+        '--out',
+        'whole.safetensors',
+    )
     printed = here('export', '--weights', weights(arch), '--format', 'safetensors', '--half')
-    whole, half = load_file(tmp_path / 'whole.safetensors'), load_file(tmp_path / 'student.safetensors')
+    whole = load_file(tmp_path / 'whole.safetensors')
+    half = load_file(tmp_path / 'student.safetensors')
     assert whole.keys() == half.keys()
-    assert all(half[k].dtype == (torch.float16 if v.is_floating_point() else v.dtype) for k, v in whole.items())
-    stated = float(re.search(r'change a photograph by ([\d.]+) of 255 levels at most', printed)[1]) / 255
+    assert all(
+        half[k].dtype == (torch.float16 if v.is_floating_point() else v.dtype)
+        for k, v in whole.items()
+    )
+    stated = (
+        float(re.search(r'change a photograph by ([\d.]+) of 255 levels at most', printed)[1]) / 255
+    )
     lq = inputs(2)[0]
     with torch.no_grad():
-        difference = (opened(tmp_path / 'student.safetensors')[0](lq) - opened(tmp_path / 'whole.safetensors')[0](lq)).abs().max().item()
-    assert 0 < difference < 0.02 and difference == pytest.approx(stated, abs=1e-4)
+        difference = (
+            (
+                opened(tmp_path / 'student.safetensors')[0](lq)
+                - opened(tmp_path / 'whole.safetensors')[0](lq)
+            )
+            .abs()
+            .max()
+            .item()
+        )
+    assert 0 < difference < 0.02
+    assert difference == pytest.approx(stated, abs=1e-4)
     net = build(tiny(arch, 2))
     load_weights(net, str(tmp_path / 'student.safetensors'), 'x')
     assert all(p.dtype == torch.float32 for p in net.parameters())
@@ -120,30 +179,53 @@ def test_half_the_size_and_nearly_the_same_network(here, tmp_path, weights, arch
 def test_weights_that_do_not_fit_into_16_bits(here, tmp_path, weights):
     state = student('EDSR').state_dict()
     state['conv_first.weight'] *= 1e6
-    assert '--half: the weights are too large' in here('export', '--weights', weights('EDSR', params_ema=state), '--format', 'safetensors',
-                                                       '--half', expect=1)
+    assert '--half: the weights are too large' in here(
+        'export',
+        '--weights',
+        weights('EDSR', params_ema=state),
+        '--format',
+        'safetensors',
+        '--half',
+        expect=1,
+    )
     assert [p.name for p in tmp_path.iterdir()] == ['student.pth']
-    assert '--half: --format onnx; expected safetensors' in here('export', '--weights', weights('EDSR'), '--format', 'onnx', '--half',
-                                                                 expect=1)
+    assert '--half: --format onnx; expected safetensors' in here(
+        'export', '--weights', weights('EDSR'), '--format', 'onnx', '--half', expect=1
+    )
 
 
 def test_the_output_is_cut_to_the_range_of_an_image(here, tmp_path, weights):
     state = student('EDSR').state_dict()
-    state['conv_last.bias'] += torch.tensor([300., 0., -300.])  # EDSR works in [0, 255]
+    state['conv_last.bias'] += torch.tensor([300.0, 0.0, -300.0])  # EDSR works in [0, 255]
     here('export', '--weights', weights('EDSR', params_ema=state), '--format', 'torchscript')
     given = opened(tmp_path / 'student.pt')[0](photograph(1, 9, 9))
-    assert (given[:, 0] == 1).all() and (given[:, 2] == 0).all() and 0 < given[:, 1].mean() < 1
+    assert (given[:, 0] == 1).all()
+    assert (given[:, 2] == 0).all()
+    assert 0 < given[:, 1].mean() < 1
 
 
-@pytest.mark.parametrize('device', ['meta', pytest.param('cuda', marks=pytest.mark.skipif(
-    not torch.cuda.is_available(), reason='needs a GPU'))])
+@pytest.mark.parametrize(
+    'device',
+    [
+        'meta',
+        pytest.param(
+            'cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+        ),
+    ],
+)
 def test_a_graph_that_was_recorded_on_the_cpu_runs_elsewhere(device):
-    graph, lq = TraceableStudent(student('SwinIR'), 2), photograph(1, 20, 30)
+    graph = TraceableStudent(student('SwinIR'), 2)
+    lq = photograph(1, 20, 30)
     # A recorded graph has no way to the meta device, so there it is what is recorded that runs.
-    moved = (torch.jit.trace(graph, lq, check_trace=False) if device == 'cuda' else graph).to(device)
+    moved = (torch.jit.trace(graph, lq, check_trace=False) if device == 'cuda' else graph).to(
+        device
+    )
     given = moved(lq.to(device))
-    assert given.device.type == device and given.shape == (1, 3, 40, 60)
-    assert device == 'meta' or (given.cpu() - graph.cpu()(lq)).abs().max() < 1e-2, 'convolutions on a GPU may use TF32'
+    assert given.device.type == device
+    assert given.shape == (1, 3, 40, 60)
+    assert device == 'meta' or (given.cpu() - graph.cpu()(lq)).abs().max() < 1e-2, (
+        'convolutions on a GPU may use TF32'
+    )
 
 
 def without_masks(self, x, h, w):
@@ -151,11 +233,14 @@ def without_masks(self, x, h, w):
 
 
 class Frozen(torch.nn.Module):
-    """What everybody writes first: the network with its padding, as Python computes it for the one size that is recorded."""
+    """What everybody writes first: the network with its padding, as Python computes it for the one
+    size that is recorded.
+    """
 
     def __init__(self, net, scale):
         super().__init__()
-        self.net, self.scale = net, scale
+        self.net = net
+        self.scale = scale
 
     def forward(self, x):
         return run_padded(self.net, x, 8, self.scale).clamp(0, 1)
@@ -168,7 +253,8 @@ def test_a_graph_that_is_wrong_is_not_kept(here, tmp_path, monkeypatch, weights,
     else:
         monkeypatch.setattr(export, 'TraceableStudent', Frozen)
     printed = here('export', '--weights', weights('SwinIR'), '--format', 'torchscript', expect=1)
-    assert "'student.pt': differs from PyTorch by " in printed and ' for input (1, 3, 100, 150), and was removed' in printed
+    assert "'student.pt': differs from PyTorch by " in printed
+    assert ' for input (1, 3, 100, 150), and was removed' in printed
     assert [p.name for p in tmp_path.iterdir()] == ['student.pth']
 
 
@@ -176,20 +262,39 @@ def test_a_graph_that_is_wrong_is_not_kept(here, tmp_path, monkeypatch, weights,
 def test_above_the_tolerance_the_old_file_stays(here, tmp_path, monkeypatch, weights, form):
     there = tmp_path / f'student{SUFFIXES[form]}'
     there.write_bytes(b'precious')
-    monkeypatch.setattr(export, 'TOLERANCE', -1.)
-    printed = here('export', '--weights', weights('EDSR'), '--format', form, '--overwrite', expect=1)
+    monkeypatch.setattr(export, 'TOLERANCE', -1.0)
+    printed = here(
+        'export', '--weights', weights('EDSR'), '--format', form, '--overwrite', expect=1
+    )
     assert f"'{there.name}': differs from PyTorch by " in printed
     assert 'for input (1, 3, 100, 150), and was removed; expected at most -1e+00' in printed
-    assert there.read_bytes() == b'precious' and len(list(tmp_path.iterdir())) == 2
+    assert there.read_bytes() == b'precious'
+    assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize('given,text', [
-    (lambda lq: torch.full((1, 3, 200, 300), float('nan')), 'differs from PyTorch by nan for input (1, 3, 100, 150)'),
-    (lambda lq: torch.zeros(1, 1, 1, 1), 'output (1, 1, 1, 1) for input (1, 3, 100, 150), and was removed; expected (1, 3, 200, 300)'),
-])
-def test_what_is_no_number_or_of_another_size_is_refused(here, tmp_path, monkeypatch, weights, given, text):
+@pytest.mark.parametrize(
+    ('given', 'text'),
+    [
+        (
+            lambda lq: torch.full((1, 3, 200, 300), float('nan')),
+            'differs from PyTorch by nan for input (1, 3, 100, 150)',
+        ),
+        (
+            lambda lq: torch.zeros(1, 1, 1, 1),
+            'output (1, 1, 1, 1) for input (1, 3, 100, 150), and was removed; expected (1, 3, 200, '
+            '300)',
+        ),
+    ],
+)
+def test_what_is_no_number_or_of_another_size_is_refused(
+    here, tmp_path, monkeypatch, weights, given, text
+):
     monkeypatch.setattr(torch.jit, 'load', lambda path: given)
-    monkeypatch.setitem(export.FORMATS, 'torchscript', export.Format('.pt', export._write_torchscript, torch.jit.load))
+    monkeypatch.setitem(
+        export.FORMATS,
+        'torchscript',
+        export.Format('.pt', export._write_torchscript, torch.jit.load),
+    )
     assert text in here('export', '--weights', weights('EDSR'), '--format', 'torchscript', expect=1)
     assert [p.name for p in tmp_path.iterdir()] == ['student.pth']
 
@@ -197,20 +302,33 @@ def test_what_is_no_number_or_of_another_size_is_refused(here, tmp_path, monkeyp
 def test_a_network_that_cannot_be_recorded(here, tmp_path, monkeypatch, weights):
     def trace(*args, **kwargs):
         raise RuntimeError('no such operator\nand much more')
+
     monkeypatch.setattr(torch.jit, 'trace', trace)
     printed = here('export', '--weights', weights('EDSR'), '--format', 'torchscript', expect=1)
-    assert printed == f'mtkd export: --format: EDSR cannot be written as torchscript by torch {torch.__version__}: no such operator\n'
+    assert (
+        printed == 'mtkd export: --format: EDSR cannot be written as torchscript by torch '
+        f'{torch.__version__}: no such operator\n'
+    )
     assert [p.name for p in tmp_path.iterdir()] == ['student.pth']
 
 
 def test_upscale_takes_the_safetensors_file_alone(here, tmp_path, weights):
     cv2.imwrite(str(tmp_path / 'cup.png'), load('coffee')[100:137, 120:150, ::-1])
     here('upscale', 'cup.png', '--weights', weights('SwinIR'), '--out', 'a')
-    here('export', '--weights', 'student.pth', '--format', 'safetensors', '--out', 'models/mine.safetensors')
+    here(
+        'export',
+        '--weights',
+        'student.pth',
+        '--format',
+        'safetensors',
+        '--out',
+        'models/mine.safetensors',
+    )
     (tmp_path / 'student.pth').unlink()
     here('upscale', 'cup.png', '--weights', 'models/mine.safetensors', '--out', 'b')
     pictures = [cv2.imread(str(tmp_path / folder / 'cup_x2.png')) for folder in 'ab']
-    assert pictures[0].shape == (74, 60, 3) and np.array_equal(*pictures)
+    assert pictures[0].shape == (74, 60, 3)
+    assert np.array_equal(*pictures)
 
 
 def test_the_weights_of_an_option_file(here, tmp_path):
@@ -218,17 +336,28 @@ def test_the_weights_of_an_option_file(here, tmp_path):
     options = {'scale': 2, 'network_g': tiny('EDSR', 2), 'path': {'pretrain_network_g': weights}}
     here('export', '-opt', write_options(tmp_path / 'test.yml', options), '--format', 'safetensors')
     lq = photograph(1, 20, 30)
-    assert torch.equal(opened(tmp_path / 'plain.safetensors')[0](lq), expected(build(tiny('EDSR', 2), 3).eval(), lq))
+    assert torch.equal(
+        opened(tmp_path / 'plain.safetensors')[0](lq),
+        expected(build(tiny('EDSR', 2), 3).eval(), lq),
+    )
     options['path'] = None
     nothing = write_options(tmp_path / 'none.yml', options)
-    assert "-opt: 'none.yml' has no path.pretrain_network_g; give" in here('export', '-opt', 'none.yml', '--format', 'onnx', expect=1)
+    assert "-opt: 'none.yml' has no path.pretrain_network_g; give" in here(
+        'export', '-opt', 'none.yml', '--format', 'onnx', expect=1
+    )
     here('export', '-opt', nothing, '--weights', 'plain.pth', '--format', 'torchscript')
-    assert "does not say which network it belongs to" in here('export', '--weights', 'plain.pth', '--format', 'onnx', expect=1)
+    assert 'does not say which network it belongs to' in here(
+        'export', '--weights', 'plain.pth', '--format', 'onnx', expect=1
+    )
 
 
 def test_the_colour_mean_of_released_weights_goes_with_them(here, tmp_path):
     """It is no part of the state dict: without it the file would enlarge with another one."""
-    case = next(c for c in torch.load(ROOT / 'tests' / 'golden' / 'formats.pth', weights_only=True) if c['file'] == 'edsr_pytorch_x3.pt')
+    case = next(
+        c
+        for c in torch.load(ROOT / 'tests' / 'golden' / 'formats.pth', weights_only=True)
+        if c['file'] == 'edsr_pytorch_x3.pt'
+    )
     state = torch.load(ROOT / 'tests' / 'golden' / case['file'], weights_only=True)
     for name, sign in (('sub_mean.bias', -1), ('add_mean.bias', 1)):
         state[name] = sign * 255 * torch.tensor([0.4690, 0.4490, 0.4036])
@@ -236,20 +365,26 @@ def test_the_colour_mean_of_released_weights_goes_with_them(here, tmp_path):
     options = write_options(tmp_path / 'test.yml', {'scale': 3, 'network_g': case['network']})
     here('export', '-opt', options, '--weights', 'df2k.pt', '--format', 'safetensors')
     with safe_open(tmp_path / 'df2k.safetensors', framework='pt') as file:
-        assert json.loads(file.metadata()['network'])['rgb_mean'] == pytest.approx([0.4690, 0.4490, 0.4036])
+        assert json.loads(file.metadata()['network'])['rgb_mean'] == pytest.approx(
+            [0.4690, 0.4490, 0.4036]
+        )
 
 
 def test_nothing_is_overwritten(here, tmp_path, weights):
     there = tmp_path / 'student.pt'
     there.write_bytes(b'precious')
     command = ['export', '--weights', weights('EDSR'), '--format', 'torchscript']
-    assert "--out: 'student.pt' is there already; use another name, or --overwrite" in here(*command, expect=1)
+    assert "--out: 'student.pt' is there already; use another name, or --overwrite" in here(
+        *command, expect=1
+    )
     assert there.read_bytes() == b'precious'
     here(*command, '--overwrite')
     assert opened(there)[1]['scale'] == '2'
     (tmp_path / 'student.pth').rename(there)
     command[2] = 'student.pt'
-    assert "--out: 'student.pt' is the file of the weights" in here(*command, '--overwrite', expect=1)
+    assert "--out: 'student.pt' is the file of the weights" in here(
+        *command, '--overwrite', expect=1
+    )
     assert 'params_ema' in torch.load(there, weights_only=True)
 
 
@@ -257,26 +392,51 @@ def test_nothing_is_overwritten(here, tmp_path, weights):
 def test_missing_packages_come_first(here, tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     printed = here('export', '--weights', 'gone.pth', '--format', 'onnx', expect=1)
-    assert printed == f"mtkd export: --format: onnx needs {package}: pip install 'mtkd_basicsr[export]'\n"
-    assert "--weights: no file 'gone.pth'" in here('export', '--weights', 'gone.pth', '--format', 'torchscript', expect=1)
+    assert (
+        printed
+        == f"mtkd export: --format: onnx needs {package}: pip install 'mtkd_basicsr[export]'\n"
+    )
+    assert "--weights: no file 'gone.pth'" in here(
+        'export', '--weights', 'gone.pth', '--format', 'torchscript', expect=1
+    )
 
 
-@pytest.mark.parametrize('arguments,text', [
-    ([], '--weights: missing; it is needed, or an option file with path.pretrain_network_g'),
-    (['--weights', 'gone.pth'], "--weights: no file 'gone.pth'"),
-    (['-opt', 'gone.yml'], "-opt: no file 'gone.yml'"),
-    (['--weights', 'student.pth', '--out', 'student.bin'], "--out: 'student.bin'; expected a name that ends with .onnx"),
-    (['--weights', 'student.pth', '-opt', 'x3.yml'],
-     'network_g: output (1, 3, 4, 4) for input (1, 3, 2, 2); scale is 3, expected (1, 3, 6, 6)'),
-    (['-opt', 'fusion.yml'], 'network_g: fails for input (1, 3, 16, 16): '),
-    (['-opt', 'lost.yml'], "path.pretrain_network_g: no file 'lost.pth'"),
-])
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        ([], '--weights: missing; it is needed, or an option file with path.pretrain_network_g'),
+        (['--weights', 'gone.pth'], "--weights: no file 'gone.pth'"),
+        (['-opt', 'gone.yml'], "-opt: no file 'gone.yml'"),
+        (
+            ['--weights', 'student.pth', '--out', 'student.bin'],
+            "--out: 'student.bin'; expected a name that ends with .onnx",
+        ),
+        (
+            ['--weights', 'student.pth', '-opt', 'x3.yml'],
+            'network_g: output (1, 3, 4, 4) for input (1, 3, 2, 2); scale is 3, expected (1, 3, 6, '
+            '6)',
+        ),
+        (['-opt', 'fusion.yml'], 'network_g: fails for input (1, 3, 16, 16): '),
+        (['-opt', 'lost.yml'], "path.pretrain_network_g: no file 'lost.pth'"),
+    ],
+)
 def test_wrong_arguments(here, tmp_path, weights, arguments, text):
     weights('EDSR')
     write_options(tmp_path / 'x3.yml', {'scale': 3, 'network_g': tiny('EDSR', 2)})
-    write_options(tmp_path / 'fusion.yml', {'scale': 2, 'network_g': tiny('DCTSwin', 2), 'path': {
-        'pretrain_network_g': write_weights(tmp_path / 'fusion.pth', tiny('DCTSwin', 2))}})
-    write_options(tmp_path / 'lost.yml', {'scale': 2, 'network_g': tiny('EDSR', 2), 'path': {'pretrain_network_g': 'lost.pth'}})
+    write_options(
+        tmp_path / 'fusion.yml',
+        {
+            'scale': 2,
+            'network_g': tiny('DCTSwin', 2),
+            'path': {
+                'pretrain_network_g': write_weights(tmp_path / 'fusion.pth', tiny('DCTSwin', 2))
+            },
+        },
+    )
+    write_options(
+        tmp_path / 'lost.yml',
+        {'scale': 2, 'network_g': tiny('EDSR', 2), 'path': {'pretrain_network_g': 'lost.pth'}},
+    )
     before = sorted(tmp_path.iterdir())
     assert text in here('export', *arguments, '--format', 'onnx', expect=1)
     assert sorted(tmp_path.iterdir()) == before

@@ -1,4 +1,6 @@
-"""docs/extending.md: its files are written down as they stand there, and train; methods of one's own."""
+"""docs/extending.md: its files are written down as they stand there, and train; methods of one's
+own.
+"""
 
 import re
 import runpy
@@ -24,13 +26,19 @@ def blocks(language):
 
 def overlay(opt, changes):
     for key, value in changes.items():
-        opt[key] = overlay(opt.get(key, {}), value) if isinstance(value, dict) and key != 'teachers' else value
+        opt[key] = (
+            overlay(opt.get(key, {}), value)
+            if isinstance(value, dict) and key != 'teachers'
+            else value
+        )
     return opt
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The folder with the modules of the page, weights for its teacher, and ``mtkd`` as pip installs it."""
+    """The folder with the modules of the page, weights for its teacher, and ``mtkd`` as pip
+    installs it.
+    """
     modules = {text.splitlines()[0].removeprefix('# '): text for text in blocks('python')}
     assert set(modules) == {'my_networks.py', 'my_methods.py'}
     for name, text in modules.items():
@@ -39,14 +47,18 @@ def folder(tmp_path, monkeypatch):
     network = runpy.run_path(str(tmp_path / 'my_networks.py'))['TwoConvs']
     torch.save(network(2).state_dict(), tmp_path / 'two_convs.pth')
     (tmp_path / 'bin').mkdir()
-    (tmp_path / 'bin' / 'mtkd').write_text('import sys\nfrom mtkd_basicsr.cli import main\nsys.exit(main())\n')
+    (tmp_path / 'bin' / 'mtkd').write_text(
+        'import sys\nfrom mtkd_basicsr.cli import main\nsys.exit(main())\n'
+    )
     return tmp_path
 
 
 def test_the_worked_example_trains(folder, photographs):
-    opt, lines = kd_options(photographs, folder, 'LogitKD', name='mine'), ''
+    opt = kd_options(photographs, folder, 'LogitKD', name='mine')
+    lines = ''
     for text in blocks('yaml'):
-        imports, rest = re.findall(r'^(\w+: !!python/name:.*\n)', text, re.MULTILINE), re.sub(r'(?m)^\w+: !!python/name:.*\n', '', text)
+        imports = re.findall(r'^(\w+: !!python/name:.*\n)', text, re.MULTILINE)
+        rest = re.sub(r'(?m)^\w+: !!python/name:.*\n', '', text)
         assert len(imports) == 1
         lines += imports[0]
         overlay(opt, yaml.safe_load(rest))
@@ -54,11 +66,20 @@ def test_the_worked_example_trains(folder, photographs):
     header = PAGE.split('mtkd_basicsr: !!')[1].splitlines()[0]
     options = write_options(folder / 'my.yml', opt, f'mtkd_basicsr: !!{header}\n{lines}')
     command = [sys.executable, 'bin/mtkd', 'train', '-opt', 'my.yml']
-    assert 'PYTHONPATH=. mtkd train -opt my.yml' in PAGE and options.endswith('my.yml')
+    assert 'PYTHONPATH=. mtkd train -opt my.yml' in PAGE
+    assert options.endswith('my.yml')
     printed = run(command, folder, PYTHONPATH='.')
-    for text in ('Teacher mine: TwoConvs', 'Method: EdgeKD + SpreadKD', 'my_methods: my_methods', 'Save the latest model.'):
+    for text in (
+        'Teacher mine: TwoConvs',
+        'Method: EdgeKD + SpreadKD',
+        'my_methods: my_methods',
+        'Save the latest model.',
+    ):
         assert text in printed, (text, printed[-3000:])
-    losses = {name: [float(v) for v in re.findall(rf'{name}: (\S+)', printed)] for name in ('l_pix', 'l_edge', 'l_spread')}
+    losses = {
+        name: [float(v) for v in re.findall(rf'{name}: (\S+)', printed)]
+        for name in ('l_pix', 'l_edge', 'l_spread')
+    }
     assert all(len(values) == 2 and min(values) > 0 for values in losses.values()), losses
     assert 'l_distill' not in printed
 
@@ -73,37 +94,61 @@ def table(monkeypatch):
 
 
 def named(name, **members):
-    return type(name, (Method, ), {'__module__': 'mine', '__qualname__': name, **members})
+    return type(name, (Method,), {'__module__': 'mine', '__qualname__': name, **members})
 
 
 def test_a_registered_method_is_known_and_its_keys_are_checked(table, photographs, tmp_path):
     @dataclass(frozen=True)
     class Options(Method.Options):
-        weight: 'float' = 2.  # as `from __future__ import annotations` leaves it
+        weight: 'float' = 2.0  # as `from __future__ import annotations` leaves it
 
-    mine = named('Mine', Options=Options, losses=lambda self, step: {'l_mine': self.options.weight * step.output.mean()})
-    assert register_method(mine) is mine and table['Mine'] is mine
-    model = model_of(kd_options(photographs, tmp_path, {'type': 'LogitKD', 'also': [{'type': 'Mine', 'weight': 3}]}), tmp_path)
+    mine = named(
+        'Mine',
+        Options=Options,
+        losses=lambda self, step: {'l_mine': self.options.weight * step.output.mean()},
+    )
+    assert register_method(mine) is mine
+    assert table['Mine'] is mine
+    model = model_of(
+        kd_options(
+            photographs, tmp_path, {'type': 'LogitKD', 'also': [{'type': 'Mine', 'weight': 3}]}
+        ),
+        tmp_path,
+    )
     assert [type(m).__name__ for m in model.distiller.methods] == ['LogitKD', 'Mine']
-    for kd, text in (({'type': 'Mine', 'weigth': 1.}, "unknown key 'weigth'.*did you mean 'weight'"),
-                     ({'type': 'Mine', 'weight': 'much'}, "train.kd.weight: 'much'; expected a number")):
+    for kd, text in (
+        ({'type': 'Mine', 'weigth': 1.0}, "unknown key 'weigth'.*did you mean 'weight'"),
+        ({'type': 'Mine', 'weight': 'much'}, "train.kd.weight: 'much'; expected a number"),
+    ):
         with pytest.raises(OptionError, match=text):
             model_of(kd_options(photographs, tmp_path, kd), tmp_path)
 
 
 def test_registering_twice_does_no_harm_and_a_taken_name_is_refused(table):
-    first, second = named('Mine'), named('Mine')
+    first = named('Mine')
+    second = named('Mine')
     register_method(first)
-    assert register_method(second) is second and table['Mine'] is second
+    assert register_method(second) is second
+    assert table['Mine'] is second
     for theirs in ('AT', 'Mine'):
-        with pytest.raises(MTKDError, match=f"train.kd.type: the name '{theirs}' belongs to .*; other cannot register its own"):
-            register_method(type(theirs, (Method, ), {'__module__': 'other', '__qualname__': theirs}))
+        with pytest.raises(
+            MTKDError,
+            match=f"train.kd.type: the name '{theirs}' belongs to .*; other cannot register its "
+            'own',
+        ):
+            register_method(
+                type(theirs, (Method,), {'__module__': 'other', '__qualname__': theirs})
+            )
     assert table['Mine'] is second
 
 
 def test_keys_that_would_be_lost_are_refused(table):
-    undecorated = type('Options', (Method.Options, ), {'__annotations__': {'weight': float}, 'weight': 1.})
+    undecorated = type(
+        'Options', (Method.Options,), {'__annotations__': {'weight': float}, 'weight': 1.0}
+    )
     for options in (undecorated, type('Options', (), {})):
-        with pytest.raises(MTKDError, match='Mine.Options: expected a class over that of its base, with @dataclass'):
+        with pytest.raises(
+            MTKDError, match='Mine.Options: expected a class over that of its base, with @dataclass'
+        ):
             register_method(named('Mine', Options=options))
     assert 'Mine' not in table

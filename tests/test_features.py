@@ -4,11 +4,23 @@ from conftest import build, tiny
 from torch import nn
 
 from mtkd_basicsr.errors import OptionError
-from mtkd_basicsr.features import FeatureTap, Splice, body_end, default_positions, image_range, widths
+from mtkd_basicsr.features import (
+    FeatureTap,
+    Splice,
+    body_end,
+    default_positions,
+    image_range,
+    widths,
+)
 
-NETWORKS = {'EDSR': tiny('EDSR', 2, num_block=3), 'RCAN': tiny('RCAN', 2, num_group=2, num_block=2),
-            'SwinIR': tiny('SwinIR', 2, depths=[2, 2], num_heads=[2, 2]),
-            'SwinIR-light': tiny('SwinIR', 2, depths=[2, 2], num_heads=[2, 2], upsampler='pixelshuffledirect')}
+NETWORKS = {
+    'EDSR': tiny('EDSR', 2, num_block=3),
+    'RCAN': tiny('RCAN', 2, num_group=2, num_block=2),
+    'SwinIR': tiny('SwinIR', 2, depths=[2, 2], num_heads=[2, 2]),
+    'SwinIR-light': tiny(
+        'SwinIR', 2, depths=[2, 2], num_heads=[2, 2], upsampler='pixelshuffledirect'
+    ),
+}
 
 
 @pytest.fixture(params=NETWORKS)
@@ -20,21 +32,30 @@ def image(h=16, w=16, b=2):
     return torch.rand(b, 3, h, w, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize('network,expected', [
-    (tiny('EDSR', 4, num_block=16), ('body.4', 'body.9', 'upsample:input')),
-    (tiny('EDSR', 4, num_block=32), ('body.9', 'body.20', 'upsample:input')),
-    (tiny('EDSR', 4, num_block=1), ('body.0', 'body.0', 'upsample:input')),
-    (tiny('RCAN', 4, num_group=10), ('body.1', 'body.5', 'upsample:input')),
-    (tiny('SwinIR', 4, depths=[1] * 6, num_heads=[2] * 6), ('layers.1', 'layers.3', 'conv_before_upsample:input')),
-    (tiny('SwinIR', 4, depths=[1] * 4, num_heads=[2] * 4, upsampler='pixelshuffledirect'),
-     ('layers.0', 'layers.1', 'upsample:input')),
-])
+@pytest.mark.parametrize(
+    ('network', 'expected'),
+    [
+        (tiny('EDSR', 4, num_block=16), ('body.4', 'body.9', 'upsample:input')),
+        (tiny('EDSR', 4, num_block=32), ('body.9', 'body.20', 'upsample:input')),
+        (tiny('EDSR', 4, num_block=1), ('body.0', 'body.0', 'upsample:input')),
+        (tiny('RCAN', 4, num_group=10), ('body.1', 'body.5', 'upsample:input')),
+        (
+            tiny('SwinIR', 4, depths=[1] * 6, num_heads=[2] * 6),
+            ('layers.1', 'layers.3', 'conv_before_upsample:input'),
+        ),
+        (
+            tiny('SwinIR', 4, depths=[1] * 4, num_heads=[2] * 4, upsampler='pixelshuffledirect'),
+            ('layers.0', 'layers.1', 'upsample:input'),
+        ),
+    ],
+)
 def test_default_positions(network, expected):
     assert default_positions(build(network)) == expected
 
 
 def test_default_positions_of_edsr_are_after_5_and_10_of_16_blocks():
-    net, x = build(tiny('EDSR', 2, num_block=16)).eval(), image()
+    net = build(tiny('EDSR', 2, num_block=16)).eval()
+    x = image()
     tap = FeatureTap(net)
     tap.add(default_positions(net))
     with torch.no_grad():
@@ -49,18 +70,23 @@ def test_default_positions_of_edsr_are_after_5_and_10_of_16_blocks():
 
 
 def test_other_archs_have_no_default():
-    with pytest.raises(OptionError, match='features: no default positions for Conv2d; .*EDSR, RCAN, SwinIR'):
+    with pytest.raises(
+        OptionError, match='features: no default positions for Conv2d; .*EDSR, RCAN, SwinIR'
+    ):
         default_positions(nn.Conv2d(3, 3, 1))
 
 
 def test_tokens_become_the_maps_that_swinir_itself_makes(net):
     if type(net).__name__ != 'SwinIR':
         pytest.skip('has no tokens')
-    x, seen = image(16, 24), {}
+    x = image(16, 24)
+    seen = {}
     tap = FeatureTap(net)
     tap.add(['layers.0', 'norm', body_end(net)])
     net.norm.register_forward_hook(lambda module, args, output: seen.update(norm=output))
-    net.layers[0].register_forward_hook(lambda module, args, output: seen.update({'layers.0': output}))
+    net.layers[0].register_forward_hook(
+        lambda module, args, output: seen.update({'layers.0': output})
+    )
     net.conv_after_body.register_forward_hook(lambda module, args, output: seen.update(end=output))
     net.conv_first.register_forward_hook(lambda module, args, output: seen.update(first=output))
     with torch.no_grad(), tap.reading((16, 24)) as features:
@@ -72,7 +98,8 @@ def test_tokens_become_the_maps_that_swinir_itself_makes(net):
 
 
 def test_features_are_divided_by_the_image_range(net):
-    x, seen = image(), []
+    x = image()
+    seen = []
     first = next(iter(default_positions(net)))
     net.get_submodule(first).register_forward_hook(lambda module, args, output: seen.append(output))
     tap = FeatureTap(net)
@@ -80,37 +107,45 @@ def test_features_are_divided_by_the_image_range(net):
     with torch.no_grad():
         feature = tap.features(x)[first]
     raw = seen[0] if seen[0].ndim == 4 else net.patch_unembed(seen[0], (16, 16))
-    expected = {'EDSR': 255., 'RCAN': 255., 'SwinIR': 1.}[type(net).__name__]
-    assert image_range(net) == expected and torch.equal(feature, raw / expected)
-    assert image_range(nn.Identity()) == 1.
+    expected = {'EDSR': 255.0, 'RCAN': 255.0, 'SwinIR': 1.0}[type(net).__name__]
+    assert image_range(net) == expected
+    assert torch.equal(feature, raw / expected)
+    assert image_range(nn.Identity()) == 1.0
 
 
 def test_padding_is_cut_off(net):
-    x, name = image(13, 18), default_positions(net)[0]
+    x = image(13, 18)
+    name = default_positions(net)[0]
     tap = FeatureTap(net)
     tap.add([name, body_end(net)])
     multiple = 8 if type(net).__name__ == 'SwinIR' else 1
     padded = nn.functional.pad(x, (0, -18 % multiple, 0, -13 % multiple), 'reflect')
     with torch.no_grad():
-        features, of_padded = tap.features(x), tap.features(padded)
+        features = tap.features(x)
+        of_padded = tap.features(padded)
         for position, feature in features.items():
-            assert feature.shape[-2:] == (13, 18) and of_padded[position].shape[-2:] == padded.shape[-2:]
+            assert feature.shape[-2:] == (13, 18)
+            assert of_padded[position].shape[-2:] == padded.shape[-2:]
             assert torch.equal(feature, of_padded[position][..., :13, :18])
 
 
 def test_stops_after_the_last_position(net):
-    x, name = image(), default_positions(net)[1]
-    tap, ran = FeatureTap(net), []
+    x = image()
+    name = default_positions(net)[1]
+    tap = FeatureTap(net)
+    ran = []
     tap.add([name])
     for path, module in net.named_modules():
         module.register_forward_pre_hook(lambda m, args, p=path: ran.append(p))
     with torch.no_grad():
         stopped = tap.features(x)[name]
-        assert name in ran and not {'conv_after_body', 'upsample', 'conv_last', 'norm'} & set(ran)
+        assert name in ran
+        assert not {'conv_after_body', 'upsample', 'conv_last', 'norm'} & set(ran)
         assert 'body.2' not in ran, 'the next block'
         with tap.reading((16, 16)) as features:
             whole = net(x)
-        assert 'conv_after_body' in ran and whole.shape == (2, 3, 32, 32)
+        assert 'conv_after_body' in ran
+        assert whole.shape == (2, 3, 32, 32)
     assert torch.equal(stopped, features[name])
 
 
@@ -133,7 +168,9 @@ def test_a_closed_tap_records_nothing():
     with tap.reading((16, 16)) as features:
         net(image())
         net(2 * image())
-    assert torch.equal(features['body.0'], tap.features(2 * image())['body.0']), 'the last run counts'
+    assert torch.equal(features['body.0'], tap.features(2 * image())['body.0']), (
+        'the last run counts'
+    )
     assert tap._raw == {}
     with pytest.raises(ZeroDivisionError), tap.reading((16, 16)):
         1 / 0
@@ -141,25 +178,38 @@ def test_a_closed_tap_records_nothing():
     assert not tap._raw, 'open for ever after an error'
 
 
-@pytest.mark.parametrize('position,text', [
-    ('body.7', r"key.features: EDSR has no module 'body.7'; known: .*body.0"),
-    ('bdy.0', r"key.features: EDSR has no module 'bdy.0'.*did you mean 'body.0'"),
-    ('upsampel:input', r"EDSR has no module 'upsampel'.*did you mean 'upsample'"),
-    (':input', "EDSR has no module ''"),
-    ('body.0:in', "key.features: 'body.0:in'; expected PATH, PATH:input or PATH:output"),
-])
+@pytest.mark.parametrize(
+    ('position', 'text'),
+    [
+        ('body.7', r"key.features: EDSR has no module 'body.7'; known: .*body.0"),
+        ('bdy.0', r"key.features: EDSR has no module 'bdy.0'.*did you mean 'body.0'"),
+        ('upsampel:input', r"EDSR has no module 'upsampel'.*did you mean 'upsample'"),
+        (':input', "EDSR has no module ''"),
+        ('body.0:in', "key.features: 'body.0:in'; expected PATH, PATH:input or PATH:output"),
+    ],
+)
 def test_unknown_positions(position, text):
     with pytest.raises(OptionError, match=text):
         FeatureTap(build(NETWORKS['EDSR'])).add([position], 'key.features')
 
 
-@pytest.mark.parametrize('arch,position', [('EDSR', 'conv_last:input'), ('SwinIR', 'conv_last:input'),
-                                           ('RCAN', 'body.0.residual_group.0.rcab.3.attention.0')])
+@pytest.mark.parametrize(
+    ('arch', 'position'),
+    [
+        ('EDSR', 'conv_last:input'),
+        ('SwinIR', 'conv_last:input'),
+        ('RCAN', 'body.0.residual_group.0.rcab.3.attention.0'),
+    ],
+)
 def test_features_of_another_size_are_refused(arch, position):
     tap = FeatureTap(build(NETWORKS[arch]).eval())
     tap.add([position])
-    # Cutting a feature after the upsampler to the size of the input would leave its corner, without a word.
-    with pytest.raises(OptionError, match=rf"features: '{position}' of {arch} has the shape .*; expected \(b, c, 16, 16\)"):
+    # Cutting a feature after the upsampler to the size of the input would leave its corner, without
+    # a word.
+    with pytest.raises(
+        OptionError,
+        match=rf"features: '{position}' of {arch} has the shape .*; expected \(b, c, 16, 16\)",
+    ):
         tap.features(image())
 
 
@@ -168,27 +218,57 @@ def test_widths_leave_the_mode_alone(net):
     for network, width in ((wide, 12), (net, 8)):
         tap = FeatureTap(network.train())
         tap.add([*default_positions(network), 'conv_first:input'])
-        assert widths(tap, 'cpu') == {**{p: width for p in default_positions(network)}, 'conv_first:input': 3}
-        assert network.training and all(m.training for m in network.modules())
+        assert widths(tap, 'cpu') == {
+            **dict.fromkeys(default_positions(network), width),
+            'conv_first:input': 3,
+        }
+        assert network.training
+        assert all(m.training for m in network.modules())
 
 
-CUTS = [(name, cut) for name, cuts in {
-    'EDSR': ('upsample:input', 'upsample', 'body.1', 'body.2:input', 'body.1.conv2', 'conv_after_body', 'body'),
-    'RCAN': ('upsample:input', 'body.1', 'body.1.residual_group.1', 'body.1.conv', 'body.1.residual_group.1.rcab.2'),
-    'SwinIR': ('conv_before_upsample:input', 'layers.1', 'layers.1.residual_group.blocks.1', 'layers.1.conv', 'norm'),
-    'SwinIR-light': ('upsample:input', 'layers.1'),
-}.items() for cut in cuts]
+CUTS = [
+    (name, cut)
+    for name, cuts in {
+        'EDSR': (
+            'upsample:input',
+            'upsample',
+            'body.1',
+            'body.2:input',
+            'body.1.conv2',
+            'conv_after_body',
+            'body',
+        ),
+        'RCAN': (
+            'upsample:input',
+            'body.1',
+            'body.1.residual_group.1',
+            'body.1.conv',
+            'body.1.residual_group.1.rcab.2',
+        ),
+        'SwinIR': (
+            'conv_before_upsample:input',
+            'layers.1',
+            'layers.1.residual_group.blocks.1',
+            'layers.1.conv',
+            'norm',
+        ),
+        'SwinIR-light': ('upsample:input', 'layers.1'),
+    }.items()
+    for cut in cuts
+]
 
 
-@pytest.mark.parametrize('name,cut', CUTS)
+@pytest.mark.parametrize(('name', 'cut'), CUTS)
 def test_a_network_goes_on_from_its_own_feature(name, cut):
-    net, x = build(NETWORKS[name], seed=1).eval(), image()
+    net = build(NETWORKS[name], seed=1).eval()
+    x = image()
     position = cut if ':' in cut else f'{cut}:input'
     tap = FeatureTap(net)
     tap.add([position])
     splice = Splice(net, cut)
     with torch.no_grad():
-        feature, expected = tap.features(x)[position], net(x)
+        feature = tap.features(x)[position]
+        expected = net(x)
         assert (splice(x, feature) - expected).abs().max() < 1e-5
         # What is given is used: nothing of the body goes into the output but through the feature.
         assert (splice(x, torch.rand_like(feature)) - expected).abs().max() > 1e-4
@@ -200,7 +280,8 @@ def test_a_network_goes_on_from_its_own_feature(name, cut):
 @pytest.mark.parametrize('name', NETWORKS)
 @pytest.mark.parametrize('inside', [False, True])
 def test_what_comes_before_the_cut_is_not_run(name, inside):
-    net, ran = build(NETWORKS[name], seed=1).eval(), []
+    net = build(NETWORKS[name], seed=1).eval()
+    ran = []
     body = 'layers' if name.startswith('SwinIR') else 'body'
     for path, module in net.named_modules():
         module.register_forward_hook(lambda m, args, output, p=path: ran.append(p))
@@ -208,7 +289,8 @@ def test_what_comes_before_the_cut_is_not_run(name, inside):
     with torch.no_grad():
         splice(image(), torch.rand(2, 8, 16, 16))
     in_body = {p for p in ran if p.startswith(f'{body}.')}
-    assert not {p for p in in_body if p.startswith(f'{body}.0')} and 'upsample.0' in ran
+    assert not {p for p in in_body if p.startswith(f'{body}.0')}
+    assert 'upsample.0' in ran
     assert bool(in_body) is inside, 'after a cut inside the body the rest of it is run'
 
 
@@ -216,16 +298,30 @@ def test_the_network_is_left_as_it_is(net):
     x = image()
     with torch.no_grad():
         expected = net(x)
-        hooks = {path: (len(m._forward_hooks), len(m._forward_pre_hooks), list(m._modules.values()), type(m))
-                 for path, m in net.named_modules()}
+        hooks = {
+            path: (
+                len(m._forward_hooks),
+                len(m._forward_pre_hooks),
+                list(m._modules.values()),
+                type(m),
+            )
+            for path, m in net.named_modules()
+        }
         inside = 'layers.1.residual_group' if hasattr(net, 'layers') else 'body.1'
         for cut in (body_end(net), inside):
             splice = Splice(net, cut)
             splice.width('cpu')
             splice(x, torch.zeros(2, 8, 16, 16))
             assert torch.equal(net(x), expected)
-        assert hooks == {path: (len(m._forward_hooks), len(m._forward_pre_hooks), list(m._modules.values()), type(m))
-                         for path, m in net.named_modules()}
+        assert hooks == {
+            path: (
+                len(m._forward_hooks),
+                len(m._forward_pre_hooks),
+                list(m._modules.values()),
+                type(m),
+            )
+            for path, m in net.named_modules()
+        }
         # It shares the weights: another file loaded into the network is seen.
         before = splice(x, torch.zeros(2, 8, 16, 16))
         net.conv_after_body.weight += 1
@@ -233,7 +329,8 @@ def test_the_network_is_left_as_it_is(net):
 
 
 def test_taps_of_the_network_do_not_see_the_splice(net):
-    tap, name = FeatureTap(net), body_end(net)
+    tap = FeatureTap(net)
+    name = body_end(net)
     tap.add([name])
     x = image()
     splice = Splice(net, name)
@@ -254,7 +351,8 @@ def test_gradient_goes_to_the_feature_alone(net, inside):
 
 
 def test_a_splice_pads_and_crops():
-    net, x = build(NETWORKS['SwinIR']).eval(), image(13, 18)
+    net = build(NETWORKS['SwinIR']).eval()
+    x = image(13, 18)
     output = Splice(net, body_end(net))(x, torch.rand(2, 8, 13, 18))
     assert output.shape == (2, 3, 26, 36)
 
@@ -263,13 +361,24 @@ def test_a_splice_pads_and_crops():
 def test_a_feature_of_another_width_is_refused(net, channels):
     for cut in (body_end(net), 'layers.1' if hasattr(net, 'layers') else 'body.1'):
         splice = Splice(net, cut, 'train.kd.teacher_cut')
-        with pytest.raises(OptionError, match=rf'train.kd.teacher_cut: the feature of the student is .*\b{channels}\b.*the teacher has'):
+        with pytest.raises(
+            OptionError,
+            match=rf'train.kd.teacher_cut: the feature of the student is .*\b{channels}\b.*the '
+            rf'teacher has',
+        ):
             splice(image(), torch.rand(2, channels, 16, 16))
-        assert splice(image(), torch.rand(2, 8, 16, 16)).shape == (2, 3, 32, 32), 'the refused feature is forgotten'
+        assert splice(image(), torch.rand(2, 8, 16, 16)).shape == (2, 3, 32, 32), (
+            'the refused feature is forgotten'
+        )
 
 
-@pytest.mark.parametrize('cut,text', [('body.0:output', "kd.cut: 'body.0:output'; expected PATH or PATH:input"),
-                                      ('bdy', "kd.cut: EDSR has no module 'bdy'.*did you mean 'body'")])
+@pytest.mark.parametrize(
+    ('cut', 'text'),
+    [
+        ('body.0:output', "kd.cut: 'body.0:output'; expected PATH or PATH:input"),
+        ('bdy', "kd.cut: EDSR has no module 'bdy'.*did you mean 'body'"),
+    ],
+)
 def test_unknown_cuts(cut, text):
     with pytest.raises(OptionError, match=text):
         Splice(build(NETWORKS['EDSR']), cut, 'kd.cut')

@@ -36,7 +36,9 @@ def difference(net, case):
 
 
 def in_params(state, path):
-    torch.save({'params': {k: torch.zeros_like(v) for k, v in state.items()}, 'params_ema': state}, path)
+    torch.save(
+        {'params': {k: torch.zeros_like(v) for k, v in state.items()}, 'params_ema': state}, path
+    )
 
 
 def with_prefix(state, path):
@@ -48,8 +50,16 @@ def safetensors(state, path):
 
 
 @pytest.mark.parametrize('name', CASES)
-@pytest.mark.parametrize('write,ending', [(None, ''), (torch.save, '.pth'), (in_params, '.pth'), (with_prefix, '.pth'),
-                                          (safetensors, '.safetensors')])
+@pytest.mark.parametrize(
+    ('write', 'ending'),
+    [
+        (None, ''),
+        (torch.save, '.pth'),
+        (in_params, '.pth'),
+        (with_prefix, '.pth'),
+        (safetensors, '.safetensors'),
+    ],
+)
 def test_outputs_are_those_of_the_official_code(tmp_path, name, write, ending):
     path = GOLDEN / name
     if write is not None:
@@ -61,39 +71,79 @@ def test_outputs_are_those_of_the_official_code(tmp_path, name, write, ending):
 @pytest.mark.parametrize('name', RELEASED)
 def test_the_colour_mean_is_that_of_the_file(tmp_path, name):
     """DF2K has another mean than DIV2K: what comes out is shifted by as much as what goes in."""
-    state, case = state_of(name), CASES[name]
+    state = state_of(name)
+    case = CASES[name]
     shift = torch.tensor([0.4690, 0.4490, 0.4036]) - torch.tensor([0.4488, 0.4371, 0.4040])
     state['sub_mean.bias'] = state['sub_mean.bias'] - 255 * shift
     state['add_mean.bias'] = state['add_mean.bias'] + 255 * shift
     torch.save(state, tmp_path / 'df2k.pt')
-    net, shift = loaded(case['network'], tmp_path / 'df2k.pt'), shift.view(1, 3, 1, 1)
-    moved = {'examples': [{'input': x['input'] + shift, 'output': x['output'] + shift} for x in case['examples']]}
-    assert difference(net, moved) < 1e-5 and difference(net, case) > 1e-3
+    net = loaded(case['network'], tmp_path / 'df2k.pt')
+    shift = shift.view(1, 3, 1, 1)
+    moved = {
+        'examples': [
+            {'input': x['input'] + shift, 'output': x['output'] + shift} for x in case['examples']
+        ]
+    }
+    assert difference(net, moved) < 1e-5
+    assert difference(net, case) > 1e-3
 
 
 def test_a_teacher_of_a_released_file(tmp_path):
     case = CASES['rcan_official_x2.pt']
-    teachers = TeacherEnsemble({'rcan': TeacherOptions(case['network'], str(GOLDEN / case['file']))}, 2)
+    teachers = TeacherEnsemble(
+        {'rcan': TeacherOptions(case['network'], str(GOLDEN / case['file']))}, 2
+    )
     example = case['examples'][0]
     assert (teachers(example['input']) - example['output'].clamp(0, 1)).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize('name,change,text', [
-    ('rcan_official_x2.pt', {'num_feat': 8}, 'does not fit RCAN: num_feat: 16 in the file, 8 in the network; conv_first.weight: '),
-    ('rcan_official_x2.pt', {'num_group': 2}, 'num_group: 3 in the file, 2 in the network'),
-    ('rcan_official_x2.pt', {'num_block': 1}, 'num_block: 2 in the file, 1 in the network'),
-    ('rcan_official_x2.pt', {'squeeze_factor': 8}, 'squeeze_factor: 4 in the file, 8 in the network'),
-    ('rcan_official_x2.pt', {'upscale': 4}, 'upscale: 2 in the file, 4 in the network'),
-    ('rcan_official_x2.pt', {'img_range': 1.}, 'img_range: the weights of the file are for 255., 1.0 in the network'),
-    ('edsr_pytorch_x3.pt', {'num_block': 5}, 'num_block: 4 in the file, 5 in the network'),
-    ('edsr_pytorch_x3.pt', {'upscale': 2}, 'upscale: 3 in the file, 2 in the network'),
-    ('swinir_official_x4.pth', {'embed_dim': 8}, 'embed_dim: 24 in the file, 8 in the network'),
-    ('swinir_official_x4.pth', {'depths': [2], 'num_heads': [4]}, r'depths: \[2, 2\] in the file, \[2\] in the network'),
-    ('swinir_official_x4.pth', {'num_heads': [2, 2]}, r'num_heads: \[4, 4\] in the file, \[2, 2\] in the network'),
-    ('swinir_official_x4.pth', {'window_size': 4}, 'window_size: 8 in the file, 4 in the network'),
-    ('swinir_official_x4.pth', {'upsampler': 'pixelshuffle'}, 'upsampler: pixelshuffledirect in the file, pixelshuffle in the network'),
-    ('swinir_official_x4.pth', {'upscale': 2}, 'upscale: 4 in the file, 2 in the network'),
-])
+@pytest.mark.parametrize(
+    ('name', 'change', 'text'),
+    [
+        (
+            'rcan_official_x2.pt',
+            {'num_feat': 8},
+            'does not fit RCAN: num_feat: 16 in the file, 8 in the network; conv_first.weight: ',
+        ),
+        ('rcan_official_x2.pt', {'num_group': 2}, 'num_group: 3 in the file, 2 in the network'),
+        ('rcan_official_x2.pt', {'num_block': 1}, 'num_block: 2 in the file, 1 in the network'),
+        (
+            'rcan_official_x2.pt',
+            {'squeeze_factor': 8},
+            'squeeze_factor: 4 in the file, 8 in the network',
+        ),
+        ('rcan_official_x2.pt', {'upscale': 4}, 'upscale: 2 in the file, 4 in the network'),
+        (
+            'rcan_official_x2.pt',
+            {'img_range': 1.0},
+            'img_range: the weights of the file are for 255., 1.0 in the network',
+        ),
+        ('edsr_pytorch_x3.pt', {'num_block': 5}, 'num_block: 4 in the file, 5 in the network'),
+        ('edsr_pytorch_x3.pt', {'upscale': 2}, 'upscale: 3 in the file, 2 in the network'),
+        ('swinir_official_x4.pth', {'embed_dim': 8}, 'embed_dim: 24 in the file, 8 in the network'),
+        (
+            'swinir_official_x4.pth',
+            {'depths': [2], 'num_heads': [4]},
+            r'depths: \[2, 2\] in the file, \[2\] in the network',
+        ),
+        (
+            'swinir_official_x4.pth',
+            {'num_heads': [2, 2]},
+            r'num_heads: \[4, 4\] in the file, \[2, 2\] in the network',
+        ),
+        (
+            'swinir_official_x4.pth',
+            {'window_size': 4},
+            'window_size: 8 in the file, 4 in the network',
+        ),
+        (
+            'swinir_official_x4.pth',
+            {'upsampler': 'pixelshuffle'},
+            'upsampler: pixelshuffledirect in the file, pixelshuffle in the network',
+        ),
+        ('swinir_official_x4.pth', {'upscale': 2}, 'upscale: 4 in the file, 2 in the network'),
+    ],
+)
 def test_what_the_option_file_says_otherwise(name, change, text):
     with pytest.raises(WeightsError, match=f'teachers.t.weights: .*{text}'):
         loaded({**CASES[name]['network'], **change}, GOLDEN / name)
@@ -102,7 +152,9 @@ def test_what_the_option_file_says_otherwise(name, change, text):
 @pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR'])
 @pytest.mark.parametrize('scale', [2, 3, 4])
 def test_settings_are_read_from_the_shapes(arch, scale):
-    for changes in [{}] + ([{'upsampler': 'pixelshuffledirect'}] if arch == 'SwinIR' else [{'num_feat': 12}]):
+    for changes in [{}] + (
+        [{'upsampler': 'pixelshuffledirect'}] if arch == 'SwinIR' else [{'num_feat': 12}]
+    ):
         network = tiny(arch, scale, **changes)
         found = settings(build(network).state_dict())
         assert found and found == {k: network[k] for k in found}, (arch, changes)
@@ -111,18 +163,28 @@ def test_settings_are_read_from_the_shapes(arch, scale):
 def test_a_file_of_another_network_lists_what_differs(tmp_path):
     state = {'features.0.weight': torch.zeros(1), **{f'layer{i}': torch.zeros(1) for i in range(9)}}
     torch.save(state, tmp_path / 'vgg.pth')
-    with pytest.raises(WeightsError, match=re.escape('does not fit EDSR: conv_first.weight: only in the network')):
+    with pytest.raises(
+        WeightsError, match=re.escape('does not fit EDSR: conv_first.weight: only in the network')
+    ):
         loaded(tiny('EDSR', 2), tmp_path / 'vgg.pth')
-    assert to_basicsr(state) == (state, None) and settings(state) == {}
+    assert to_basicsr(state) == (state, None)
+    assert settings(state) == {}
 
 
 def test_metadata_of_other_programs_are_left_alone(tmp_path):
     state = build(tiny('EDSR', 2), 3).state_dict()
-    save_file(state, tmp_path / 'a.safetensors', {'format': 'pt', 'network': 'EDSR', 'scale': 'two'})
-    assert torch.equal(loaded(tiny('EDSR', 2), tmp_path / 'a.safetensors').conv_last.weight, state['conv_last.weight'])
+    save_file(
+        state, tmp_path / 'a.safetensors', {'format': 'pt', 'network': 'EDSR', 'scale': 'two'}
+    )
+    assert torch.equal(
+        loaded(tiny('EDSR', 2), tmp_path / 'a.safetensors').conv_last.weight,
+        state['conv_last.weight'],
+    )
 
 
 def test_a_broken_safetensors_file(tmp_path):
     (tmp_path / 'a.safetensors').write_bytes(b'\x08\x00\x00\x00\x00\x00\x00\x00garbage')
-    with pytest.raises(WeightsError, match="teachers.t.weights: '.*a.safetensors' cannot be read as weights"):
+    with pytest.raises(
+        WeightsError, match="teachers.t.weights: '.*a.safetensors' cannot be read as weights"
+    ):
         loaded(tiny('EDSR', 2), tmp_path / 'a.safetensors')

@@ -1,4 +1,6 @@
-"""Option trees, option files and ``--force_yml`` by chance: they pass, or give an error of ours, and nothing else."""
+"""Option trees, option files and ``--force_yml`` by chance: they pass, or give an error of ours,
+and nothing else.
+"""
 
 import contextlib
 import copy
@@ -23,17 +25,54 @@ from mtkd_basicsr.yaml_files import read_options
 MODELS = ('MTKDFusionModel', 'MTKDModel', 'KDModel')
 HEADER = 'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__\n'
 
-scalars = st.one_of(st.none(), st.booleans(), st.integers(-3, 5), st.integers(), st.floats(), st.text(max_size=8),
-                    st.sampled_from(['EDSR', 'MTKD', 'L1Loss', 'KDModel', 'DistillImageDataset', 'auto', '1e-4', '../x', 'x' * 300]))
-keys = st.one_of(st.text(max_size=6), st.sampled_from(['type', 'network', 'weights', 'kd', 'tile', 'also', 'images', 'path', 'name']))
-junk = st.recursive(scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3)), max_leaves=6)
-mutations = st.lists(st.tuples(st.floats(0, 1), st.sampled_from(['delete', 'replace', 'insert', 'rename']), keys, junk), min_size=1,
-                     max_size=4)
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 5),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(
+        [
+            'EDSR',
+            'MTKD',
+            'L1Loss',
+            'KDModel',
+            'DistillImageDataset',
+            'auto',
+            '1e-4',
+            '../x',
+            'x' * 300,
+        ]
+    ),
+)
+keys = st.one_of(
+    st.text(max_size=6),
+    st.sampled_from(['type', 'network', 'weights', 'kd', 'tile', 'also', 'images', 'path', 'name']),
+)
+junk = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=3)),
+    max_leaves=6,
+)
+mutations = st.lists(
+    st.tuples(
+        st.floats(0, 1), st.sampled_from(['delete', 'replace', 'insert', 'rename']), keys, junk
+    ),
+    min_size=1,
+    max_size=4,
+)
 
 
 def bounded(examples):
     """The same examples at every run, so many of them."""
-    return settings(max_examples=examples, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 @pytest.fixture(scope='module')
@@ -51,7 +90,11 @@ def good(model):
     opt = tree(model)
     if model == 'KDModel':
         opt['teachers'] = {'edsr': tree('MTKDModel')['teachers']['edsr']}
-        opt['train'].update(kd={'type': 'FAKD', 'weight': 1.0, 'also': ['DUKD']}, amp='auto', teacher_precision='bf16')
+        opt['train'].update(
+            kd={'type': 'FAKD', 'weight': 1.0, 'also': ['DUKD']},
+            amp='auto',
+            teacher_precision='bf16',
+        )
     return opt
 
 
@@ -106,7 +149,11 @@ def test_trees(place, model, changes):
     Path('options.yml').write_text(HEADER + yaml.safe_dump(opt, sort_keys=False), encoding='utf-8')
     survives(whole_way, 'options.yml')
     survives(check_fast, opt, Findings())
-    assert all(isinstance(text, str) and ':' in text for is_train in (True, False) for text in structure_errors(opt, is_train))
+    assert all(
+        isinstance(text, str) and ':' in text
+        for is_train in (True, False)
+        for text in structure_errors(opt, is_train)
+    )
 
 
 @pytest.mark.parametrize('model', MODELS)
@@ -117,8 +164,14 @@ def test_trees_that_are_right_pass(place, model):
 
 
 @bounded(250)
-@given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(str.encode),
-                 st.text('[]{}:-,&*!|>#\'"%@`?~<= \n\tab01.', max_size=60).map(str.encode)), st.booleans())
+@given(
+    st.one_of(
+        st.binary(max_size=60),
+        st.text(max_size=60).map(str.encode),
+        st.text('[]{}:-,&*!|>#\'"%@`?~<= \n\tab01.', max_size=60).map(str.encode),
+    ),
+    st.booleans(),
+)
 @example(b'[' * 100_000, False)
 @example(b'{a: ' * 100_000, True)
 @example(b'- ' * 3000, True)
@@ -134,26 +187,51 @@ def test_bytes(place, content, safe):
 def test_files_that_are_damaged(place, at, inserted, left_out):
     content = (HEADER + yaml.safe_dump(tree('MTKDModel'), sort_keys=False)).encode()
     at %= len(content)
-    Path('damaged.yml').write_bytes(content[:at] + inserted + content[at + left_out:])
+    Path('damaged.yml').write_bytes(content[:at] + inserted + content[at + left_out :])
     before = set(place.rglob('*'))
     survives(whole_way, 'damaged.yml')
     assert set(place.rglob('*')) == before, 'nothing is created by reading'
 
 
-paths = st.sampled_from(['train:total_iter', 'val:tile', 'train', 'name', 'datasets:train:gt_size', 'train:kd', 'scale:x', 'path:x', ''])
-values = st.one_of(scalars.map(str), junk.map(str), st.text('[]()!~.0123456789eE+-x', max_size=8),
-                   st.sampled_from(['²', '!!float', '[1,', '[[]']))
+paths = st.sampled_from(
+    [
+        'train:total_iter',
+        'val:tile',
+        'train',
+        'name',
+        'datasets:train:gt_size',
+        'train:kd',
+        'scale:x',
+        'path:x',
+        '',
+    ]
+)
+values = st.one_of(
+    scalars.map(str),
+    junk.map(str),
+    st.text('[]()!~.0123456789eE+-x', max_size=8),
+    st.sampled_from(['²', '!!float', '[1,', '[[]']),
+)
 
 
 @bounded(150)
-@given(st.lists(st.one_of(st.text(max_size=20), st.tuples(paths, values).map('='.join)), min_size=1, max_size=3))
+@given(
+    st.lists(
+        st.one_of(st.text(max_size=20), st.tuples(paths, values).map('='.join)),
+        min_size=1,
+        max_size=3,
+    )
+)
 @example(['train:total_iter=²'])
 @example(['scale=[__import__("os").mkdir("EXECUTED")]'])
 @example(['"]=__import__("os").mkdir("EXECUTED")#=1'])
 @example(['train:total_iter=' + '[' * 500])
 def test_forced(place, entries):
-    Path('forced.yml').write_text(HEADER + yaml.safe_dump(tree('MTKDModel'), sort_keys=False), encoding='utf-8')
-    entries = [entry for entry in entries if not entry.startswith('-')] or ['x']  # which argparse would take for an argument
+    Path('forced.yml').write_text(
+        HEADER + yaml.safe_dump(tree('MTKDModel'), sort_keys=False), encoding='utf-8'
+    )
+    # which argparse would take for an argument
+    entries = [entry for entry in entries if not entry.startswith('-')] or ['x']
     survives(whole_way, 'forced.yml', entries)
     assert not Path('EXECUTED').exists()
 
@@ -161,6 +239,7 @@ def test_forced(place, entries):
 def test_a_failure_would_be_seen():
     def fails():
         raise KeyError('path')
+
     with pytest.raises(KeyError):
         survives(fails)
     assert not survives(force, {}, ['x'])

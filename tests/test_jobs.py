@@ -11,7 +11,14 @@ from mtkd_basicsr.jobs import Job, Record, archive, run_jobs
 
 def job(folder, name, code='pass', after=(), iterations=None):
     note = f"open('order.txt', 'a').write('+{name} '); {code}; open('order.txt', 'a').write('-{name} ')"
-    return Job(name, [sys.executable, '-c', f'import time; {note}'], folder, folder / f'{name}.log', iterations, set(after))
+    return Job(
+        name,
+        [sys.executable, '-c', f'import time; {note}'],
+        folder,
+        folder / f'{name}.log',
+        iterations,
+        set(after),
+    )
 
 
 def order(folder):
@@ -20,19 +27,33 @@ def order(folder):
 
 def test_each_job_waits_for_those_before_it(tmp_path):
     ended = []
-    jobs = [job(tmp_path, 'c', after=('a', 'b')), job(tmp_path, 'a', 'time.sleep(0.5)'), job(tmp_path, 'b', after=('elsewhere', )),
-            job(tmp_path, 'd', after=('c', ))]
+    jobs = [
+        job(tmp_path, 'c', after=('a', 'b')),
+        job(tmp_path, 'a', 'time.sleep(0.5)'),
+        job(tmp_path, 'b', after=('elsewhere',)),
+        job(tmp_path, 'd', after=('c',)),
+    ]
     run_jobs(jobs, 3, lambda finished, seconds: ended.append((finished.name, seconds)))
     said = order(tmp_path)
-    assert said.index('+c') > max(said.index('-a'), said.index('-b')) and said.index('+d') > said.index('-c')
-    assert said.index('+b') < said.index('-a'), 'two that do not wait for each other run side by side'
-    assert sorted(name for name, _ in ended) == ['a', 'b', 'c', 'd'] and dict(ended)['a'] >= 0.5
+    assert said.index('+c') > max(said.index('-a'), said.index('-b'))
+    assert said.index('+d') > said.index('-c')
+    assert said.index('+b') < said.index('-a'), (
+        'two that do not wait for each other run side by side'
+    )
+    assert sorted(name for name, _ in ended) == ['a', 'b', 'c', 'd']
+    assert dict(ended)['a'] >= 0.5
 
 
 def test_failure_stops_what_waits_for_it_and_nothing_else(tmp_path, capsys):
-    jobs = [job(tmp_path, 'bad', "print('so it is'); raise SystemExit(3)"), job(tmp_path, 'child', after=('bad', )),
-            job(tmp_path, 'grandchild', after=('child', )), job(tmp_path, 'other')]
-    with pytest.raises(MTKDError, match=r'(?s)bad failed; its log is .*bad\.log, and ends with\nso it is$'):
+    jobs = [
+        job(tmp_path, 'bad', "print('so it is'); raise SystemExit(3)"),
+        job(tmp_path, 'child', after=('bad',)),
+        job(tmp_path, 'grandchild', after=('child',)),
+        job(tmp_path, 'other'),
+    ]
+    with pytest.raises(
+        MTKDError, match=r'(?s)bad failed; its log is .*bad\.log, and ends with\nso it is$'
+    ):
         run_jobs(jobs, 1)
     assert order(tmp_path) == ['+bad', '+other', '-other']
 
@@ -49,11 +70,17 @@ def test_interruption_ends_what_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(threading.Thread, 'join', impatient)
     with pytest.raises(KeyboardInterrupt):
         run_jobs(jobs, 1)
-    assert time.time() - started < 30 and order(tmp_path) == ['+long']
+    assert time.time() - started < 30
+    assert order(tmp_path) == ['+long']
 
 
 def test_gpus_are_taken_in_turns(tmp_path):
-    jobs = [job(tmp_path, f'j{i}', "import os; print(os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(1)") for i in range(2)]
+    jobs = [
+        job(
+            tmp_path, f'j{i}', "import os; print(os.environ['CUDA_VISIBLE_DEVICES']); time.sleep(1)"
+        )
+        for i in range(2)
+    ]
     run_jobs(jobs, 2, gpus=['5', '7'])
     assert {(tmp_path / f'j{i}.log').read_text().strip() for i in range(2)} == {'5', '7'}
 
@@ -68,11 +95,15 @@ def test_threads_and_variables(tmp_path):
 
 def test_record(tmp_path):
     record = Record(tmp_path / 'a.json', 'now')
-    assert not record.is_begun() and not record.is_finished() and record.read() == {}
+    assert not record.is_begun()
+    assert not record.is_finished()
+    assert record.read() == {}
     record.write(finished=False)
-    assert record.is_begun() and not record.is_finished()
+    assert record.is_begun()
+    assert not record.is_finished()
     record.write(finished=True, seconds=1.26)
-    assert record.is_finished() and json.loads((tmp_path / 'a.json').read_text())['seconds'] == 1.3
+    assert record.is_finished()
+    assert json.loads((tmp_path / 'a.json').read_text())['seconds'] == 1.3
     assert not Record(tmp_path / 'a.json', 'other').is_begun()
     (tmp_path / 'a.json').write_text('{"finger')  # what a full disk leaves
     assert not record.is_finished()
@@ -83,5 +114,6 @@ def test_nothing_is_lost_when_a_folder_gives_way(tmp_path):
     (tmp_path / 'run' / 'weights').write_text('precious')
     archive(tmp_path / 'run')
     archive(tmp_path / 'none')
-    moved, = tmp_path.iterdir()
-    assert moved.name.startswith('run_archived_') and (moved / 'weights').read_text() == 'precious'
+    (moved,) = tmp_path.iterdir()
+    assert moved.name.startswith('run_archived_')
+    assert (moved / 'weights').read_text() == 'precious'

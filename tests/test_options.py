@@ -8,23 +8,40 @@ TEACHER = {'network': {'type': 'EDSR'}, 'weights': 'edsr.pth'}
 
 def test_order_of_teachers_is_kept():
     teachers = parse_teachers({'teachers': {'b': TEACHER, 'a': {**TEACHER, 'strict': False}}})
-    assert list(teachers) == ['b', 'a'] and teachers['b'].strict and not teachers['a'].strict
+    assert list(teachers) == ['b', 'a']
+    assert teachers['b'].strict
+    assert not teachers['a'].strict
     with pytest.raises(AttributeError):
         teachers['b'].weights = 'other.pth'
 
 
-@pytest.mark.parametrize('teachers,text', [
-    (None, 'teachers: None; expected a mapping'),
-    ({}, 'teachers: {}; expected a mapping'),
-    ([TEACHER], r'teachers: \[.*\]; expected a mapping'),
-    ({'edsr': 'edsr.pth'}, "teachers.edsr: 'edsr.pth'; expected a mapping with the keys network, weights"),
-    ({'edsr': {'network': {'type': 'EDSR'}}}, "teachers.edsr: key 'weights' is missing"),
-    ({'edsr': {**TEACHER, 'weigths': 1}}, "teachers.edsr: unknown key 'weigths'.*did you mean 'weights'"),
-    ({'edsr': {**TEACHER, 'strict': 'yes'}}, "teachers.edsr.strict: 'yes'; expected true or false"),
-    ({'edsr': {**TEACHER, 'network': 'EDSR'}}, "teachers.edsr.network: 'EDSR'; expected a mapping"),
-    ({'edsr': {**TEACHER, 'weights': None}}, 'teachers.edsr.weights: None; expected a text'),
-    ({1: TEACHER}, 'teachers: the name 1 is not a text'),
-])
+@pytest.mark.parametrize(
+    ('teachers', 'text'),
+    [
+        (None, 'teachers: None; expected a mapping'),
+        ({}, 'teachers: {}; expected a mapping'),
+        ([TEACHER], r'teachers: \[.*\]; expected a mapping'),
+        (
+            {'edsr': 'edsr.pth'},
+            "teachers.edsr: 'edsr.pth'; expected a mapping with the keys network, weights",
+        ),
+        ({'edsr': {'network': {'type': 'EDSR'}}}, "teachers.edsr: key 'weights' is missing"),
+        (
+            {'edsr': {**TEACHER, 'weigths': 1}},
+            "teachers.edsr: unknown key 'weigths'.*did you mean 'weights'",
+        ),
+        (
+            {'edsr': {**TEACHER, 'strict': 'yes'}},
+            "teachers.edsr.strict: 'yes'; expected true or false",
+        ),
+        (
+            {'edsr': {**TEACHER, 'network': 'EDSR'}},
+            "teachers.edsr.network: 'EDSR'; expected a mapping",
+        ),
+        ({'edsr': {**TEACHER, 'weights': None}}, 'teachers.edsr.weights: None; expected a text'),
+        ({1: TEACHER}, 'teachers: the name 1 is not a text'),
+    ],
+)
 def test_wrong_teachers(teachers, text):
     with pytest.raises(OptionError, match=text):
         parse_teachers({'teachers': teachers})
@@ -35,13 +52,19 @@ def test_fusion_may_be_left_out():
     assert parse_fusion({'fusion': TEACHER}).weights == 'edsr.pth'
 
 
-@pytest.mark.parametrize('val,text', [
-    ({'tile': 0}, 'val.tile: 0; expected'),
-    ({'tile': '128'}, "val.tile: '128'; expected a whole number"),
-    ({'tile': True}, 'val.tile: True; expected a whole number'),
-    ({'tile': 16, 'tile_overlap': 16}, 'val.tile_overlap: 16; expected .* less than val.tile, 16'),
-    ({'tile_overlap': -1}, 'val.tile_overlap: -1'),
-])
+@pytest.mark.parametrize(
+    ('val', 'text'),
+    [
+        ({'tile': 0}, 'val.tile: 0; expected'),
+        ({'tile': '128'}, "val.tile: '128'; expected a whole number"),
+        ({'tile': True}, 'val.tile: True; expected a whole number'),
+        (
+            {'tile': 16, 'tile_overlap': 16},
+            'val.tile_overlap: 16; expected .* less than val.tile, 16',
+        ),
+        ({'tile_overlap': -1}, 'val.tile_overlap: -1'),
+    ],
+)
 def test_wrong_tiles(val, text):
     with pytest.raises(OptionError, match=text):
         parse_val({'val': val})
@@ -52,20 +75,43 @@ def test_tiles():
     assert parse_val({'val': {'tile': 128, 'val_freq': 5}}).tile == 128
 
 
-@pytest.mark.parametrize('opt,text', [
-    ({'teacher': {}}, "teacher: unknown key 'teacher' .did you mean 'teachers'"),
-    ({'train': {'distil_opt': {}}}, "train.distil_opt: unknown key 'distil_opt' .did you mean 'distill_opt'"),
-    ({'val': {'tile_overlp': 3}}, 'val.tile_overlp.*tile_overlap'),
-    ({'datasets': {'train': {'target_cach': 'x.lmdb'}}}, "datasets.train.target_cach: unknown key.*did you mean 'target_cache'"),
-])
+@pytest.mark.parametrize(
+    ('opt', 'text'),
+    [
+        ({'teacher': {}}, "teacher: unknown key 'teacher' .did you mean 'teachers'"),
+        (
+            {'train': {'distil_opt': {}}},
+            "train.distil_opt: unknown key 'distil_opt' .did you mean 'distill_opt'",
+        ),
+        ({'val': {'tile_overlp': 3}}, 'val.tile_overlp.*tile_overlap'),
+        (
+            {'datasets': {'train': {'target_cach': 'x.lmdb'}}},
+            "datasets.train.target_cach: unknown key.*did you mean 'target_cache'",
+        ),
+    ],
+)
 def test_near_misses_in_the_blocks_of_basicsr(opt, text):
     with pytest.raises(OptionError, match=text):
         check_near_misses(opt)
 
 
 def test_keys_of_others_are_left_alone():
-    check_near_misses({'name': 'x', 'train': {'ema_decay': 0, 'pixel_opt': {}, 'my_own': 1}, 'val': None, 'my_block': {}})
-    check_near_misses({'datasets': {'train': {'dataroot_gt': 'x', 'target_cache': None}, 'val': {'target_cach': 1}}})
+    check_near_misses(
+        {
+            'name': 'x',
+            'train': {'ema_decay': 0, 'pixel_opt': {}, 'my_own': 1},
+            'val': None,
+            'my_block': {},
+        }
+    )
+    check_near_misses(
+        {
+            'datasets': {
+                'train': {'dataroot_gt': 'x', 'target_cache': None},
+                'val': {'target_cach': 1},
+            }
+        }
+    )
 
 
 def test_require():

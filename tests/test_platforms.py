@@ -1,4 +1,6 @@
-"""Where Windows and macOS differ from Linux: what they lack is hidden, and what they refuse is refused."""
+"""Where Windows and macOS differ from Linux: what they lack is hidden, and what they refuse is
+refused.
+"""
 
 import ast
 import os
@@ -17,7 +19,8 @@ from mtkd_basicsr.data.target_cache import CacheReader, data_file, state_of
 PACKAGE = ROOT / 'mtkd_basicsr'
 linux = pytest.mark.skipif(sys.platform != 'linux', reason='hides what Linux has')
 
-# Python runs a file of this name whenever it starts. It leaves a mark in $SPAWNED for each process that was spawned.
+# Python runs a file of this name whenever it starts. It leaves a mark in $SPAWNED for each process
+# that was spawned.
 SPAWN = """
 import multiprocessing
 import os
@@ -27,7 +30,9 @@ multiprocessing.set_start_method('spawn')
 if any('multiprocessing.spawn' in part for part in sys.orig_argv):
     open(os.path.join(os.environ['SPAWNED'], str(os.getpid())), 'w').close()
 """
-WINDOWS = SPAWN + """
+WINDOWS = (
+    SPAWN
+    + """
 import shutil
 import signal
 
@@ -72,6 +77,7 @@ os.open = _refuse_folders(os.open)
 for name in ('replace', 'rename', 'remove', 'unlink'):
     setattr(os, name, _refuse_open_files(getattr(os, name)))
 """
+)
 IMPORT_ALL = """
 import importlib
 import pkgutil
@@ -85,13 +91,18 @@ for module in pkgutil.walk_packages(mtkd_basicsr.__path__, 'mtkd_basicsr.'):
 
 @pytest.fixture
 def system(tmp_path):
-    """Gives the environment of processes that start with one of the texts above, and the folder of their marks."""
+    """Gives the environment of processes that start with one of the texts above, and the folder of
+    their marks.
+    """
+
     def environment(text, *paths):
-        folder, marks = tmp_path / 'site', tmp_path / 'spawned'
+        folder = tmp_path / 'site'
+        marks = tmp_path / 'spawned'
         folder.mkdir()
         marks.mkdir()
         (folder / 'sitecustomize.py').write_text(text, encoding='utf-8')
         return {'PYTHONPATH': os.pathsep.join(map(str, (folder, *paths))), 'SPAWNED': str(marks)}
+
     return environment
 
 
@@ -106,27 +117,50 @@ def spawned(environment):
 @linux
 def test_every_module_imports(system, tmp_path):
     printed = run([sys.executable, '-c', IMPORT_ALL], tmp_path, **system(WINDOWS))
-    names = {'.'.join(path.relative_to(ROOT).with_suffix('').parts) for path in PACKAGE.rglob('*.py')
-             if path.name not in ('__init__.py', '__main__.py')}
+    names = {
+        '.'.join(path.relative_to(ROOT).with_suffix('').parts)
+        for path in PACKAGE.rglob('*.py')
+        if path.name not in ('__init__.py', '__main__.py')
+    }
     assert names <= set(printed.split())
 
 
 @linux
 def test_commands_run_there(photographs, system, tmp_path):
     windows = system(WINDOWS)
-    assert '3 images' in mtkd('data', photographs / 'train' / 'GT', '--out', 'data', '--workers', '2', cwd=tmp_path, **windows)
+    assert '3 images' in mtkd(
+        'data',
+        photographs / 'train' / 'GT',
+        '--out',
+        'data',
+        '--workers',
+        '2',
+        cwd=tmp_path,
+        **windows,
+    )
     assert spawned(windows) >= 2
-    opt = with_cache(options_for(photographs, tmp_path, 'MTKDModel', datasets__train__num_worker_per_gpu=2), tmp_path / 'c.lmdb')
+    opt = with_cache(
+        options_for(photographs, tmp_path, 'MTKDModel', datasets__train__num_worker_per_gpu=2),
+        tmp_path / 'c.lmdb',
+    )
     options = write_options(tmp_path / 'opt.yml', opt)
 
-    scratch = write_options(tmp_path / 'scratch.yml', options_for(photographs, tmp_path, 'KDModel', train__kd={'type': 'Scratch'}))
+    scratch = write_options(
+        tmp_path / 'scratch.yml',
+        options_for(photographs, tmp_path, 'KDModel', train__kd={'type': 'Scratch'}),
+    )
     printed = mtkd('check', '-opt', scratch, cwd=tmp_path, **windows)
-    assert 'hours without data loading and validation' in printed and 'of memory' not in printed
+    assert 'hours without data loading and validation' in printed
+    assert 'of memory' not in printed
 
     printed = mtkd('cache', '-opt', options, '--workers', '2', cwd=tmp_path, **windows)
-    assert 'is written without a lock (this system has no record locks)' in printed and spawned(windows) >= 2
-    assert state_of(tmp_path / 'c.lmdb') == 'complete' and not (tmp_path / 'c.lmdb.partial').exists()
-    assert 'is complete, and as it was written' in mtkd('cache', '-opt', options, '--verify', cwd=tmp_path, **windows)
+    assert 'is written without a lock (this system has no record locks)' in printed
+    assert spawned(windows) >= 2
+    assert state_of(tmp_path / 'c.lmdb') == 'complete'
+    assert not (tmp_path / 'c.lmdb.partial').exists()
+    assert 'is complete, and as it was written' in mtkd(
+        'cache', '-opt', options, '--verify', cwd=tmp_path, **windows
+    )
 
     content = bytearray(Path(data_file(tmp_path / 'c.lmdb')).read_bytes())
     target = CacheReader(tmp_path / 'c.lmdb').array(1, 'target').tobytes()
@@ -134,18 +168,31 @@ def test_commands_run_there(photographs, system, tmp_path):
     shutil.rmtree(tmp_path / 'c.lmdb')
     (tmp_path / 'c.lmdb').mkdir()
     Path(data_file(tmp_path / 'c.lmdb')).write_bytes(content)
-    printed = mtkd('cache', '-opt', options, '--overwrite', '--workers', '0', cwd=tmp_path, **windows)
-    assert "is damaged: 1 of 3 images: target of" in printed
-    assert 'is complete, and as it was written' in mtkd('cache', '-opt', options, '--verify', cwd=tmp_path, **windows)
+    printed = mtkd(
+        'cache', '-opt', options, '--overwrite', '--workers', '0', cwd=tmp_path, **windows
+    )
+    assert 'is damaged: 1 of 3 images: target of' in printed
+    assert 'is complete, and as it was written' in mtkd(
+        'cache', '-opt', options, '--verify', cwd=tmp_path, **windows
+    )
 
     spawned(windows)
     printed = mtkd('train', '-opt', options, cwd=tmp_path, **windows)
-    assert 'no teacher is needed' in printed and 'End of training' in printed and spawned(windows) >= 2
+    assert 'no teacher is needed' in printed
+    assert 'End of training' in printed
+    assert spawned(windows) >= 2
     assert (tmp_path / 'experiments' / 'test_MTKDModel' / 'models' / 'net_g_latest.pth').is_file()
 
 
 @linux
-@pytest.mark.parametrize('command,kind', [('mtkd', 'DistillImageDataset'), ('mtkd', 'PairedImageDataset'), ('train.py', 'DistillImageDataset')])
+@pytest.mark.parametrize(
+    ('command', 'kind'),
+    [
+        ('mtkd', 'DistillImageDataset'),
+        ('mtkd', 'PairedImageDataset'),
+        ('train.py', 'DistillImageDataset'),
+    ],
+)
 def test_spawned_workers_train(command, kind, cached, basicsr_tree, system, tmp_path):
     opt = cached['MTKDModel']
     opt['datasets']['train'].update(num_worker_per_gpu=2, type=kind)
@@ -153,9 +200,25 @@ def test_spawned_workers_train(command, kind, cached, basicsr_tree, system, tmp_
         del opt['datasets']['train']['target_cache']
     options = write_options(tmp_path / 'opt.yml', opt)
     environment = system(SPAWN, *([basicsr_tree] if command == 'train.py' else []))
-    start = ['-m', 'mtkd_basicsr', 'train'] if command == 'mtkd' else [basicsr_tree / 'basicsr' / 'train.py']
-    printed = run([sys.executable, *start, '-opt', options, '--force_yml', f'name=spawned_{command[:4]}_{kind}'], tmp_path, **environment)
-    assert 'End of training' in printed and spawned(environment) >= 2
+    start = (
+        ['-m', 'mtkd_basicsr', 'train']
+        if command == 'mtkd'
+        else [basicsr_tree / 'basicsr' / 'train.py']
+    )
+    printed = run(
+        [
+            sys.executable,
+            *start,
+            '-opt',
+            options,
+            '--force_yml',
+            f'name=spawned_{command[:4]}_{kind}',
+        ],
+        tmp_path,
+        **environment,
+    )
+    assert 'End of training' in printed
+    assert spawned(environment) >= 2
     assert ('no teacher is needed' in printed) == (kind == 'DistillImageDataset')
 
 
@@ -163,17 +226,22 @@ def test_folders_that_cannot_be_synced(photographs, cached, here, tmp_path, monk
     original = os.open
 
     def refuse(path, *arguments, **more):
-        if os.path.isdir(path) and 'dir_fd' not in more and arguments == (os.O_RDONLY, ):
+        if os.path.isdir(path) and 'dir_fd' not in more and arguments == (os.O_RDONLY,):
             refused.append(path)
             raise PermissionError(13, 'Permission denied')
         return original(path, *arguments, **more)
+
     refused = []
     monkeypatch.setattr(os, 'open', refuse)
     save_atomically({'a': 1}, tmp_path / 'a.pth')
-    assert refused == [str(tmp_path)] and [p.name for p in tmp_path.glob('a.pth*')] == ['a.pth']
+    assert refused == [str(tmp_path)]
+    assert [p.name for p in tmp_path.glob('a.pth*')] == ['a.pth']
     cached['MTKDModel']['datasets']['train']['target_cache'] = str(tmp_path / 'new.lmdb')
-    here('cache', '-opt', write_options(tmp_path / 'new.yml', cached['MTKDModel']), '--workers', '0')
-    assert len(refused) >= 3 and len(CacheReader(tmp_path / 'new.lmdb').manifest['images']) == 3
+    here(
+        'cache', '-opt', write_options(tmp_path / 'new.yml', cached['MTKDModel']), '--workers', '0'
+    )
+    assert len(refused) >= 3
+    assert len(CacheReader(tmp_path / 'new.lmdb').manifest['images']) == 3
 
 
 def test_memory_in_the_unit_of_the_system(monkeypatch):
@@ -189,7 +257,9 @@ def test_memory_in_the_unit_of_the_system(monkeypatch):
     assert cost._peak_memory(cpu) is None
 
 
-@pytest.mark.parametrize('path', sorted(PACKAGE.rglob('*.py')), ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    'path', sorted(PACKAGE.rglob('*.py')), ids=lambda p: str(p.relative_to(PACKAGE))
+)
 def test_texts_are_read_and_written_as_utf_8(path):
     """Windows takes another encoding where none is named."""
     for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
@@ -198,8 +268,12 @@ def test_texts_are_read_and_written_as_utf_8(path):
         name = getattr(node.func, 'id', None) or getattr(node.func, 'attr', None)
         named = any(keyword.arg == 'encoding' for keyword in node.keywords)
         mode = [value.value for value in node.args[1:2] if isinstance(value, ast.Constant)]
-        if name in ('read_text', 'write_text') or (name == 'open' and isinstance(node.func, ast.Name)):
-            assert named or 'b' in ''.join(mode), f'{path.name}, line {node.lineno}: {ast.unparse(node)}'
+        if name in ('read_text', 'write_text') or (
+            name == 'open' and isinstance(node.func, ast.Name)
+        ):
+            assert named or 'b' in ''.join(mode), (
+                f'{path.name}, line {node.lineno}: {ast.unparse(node)}'
+            )
         if any(keyword.arg in ('text', 'universal_newlines') for keyword in node.keywords):
             assert named, f'{path.name}, line {node.lineno}: {ast.unparse(node)}'
 
@@ -210,6 +284,7 @@ def test_names_in_a_cache_have_slashes(cached, monkeypatch, tmp_path):
     class Dataset:
         paths = [{'gt_path': str(tmp_path / 'a' / 'b.png')}]
         io_backend_opt = {'type': 'disk'}
+
     monkeypatch.setattr(distill_dataset.os, 'sep', '\\')
     monkeypatch.setattr(distill_dataset.os.path, 'relpath', lambda path, root: 'a\\b.png')
     assert distill_dataset.image_names(Dataset(), str(tmp_path)) == ['a/b.png']
@@ -217,16 +292,29 @@ def test_names_in_a_cache_have_slashes(cached, monkeypatch, tmp_path):
 
 def test_a_cache_that_this_process_reads_is_replaced(cached, here, tmp_path, monkeypatch):
     """Windows replaces no file that is open: the map of the old cache has to be closed before."""
-    original, refused = os.replace, []
+    original = os.replace
+    refused = []
 
     def refuse(source, target):
-        status = os.stat(target) if str(target).endswith('data.mdb') and os.path.isfile(target) else None
+        status = (
+            os.stat(target) if str(target).endswith('data.mdb') and os.path.isfile(target) else None
+        )
         if status is not None and (status.st_dev, status.st_ino) in target_cache._maps:
             refused.append(target)
             raise PermissionError(13, 'The process cannot access the file', target)
         original(source, target)
+
     monkeypatch.setattr(os, 'replace', refuse)
     path = cached['MTKDModel']['datasets']['train']['target_cache']
     reader = CacheReader(path)
-    here('cache', '-opt', tmp_path / 'MTKDModel.yml', '--overwrite', '--self-ensemble', '--workers', '0')
-    assert len(refused) == 1 and CacheReader(path).id != reader.id
+    here(
+        'cache',
+        '-opt',
+        tmp_path / 'MTKDModel.yml',
+        '--overwrite',
+        '--self-ensemble',
+        '--workers',
+        '0',
+    )
+    assert len(refused) == 1
+    assert CacheReader(path).id != reader.id

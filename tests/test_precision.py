@@ -17,9 +17,18 @@ from mtkd_basicsr.checks.fast import check_fast
 from mtkd_basicsr.checks.findings import ERROR, WARNING, Findings
 from mtkd_basicsr.data.target_cache import CacheReader, state_of
 from mtkd_basicsr.errors import OptionError
-from mtkd_basicsr.precision import bf16_slowdown, describe, describe_cpu, resolve, student_precision, supports_native_bf16, teacher_precision
+from mtkd_basicsr.precision import (
+    bf16_slowdown,
+    describe,
+    describe_cpu,
+    resolve,
+    student_precision,
+    supports_native_bf16,
+    teacher_precision,
+)
 
-NATIVE, EMULATED = 'CPU with AMX', 'CPU with AVX2'
+NATIVE = 'CPU with AMX'
+EMULATED = 'CPU with AVX2'
 
 
 @pytest.fixture(autouse=True)
@@ -30,15 +39,22 @@ def this_machine_afterwards():
 
 # The machine
 
+
 @pytest.mark.parametrize('name', MACHINES)
 def test_what_auto_is(monkeypatch, name):
     device, timed = pretend(monkeypatch, name)
     _, says, _, native, text = MACHINES[name]
-    assert supports_native_bf16(device) is native and describe(device) == text
+    assert supports_native_bf16(device) is native
+    assert describe(device) == text
     chosen = resolve('auto', device, 'train.amp')
     assert (chosen.name, chosen.warning) == ('bf16' if native else 'fp32', None)
     assert chosen.reason == f'auto: {chosen.name} ({text})'
-    unknown = 'ARM' in name or name.startswith('CPU with AVX512') and 'torch 2.1' in name or 'converts' in name
+    unknown = (
+        'ARM' in name
+        or name.startswith('CPU with AVX512')
+        and 'torch 2.1' in name
+        or 'converts' in name
+    )
     assert bool(timed) == unknown, 'a layer is timed where torch says nothing, and nowhere else'
     if device.type == 'cpu':
         assert describe_cpu() == text
@@ -55,45 +71,70 @@ def test_bf16_where_it_is_asked_for(monkeypatch, name):
         return
     chosen = resolve('bf16', device, 'train.amp')
     assert (chosen.name, chosen.reason) == ('bf16', 'bf16')
-    kind, factor = ('GPU' if device.type == 'cuda' else 'CPU'), seconds[0] / seconds[1]
+    kind = 'GPU' if device.type == 'cuda' else 'CPU'
+    factor = seconds[0] / seconds[1]
     measured = f'{factor:.1f} times slower than fp32' if factor > 1 else 'no slower than fp32'
-    assert chosen.warning == (None if native else f'train.amp: bf16 is emulated on this {kind} ({text}), a convolution is measured '
-                              f'{measured}; use auto')
+    assert chosen.warning == (
+        None
+        if native
+        else f'train.amp: bf16 is emulated on this {kind} ({text}), a convolution is measured '
+        f'{measured}; use auto'
+    )
     assert resolve('fp32', device, 'train.amp') == precision.Precision('fp32', 'fp32')
 
 
 def test_what_was_begun_stays(monkeypatch):
     pretend(monkeypatch, EMULATED)
     chosen = resolve('auto', 'cpu', 'train.amp', 'bf16')
-    assert chosen.name == 'bf16' and chosen.reason == 'auto: bf16 (as it was begun)'
-    assert '9.0 times slower than fp32; it stays, as it was begun with it, unless fp32 is asked for' in chosen.warning
+    assert chosen.name == 'bf16'
+    assert chosen.reason == 'auto: bf16 (as it was begun)'
+    assert (
+        '9.0 times slower than fp32; it stays, as it was begun with it, unless fp32 is asked for'
+        in chosen.warning
+    )
     assert resolve('fp32', 'cpu', 'train.amp', 'bf16').name == 'fp32', 'what is asked for wins'
     pretend(monkeypatch, NATIVE)
-    assert resolve('auto', 'cpu', 'train.amp', 'fp32') == precision.Precision('fp32', 'auto: fp32 (as it was begun)')
+    assert resolve('auto', 'cpu', 'train.amp', 'fp32') == precision.Precision(
+        'fp32', 'auto: fp32 (as it was begun)'
+    )
     device, _ = pretend(monkeypatch, 'GPU without kernels')
     with pytest.raises(OptionError, match='train.amp: bf16, but .* no kernels for it; it stays'):
         resolve('auto', device, 'train.amp', 'bf16')
 
 
-@pytest.mark.parametrize('name,student,teacher', [(NATIVE, 'fp32', 'fp32'), (EMULATED, 'fp32', 'fp32'), ('GPU', 'fp32', 'bf16'),
-                                                  ('GPU that emulates it', 'fp32', 'fp32'), ('GPU without kernels', 'fp32', 'fp32')])
+@pytest.mark.parametrize(
+    ('name', 'student', 'teacher'),
+    [
+        (NATIVE, 'fp32', 'fp32'),
+        (EMULATED, 'fp32', 'fp32'),
+        ('GPU', 'fp32', 'bf16'),
+        ('GPU that emulates it', 'fp32', 'fp32'),
+        ('GPU without kernels', 'fp32', 'fp32'),
+    ],
+)
 def test_what_nothing_is(monkeypatch, name, student, teacher):
     device, _ = pretend(monkeypatch, name)
-    assert student_precision(None, device).name == student and teacher_precision(None, device).name == teacher
-    assert student_precision(None, device, 'bf16').name == 'fp32', 'nothing is fp32 for a student, whatever it was'
+    assert student_precision(None, device).name == student
+    assert teacher_precision(None, device).name == teacher
+    assert student_precision(None, device, 'bf16').name == 'fp32', (
+        'nothing is fp32 for a student, whatever it was'
+    )
     assert teacher_precision(None, device, 'fp32').name == 'fp32', 'and for teachers what it was'
 
 
 def test_other_devices_are_not_native():
-    assert not supports_native_bf16('mps') and describe('mps') == 'mps, no native bfloat16'
+    assert not supports_native_bf16('mps')
+    assert describe('mps') == 'mps, no native bfloat16'
 
 
 def test_a_layer_of_this_machine():
     forget()
     torch.manual_seed(3)
-    state, start = torch.get_rng_state(), time.perf_counter()
+    state = torch.get_rng_state()
+    start = time.perf_counter()
     factor = bf16_slowdown('cpu')
-    assert 0.02 < factor < 500 and time.perf_counter() - start < 20
+    assert 0.02 < factor < 500
+    assert time.perf_counter() - start < 20
     assert torch.equal(torch.get_rng_state(), state), 'it draws nothing'
     assert bf16_slowdown(torch.device('cpu')) == factor, 'once for each process'
     with torch.no_grad():
@@ -103,11 +144,17 @@ def test_a_layer_of_this_machine():
 
 def test_this_machine_is_described():
     assert describe_cpu().startswith(torch.backends.cpu.get_cpu_capability() + ', ')
-    if torch.backends.cpu.get_cpu_capability() == 'AVX2' and precision._cpu_features().get('avx_ne_convert') is False:
+    if (
+        torch.backends.cpu.get_cpu_capability() == 'AVX2'
+        and precision._cpu_features().get('avx_ne_convert') is False
+    ):
         assert describe_cpu() == 'AVX2, no native bfloat16'
 
 
-@pytest.mark.parametrize('present,native', [((True, False), True), ((False, True), True), ((False, False), False), (None, None)])
+@pytest.mark.parametrize(
+    ('present', 'native'),
+    [((True, False), True), ((False, True), True), ((False, False), False), (None, None)],
+)
 def test_questions_that_torch_may_not_have(monkeypatch, present, native):
     for i, name in enumerate(('_is_avx512_bf16_supported', '_is_amx_tile_supported')):
         if present is None:
@@ -119,7 +166,9 @@ def test_questions_that_torch_may_not_have(monkeypatch, present, native):
     assert precision._cpu_features() == {}
 
 
-@pytest.mark.parametrize('capability,native', [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+@pytest.mark.parametrize(
+    ('capability', 'native'), [((7, 5), False), ((8, 0), True), ((9, 0), True)]
+)
 def test_a_torch_that_knows_no_emulation(monkeypatch, capability, native):
     monkeypatch.setattr(torch.cuda, 'device', lambda device: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda: True)
@@ -129,56 +178,92 @@ def test_a_torch_that_knows_no_emulation(monkeypatch, capability, native):
 
 # Training
 
+
 @pytest.fixture
 def log(caplog):
     """Lines of BasicSR's log that speak of precision."""
     logger = logging.getLogger('basicsr')
     logger.addHandler(caplog.handler)
     logger.setLevel(logging.INFO)
-    yield lambda: [text for text in (record.getMessage() for record in caplog.records) if re.match(r'train\.amp|train\.teacher_p', text)]
+    yield lambda: [
+        text
+        for text in (record.getMessage() for record in caplog.records)
+        if re.match(r'train\.amp|train\.teacher_p', text)
+    ]
     logger.removeHandler(caplog.handler)
 
 
-@pytest.mark.parametrize('machine,chosen,text', [(NATIVE, 'bf16', 'AVX512, native bfloat16'), (EMULATED, 'fp32', 'AVX2, no native bfloat16')])
-def test_a_training_does_and_says_what_auto_is(make_options, tmp_path, monkeypatch, log, machine, chosen, text):
+@pytest.mark.parametrize(
+    ('machine', 'chosen', 'text'),
+    [(NATIVE, 'bf16', 'AVX512, native bfloat16'), (EMULATED, 'fp32', 'AVX2, no native bfloat16')],
+)
+def test_a_training_does_and_says_what_auto_is(
+    make_options, tmp_path, monkeypatch, log, machine, chosen, text
+):
     pretend(monkeypatch, machine)
     opt = make_options('MTKDModel', train__amp='auto', train__teacher_precision='auto')
-    model, batch, seen = model_of(opt, tmp_path), batch_of(opt, tmp_path), []
+    model = model_of(opt, tmp_path)
+    batch = batch_of(opt, tmp_path)
+    seen = []
     dtype = torch.bfloat16 if chosen == 'bf16' else torch.float32
-    model.net_g.conv_first.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    model.net_g.conv_first.register_forward_hook(
+        lambda module, inputs, output: seen.append(output.dtype)
+    )
     ensemble = model.distiller.context.fused_teachers.ensemble
-    ensemble.networks[1].conv_first.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    ensemble.networks[1].conv_first.register_forward_hook(
+        lambda module, inputs, output: seen.append(output.dtype)
+    )
     model.feed_data(batch)
     model.optimize_parameters(1)
-    assert seen == [dtype, dtype] and ensemble.precision == chosen
-    assert log() == [f'train.amp: auto: {chosen} ({text})', f'train.teacher_precision: auto: {chosen} ({text})']
+    assert seen == [dtype, dtype]
+    assert ensemble.precision == chosen
+    assert log() == [
+        f'train.amp: auto: {chosen} ({text})',
+        f'train.teacher_precision: auto: {chosen} ({text})',
+    ]
     model.save(0, 1)
     folder = tmp_path / 'experiments' / opt['name']
     used = {'student': chosen, 'teachers': chosen}
-    assert torch.load(folder / 'models' / 'net_g_1.pth', weights_only=True)['mtkd']['precision'] == used
-    assert torch.load(folder / 'training_states' / '1.state', weights_only=True)['precision'] == used
+    assert (
+        torch.load(folder / 'models' / 'net_g_1.pth', weights_only=True)['mtkd']['precision']
+        == used
+    )
+    assert (
+        torch.load(folder / 'training_states' / '1.state', weights_only=True)['precision'] == used
+    )
 
 
-@pytest.mark.parametrize('asked,text', [(None, 'fp32 (the default)'), ('fp32', 'fp32'), ('bf16', 'bf16')])
+@pytest.mark.parametrize(
+    ('asked', 'text'), [(None, 'fp32 (the default)'), ('fp32', 'fp32'), ('bf16', 'bf16')]
+)
 def test_what_else_is_asked_for_is_said(make_options, tmp_path, monkeypatch, log, asked, text):
     pretend(monkeypatch, EMULATED)
     model_of(make_options('MTKDModel', train__amp=asked), tmp_path)
     expected = [f'train.amp: {text}', 'train.teacher_precision: fp32 (the default on a CPU)']
     if asked == 'bf16':
-        expected.insert(1, 'train.amp: bf16 is emulated on this CPU (AVX2, no native bfloat16), a convolution is measured 9.0 times slower '
-                        'than fp32; use auto')
+        expected.insert(
+            1,
+            'train.amp: bf16 is emulated on this CPU (AVX2, no native bfloat16), a convolution is '
+            'measured 9.0 times slower '
+            'than fp32; use auto',
+        )
     assert log() == expected
 
 
 def test_without_teachers_nothing_is_said_of_them(make_options, tmp_path, log):
-    model = model_of(make_options('KDModel', train__kd={'type': 'Scratch'}, train__teacher_precision='bf16'), tmp_path)
-    assert log() == ['train.amp: fp32 (the default)'] and model.metadata()['precision'] == {'student': 'fp32'}
+    model = model_of(
+        make_options('KDModel', train__kd={'type': 'Scratch'}, train__teacher_precision='bf16'),
+        tmp_path,
+    )
+    assert log() == ['train.amp: fp32 (the default)']
+    assert model.metadata()['precision'] == {'student': 'fp32'}
 
 
 def test_stage_1(make_options, tmp_path, monkeypatch, log):
     pretend(monkeypatch, NATIVE)
     model = model_of(make_options('MTKDFusionModel', train__teacher_precision='auto'), tmp_path)
-    assert log() == ['train.teacher_precision: auto: bf16 (AVX512, native bfloat16)'] and model.ensemble.precision == 'bf16'
+    assert log() == ['train.teacher_precision: auto: bf16 (AVX512, native bfloat16)']
+    assert model.ensemble.precision == 'bf16'
     assert model.metadata()['precision'] == {'student': 'fp32', 'teachers': 'bf16'}
     model_of(make_options('MTKDFusionModel', train__amp='fp32'), tmp_path)
     with pytest.raises(OptionError, match="train.amp: 'auto'; it is for students"):
@@ -187,17 +272,30 @@ def test_stage_1(make_options, tmp_path, monkeypatch, log):
 
 def test_teachers_out_of_a_cache_have_its_precision(cached, tmp_path, here, monkeypatch):
     pretend(monkeypatch, EMULATED)
-    opt, path = cached['MTKDFusionModel'], str(tmp_path / 'MTKDFusionModel.yml')
+    opt = cached['MTKDFusionModel']
+    path = str(tmp_path / 'MTKDFusionModel.yml')
     here('cache', '-opt', path, '--precision', 'bf16', '--overwrite')
-    assert model_of(opt, tmp_path).metadata()['precision'] == {'student': 'fp32', 'teachers': 'bf16'}
+    assert model_of(opt, tmp_path).metadata()['precision'] == {
+        'student': 'fp32',
+        'teachers': 'bf16',
+    }
     student = {**opt, 'model_type': 'KDModel', 'network_g': tiny('EDSR', 2)}
-    for kd, expected in (({'type': 'LogitKD', 'teacher': 'edsr'}, {}), ({'type': 'AT', 'teacher': 'edsr'}, {'features': 'fp32'})):
-        student['train'] = {**opt['train'], 'kd': kd, 'amp': 'auto', 'distill_opt': {'type': 'L1Loss'}}
+    for kd, expected in (
+        ({'type': 'LogitKD', 'teacher': 'edsr'}, {}),
+        ({'type': 'AT', 'teacher': 'edsr'}, {'features': 'fp32'}),
+    ):
+        student['train'] = {
+            **opt['train'],
+            'kd': kd,
+            'amp': 'auto',
+            'distill_opt': {'type': 'L1Loss'},
+        }
         model = model_of(student, tmp_path)
         assert model.metadata()['precision'] == {'student': 'fp32', 'teachers': 'bf16', **expected}
 
 
 # Going on
+
 
 def steps(model, opt, tmp_path, numbers):
     for i in numbers:
@@ -206,8 +304,10 @@ def steps(model, opt, tmp_path, numbers):
 
 
 @pytest.mark.parametrize('name', ['MTKD', 'CrossKD', 'stage_1'])
-@pytest.mark.parametrize('first,then', [(NATIVE, EMULATED), (EMULATED, NATIVE)])
-def test_gone_on_with_elsewhere_it_is_the_same(make_options, photographs, tmp_path, monkeypatch, log, name, first, then):
+@pytest.mark.parametrize(('first', 'then'), [(NATIVE, EMULATED), (EMULATED, NATIVE)])
+def test_gone_on_with_elsewhere_it_is_the_same(
+    make_options, photographs, tmp_path, monkeypatch, log, name, first, then
+):
     """Bit by bit, with other precisions for auto on the two machines."""
     changes = {'train__teacher_precision': 'auto'}
     if name == 'CrossKD':
@@ -220,21 +320,27 @@ def test_gone_on_with_elsewhere_it_is_the_same(make_options, photographs, tmp_pa
     model = model_of(opt, tmp_path)
     steps(model, opt, tmp_path, (1, 2))
     model.save(0, 2)
-    steps(model, opt, tmp_path, (3, ))
-    whole, before = snapshot(model.net_g), len(log())
+    steps(model, opt, tmp_path, (3,))
+    whole = snapshot(model.net_g)
+    before = len(log())
 
     pretend(monkeypatch, then)
     folder = tmp_path / 'experiments' / opt['name']
-    opt['path'].update(pretrain_network_g=str(folder / 'models' / 'net_g_2.pth'), resume_state=str(folder / 'training_states' / '2.state'))
+    opt['path'].update(
+        pretrain_network_g=str(folder / 'models' / 'net_g_2.pth'),
+        resume_state=str(folder / 'training_states' / '2.state'),
+    )
     again = model_of(opt, tmp_path)
     state = torch.load(opt['path']['resume_state'], weights_only=True)
     again.resume_training(state)
-    steps(again, opt, tmp_path, (3, ))
+    steps(again, opt, tmp_path, (3,))
     assert changed(whole, again.net_g) == set()
     began = 'bf16' if first == NATIVE else 'fp32'
     keys = (['train.amp'] if name != 'stage_1' else []) + ['train.teacher_precision']
     said = log()[before:]
-    assert [line for line in said if 'emulated' not in line] == [f'{key}: auto: {began} (as it was begun)' for key in keys], 'once'
+    assert [line for line in said if 'emulated' not in line] == [
+        f'{key}: auto: {began} (as it was begun)' for key in keys
+    ], 'once'
     assert sum('emulated' in line for line in said) == (len(keys) if first == NATIVE else 0)
     assert again.metadata()['precision'] == model.metadata()['precision']
 
@@ -244,11 +350,14 @@ def test_what_the_file_says_wins_over_the_state(make_options, tmp_path, monkeypa
     opt = make_options('MTKDModel', train__amp='auto', train__teacher_precision='auto')
     model = model_of(opt, tmp_path)
     model.save(0, 2)
-    state = torch.load(tmp_path / 'experiments' / opt['name'] / 'training_states' / '2.state', weights_only=True)
+    state = torch.load(
+        tmp_path / 'experiments' / opt['name'] / 'training_states' / '2.state', weights_only=True
+    )
     opt['train'].update(amp='fp32', teacher_precision='fp32')
     again = model_of(opt, tmp_path)
     again.resume_training(dict(state))
-    assert again.metadata()['precision'] == {'student': 'fp32', 'teachers': 'fp32'} and not again.amp
+    assert again.metadata()['precision'] == {'student': 'fp32', 'teachers': 'fp32'}
+    assert not again.amp
     edsr = again.distiller.context.fused_teachers.ensemble.networks[1]
     assert edsr.body[0].conv1.weight.is_contiguous(), 'as it lies in fp32'
 
@@ -258,7 +367,9 @@ def test_a_state_of_version_0_1_0(make_options, tmp_path, monkeypatch):
     pretend(monkeypatch, NATIVE)
     opt = make_options('MTKDModel', train__amp='auto')
     model_of(opt, tmp_path).save(0, 2)
-    state = torch.load(tmp_path / 'experiments' / opt['name'] / 'training_states' / '2.state', weights_only=True)
+    state = torch.load(
+        tmp_path / 'experiments' / opt['name'] / 'training_states' / '2.state', weights_only=True
+    )
     del state['precision']
     pretend(monkeypatch, EMULATED)
     for amp, expected in (('auto', 'fp32'), ('bf16', 'bf16'), (None, 'fp32')):
@@ -285,6 +396,7 @@ def test_the_log_of_a_training_says_it_once(make_options, tmp_path, monkeypatch,
 
 # Cache
 
+
 @pytest.fixture
 def uncached(make_options, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'target.lmdb')
@@ -298,12 +410,20 @@ def made_with(path):
 
 def test_a_cache_records_what_was_used(here, uncached, monkeypatch):
     pretend(monkeypatch, NATIVE)
-    assert '--precision: auto: bf16 (AVX512, native bfloat16)' in here('cache', '-opt', 'opt.yml', '--precision', 'auto')
+    assert '--precision: auto: bf16 (AVX512, native bfloat16)' in here(
+        'cache', '-opt', 'opt.yml', '--precision', 'auto'
+    )
     assert made_with(uncached) == 'bf16'
     pretend(monkeypatch, EMULATED)
-    assert '--precision: fp32' in here('cache', '-opt', 'opt.yml', '--precision', 'fp32', '--overwrite') and made_with(uncached) == 'fp32'
+    assert '--precision: fp32' in here(
+        'cache', '-opt', 'opt.yml', '--precision', 'fp32', '--overwrite'
+    )
+    assert made_with(uncached) == 'fp32'
     printed = here('cache', '-opt', 'opt.yml', '--precision', 'bf16', '--overwrite')
-    assert 'WARNING: --precision: bf16 is emulated on this CPU (AVX2, no native bfloat16), a convolution is measured 9.0 times' in printed
+    assert (
+        'WARNING: --precision: bf16 is emulated on this CPU (AVX2, no native bfloat16), a '
+        'convolution is measured 9.0 times' in printed
+    )
     assert made_with(uncached) == 'bf16'
 
 
@@ -314,12 +434,20 @@ def test_a_finished_cache_stays_what_it_is(here, uncached, monkeypatch, asked):
     pretend(monkeypatch, EMULATED)
     before = (uncached / 'data.mdb').stat().st_mtime_ns
     printed = here('cache', '-opt', 'opt.yml', *asked)
-    assert 'is complete: target of 3 images' in printed and 'it was made in bf16 and stays as it is; --precision fp32 --overwrite' in printed
-    assert 'stays as it is' in here('cache', '-opt', 'opt.yml', *asked, '--overwrite'), 'nothing in it is damaged'
-    assert (uncached / 'data.mdb').stat().st_mtime_ns == before and made_with(uncached) == 'bf16'
+    assert 'is complete: target of 3 images' in printed
+    assert 'it was made in bf16 and stays as it is; --precision fp32 --overwrite' in printed
+    assert 'stays as it is' in here('cache', '-opt', 'opt.yml', *asked, '--overwrite'), (
+        'nothing in it is damaged'
+    )
+    assert (uncached / 'data.mdb').stat().st_mtime_ns == before
+    assert made_with(uncached) == 'bf16'
     printed = here('cache', '-opt', 'opt.yml', '--precision', 'fp32', expect=1)
-    assert "precision: 'bf16' in the cache, 'fp32' asked for; replace it with --overwrite" in printed
-    assert 'self_ensemble: False in the cache' in here('cache', '-opt', 'opt.yml', *asked, '--self-ensemble', expect=1)
+    assert (
+        "precision: 'bf16' in the cache, 'fp32' asked for; replace it with --overwrite" in printed
+    )
+    assert 'self_ensemble: False in the cache' in here(
+        'cache', '-opt', 'opt.yml', *asked, '--self-ensemble', expect=1
+    )
     here('cache', '-opt', 'opt.yml', *asked, '--self-ensemble', '--overwrite')
     assert made_with(uncached) == 'fp32', 'a new one is made in what is right here'
 
@@ -327,35 +455,44 @@ def test_a_finished_cache_stays_what_it_is(here, uncached, monkeypatch, asked):
 def test_an_unfinished_cache_goes_on_as_it_was_begun(here, uncached, monkeypatch):
     pretend(monkeypatch, NATIVE)
     monkeypatch.setenv('WORLD_SIZE', '2')
-    here('cache', '-opt', 'opt.yml', '--precision', 'auto')  # the share of the first of two processes
+    # the share of the first of two processes
+    here('cache', '-opt', 'opt.yml', '--precision', 'auto')
     assert state_of(str(uncached)) == 'partial'
     monkeypatch.delenv('WORLD_SIZE')
     pretend(monkeypatch, EMULATED)
     printed = here('cache', '-opt', 'opt.yml', '--precision', 'fp32', expect=1)
     assert 'an unfinished cache of other options' in printed
     printed = here('cache', '-opt', 'opt.yml')
-    assert '--precision: auto: bf16 (as it was begun)' in printed and 'WARNING: --precision: bf16 is emulated' in printed
+    assert '--precision: auto: bf16 (as it was begun)' in printed
+    assert 'WARNING: --precision: bf16 is emulated' in printed
     assert made_with(uncached) == 'bf16'
 
 
 # Check
 
+
 def findings_of(opt, level):
     findings = Findings()
     check_fast(opt, findings)
-    return [finding.text for finding in findings if finding.level == level and finding.text.startswith(('train.amp', 'train.teacher'))]
+    return [
+        finding.text
+        for finding in findings
+        if finding.level == level and finding.text.startswith(('train.amp', 'train.teacher'))
+    ]
 
 
 def test_check_warns_of_what_is_emulated(make_options, tmp_path, monkeypatch):
     pretend(monkeypatch, EMULATED)
-    both = dict(train__amp='bf16', train__teacher_precision='bf16')
-    text = ('bf16 is emulated on this CPU (AVX2, no native bfloat16), a convolution is measured 9.0 times slower than fp32; use auto')
+    both = {'train__amp': 'bf16', 'train__teacher_precision': 'bf16'}
+    text = 'bf16 is emulated on this CPU (AVX2, no native bfloat16), a convolution is measured 9.0 times slower than fp32; use auto'
     opt = parsed(make_options('MTKDModel', **both), True, tmp_path)
     assert findings_of(opt, WARNING) == [f'train.amp: {text}', f'train.teacher_precision: {text}']
     opt['train'].update(amp='auto', kd={'type': 'Scratch'})
     assert findings_of(opt, WARNING) == [], 'no teacher runs'
     assert findings_of(opt, 'ok') == ['train.amp: auto: fp32 (AVX2, no native bfloat16)']
-    stage_1 = parsed(make_options('MTKDFusionModel', train__teacher_precision='bf16'), True, tmp_path)
+    stage_1 = parsed(
+        make_options('MTKDFusionModel', train__teacher_precision='bf16'), True, tmp_path
+    )
     assert findings_of(stage_1, WARNING) == [f'train.teacher_precision: {text}']
     pretend(monkeypatch, NATIVE)
     assert findings_of(parsed(make_options('MTKDModel', **both), True, tmp_path), WARNING) == []
@@ -375,7 +512,13 @@ def test_check_knows_when_no_teacher_runs(cached, tmp_path, monkeypatch):
 def test_check_refuses_a_gpu_without_kernels(make_options, tmp_path, monkeypatch):
     pretend(monkeypatch, 'GPU without kernels')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    opt = parsed(make_options('MTKDModel', num_gpu='auto', train__amp='bf16', train__teacher_precision='bf16'), True, tmp_path)
+    opt = parsed(
+        make_options(
+            'MTKDModel', num_gpu='auto', train__amp='bf16', train__teacher_precision='bf16'
+        ),
+        True,
+        tmp_path,
+    )
     text = 'bf16, but this GPU (Some GPU, no native bfloat16) has no kernels for it; use auto'
     assert findings_of(opt, ERROR) == [f'train.amp: {text}', f'train.teacher_precision: {text}']
     opt['train'].update(amp='auto', teacher_precision=None)
@@ -384,5 +527,10 @@ def test_check_refuses_a_gpu_without_kernels(make_options, tmp_path, monkeypatch
 
 def test_check_prints_it(make_options, tmp_path, monkeypatch, here):
     pretend(monkeypatch, EMULATED)
-    path = write_options(tmp_path / 'opt.yml', make_options('KDModel', train__kd={'type': 'Scratch'}, train__amp='bf16'))
-    assert 'WARNING train.amp: bf16 is emulated on this CPU (AVX2, no native bfloat16)' in here('check', '-opt', path)
+    path = write_options(
+        tmp_path / 'opt.yml',
+        make_options('KDModel', train__kd={'type': 'Scratch'}, train__amp='bf16'),
+    )
+    assert 'WARNING train.amp: bf16 is emulated on this CPU (AVX2, no native bfloat16)' in here(
+        'check', '-opt', path
+    )

@@ -28,8 +28,9 @@ def assert_quiet(printed):
 
 def noisy_options(photographs, folder, arch):
     """A training with all that others warn about on a CPU, and a bar in its validation."""
-    opt = options_for(photographs, folder, 'MTKDModel', name=f'quiet_{arch}',
-                      network_g=tiny(arch, 2))
+    opt = options_for(
+        photographs, folder, 'MTKDModel', name=f'quiet_{arch}', network_g=tiny(arch, 2)
+    )
     opt['datasets']['train'].update(pin_memory=True, num_worker_per_gpu=(os.cpu_count() or 1) + 1)
     opt['val']['pbar'] = True
     return opt
@@ -39,7 +40,8 @@ def noisy_options(photographs, folder, arch):
 def test_the_stock_script(basicsr_tree, photographs, tmp_path, arch):
     options = write_options(tmp_path / 'train.yml', noisy_options(photographs, tmp_path, arch))
     printed = stock(basicsr_tree, 'train.py', '-opt', options)
-    assert 'Save the latest model.' in printed and '# psnr:' in printed
+    assert 'Save the latest model.' in printed
+    assert '# psnr:' in printed
     assert_quiet(printed)
 
 
@@ -47,8 +49,9 @@ def test_every_command_with_a_network(photographs, tmp_path):
     opt = noisy_options(photographs, tmp_path, 'SwinIR')
     options = write_options(tmp_path / 'cached.yml', with_cache(opt, tmp_path / 'target.lmdb'))
     weights = tmp_path / 'experiments' / 'quiet_SwinIR' / 'models' / 'net_g_latest.pth'
-    test = options_for(photographs, tmp_path, 'MTKDModel', name='quiet_test',
-                       network_g=tiny('SwinIR', 2))
+    test = options_for(
+        photographs, tmp_path, 'MTKDModel', name='quiet_test', network_g=tiny('SwinIR', 2)
+    )
     test['path']['pretrain_network_g'] = str(weights)
     test['datasets'] = {'test': test['datasets']['val']}
     test['val']['pbar'] = True
@@ -79,7 +82,7 @@ def test_skipped_first_step(photographs, tmp_path):
     assert_quiet(printed)
 
 
-MESHGRID = "import mtkd_basicsr, torch; torch.meshgrid(torch.arange(2), torch.arange(2))"
+MESHGRID = 'import mtkd_basicsr, torch; torch.meshgrid(torch.arange(2), torch.arange(2))'
 
 
 def test_filters_come_after_those_of_the_user(tmp_path):
@@ -98,13 +101,20 @@ def test_cache_and_data_in_a_log_file(photographs, tmp_path):
     opt = options_for(photographs, tmp_path, 'MTKDModel')
     options = write_options(tmp_path / 'options.yml', with_cache(opt, tmp_path / 'target.lmdb'))
     images = photographs / 'train' / 'GT'
-    for command, last in ((['cache', '-opt', options], 'target (image): 3 of 3'),
-                          (['cache', '-opt', options, '--verify'], 'verify (image): 3 of 3'),
-                          (['data', images, '--out', 'data', '--workers', '1'], '(image): 3 of 3')):
+    for command, last in (
+        (['cache', '-opt', options], 'target (image): 3 of 3'),
+        (['cache', '-opt', options, '--verify'], 'verify (image): 3 of 3'),
+        (['data', images, '--out', 'data', '--workers', '1'], '(image): 3 of 3'),
+    ):
         log = tmp_path / 'log.txt'
         with open(log, 'wb') as file:
-            subprocess.run([sys.executable, '-m', 'mtkd_basicsr', *map(str, command)], cwd=tmp_path,
-                           stdout=file, stderr=subprocess.STDOUT, check=True)
+            subprocess.run(
+                [sys.executable, '-m', 'mtkd_basicsr', *map(str, command)],
+                cwd=tmp_path,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                check=True,
+            )
         written = log.read_bytes().decode()
         assert '\r' not in written and last in written, written
         assert len(written.splitlines()) <= 5, written
@@ -114,7 +124,7 @@ class Clock:
     """Stands in for the module ``time``."""
 
     def __init__(self):
-        self.now = 100.
+        self.now = 100.0
 
     def monotonic(self):
         return self.now
@@ -156,10 +166,12 @@ def test_lines_where_there_is_little_to_say(clock, capsys):
 def test_a_terminal_has_bars(monkeypatch, capsys):
     monkeypatch.setattr(progress_module, 'on_terminal', lambda: True)
     bar = progress(range(3), unit='image')
-    assert isinstance(bar, tqdm) and list(bar) == [0, 1, 2]
+    assert isinstance(bar, tqdm)
+    assert list(bar) == [0, 1, 2]
     say('a line')
     printed = capsys.readouterr()
-    assert '\r' in printed.err and 'a line\n' in printed.out
+    assert '\r' in printed.err
+    assert 'a line\n' in printed.out
 
 
 @pytest.mark.skipif(not hasattr(os, 'openpty'), reason='needs the terminals of Unix')
@@ -167,14 +179,21 @@ def test_a_real_terminal_is_seen(tmp_path):
     fcntl = pytest.importorskip('fcntl')
     termios = pytest.importorskip('termios')
     main, other = os.openpty()
-    fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))  # tqdm asks how wide it is
+    # tqdm asks how wide it is
+    fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
     code = 'from mtkd_basicsr.progress import progress; list(progress(range(3)))'
-    subprocess.run([sys.executable, '-c', code], stdin=subprocess.DEVNULL,
-                   stdout=subprocess.DEVNULL, stderr=other, check=True)
+    subprocess.run(
+        [sys.executable, '-c', code],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=other,
+        check=True,
+    )
     os.close(other)
     written = b''
     with contextlib.suppress(OSError):  # how Linux says that nobody writes any more
         while part := os.read(main, 10000):
             written += part
     os.close(main)
-    assert b'\r' in written and b'3/3' in written
+    assert b'\r' in written
+    assert b'3/3' in written

@@ -23,20 +23,27 @@ FOLDER = Path(mtkd_basicsr.__file__).parent / 'reference'
 
 def test_they_are_small():
     files = sorted(FOLDER.iterdir())
-    assert [file.stem for file in files] == list(NAMES) and {file.suffix for file in files} == {'.safetensors'}
+    assert [file.stem for file in files] == list(NAMES)
+    assert {file.suffix for file in files} == {'.safetensors'}
     assert sum(file.stat().st_size for file in files) < 12e6
     for file in files:
         with safe_open(file, framework='pt') as opened:
-            assert {opened.get_tensor(name).dtype for name in opened.keys()} <= {torch.float16, torch.int64}
+            assert {opened.get_tensor(name).dtype for name in opened} <= {
+                torch.float16,
+                torch.int64,
+            }
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_they_are_what_their_option_files_make(name):
-    trained, demo = read_options(option_file('teachers', f'{name}.yml')), read_options(option_file('demo', 'mtkd.yml'))
+    trained = read_options(option_file('teachers', f'{name}.yml'))
+    demo = read_options(option_file('demo', 'mtkd.yml'))
     network = trained['network_g']
     said = read_weights(f'reference:{name}', 'x')['mtkd']
     assert {k: v for k, v in said['network'].items() if k in network and k != 'rgb_mean'} == {
-        k: v for k, v in network.items() if k != 'rgb_mean'} and said['scale'] == trained['scale']
+        k: v for k, v in network.items() if k != 'rgb_mean'
+    }
+    assert said['scale'] == trained['scale']
     assert demo['teachers'][name.split('_')[0]]['network'] == network
     net = build(network, 'network_g')
     load_weights(net, f'reference:{name}', 'x')
@@ -46,22 +53,38 @@ def test_they_are_what_their_option_files_make(name):
 def test_where_they_can_be_named(here, tmp_path):
     block = {'network': {'type': 'EDSR'}, 'weights': 'reference:edsr_x4'}
     path = str(FOLDER / 'edsr_x4.safetensors')
-    assert parse_teacher(block, 'teachers.a').weights == path == parse_fusion({'fusion': block}).weights
+    assert (
+        parse_teacher(block, 'teachers.a').weights
+        == path
+        == parse_fusion({'fusion': block}).weights
+    )
     assert weights_file('reference.pth', 'x') == 'reference.pth'
-    with pytest.raises(OptionError, match=r"teachers.a.weights: 'reference:edrs_x4'; known: .*\(did you mean 'reference:edsr_x4'\?\)"):
+    with pytest.raises(
+        OptionError,
+        match=r"teachers.a.weights: 'reference:edrs_x4'; known: .*\(did you mean "
+        r"'reference:edsr_x4'\?\)",
+    ):
         parse_teacher({**block, 'weights': 'reference:edrs_x4'}, 'teachers.a')
     cv2.imwrite(str(tmp_path / 'small.png'), np.full((9, 12, 3), 100, np.uint8))
     here('upscale', 'small.png', '--weights', 'reference:swinir_x4', '--out', 'large')
     assert cv2.imread(str(tmp_path / 'large' / 'small_x4.png')).shape == (36, 48, 3)
     here('export', '--weights', 'reference:rcan_x4', '--format', 'torchscript')
     assert (tmp_path / 'rcan_x4.pt').is_file()
-    assert "did you mean 'reference:rcan_x4'" in here('upscale', 'small.png', '--weights', 'reference:rcan', '--out', 'x', expect=1)
+    assert "did you mean 'reference:rcan_x4'" in here(
+        'upscale', 'small.png', '--weights', 'reference:rcan', '--out', 'x', expect=1
+    )
 
 
 def test_they_are_better_than_bicubic_on_photographs_they_have_not_seen():
-    printed = run([sys.executable, ROOT / 'benchmarks' / 'teachers.py', '--threads', '1'], cwd=ROOT / 'benchmarks')
-    psnr = {line.split('|')[1].strip(): float(line.split('|')[3].split('/')[0]) for line in printed.splitlines()
-            if line.startswith('| ') and '/' in line}
+    printed = run(
+        [sys.executable, ROOT / 'benchmarks' / 'teachers.py', '--threads', '1'],
+        cwd=ROOT / 'benchmarks',
+    )
+    psnr = {
+        line.split('|')[1].strip(): float(line.split('|')[3].split('/')[0])
+        for line in printed.splitlines()
+        if line.startswith('| ') and '/' in line
+    }
     assert 28 < psnr['bicubic'] < 29
     for name in ('teacher edsr', 'teacher rcan', 'teacher swinir', 'mean of teachers'):
         assert psnr[name] > psnr['bicubic'] + 0.8, printed

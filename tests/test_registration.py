@@ -8,8 +8,11 @@ import mtkd_basicsr
 from mtkd_basicsr.errors import MTKDError
 from mtkd_basicsr.registry import register
 
-REGISTERED = ((MODEL_REGISTRY, ('MTKDFusionModel', 'MTKDModel', 'KDModel')), (ARCH_REGISTRY, ('DCTSwin', )),
-              (LOSS_REGISTRY, ('WaveletLoss', )))
+REGISTERED = (
+    (MODEL_REGISTRY, ('MTKDFusionModel', 'MTKDModel', 'KDModel')),
+    (ARCH_REGISTRY, ('DCTSwin',)),
+    (LOSS_REGISTRY, ('WaveletLoss',)),
+)
 
 
 def test_import_registers():
@@ -19,11 +22,14 @@ def test_import_registers():
 
 
 def test_a_second_import_does_no_harm():
-    code = ('import sys, mtkd_basicsr\n'
-            'for name in [n for n in sys.modules if n.startswith("mtkd_basicsr")]: del sys.modules[name]\n'
-            'import mtkd_basicsr as again\n'
-            'from basicsr.utils.registry import MODEL_REGISTRY\n'
-            'assert MODEL_REGISTRY.get("MTKDModel") is again.MTKDModel')
+    code = (
+        'import sys, mtkd_basicsr\n'
+        'for name in [n for n in sys.modules if n.startswith("mtkd_basicsr")]: del '
+        'sys.modules[name]\n'
+        'import mtkd_basicsr as again\n'
+        'from basicsr.utils.registry import MODEL_REGISTRY\n'
+        'assert MODEL_REGISTRY.get("MTKDModel") is again.MTKDModel'
+    )
     subprocess.run([sys.executable, '-c', code], check=True)
     # The check above must be one that BasicSR's own registration fails.
     with pytest.raises(AssertionError, match='already registered'):

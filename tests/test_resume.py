@@ -27,18 +27,28 @@ def one_thread():
 
 def trainings(make_options):
     """By name: options of trainings that draw random numbers in all places."""
-    student = make_options('MTKDModel', network_g=tiny('SwinIR', 2), train__kd={'type': 'MTKD', 'also': ['DUKD']})
+    student = make_options(
+        'MTKDModel', network_g=tiny('SwinIR', 2), train__kd={'type': 'MTKD', 'also': ['DUKD']}
+    )
     return {
-        'fusion': make_options('MTKDFusionModel', network_g=tiny('DCTSwin', 2, skip='adaptive', drop_path_rate=0.5), train__mix_batches=5),
+        'fusion': make_options(
+            'MTKDFusionModel',
+            network_g=tiny('DCTSwin', 2, skip='adaptive', drop_path_rate=0.5),
+            train__mix_batches=5,
+        ),
         'student': student,
-        'adapters': make_options('KDModel', teachers=student['teachers'], train__distill_opt={'type': 'L1Loss'},
-                                 network_g=tiny('EDSR', 2, num_feat=4),
-                                 train__kd={'type': 'FitNet', 'teacher': 'rcan', 'also': ['CrossKD']}),
+        'adapters': make_options(
+            'KDModel',
+            teachers=student['teachers'],
+            train__distill_opt={'type': 'L1Loss'},
+            network_g=tiny('EDSR', 2, num_feat=4),
+            train__kd={'type': 'FitNet', 'teacher': 'rcan', 'also': ['CrossKD']},
+        ),
     }
 
 
 def train(here, folder, opt, *arguments):
-    here('train', '-opt', write_options(folder / f"{opt['name']}.yml", opt), *arguments)
+    here('train', '-opt', write_options(folder / f'{opt["name"]}.yml', opt), *arguments)
     return folder / 'experiments' / opt['name']
 
 
@@ -69,24 +79,48 @@ def load(path):
     return torch.load(path, weights_only=True)
 
 
-@pytest.mark.parametrize('name,stops,workers', [
-    ('fusion', [STEPS], 0), ('student', [STEPS], 0), ('adapters', [STEPS], 0),
-    ('fusion', [STEPS, 2 * STEPS], 0), ('student', [STEPS, 2 * STEPS], 0), ('student', [STEPS], 2),
-])
-def test_stopped_at_the_end_of_an_epoch_nothing_differs(make_options, tmp_path, here, name, stops, workers):
-    """Weights, moving average, optimizer, adapters, random numbers: all bit-equal to those of a training that was never stopped."""
+@pytest.mark.parametrize(
+    ('name', 'stops', 'workers'),
+    [
+        ('fusion', [STEPS], 0),
+        ('student', [STEPS], 0),
+        ('adapters', [STEPS], 0),
+        ('fusion', [STEPS, 2 * STEPS], 0),
+        ('student', [STEPS, 2 * STEPS], 0),
+        ('student', [STEPS], 2),
+    ],
+)
+def test_stopped_at_the_end_of_an_epoch_nothing_differs(
+    make_options, tmp_path, here, name, stops, workers
+):
+    """Weights, moving average, optimizer, adapters, random numbers: all bit-equal to those of a
+    training that was never stopped.
+    """
     last = stops[-1] + STEPS + 1
     opt = ready(trainings(make_options)[name], name, total_iter=last)
     opt['datasets']['train']['num_worker_per_gpu'] = workers
     whole = train(here, tmp_path, {**opt, 'name': 'whole'})
     for total in (*stops, last):
-        parts = train(here, tmp_path, opt, '--auto_resume', '--force_yml', f'train:total_iter={total}')
+        parts = train(
+            here, tmp_path, opt, '--auto_resume', '--force_yml', f'train:total_iter={total}'
+        )
     for iteration in (stops[0] + 1, last):
-        equal(load(whole / 'models' / f'net_g_{iteration}.pth'), load(parts / 'models' / f'net_g_{iteration}.pth'))
-        a, b = (load(folder / 'training_states' / f'{iteration}.state') for folder in (whole, parts))
-        assert a.pop('began') == {'epoch': 0, 'iter': 0} and b.pop('began')['iter'] in (0, *stops)
+        equal(
+            load(whole / 'models' / f'net_g_{iteration}.pth'),
+            load(parts / 'models' / f'net_g_{iteration}.pth'),
+        )
+        a, b = (
+            load(folder / 'training_states' / f'{iteration}.state') for folder in (whole, parts)
+        )
+        assert a.pop('began') == {'epoch': 0, 'iter': 0}
+        assert b.pop('began')['iter'] in (0, *stops)
         equal(a, b)
-    equal(*(json.loads((folder / 'training_states' / 'best.json').read_text()) for folder in (whole, parts)))
+    equal(
+        *(
+            json.loads((folder / 'training_states' / 'best.json').read_text())
+            for folder in (whole, parts)
+        )
+    )
     equal(*(load(folder / 'models' / 'net_g_best.pth') for folder in (whole, parts)))
 
 
@@ -104,7 +138,14 @@ def test_in_the_middle_of_an_epoch_it_begins_again(make_options, tmp_path, here)
 
 def test_random_numbers_come_back():
     def draw():
-        return random.random(), random.gauss(0, 1), np.random.rand(3).tolist(), np.random.randn(), torch.rand(3).tolist()
+        return (
+            random.random(),
+            random.gauss(0, 1),
+            np.random.rand(3).tolist(),
+            np.random.randn(),
+            torch.rand(3).tolist(),
+        )
+
     random.gauss(0, 1), np.random.randn()  # each keeps a second number
     state = random_state()
     expected = draw()
@@ -112,7 +153,8 @@ def test_random_numbers_come_back():
         draw()
     after = draw()
     set_random_state(state)
-    assert draw() == expected and draw() == after
+    assert draw() == expected
+    assert draw() == after
 
 
 # Which state
@@ -125,31 +167,42 @@ def stopped(make_options, tmp_path, here):
     return opt, train(here, tmp_path, opt)
 
 
-@pytest.mark.parametrize('broken,expected,reason', [
-    (['training_states/3.state'], 2, "3.state' cannot be read"),
-    (['models/net_g_3.pth'], 2, "net_g_3.pth' cannot be read"),
-    (['models/net_g_3.pth', 'training_states/2.state'], 1, "2.state' cannot be read"),
-    ([], 3, None),
-])
+@pytest.mark.parametrize(
+    ('broken', 'expected', 'reason'),
+    [
+        (['training_states/3.state'], 2, "3.state' cannot be read"),
+        (['models/net_g_3.pth'], 2, "net_g_3.pth' cannot be read"),
+        (['models/net_g_3.pth', 'training_states/2.state'], 1, "2.state' cannot be read"),
+        ([], 3, None),
+    ],
+)
 @pytest.mark.parametrize('how', ['cut', 'empty', 'gone'])
-def test_what_cannot_be_read_is_skipped_and_named(stopped, tmp_path, capsys, broken, expected, reason, how):
+def test_what_cannot_be_read_is_skipped_and_named(
+    stopped, tmp_path, capsys, broken, expected, reason, how
+):
     opt, folder = stopped
     for name in broken:
         content = (folder / name).read_bytes()
-        (folder / name).unlink() if how == 'gone' else (folder / name).write_bytes(content[:len(content) // 2 if how == 'cut' else 0])
+        (folder / name).unlink() if how == 'gone' else (folder / name).write_bytes(
+            content[: len(content) // 2 if how == 'cut' else 0]
+        )
     options = parsed(opt, True, tmp_path)
     options['auto_resume'] = True
     if how == 'gone' and broken == ['training_states/3.state']:
         reason = None  # nobody knows that it was there
     state = load_resume_state(options)
-    assert state['iter'] == expected and options['path']['resume_state'].endswith(f'{expected}.state')
+    assert state['iter'] == expected
+    assert options['path']['resume_state'].endswith(f'{expected}.state')
     assert options['path']['pretrain_network_g'].endswith(f'net_g_{expected}.pth')
     printed = capsys.readouterr().err
     if reason is None or not broken:
         assert 'skipped' not in printed
     else:
-        assert (reason.replace('cannot be read', '') if how != 'gone' else 'no file') in printed and '; skipped' in printed
-    assert all((folder / name).exists() for name in broken) or how == 'gone', 'what was skipped stays'
+        assert (reason.replace('cannot be read', '') if how != 'gone' else 'no file') in printed
+        assert '; skipped' in printed
+    assert all((folder / name).exists() for name in broken) or how == 'gone', (
+        'what was skipped stays'
+    )
 
 
 def test_the_training_goes_on_from_the_one_before(stopped, tmp_path, here):
@@ -170,15 +223,22 @@ def test_if_nothing_can_be_read_nothing_begins(stopped, tmp_path, here):
         path.write_bytes(b'')
     before = sorted(p.name for p in folder.rglob('*'))
     printed = here('train', '-opt', tmp_path / 'scratch.yml', '--auto_resume', expect=1)
-    assert "--auto_resume: none of the 3 training states in" in printed and "3.state' cannot be read" in printed
+    assert '--auto_resume: none of the 3 training states in' in printed
+    assert "3.state' cannot be read" in printed
     assert sorted(p.name for p in folder.rglob('*')) == before
 
 
-@pytest.mark.parametrize('content,text', [
-    (None, "path.resume_state: no file '"),
-    ({'iter': 3}, r"is not a training state of BasicSR: it has no epoch, optimizers, schedulers"),
-    ([1], 'is not a training state of BasicSR'),
-])
+@pytest.mark.parametrize(
+    ('content', 'text'),
+    [
+        (None, "path.resume_state: no file '"),
+        (
+            {'iter': 3},
+            r'is not a training state of BasicSR: it has no epoch, optimizers, schedulers',
+        ),
+        ([1], 'is not a training state of BasicSR'),
+    ],
+)
 def test_a_named_state_that_is_none(make_options, tmp_path, content, text):
     path = tmp_path / 'named.state'
     if content is not None:
@@ -191,9 +251,16 @@ def test_a_named_state_that_is_none(make_options, tmp_path, content, text):
 def test_a_state_of_basicsr_itself(make_options, tmp_path):
     """It has no random numbers, and no place in the epoch."""
     from basicsr.models import build_model
-    model = build_model(parsed(make_options('KDModel', train__kd={'type': 'Scratch'}), True, tmp_path))
-    state = {'epoch': 4, 'iter': 9, 'optimizers': [o.state_dict() for o in model.optimizers], 'schedulers': [s.state_dict() for s in
-                                                                                                          model.schedulers]}
+
+    model = build_model(
+        parsed(make_options('KDModel', train__kd={'type': 'Scratch'}), True, tmp_path)
+    )
+    state = {
+        'epoch': 4,
+        'iter': 9,
+        'optimizers': [o.state_dict() for o in model.optimizers],
+        'schedulers': [s.state_dict() for s in model.schedulers],
+    }
     model.resume_training(state)
     assert state['epoch'] == 4
 
@@ -205,14 +272,36 @@ def test_the_newest_and_the_best_stay(make_options, tmp_path, here):
     opt = ready(make_options('KDModel', train__kd={'type': 'Scratch'}), 'scratch', total_iter=5)
     opt['logger']['keep_last'] = 2
     folder = train(here, tmp_path, opt)
-    assert sorted(p.name for p in (folder / 'models').iterdir()) == ['net_g_4.pth', 'net_g_5.pth', 'net_g_best.pth', 'net_g_latest.pth']
-    assert sorted(p.name for p in (folder / 'training_states').iterdir()) == ['4.state', '5.state', 'best.json']
+    assert sorted(p.name for p in (folder / 'models').iterdir()) == [
+        'net_g_4.pth',
+        'net_g_5.pth',
+        'net_g_best.pth',
+        'net_g_latest.pth',
+    ]
+    assert sorted(p.name for p in (folder / 'training_states').iterdir()) == [
+        '4.state',
+        '5.state',
+        'best.json',
+    ]
 
 
 def test_thinning_touches_nothing_else(tmp_path):
-    path = {'models': str(tmp_path / 'models'), 'training_states': str(tmp_path / 'training_states')}
-    names = [f'models/{name}' for name in ('net_g_10.pth', 'net_g_9.pth', 'net_g_8.pth', 'net_g_best.pth', 'net_d_8.pth', 'my_8.pth',
-                                           'net_g_8.pth.bak')]
+    path = {
+        'models': str(tmp_path / 'models'),
+        'training_states': str(tmp_path / 'training_states'),
+    }
+    names = [
+        f'models/{name}'
+        for name in (
+            'net_g_10.pth',
+            'net_g_9.pth',
+            'net_g_8.pth',
+            'net_g_best.pth',
+            'net_d_8.pth',
+            'my_8.pth',
+            'net_g_8.pth.bak',
+        )
+    ]
     names += [f'training_states/{name}.state' for name in ('10', '9', '1', 'x')]
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -226,9 +315,12 @@ def test_best_is_the_best_by_psnr(make_options, photographs, tmp_path):
     """Not the last, and the one that the log calls best."""
     from basicsr.data import build_dataloader, build_dataset
     from basicsr.models import build_model
+
     opt = parsed(make_options('KDModel', train__kd={'type': 'Scratch'}), True, tmp_path)
-    model, loader = build_model(opt), build_dataloader(build_dataset(opt['datasets']['val']), opt['datasets']['val'])
-    path, scores = tmp_path / 'experiments' / opt['name'] / 'models' / 'net_g_best.pth', []
+    model = build_model(opt)
+    loader = build_dataloader(build_dataset(opt['datasets']['val']), opt['datasets']['val'])
+    path = tmp_path / 'experiments' / opt['name'] / 'models' / 'net_g_best.pth'
+    scores = []
     path.parent.mkdir(parents=True)
     for iteration, bias in enumerate((0.2, 0.01, 0.4), 1):
         for net in (model.net_g, model.net_g_ema):
@@ -236,20 +328,34 @@ def test_best_is_the_best_by_psnr(make_options, photographs, tmp_path):
         model.validation(loader, iteration, None)
         scores.append(model.metric_results['psnr'])
     best = model.best_metric_results['val']['psnr']
-    assert best['iter'] == 1 + scores.index(max(scores)) and best['val'] == max(scores)
+    assert best['iter'] == 1 + scores.index(max(scores))
+    assert best['val'] == max(scores)
     expected = (0.2, 0.01, 0.4)[best['iter'] - 1]
     assert load(path)['params_ema']['conv_last.bias'].tolist() == pytest.approx([expected] * 3)
 
 
-@pytest.mark.parametrize('changes,text', [
-    ({'logger__keep_last': 0}, 'logger.keep_last: 0; expected a number of checkpoints, from 1 on'),
-    ({'logger__keep_last': 'all'}, "logger.keep_last: 'all'; expected a number"),
-    ({'logger__keep_lost': 1}, r"logger.keep_lost: unknown key 'keep_lost' \(did you mean 'keep_last'"),
-    ({'train__max_skipped': -1}, 'train.max_skipped: -1; expected a number of steps, from 0 on'),
-    ({'train__max_skipped': True}, 'train.max_skipped: True; expected'),
-])
+@pytest.mark.parametrize(
+    ('changes', 'text'),
+    [
+        (
+            {'logger__keep_last': 0},
+            'logger.keep_last: 0; expected a number of checkpoints, from 1 on',
+        ),
+        ({'logger__keep_last': 'all'}, "logger.keep_last: 'all'; expected a number"),
+        (
+            {'logger__keep_lost': 1},
+            r"logger.keep_lost: unknown key 'keep_lost' \(did you mean 'keep_last'",
+        ),
+        (
+            {'train__max_skipped': -1},
+            'train.max_skipped: -1; expected a number of steps, from 0 on',
+        ),
+        ({'train__max_skipped': True}, 'train.max_skipped: True; expected'),
+    ],
+)
 def test_wrong_options(make_options, tmp_path, changes, text):
     from basicsr.models import build_model
+
     with pytest.raises(OptionError, match=text):
         build_model(parsed(make_options('MTKDModel', **changes), True, tmp_path))
 
@@ -259,11 +365,16 @@ def test_wrong_options(make_options, tmp_path, changes, text):
 
 def stepped(make_options, tmp_path, model='MTKDModel', **changes):
     from basicsr.models import build_model
+
     return build_model(parsed(make_options(model, **changes), True, tmp_path))
 
 
 def batch(value=None):
-    images = {'lq': torch.rand(2, 3, 16, 16), 'gt': torch.rand(2, 3, 32, 32), 'gt_path': ['fox.png', 'owl.png']}
+    images = {
+        'lq': torch.rand(2, 3, 16, 16),
+        'gt': torch.rand(2, 3, 32, 32),
+        'gt_path': ['fox.png', 'owl.png'],
+    }
     if value is not None:
         images['gt'][1, 0, 3, 4] = value
     return images
@@ -271,24 +382,43 @@ def batch(value=None):
 
 @pytest.mark.parametrize('kind', ['MTKDModel', 'MTKDFusionModel'])
 @pytest.mark.parametrize('value', [math.nan, math.inf])
-def test_a_step_without_a_number_is_skipped_and_named(make_options, tmp_path, caplog, monkeypatch, kind, value):
+def test_a_step_without_a_number_is_skipped_and_named(
+    make_options, tmp_path, caplog, monkeypatch, kind, value
+):
     import logging
+
     monkeypatch.setattr(logging.getLogger('basicsr'), 'propagate', True)
-    changes = {'network_g': tiny('DCTSwin', 2, skip='adaptive'), 'train__mix_batches': 3} if kind == 'MTKDFusionModel' else {}
+    changes = (
+        {'network_g': tiny('DCTSwin', 2, skip='adaptive'), 'train__mix_batches': 3}
+        if kind == 'MTKDFusionModel'
+        else {}
+    )
     model = stepped(make_options, tmp_path, kind, **changes)
     for iteration, bad in ((1, None), (2, value), (3, None)):
-        before = {**model.net_g.state_dict(), **{f'ema/{k}': v for k, v in model.net_g_ema.state_dict().items()}}
+        before = {
+            **model.net_g.state_dict(),
+            **{f'ema/{k}': v for k, v in model.net_g_ema.state_dict().items()},
+        }
         before = {name: tensor.clone() for name, tensor in before.items()}
         moments = [p['exp_avg'].clone() for p in model.optimizer_g.state.values()]
         model.feed_data(batch(bad))
         model.optimize_parameters(iteration)
-        after = {**model.net_g.state_dict(), **{f'ema/{k}': v for k, v in model.net_g_ema.state_dict().items()}}
+        after = {
+            **model.net_g.state_dict(),
+            **{f'ema/{k}': v for k, v in model.net_g_ema.state_dict().items()},
+        }
         same = all(torch.equal(before[name], after[name]) for name in before)
         assert same == (bad is not None)
         if bad is not None:
-            assert all(torch.equal(a, p['exp_avg']) for a, p in zip(moments, model.optimizer_g.state.values()))
+            assert all(
+                torch.equal(a, p['exp_avg'])
+                for a, p in zip(moments, model.optimizer_g.state.values())
+            )
     assert model.guard.skipped == 0
-    assert f'iteration 2: l_pix is {value}; the step is skipped, number 1 in a row. Images: fox.png, owl.png' in caplog.text
+    assert (
+        f'iteration 2: l_pix is {value}; the step is skipped, number 1 in a row. Images: fox.png, '
+        'owl.png' in caplog.text
+    )
 
 
 def test_too_many_in_a_row_end_the_training(make_options, tmp_path):
@@ -297,7 +427,11 @@ def test_too_many_in_a_row_end_the_training(make_options, tmp_path):
         model.feed_data(batch(bad))
         model.optimize_parameters(iteration)
     model.feed_data(batch(math.nan))
-    with pytest.raises(TrainingError, match='iteration 6: l_pix is nan; .* number 3 in a row.* train.max_skipped is 2: training stops'):
+    with pytest.raises(
+        TrainingError,
+        match='iteration 6: l_pix is nan; .* number 3 in a row.* train.max_skipped is 2: training '
+        'stops',
+    ):
         model.optimize_parameters(6)
 
 
@@ -317,7 +451,12 @@ def test_broken_weights_replace_no_checkpoint(make_options, tmp_path):
 
 def test_a_training_that_diverges_ends_with_its_last_good_checkpoint(make_options, tmp_path, here):
     """A learning rate that no training survives, through the command."""
-    opt = ready(make_options('KDModel', train__kd={'type': 'Scratch'}), 'scratch', total_iter=60, max_skipped=3)
+    opt = ready(
+        make_options('KDModel', train__kd={'type': 'Scratch'}),
+        'scratch',
+        total_iter=60,
+        max_skipped=3,
+    )
     opt['train']['optim_g']['lr'], opt['val'] = 1e30, None
     printed = here('train', '-opt', write_options(tmp_path / 'o.yml', opt), expect=1)
     assert 'train.max_skipped is 3: training stops' in printed

@@ -22,29 +22,74 @@ from mtkd_basicsr.yaml_files import SafeLoader, basicsr_reads_safely, read_optio
 ARMED = 'name: x\nmine: !!python/object/apply:os.system ["touch EXECUTED"]\n'
 
 
-@pytest.mark.parametrize('path', sorted((ROOT / 'options').rglob('*.yml')), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    'path', sorted((ROOT / 'options').rglob('*.yml')), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_our_option_files_are_read_alike(path):
-    safe, other = read_options(path, safe=True), read_options(path)
-    assert safe == other and safe['mtkd_basicsr'] == mtkd_basicsr.__version__
-    assert list(safe) == list(other) and isinstance(safe, OrderedDict)
+    safe = read_options(path, safe=True)
+    other = read_options(path)
+    assert safe == other
+    assert safe['mtkd_basicsr'] == mtkd_basicsr.__version__
+    assert list(safe) == list(other)
+    assert isinstance(safe, OrderedDict)
 
 
-@pytest.mark.parametrize('value', ['1', '-1', '1.5', '1e-4', '1.0e-4', '.inf', 'true', 'yes', '~', 'null', '2001-01-01', '0x1f', '010',
-                                   'x', '"1"',
-                                   '[1, a]', '{a: {b: 1}}', '!!float 1', '!!str 1', '&a x', '|\n  x\n  y', '1_000', '12:30'])
+@pytest.mark.parametrize(
+    'value',
+    [
+        '1',
+        '-1',
+        '1.5',
+        '1e-4',
+        '1.0e-4',
+        '.inf',
+        'true',
+        'yes',
+        '~',
+        'null',
+        '2001-01-01',
+        '0x1f',
+        '010',
+        'x',
+        '"1"',
+        '[1, a]',
+        '{a: {b: 1}}',
+        '!!float 1',
+        '!!str 1',
+        '&a x',
+        '|\n  x\n  y',
+        '1_000',
+        '12:30',
+    ],
+)
 def test_plain_values_are_read_alike(value, tmp_path):
     path = tmp_path / 'x.yml'
     path.write_text(f'key: {value}\n')
     assert repr(read_options(path, safe=True)) == repr(read_options(path))
 
 
-@pytest.mark.parametrize('tag', ['name:os.system', 'name:mtkd_basicsr.cli', 'name:mtkd_basicsr.__version__.x', 'module:mtkd_basicsr',
-                                 'tuple',
-                                 'object/new:mtkd_basicsr.__version__', 'object:os.system', 'none', 'name:'])
+@pytest.mark.parametrize(
+    'tag',
+    [
+        'name:os.system',
+        'name:mtkd_basicsr.cli',
+        'name:mtkd_basicsr.__version__.x',
+        'module:mtkd_basicsr',
+        'tuple',
+        'object/new:mtkd_basicsr.__version__',
+        'object:os.system',
+        'none',
+        'name:',
+    ],
+)
 def test_every_other_python_tag_is_refused(tag, tmp_path):
     path = tmp_path / 'x.yml'
     path.write_text(f'a: 1\nb: !!python/{tag}\n')
-    with pytest.raises(OptionError, match=f"line 2, column 4: '!!python/{tag}' would .*; with --safe expected no Python tag but"):
+    with pytest.raises(
+        OptionError,
+        match=f"line 2, column 4: '!!python/{tag}' would .*; with --safe expected no Python tag "
+        'but',
+    ):
         read_options(path, safe=True)
 
 
@@ -54,9 +99,13 @@ def test_basicsr_itself_never_sees_the_file_with_its_own_loader(tmp_path, monkey
     before = basicsr_options.ordered_yaml
     monkeypatch.setattr('sys.argv', ['train', '-opt', 'armed.yml'])
     # As if somebody had changed the file after we have looked at it.
-    with basicsr_reads_safely(), pytest.raises(yaml.constructor.ConstructorError, match='would import and call os.system'):
+    with (
+        basicsr_reads_safely(),
+        pytest.raises(yaml.constructor.ConstructorError, match='would import and call os.system'),
+    ):
         basicsr_options.parse_options('.')
-    assert not (tmp_path / 'EXECUTED').exists() and basicsr_options.ordered_yaml is before
+    assert not (tmp_path / 'EXECUTED').exists()
+    assert basicsr_options.ordered_yaml is before
     with basicsr_reads_safely(safe=False):
         assert basicsr_options.ordered_yaml is before
 
@@ -77,24 +126,41 @@ def test_the_whole_of_a_training_reads_it_safely(make_options, tmp_path, here, m
 def test_parsed_alike(make_options, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write_options(tmp_path / 'train.yml', make_options('MTKDModel'))
-    one, other = (parse_like_basicsr('train', Namespace(opt=path, force_yml=['scale=2'], safe=safe)) for safe in (True, False))
-    assert one == other and one['path']['models'].endswith('models')
+    one, other = (
+        parse_like_basicsr('train', Namespace(opt=path, force_yml=['scale=2'], safe=safe))
+        for safe in (True, False)
+    )
+    assert one == other
+    assert one['path']['models'].endswith('models')
 
 
 def test_force_is_what_basicsr_makes_of_it(make_options, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write_options(tmp_path / 'train.yml', make_options('KDModel'))
-    entries = ['train:total_iter=7', 'train:scheduler:milestones=[3, 5]', 'val:tile=64', 'train:ema_decay=0.5', 'logger:use_tb_logger=true',
-               'path:pretrain_network_g=~', 'train:optim_g:lr=!!float1e-3', 'name= spaced ']
+    entries = [
+        'train:total_iter=7',
+        'train:scheduler:milestones=[3, 5]',
+        'val:tile=64',
+        'train:ema_decay=0.5',
+        'logger:use_tb_logger=true',
+        'path:pretrain_network_g=~',
+        'train:optim_g:lr=!!float1e-3',
+        'name= spaced ',
+    ]
     opt = parse_like_basicsr('train', Namespace(opt=path, force_yml=entries, safe=False))
     before = read_options(path)
     ours = force(before, entries)
     assert before == read_options(path), 'its argument stays as it is'
     for block in ('train', 'val', 'logger', 'name'):
         assert ours[block] == opt[block]
-    assert (ours['train']['total_iter'], ours['train']['scheduler']['milestones'], ours['val']['tile'], ours['name']) == (7, [3, 5], 64,
-                                                                                                                          'spaced')
-    assert ours['train']['optim_g']['lr'] == 1e-3 and ours['path']['pretrain_network_g'] is None
+    assert (
+        ours['train']['total_iter'],
+        ours['train']['scheduler']['milestones'],
+        ours['val']['tile'],
+        ours['name'],
+    ) == (7, [3, 5], 64, 'spaced')
+    assert ours['train']['optim_g']['lr'] == 1e-3
+    assert ours['path']['pretrain_network_g'] is None
 
 
 def loaded(opt, tmp_path, **path):
@@ -115,16 +181,25 @@ def test_networks_are_loaded_as_basicsr_loads_them(testing, tmp_path):
     torch.save({'params': one, 'params_ema': two}, tmp_path / 'both.pth')
     torch.save({'params': {f'module.{k}': v for k, v in one.items()}}, tmp_path / 'one.pth')
     torch.save(two, tmp_path / 'bare.pth')
-    for name, key, expected in (('both', 'params', one), ('both', 'params_ema', two), ('one', 'params_ema', one), ('one', 'params', one),
-                                ('bare', None, two)):
-        state = loaded(testing, tmp_path, pretrain_network_g=str(tmp_path / f'{name}.pth'), param_key_g=key)
+    for name, key, expected in (
+        ('both', 'params', one),
+        ('both', 'params_ema', two),
+        ('one', 'params_ema', one),
+        ('one', 'params', one),
+        ('bare', None, two),
+    ):
+        state = loaded(
+            testing, tmp_path, pretrain_network_g=str(tmp_path / f'{name}.pth'), param_key_g=key
+        )
         assert all(torch.equal(state[k], expected[k]) for k in expected), (name, key)
 
 
 def test_what_need_not_fit_is_left_out(testing, tmp_path, caplog):
     other = write_weights(tmp_path / 'x3.pth', tiny('EDSR', 3), 5)
-    state, theirs = loaded(testing, tmp_path, pretrain_network_g=other, strict_load_g=False), build(tiny('EDSR', 3), 5).state_dict()
-    assert torch.equal(state['conv_first.weight'], theirs['conv_first.weight']) and state['upsample.0.weight'].shape[0] == 8 * 4
+    state = loaded(testing, tmp_path, pretrain_network_g=other, strict_load_g=False)
+    theirs = build(tiny('EDSR', 3), 5).state_dict()
+    assert torch.equal(state['conv_first.weight'], theirs['conv_first.weight'])
+    assert state['upsample.0.weight'].shape[0] == 8 * 4
     with pytest.raises(WeightsError, match='upscale: 3 in the file, 2 in the network'):
         loaded(testing, tmp_path, strict_load_g=True)
 
@@ -141,14 +216,20 @@ def test_a_model_of_ours_executes_nothing_in_any_command(testing, tmp_path, stri
 
 def test_commands_load_no_pickles_whatever_torch_does_by_itself(tmp_path):
     saved(tmp_path / 'evil.pth', RunsCode())()
-    code = ("import sys, torch\nfrom mtkd_basicsr import cli\n"
-            "sys.argv = ['mtkd', 'options', '--out', 'out', '--student', 'edsr', '--scale', '4']\nassert cli.main() == 0\n"
-            "try:\n    torch.load('evil.pth')\nexcept Exception as error:\n    print('refused')\n")
-    assert 'refused' in run([sys.executable, '-c', code], tmp_path, TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD='1')
+    code = (
+        'import sys, torch\nfrom mtkd_basicsr import cli\n'
+        "sys.argv = ['mtkd', 'options', '--out', 'out', '--student', 'edsr', '--scale', '4']\n"
+        'assert cli.main() == 0\n'
+        "try:\n    torch.load('evil.pth')\nexcept Exception as error:\n    print('refused')\n"
+    )
+    assert 'refused' in run(
+        [sys.executable, '-c', code], tmp_path, TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD='1'
+    )
     assert not (tmp_path / 'EXECUTED').exists()
 
 
 def test_the_loader_is_not_everybodys():
     assert SafeLoader.yaml_multi_constructors is not yaml.SafeLoader.yaml_multi_constructors
-    assert yaml.safe_load('{a: 1}') == {'a': 1} and type(yaml.safe_load('{a: 1}')) is dict
+    assert yaml.safe_load('{a: 1}') == {'a': 1}
+    assert type(yaml.safe_load('{a: 1}')) is dict
     assert logging.getLogger('basicsr').disabled is False

@@ -1,4 +1,6 @@
-"""What is imported when: the command answers at once, and ``import mtkd_basicsr`` registers as ever."""
+"""What is imported when: the command answers at once, and ``import mtkd_basicsr`` registers as
+ever.
+"""
 
 import os
 import re
@@ -14,7 +16,20 @@ from mtkd_basicsr.choices import CACHE_CONTENTS, EXPORT_FORMATS
 from mtkd_basicsr.commands import COMMANDS
 from mtkd_basicsr.data.manifest import new_manifest
 
-HEAVY = {'torch', 'torchvision', 'basicsr', 'numpy', 'cv2', 'scipy', 'matplotlib', 'skimage', 'lmdb', 'pytorch_wavelets', 'tqdm', 'yaml'}
+HEAVY = {
+    'torch',
+    'torchvision',
+    'basicsr',
+    'numpy',
+    'cv2',
+    'scipy',
+    'matplotlib',
+    'skimage',
+    'lmdb',
+    'pytorch_wavelets',
+    'tqdm',
+    'yaml',
+}
 WRONG = (
     [],
     ['trian'],
@@ -43,7 +58,9 @@ WRONG = (
 
 def imported(arguments, cwd):
     """Top-level packages that a Python process imports, its exit status, and what it prints."""
-    process = subprocess.run([sys.executable, '-X', 'importtime', *arguments], cwd=cwd, text=True, capture_output=True)
+    process = subprocess.run(
+        [sys.executable, '-X', 'importtime', *arguments], cwd=cwd, text=True, capture_output=True
+    )
     lines = re.findall(r'^import time: +\d+ \| +\d+ \| +([\w.]+)$', process.stderr, re.MULTILINE)
     assert 'mtkd_basicsr' in lines, process.stderr
     printed = re.sub(r'^import time:.*\n', '', process.stderr, flags=re.MULTILINE) + process.stdout
@@ -54,12 +71,15 @@ def imported(arguments, cwd):
 def script(tmp_path):
     """The script that pip makes of our entry point."""
     path = tmp_path / 'mtkd'
-    path.write_text('import sys\nfrom mtkd_basicsr.cli import main\nif __name__ == "__main__":\n    sys.exit(main())\n')
+    path.write_text(
+        'import sys\nfrom mtkd_basicsr.cli import main\nif __name__ == "__main__":\n    '
+        'sys.exit(main())\n'
+    )
     return [str(path)]
 
 
-@pytest.mark.parametrize('command', (None, *COMMANDS))
-@pytest.mark.parametrize('how', ('script', 'module'))
+@pytest.mark.parametrize('command', [None, *COMMANDS])
+@pytest.mark.parametrize('how', ['script', 'module'])
 def test_help_imports_nothing_heavy(command, how, script, tmp_path):
     start = script if how == 'script' else ['-m', 'mtkd_basicsr']
     names, status, printed = imported([*start, *([command] if command else []), '--help'], tmp_path)
@@ -81,7 +101,9 @@ def test_usage_errors_import_nothing_heavy(arguments, script, tmp_path):
 
 
 def test_option_files_are_written_without_torch(script, tmp_path):
-    names, status, printed = imported([*script, 'options', '--out', 'mine', '--scale', '4'], tmp_path)
+    names, status, printed = imported(
+        [*script, 'options', '--out', 'mine', '--scale', '4'], tmp_path
+    )
     assert status == 0
     assert 'option files in' in printed
     assert not names & {'torch', 'torchvision', 'basicsr'}
@@ -89,24 +111,32 @@ def test_option_files_are_written_without_torch(script, tmp_path):
 
 def test_folders_are_made_without_torch_by_workers_too(script, photographs, tmp_path):
     arguments = ['data', str(photographs / 'train' / 'GT'), '--out', 'mine', '--workers', '2']
-    process = subprocess.run([sys.executable, *script, *arguments], cwd=tmp_path, text=True, capture_output=True,
-                             env={**os.environ, 'PYTHONPROFILEIMPORTTIME': '1'})
+    process = subprocess.run(
+        [sys.executable, *script, *arguments],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        env={**os.environ, 'PYTHONPROFILEIMPORTTIME': '1'},
+    )
     assert process.returncode == 0, process.stderr[-3000:]
-    # Lines of two processes that write at once run into each other, and a quick first worker leaves the second nothing.
+    # Lines of two processes that write at once run into each other, and a quick first worker leaves
+    # the second nothing.
     names = re.findall(r'\| +([a-zA-Z_][\w.]*)', process.stderr)
     assert names.count('mtkd_basicsr.data_folders') >= 2  # here, and in a worker
     assert not {name.split('.')[0] for name in names} & {'torch', 'torchvision', 'basicsr'}
 
 
-@pytest.mark.parametrize('name', ('program.py', 'cli.py', '__main__.py', 'mtkd.py'))
+@pytest.mark.parametrize('name', ['program.py', 'cli.py', '__main__.py', 'mtkd.py'])
 def test_importing_the_package_registers_in_any_program(name, tmp_path):
     (tmp_path / name).write_text(
         'import mtkd_basicsr\n'
-        'from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY\n'
+        'from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, '
+        'MODEL_REGISTRY\n'
         'registries = (ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY)\n'
         'for name in mtkd_basicsr.__all__:\n'
         '    assert sum(name in registry for registry in registries) == 1, name\n'
-        '    assert getattr(mtkd_basicsr, name).__name__ == name\n')
+        '    assert getattr(mtkd_basicsr, name).__name__ == name\n'
+    )
     run([sys.executable, name], tmp_path)
 
 
@@ -121,8 +151,12 @@ def test_public_names_are_there_in_our_own_command(script, tmp_path):
         'try:\n'
         '    mtkd_basicsr.Nothing\n'
         'except AttributeError as error:\n'
-        '    print(error)\n')
-    assert run([sys.executable, *script], tmp_path) == "module 'mtkd_basicsr' has no attribute 'Nothing'\n"
+        '    print(error)\n'
+    )
+    assert (
+        run([sys.executable, *script], tmp_path)
+        == "module 'mtkd_basicsr' has no attribute 'Nothing'\n"
+    )
 
 
 def test_our_command_is_known_by_its_arguments(monkeypatch, tmp_path):
@@ -144,7 +178,10 @@ def test_our_command_is_known_by_its_arguments(monkeypatch, tmp_path):
     for name, text in programs.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / 'mtkd').write_text(text)
-    cases += (([str(tmp_path / 'ours' / 'mtkd')], [], True), ([str(tmp_path / 'theirs' / 'mtkd')], [], False))
+    cases += (
+        ([str(tmp_path / 'ours' / 'mtkd')], [], True),
+        ([str(tmp_path / 'theirs' / 'mtkd')], [], False),
+    )
     for argv, original, expected in cases:
         monkeypatch.setattr(sys, 'argv', argv)
         monkeypatch.setattr(sys, 'orig_argv', original)

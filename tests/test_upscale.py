@@ -15,7 +15,13 @@ from mtkd_basicsr.resize import resize_bicubic
 def weights(tmp_path):
     """Of a SwinIR, which needs padding, in a file that says so."""
     network = tiny('SwinIR', 2)
-    return write_weights(tmp_path / 'student.pth', network, 3, 'params_ema', mtkd={'network': network, 'scale': 2, 'version': '0'})
+    return write_weights(
+        tmp_path / 'student.pth',
+        network,
+        3,
+        'params_ema',
+        mtkd={'network': network, 'scale': 2, 'version': '0'},
+    )
 
 
 @pytest.fixture
@@ -32,17 +38,21 @@ def read(path):
 def expected(image, name='SwinIR'):
     """BasicSR's own conversions around the network, which is run on the reflected image."""
     net = build(tiny(name, 2), 3).eval()
-    padded = np.pad(image, ((0, -image.shape[0] % 8), (0, -image.shape[1] % 8), (0, 0)), mode='reflect')
+    padded = np.pad(
+        image, ((0, -image.shape[0] % 8), (0, -image.shape[1] % 8), (0, 0)), mode='reflect'
+    )
     with torch.no_grad():
         result = tensor2img(net(img2tensor(padded.astype(np.float32) / 255)[None]))
-    return result[:2 * image.shape[0], :2 * image.shape[1]]
+    return result[: 2 * image.shape[0], : 2 * image.shape[1]]
 
 
 def test_as_basicsr_would(here, tmp_path, weights, picture):
     printed = here('upscale', 'cat.png', '--weights', weights)
     result = read(tmp_path / 'upscaled' / 'cat_x2.png')
-    assert 'cat_x2.png: 60×74' in printed and result.dtype == np.uint8
-    assert np.abs(result.astype(int) - expected(picture)).max() <= 1 and (result != expected(picture)).mean() < 1e-3
+    assert 'cat_x2.png: 60×74' in printed
+    assert result.dtype == np.uint8
+    assert np.abs(result.astype(int) - expected(picture)).max() <= 1
+    assert (result != expected(picture)).mean() < 1e-3
 
 
 def test_grey_stays_grey(here, tmp_path, weights, picture):
@@ -50,7 +60,10 @@ def test_grey_stays_grey(here, tmp_path, weights, picture):
     here('upscale', 'grey.png', '--weights', weights)
     result = read(tmp_path / 'upscaled' / 'grey_x2.png')
     assert result.shape == (74, 60)
-    assert np.abs(result - expected(np.repeat(picture[..., 1:2], 3, 2)).astype(float).mean(2)).max() <= 1
+    assert (
+        np.abs(result - expected(np.repeat(picture[..., 1:2], 3, 2)).astype(float).mean(2)).max()
+        <= 1
+    )
 
 
 def test_transparency_is_enlarged_with_it(here, tmp_path, weights, picture):
@@ -58,8 +71,14 @@ def test_transparency_is_enlarged_with_it(here, tmp_path, weights, picture):
     cv2.imwrite(str(tmp_path / 'glass.png'), np.dstack([picture, alpha]))
     here('upscale', 'glass.png', '--weights', weights)
     result = read(tmp_path / 'upscaled' / 'glass_x2.png')
-    assert result.shape == (74, 60, 4) and np.abs(result[..., :3].astype(int) - expected(picture)).max() <= 1
-    large = resize_bicubic(torch.from_numpy(alpha)[None, None].float(), 2)[0, 0].clamp(0, 255).round().numpy()
+    assert result.shape == (74, 60, 4)
+    assert np.abs(result[..., :3].astype(int) - expected(picture)).max() <= 1
+    large = (
+        resize_bicubic(torch.from_numpy(alpha)[None, None].float(), 2)[0, 0]
+        .clamp(0, 255)
+        .round()
+        .numpy()
+    )
     assert np.abs(result[..., 3] - large).max() <= 1
 
 
@@ -67,21 +86,38 @@ def test_sixteen_bits_are_kept(here, tmp_path, weights, picture):
     cv2.imwrite(str(tmp_path / 'deep.png'), picture.astype(np.uint16) * 257)
     here('upscale', 'deep.png', '--weights', weights)
     result = read(tmp_path / 'upscaled' / 'deep_x2.png')
-    assert result.dtype == np.uint16 and len(np.unique(result % 257)) > 100, 'not eight bits in a wider coat'
+    assert result.dtype == np.uint16 and len(np.unique(result % 257)) > 100, (
+        'not eight bits in a wider coat'
+    )
     assert np.abs(result / 257 - expected(picture)).max() <= 1
 
 
 def test_tiles_give_the_same(here, tmp_path, picture):
     network = tiny('EDSR', 2)
-    weights = write_weights(tmp_path / 'edsr.pth', network, 3, mtkd={'network': network, 'scale': 2})
+    weights = write_weights(
+        tmp_path / 'edsr.pth', network, 3, mtkd={'network': network, 'scale': 2}
+    )
     here('upscale', 'cat.png', '--weights', weights, '--out', 'whole')
-    here('upscale', 'cat.png', '--weights', weights, '--out', 'tiles', '--tile', '24', '--tile-overlap', '16')
-    whole, tiles = read(tmp_path / 'whole' / 'cat_x2.png'), read(tmp_path / 'tiles' / 'cat_x2.png')
+    here(
+        'upscale',
+        'cat.png',
+        '--weights',
+        weights,
+        '--out',
+        'tiles',
+        '--tile',
+        '24',
+        '--tile-overlap',
+        '16',
+    )
+    whole = read(tmp_path / 'whole' / 'cat_x2.png')
+    tiles = read(tmp_path / 'tiles' / 'cat_x2.png')
     assert np.abs(whole.astype(int) - tiles).max() <= 1
 
 
 def test_a_photograph_that_says_it_is_turned(here, tmp_path, weights, picture):
     from PIL import Image
+
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(picture[..., ::-1]).save(tmp_path / 'phone.jpg', exif=exif, quality=100)
@@ -91,43 +127,73 @@ def test_a_photograph_that_says_it_is_turned(here, tmp_path, weights, picture):
 
 def test_network_of_an_option_file(here, tmp_path, picture):
     weights = write_weights(tmp_path / 'plain.pth', tiny('SwinIR', 2), 3)
-    assert "does not say which network it belongs to; give its option file" in here('upscale', 'cat.png', '--weights', weights, expect=1)
+    assert 'does not say which network it belongs to; give its option file' in here(
+        'upscale', 'cat.png', '--weights', weights, expect=1
+    )
     options = write_options(tmp_path / 'student.yml', {'scale': 2, 'network_g': tiny('SwinIR', 2)})
     here('upscale', 'cat.png', '--weights', weights, '-opt', options)
-    assert np.abs(read(tmp_path / 'upscaled' / 'cat_x2.png').astype(int) - expected(picture)).max() <= 1
-    assert "expected network_g and scale" in here('upscale', 'cat.png', '--weights', weights, '--out', 'b', '-opt',
-                                                  write_options(tmp_path / 'empty.yml', {'scale': 2}), expect=1)
+    assert (
+        np.abs(read(tmp_path / 'upscaled' / 'cat_x2.png').astype(int) - expected(picture)).max()
+        <= 1
+    )
+    assert 'expected network_g and scale' in here(
+        'upscale',
+        'cat.png',
+        '--weights',
+        weights,
+        '--out',
+        'b',
+        '-opt',
+        write_options(tmp_path / 'empty.yml', {'scale': 2}),
+        expect=1,
+    )
 
 
 def test_nothing_is_overwritten(here, tmp_path, weights, picture):
     (tmp_path / 'upscaled').mkdir()
     there = tmp_path / 'upscaled' / 'cat_x2.png'
     there.write_bytes(b'precious')
-    assert "cat_x2.png is there already" in here('upscale', 'cat.png', '--weights', weights, expect=1)
+    assert 'cat_x2.png is there already' in here(
+        'upscale', 'cat.png', '--weights', weights, expect=1
+    )
     assert there.read_bytes() == b'precious'
     here('upscale', 'cat.png', '--weights', weights, '--overwrite')
     assert read(there).shape == (74, 60, 3)
     cv2.imwrite(str(tmp_path / 'cat.jpg'), picture)
     printed = here('upscale', 'cat.png', 'cat.jpg', '--weights', weights, '--out', 'c', expect=1)
-    assert "two pictures would both become 'c/cat_x2.png'" in printed and not (tmp_path / 'c').exists()
+    assert "two pictures would both become 'c/cat_x2.png'" in printed
+    assert not (tmp_path / 'c').exists()
 
 
-def test_pictures_that_cannot_be_read_are_named_and_the_others_done(here, tmp_path, weights, picture):
+def test_pictures_that_cannot_be_read_are_named_and_the_others_done(
+    here, tmp_path, weights, picture
+):
     (tmp_path / 'empty.png').write_bytes(b'')
     cv2.imwrite(str(tmp_path / 'float.tiff'), picture.astype(np.float32))
-    printed = here('upscale', 'empty.png', 'float.tiff', 'gone.png', 'cat.png', '--weights', weights, expect=1)
-    for text in ('3 of 4 pictures cannot be enlarged', "'empty.png': cannot be read as a picture",
-                 "'float.tiff': (37, 30, 3) float32; expected",
-                 "'gone.png': no such file"):
+    printed = here(
+        'upscale', 'empty.png', 'float.tiff', 'gone.png', 'cat.png', '--weights', weights, expect=1
+    )
+    for text in (
+        '3 of 4 pictures cannot be enlarged',
+        "'empty.png': cannot be read as a picture",
+        "'float.tiff': (37, 30, 3) float32; expected",
+        "'gone.png': no such file",
+    ):
         assert text in printed
     assert [p.name for p in (tmp_path / 'upscaled').iterdir()] == ['cat_x2.png']
 
 
-@pytest.mark.parametrize('arguments,text', [
-    (['--weights', 'gone.pth'], "--weights: no file 'gone.pth'"),
-    (['--weights', 'student.pth', '-opt', 'gone.yml'], "-opt: no file 'gone.yml'"),
-    (['--weights', 'student.pth', '--tile', '8'], '--tile-overlap: 32; expected from 0 on, less than --tile, 8'),
-])
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        (['--weights', 'gone.pth'], "--weights: no file 'gone.pth'"),
+        (['--weights', 'student.pth', '-opt', 'gone.yml'], "-opt: no file 'gone.yml'"),
+        (
+            ['--weights', 'student.pth', '--tile', '8'],
+            '--tile-overlap: 32; expected from 0 on, less than --tile, 8',
+        ),
+    ],
+)
 def test_wrong_arguments(here, tmp_path, weights, picture, arguments, text):
     assert text in here('upscale', 'cat.png', *arguments, expect=1)
     assert not (tmp_path / 'upscaled').exists()

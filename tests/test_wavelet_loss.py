@@ -3,7 +3,14 @@ import torch
 
 from mtkd_basicsr import compat
 from mtkd_basicsr.errors import OptionError
-from mtkd_basicsr.functional.wavelet import haar_bands, haar_dwt, haar_l1, inverse_haar_dwt, mean_absolute, where_nearer
+from mtkd_basicsr.functional.wavelet import (
+    haar_bands,
+    haar_dwt,
+    haar_l1,
+    inverse_haar_dwt,
+    mean_absolute,
+    where_nearer,
+)
 from mtkd_basicsr.losses import WaveletLoss
 
 with compat.pkg_resources():
@@ -14,15 +21,17 @@ SHAPES = [(2, 3, 16, 24), (1, 3, 7, 9), (2, 1, 1, 5), (1, 3, 33, 20)]
 
 def photograph(shape, seed=0):
     from mtkd_basicsr.demo.photographs import load
+
     b, c, h, w = shape
     image = torch.from_numpy(load('chelsea' if seed else 'coffee')).permute(2, 0, 1).float() / 255
-    return torch.stack([image[:c, 40 + i:40 + i + h, 60:60 + w] for i in range(b)])
+    return torch.stack([image[:c, 40 + i : 40 + i + h, 60 : 60 + w] for i in range(b)])
 
 
 def photographs(shape):
     """Two images whose difference has no band of exactly 0.
 
-    Photographs of 8 bits have many; there pytorch_wavelets gives a rounding error, whose sign depends on the processor.
+    Photographs of 8 bits have many; there pytorch_wavelets gives a rounding error, whose sign
+    depends on the processor.
     """
     noise = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 0.1
     return photograph(shape), photograph(shape, 1) + noise
@@ -48,9 +57,10 @@ def test_bands_are_those_of_pytorch_wavelets(shape):
 def test_value_and_gradient_equal_pytorch_wavelets(shape, level, wave):
     x, y = photographs(shape)
     x.requires_grad_()
-    ours, theirs = WaveletLoss(level=level, wave=wave)(x, y), by_pytorch_wavelets(x, y, level, wave)
+    ours = WaveletLoss(level=level, wave=wave)(x, y)
+    theirs = by_pytorch_wavelets(x, y, level, wave)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
-    (a, ), (b, ) = torch.autograd.grad(ours, x), torch.autograd.grad(theirs, x)
+    (a,), (b,) = torch.autograd.grad(ours, x), torch.autograd.grad(theirs, x)
     assert (a - b).abs().max() < 1e-6
 
 
@@ -61,10 +71,12 @@ def test_value_and_gradient_equal_pytorch_wavelets(shape, level, wave):
 def test_closed_form_equals_autograd_over_the_bands(shape, level, reduction, planes, monkeypatch):
     monkeypatch.setattr('mtkd_basicsr.functional.wavelet._CHUNK', planes * shape[2] * shape[3])
     x, y = (t.double().requires_grad_() for t in photographs(shape))
-    ours, theirs = haar_l1(x, y, level, reduction), mean_absolute(haar_bands(x - y, level), reduction)
+    ours = haar_l1(x, y, level, reduction)
+    theirs = mean_absolute(haar_bands(x - y, level), reduction)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-12)
     for a, b in zip(torch.autograd.grad(3 * ours, (x, y)), torch.autograd.grad(3 * theirs, (x, y))):
-        assert a.abs().max() > 0 and (a - b).abs().max() < 1e-12
+        assert a.abs().max() > 0
+        assert (a - b).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize('wave', ['haar', 'db2'])
@@ -76,12 +88,14 @@ def test_high_bands_alone(wave, level):
     theirs = sum(h[:, :, i].abs().mean() for h in high for i in range(3))
     ours = WaveletLoss(level=level, wave=wave, bands='high')(x, y)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
-    (a, ), (b, ) = torch.autograd.grad(ours, x), torch.autograd.grad(theirs, x)
-    assert (a - b).abs().max() < 1e-6 and a.abs().max() > 0
+    (a,), (b,) = torch.autograd.grad(ours, x), torch.autograd.grad(theirs, x)
+    assert (a - b).abs().max() < 1e-6
+    assert a.abs().max() > 0
 
 
 def test_gradient_of_bands_that_are_zero_is_zero():
-    x, y = photograph((2, 3, 16, 24)).requires_grad_(), photograph((2, 3, 16, 24), 1)
+    x = photograph((2, 3, 16, 24)).requires_grad_()
+    y = photograph((2, 3, 16, 24), 1)
     theirs = mean_absolute(haar_bands(x - y, 1))
     assert torch.equal(*(torch.autograd.grad(loss, x)[0] for loss in (WaveletLoss()(x, y), theirs)))
     assert not torch.autograd.grad(WaveletLoss(level=2)(x, x.detach()), x)[0].any()
@@ -90,7 +104,7 @@ def test_gradient_of_bands_that_are_zero_is_zero():
 def test_gradient_is_scaled_by_loss_weight_and_comes_twice():
     x, y = photographs((1, 3, 10, 12))
     x.requires_grad_()
-    once, = torch.autograd.grad(WaveletLoss()(x, y), x)
+    (once,) = torch.autograd.grad(WaveletLoss()(x, y), x)
     loss = WaveletLoss(loss_weight=0.25)(x, y)
     for _ in range(2):
         assert torch.equal(torch.autograd.grad(loss, x, retain_graph=True)[0], once * 0.25)
@@ -98,43 +112,55 @@ def test_gradient_is_scaled_by_loss_weight_and_comes_twice():
 
 def test_gradient_goes_to_whatever_needs_it():
     x, y = photographs((2, 3, 9, 12))
-    (a, ) = torch.autograd.grad(WaveletLoss(level=2)(x.requires_grad_(), y), x)
-    (b, ) = torch.autograd.grad(WaveletLoss(level=2)(x.detach(), y.requires_grad_()), y)
+    (a,) = torch.autograd.grad(WaveletLoss(level=2)(x.requires_grad_(), y), x)
+    (b,) = torch.autograd.grad(WaveletLoss(level=2)(x.detach(), y.requires_grad_()), y)
     both = torch.autograd.grad(WaveletLoss(level=2)(x, y), (x, y))
-    assert torch.equal(a, both[0]) and torch.equal(b, both[1]) and torch.equal(a, -b)
+    assert torch.equal(a, both[0])
+    assert torch.equal(b, both[1])
+    assert torch.equal(a, -b)
     assert not WaveletLoss()(x.detach(), y.detach()).requires_grad
 
 
 def test_any_strides_give_the_same_and_a_contiguous_gradient():
     x, y = photographs((2, 3, 12, 14))
     expected = torch.autograd.grad(WaveletLoss(level=2)(x.requires_grad_(), y), x)[0]
-    for change in (lambda t: t.to(memory_format=torch.channels_last), lambda t: t.mT.contiguous().mT,
-                   lambda t: torch.nn.functional.pad(t, (1, 2, 3, 0))[..., 3:, 1:-2]):
+    for change in (
+        lambda t: t.to(memory_format=torch.channels_last),
+        lambda t: t.mT.contiguous().mT,
+        lambda t: torch.nn.functional.pad(t, (1, 2, 3, 0))[..., 3:, 1:-2],
+    ):
         strided = change(x.detach()).requires_grad_()
         assert not strided.is_contiguous()
-        gradient, = torch.autograd.grad(WaveletLoss(level=2)(strided, change(y)), strided)
-        assert gradient.is_contiguous() and torch.equal(gradient, expected)
+        (gradient,) = torch.autograd.grad(WaveletLoss(level=2)(strided, change(y)), strided)
+        assert gradient.is_contiguous()
+        assert torch.equal(gradient, expected)
 
 
 def test_second_derivative_is_refused():
     x, y = photographs((1, 3, 8, 8))
-    gradient, = torch.autograd.grad(WaveletLoss()(x.requires_grad_(), y)**2, x, create_graph=True)
+    (gradient,) = torch.autograd.grad(
+        WaveletLoss()(x.requires_grad_(), y) ** 2, x, create_graph=True
+    )
     with pytest.raises(RuntimeError, match='once_differentiable'):
         gradient.sum().backward()
 
 
 def test_bfloat16_gets_a_gradient_of_its_own_type():
     x, y = (t.bfloat16() for t in photographs((1, 3, 16, 15)))
-    (a, ) = torch.autograd.grad(WaveletLoss(level=2)(x.requires_grad_(), y), x)
-    (b, ) = torch.autograd.grad(mean_absolute(haar_bands(x.float() - y.float(), 2)), x)
-    assert a.dtype == torch.bfloat16 and a.any() and (a - b).abs().max() < 1e-4
+    (a,) = torch.autograd.grad(WaveletLoss(level=2)(x.requires_grad_(), y), x)
+    (b,) = torch.autograd.grad(mean_absolute(haar_bands(x.float() - y.float(), 2)), x)
+    assert a.dtype == torch.bfloat16
+    assert a.any()
+    assert (a - b).abs().max() < 1e-4
 
 
 def test_by_hand():
-    x = torch.tensor([[[[1., 2.], [3., 5.]]]])
+    x = torch.tensor([[[[1.0, 2.0], [3.0, 5.0]]]])
     low, (lh, hl, hh) = haar_dwt(x)
     assert (low.item(), lh.item(), hl.item(), hh.item()) == (5.5, -2.5, -1.5, 0.5)
-    assert WaveletLoss(loss_weight=2.)(x, torch.zeros_like(x)).item() == 2 * (5.5 + 2.5 + 1.5 + 0.5)
+    assert WaveletLoss(loss_weight=2.0)(x, torch.zeros_like(x)).item() == 2 * (
+        5.5 + 2.5 + 1.5 + 0.5
+    )
 
 
 @pytest.mark.parametrize('shape', SHAPES)
@@ -146,15 +172,22 @@ def test_the_inverse_gives_the_image(shape):
 @pytest.mark.parametrize('shape', [(2, 3, 16, 24), (1, 3, 7, 9)])
 def test_a_target_is_taken_where_it_is_nearer_to_the_truth(shape):
     truth = photograph(shape)
-    output, target = (truth + torch.randn(shape, generator=torch.Generator().manual_seed(i)) / 20 for i in (1, 2))
+    output, target = (
+        truth + torch.randn(shape, generator=torch.Generator().manual_seed(i)) / 20 for i in (1, 2)
+    )
     chosen = where_nearer(output.requires_grad_(), target, truth)
-    assert not chosen.requires_grad and chosen.shape == truth.shape
-    if shape[-1] % 2 == 0:  # a last odd row has half of a block, so that its coefficients are not free
+    assert not chosen.requires_grad
+    assert chosen.shape == truth.shape
+    # a last odd row has half of a block, so that its coefficients are not free
+    if shape[-1] % 2 == 0:
         bands = [haar_bands(image.detach(), 1) for image in (chosen, output, target, truth)]
         for c, o, t, y in zip(*bands):
             expected = torch.where((t - y).abs() < (o - y).abs(), t, o)
-            assert (c - expected).abs().max() < 1e-6 and 0.3 < ((c - t).abs() < 1e-6).float().mean() < 0.7
-        assert (chosen - truth).square().mean() < min((x.detach() - truth).square().mean() for x in (output, target))
+            assert (c - expected).abs().max() < 1e-6
+            assert 0.3 < ((c - t).abs() < 1e-6).float().mean() < 0.7
+        assert (chosen - truth).square().mean() < min(
+            (x.detach() - truth).square().mean() for x in (output, target)
+        )
     assert (where_nearer(output, truth, truth) - truth).abs().max() < 1e-6
     assert (where_nearer(truth, target, truth) - truth).abs().max() < 1e-6
 
@@ -165,31 +198,42 @@ def test_number_and_sizes_of_bands():
 
 
 def test_all_images_of_the_batch_count_alike():
-    x, y = photograph((2, 3, 16, 16)), photograph((2, 3, 16, 16), 1)
+    x = photograph((2, 3, 16, 16))
+    y = photograph((2, 3, 16, 16), 1)
     loss = WaveletLoss(level=2)
-    assert loss(x, y).item() == pytest.approx((loss(x[:1], y[:1]) + loss(x[1:], y[1:])).item() / 2, abs=1e-6)
+    assert loss(x, y).item() == pytest.approx(
+        (loss(x[:1], y[:1]) + loss(x[1:], y[1:])).item() / 2, abs=1e-6
+    )
 
 
 def test_equal_images_give_zero_and_sum_is_mean_times_size():
-    x, y = photograph((1, 3, 16, 16)), photograph((1, 3, 16, 16), 1)
+    x = photograph((1, 3, 16, 16))
+    y = photograph((1, 3, 16, 16), 1)
     assert WaveletLoss(level=3)(x, x) == 0
-    assert WaveletLoss(reduction='sum')(x, y).item() == pytest.approx(WaveletLoss()(x, y).item() * 3 * 64, rel=1e-5)
+    assert WaveletLoss(reduction='sum')(x, y).item() == pytest.approx(
+        WaveletLoss()(x, y).item() * 3 * 64, rel=1e-5
+    )
 
 
 def test_fp32_inside_under_autocast():
-    x, y = photograph((1, 3, 16, 16)), photograph((1, 3, 16, 16), 1)
+    x = photograph((1, 3, 16, 16))
+    y = photograph((1, 3, 16, 16), 1)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         mixed = WaveletLoss()(x, y)
-    assert mixed.dtype == torch.float32 and mixed == WaveletLoss()(x, y)
+    assert mixed.dtype == torch.float32
+    assert mixed == WaveletLoss()(x, y)
     assert torch.isfinite(WaveletLoss()(x.bfloat16(), y.bfloat16()))
 
 
-@pytest.mark.parametrize('arguments,text', [
-    ({'level': 0}, 'level: 0; expected a whole number'),
-    ({'level': 1.5}, 'level: 1.5'),
-    ({'wave': 'har'}, "wave: unknown wavelet 'har'.*did you mean 'haar'"),
-    ({'reduction': 'none'}, "reduction: unknown value 'none'; known: mean, sum"),
-])
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        ({'level': 0}, 'level: 0; expected a whole number'),
+        ({'level': 1.5}, 'level: 1.5'),
+        ({'wave': 'har'}, "wave: unknown wavelet 'har'.*did you mean 'haar'"),
+        ({'reduction': 'none'}, "reduction: unknown value 'none'; known: mean, sum"),
+    ],
+)
 def test_wrong_arguments(arguments, text):
     with pytest.raises(OptionError, match=text):
         WaveletLoss(**arguments)

@@ -9,7 +9,8 @@ from ..functional.dct import window_dct_matrices
 
 SHIFT_MASKS = ('none', 'authors')
 _MASKED = -100.0  # what Swin adds to a masked score
-_CHUNK = 2**19  # scores of one head that the backward pass on a CPU works on at a time: 2 MiB in fp32
+# scores of one head that the backward pass on a CPU works on at a time: 2 MiB in fp32
+_CHUNK = 2**19
 
 
 def window_order(h, w, size, shift, device=None):
@@ -31,10 +32,11 @@ def window_order(h, w, size, shift, device=None):
 def authors_shift_mask(h, w, size, shift, norm):
     """The attention mask that the authors' code makes for a feature map.
 
-    Swin numbers the regions that meet in a window after the cyclic shift, and masks pairs of pixels with different
-    numbers. In the authors' code the DCT sits inside the window partition, so that the numbers are transformed too and
-    *coefficients of the label image* are compared. Without a shift Swin's slices give every pixel the number 8: harmless
-    for pixels, but among coefficients it separates the DC from all others.
+    Swin numbers the regions that meet in a window after the cyclic shift, and masks pairs of pixels
+    with different numbers. In the authors' code the DCT sits inside the window partition, so that
+    the numbers are transformed too and *coefficients of the label image* are compared. Without a
+    shift Swin's slices give every pixel the number 8: harmless for pixels, but among coefficients
+    it separates the DC from all others.
 
     Args:
         h, w (int): Size of the feature map, multiples of ``size``.
@@ -57,7 +59,8 @@ def authors_shift_mask(h, w, size, shift, norm):
     forward, _ = window_dct_matrices(size, norm, torch.float64)
     windows = labels.flatten()[window_order(h, w, size, 0)].view(-1, size**2, 1)
     coefficients = (forward @ windows).squeeze(-1)
-    # The tolerance separates true differences from rounding: equal coefficients differ by less than 1e-12 here.
+    # The tolerance separates true differences from rounding: equal coefficients differ by less than
+    # 1e-12 here.
     different = (coefficients[:, None, :] - coefficients[:, :, None]).abs() > 1e-9
     return different * _MASKED
 
@@ -65,14 +68,17 @@ def authors_shift_mask(h, w, size, shift, norm):
 class _AttentionOnCPU(torch.autograd.Function):
     """softmax(scale · q kᵀ + bias + mask) v, with a gradient for the bias.
 
-    PyTorch's fused attention for CPUs has none for what is added to the scores: asked for one, it falls back to the
-    plain formula, with half a dozen tensors of (n, heads, tokens, tokens). Here the forward pass is the fused one. The
-    backward pass makes the scores anew, for one head and a few windows at a time, so that they stay in the cache.
+    PyTorch's fused attention for CPUs has none for what is added to the scores: asked for one, it
+    falls back to the plain formula, with half a dozen tensors of (n, heads, tokens, tokens). Here
+    the forward pass is the fused one. The backward pass makes the scores anew, for one head and a
+    few windows at a time, so that they stay in the cache.
     """
 
     @staticmethod
     def forward(ctx, qkv, bias, mask, scale):
-        """(n, tokens, 3, heads, d), (heads, tokens, tokens), None or (n, tokens, tokens) -> (n, tokens, heads, d)."""
+        """(n, tokens, 3, heads, d), (heads, tokens, tokens), None or (n, tokens, tokens) -> (n,
+        tokens, heads, d).
+        """
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         # Detached, because the fused kernel is chosen by whether the mask requires a gradient.
         added = bias.detach()[None] if mask is None else bias.detach() + mask[:, None]
@@ -87,9 +93,11 @@ class _AttentionOnCPU(torch.autograd.Function):
         qkv, bias, mask, out = ctx.saved_tensors
         n, tokens, _, heads, _ = qkv.shape
         dtype = torch.promote_types(qkv.dtype, torch.float32)
-        d_qkv, d_bias = torch.empty_like(qkv), torch.zeros_like(bias, dtype=dtype)
+        d_qkv = torch.empty_like(qkv)
+        d_bias = torch.zeros_like(bias, dtype=dtype)
         step = max(1, _CHUNK // tokens**2)
-        # A row of softmax gives P · (dP - Σ P · dP), and that sum equals Σ O · dO, which is shorter.
+        # A row of softmax gives P · (dP - Σ P · dP), and that sum equals Σ O · dO, which is
+        # shorter.
         means = (out.to(dtype) * grad.to(dtype)).sum(-1)
         with torch.autocast('cpu', enabled=False):
             for some in (slice(i, i + step) for i in range(0, n, step)):
@@ -108,7 +116,8 @@ class _AttentionOnCPU(torch.autograd.Function):
 
 
 class WindowAttention(nn.Module):
-    """Multi-head self-attention inside a window, with a learned bias for each relative position (Swin, ICCV 2021).
+    """Multi-head self-attention inside a window, with a learned bias for each relative position
+    (Swin, ICCV 2021).
 
     Args:
         dim (int): Channels.
@@ -119,44 +128,55 @@ class WindowAttention(nn.Module):
         attn_drop, proj_drop (float): Dropout rates of attention weights and of the output.
     """
 
-    def __init__(self, dim, size, num_heads, qkv_bias=True, qk_scale=None, attn_drop=0., proj_drop=0.):
+    def __init__(
+        self, dim, size, num_heads, qkv_bias=True, qk_scale=None, attn_drop=0.0, proj_drop=0.0
+    ):
         super().__init__()
         self.num_heads = num_heads
-        self.scale = (dim // num_heads)**-0.5 if qk_scale is None else qk_scale
+        self.scale = (dim // num_heads) ** -0.5 if qk_scale is None else qk_scale
         self.attn_drop = attn_drop
-        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * size - 1)**2, num_heads))
+        self.relative_position_bias_table = nn.Parameter(
+            torch.zeros((2 * size - 1) ** 2, num_heads)
+        )
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
         self.proj_drop = nn.Dropout(proj_drop)
-        nn.init.trunc_normal_(self.relative_position_bias_table, std=.02)
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
-        y, x = (t.flatten() for t in torch.meshgrid(torch.arange(size), torch.arange(size), indexing='ij'))
+        y, x = (
+            t.flatten()
+            for t in torch.meshgrid(torch.arange(size), torch.arange(size), indexing='ij')
+        )
         index = (y[:, None] - y + size - 1) * (2 * size - 1) + (x[:, None] - x + size - 1)
         self.register_buffer('relative_position_index', index.flatten(), persistent=False)
 
     def forward(self, x, mask=None):
-        """(windows, tokens, dim) -> the same shape; ``mask`` is (masks, tokens, tokens) and is added to the scores."""
+        """(windows, tokens, dim) -> the same shape; ``mask`` is (masks, tokens, tokens) and is
+        added to the scores.
+        """
         n, tokens, dim = x.shape
         qkv = self.qkv(x).view(n, tokens, 3, self.num_heads, dim // self.num_heads)
         bias = self.relative_position_bias_table[self.relative_position_index]
         bias = bias.view(tokens, tokens, self.num_heads).permute(2, 0, 1).to(qkv.dtype).contiguous()
         if mask is not None:
             mask = mask.to(qkv.dtype).repeat(n // mask.shape[0], 1, 1)
-        dropout = self.attn_drop if self.training else 0.
+        dropout = self.attn_drop if self.training else 0.0
         if bias.requires_grad and x.device.type == 'cpu' and not dropout:
             x = _AttentionOnCPU.apply(qkv, bias, mask, self.scale)
         else:
             q, k, v = qkv.permute(2, 0, 3, 1, 4)
             # Four axes also without a mask: with three the fused kernels are not taken.
             bias = bias[None] if mask is None else bias + mask[:, None]
-            x = F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=self.scale).transpose(1, 2)
+            x = F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=self.scale).transpose(
+                1, 2
+            )
         return self.proj_drop(self.proj(x.reshape(n, tokens, dim)))
 
 
 class Mlp(nn.Module):
     """Two linear layers with a GELU between them."""
 
-    def __init__(self, dim, hidden, drop=0.):
+    def __init__(self, dim, hidden, drop=0.0):
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
         self.fc2 = nn.Linear(hidden, dim)
@@ -167,14 +187,16 @@ class Mlp(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Leaves out the residual branch of a sample with probability ``rate`` while training (stochastic depth)."""
+    """Leaves out the residual branch of a sample with probability ``rate`` while training
+    (stochastic depth).
+    """
 
-    def __init__(self, rate=0.):
+    def __init__(self, rate=0.0):
         super().__init__()
         self.rate = rate
 
     def forward(self, x):
-        if self.rate == 0. or not self.training:
+        if self.rate == 0.0 or not self.training:
             return x
         keep = torch.rand(x.shape[0], *[1] * (x.ndim - 1), device=x.device) >= self.rate
         return x * (keep / (1 - self.rate)).to(x.dtype)
@@ -188,8 +210,9 @@ class DCTSwinBlock(nn.Module):
         x ─┬─ norm1 ─ DCT ─ attention ─ inverse DCT ─ + ─┬─ norm2 ─ MLP ─ + ─►
            └──────────────────────────────────────────┘  └────────────────┘
 
-    Only DCT and attention have to know which window a token is in. So a block takes and gives its tokens window by
-    window, and they are moved once between two blocks, instead of to the windows and back inside of each.
+    Only DCT and attention have to know which window a token is in. So a block takes and gives its
+    tokens window by window, and they are moved once between two blocks, instead of to the windows
+    and back inside of each.
 
     Args:
         dim (int): Channels.
@@ -200,15 +223,33 @@ class DCTSwinBlock(nn.Module):
         qkv_bias, qk_scale, attn_drop, drop: See :class:`WindowAttention`.
         drop_path (float): See :class:`DropPath`.
         dct_norm (str): Scaling of the DCT, ``'ortho'`` or ``'none'``.
-        shift_mask (str): ``'none'``: a coefficient belongs to the whole window, nothing is masked. ``'authors'``: see
-            :func:`authors_shift_mask`.
-        img_size (int): Only with the authors' mask: at feature maps of this size a block without shift has no mask.
+        shift_mask (str): ``'none'``: a coefficient belongs to the whole window, nothing is
+            masked. ``'authors'``: see :func:`authors_shift_mask`.
+        img_size (int): Only with the authors' mask: at feature maps of this size a block
+            without shift has no mask.
     """
 
-    def __init__(self, dim, num_heads, size, shift, mlp_ratio, qkv_bias=True, qk_scale=None, drop=0., attn_drop=0.,
-                 drop_path=0., dct_norm='ortho', shift_mask='none', img_size=64):
+    def __init__(
+        self,
+        dim,
+        num_heads,
+        size,
+        shift,
+        mlp_ratio,
+        qkv_bias=True,
+        qk_scale=None,
+        drop=0.0,
+        attn_drop=0.0,
+        drop_path=0.0,
+        dct_norm='ortho',
+        shift_mask='none',
+        img_size=64,
+    ):
         super().__init__()
-        self.size, self.shift, self.dct_norm, self.shift_mask = size, shift, dct_norm, shift_mask
+        self.size = size
+        self.shift = shift
+        self.dct_norm = dct_norm
+        self.shift_mask = shift_mask
         self.img_size = img_size
         self.norm1 = nn.LayerNorm(dim)
         self.attn = WindowAttention(dim, size, num_heads, qkv_bias, qk_scale, attn_drop, drop)
@@ -232,7 +273,8 @@ class DCTSwinBlock(nn.Module):
         ``dct`` and ``inverse`` are the (size², size²) transforms of a window.
         """
         y = self.norm1(x)
-        # Under autocast the two transforms stay in fp32: without normalisation a coefficient is up to 256 x a pixel.
+        # Under autocast the two transforms stay in fp32: without normalisation a coefficient is up
+        # to 256 x a pixel.
         with torch.autocast(x.device.type, enabled=False):
             y = dct @ y.float().view(-1, self.size**2, x.shape[-1])
         y = self.attn(y, self._mask(h, w, x.device))

@@ -14,7 +14,7 @@ from .dct_window import SHIFT_MASKS, DCTSwinBlock, window_order
 
 SKIPS = ('none', 'mean', 'learned', 'adaptive')
 # The weight of a teacher at a pixel moves so much faster than a colour: teachers differ by little.
-_GATE_GAIN = 4.
+_GATE_GAIN = 4.0
 # What the authors add to the output, outside of their network: the RGB mean of DIV2K.
 _RGB_MEAN = (0.4488, 0.4371, 0.4040)
 # Buffers of Swin checkpoints that follow from the sizes; here they are computed.
@@ -22,21 +22,29 @@ _COMPUTED = ('attn_mask', 'relative_position_index')
 
 
 class ResidualGroup(nn.Module):
-    """DCTSwin blocks, every second one with shifted windows, then a 3×3 convolution, and a skip around all."""
+    """DCTSwin blocks, every second one with shifted windows, then a 3×3 convolution, and a skip
+    around all.
+    """
 
     def __init__(self, dim, depth, num_heads, size, drop_paths, use_checkpoint, **block):
         super().__init__()
         self.use_checkpoint = use_checkpoint
         self.residual_group = nn.Module()
         self.residual_group.blocks = nn.ModuleList(
-            DCTSwinBlock(dim, num_heads, size, (i % 2) * (size // 2), drop_path=drop_paths[i], **block)
-            for i in range(depth))
+            DCTSwinBlock(
+                dim, num_heads, size, (i % 2) * (size // 2), drop_path=drop_paths[i], **block
+            )
+            for i in range(depth)
+        )
         self.conv = nn.Conv2d(dim, dim, 3, 1, 1)
 
     def forward(self, x, orders, dct, inverse):
-        """(b, h, w, dim) -> the same shape; ``orders`` has the :func:`~.dct_window.window_order` of each shift."""
+        """(b, h, w, dim) -> the same shape; ``orders`` has the :func:`~.dct_window.window_order` of
+        each shift.
+        """
         _, h, w, _ = x.shape
-        y, place = x.flatten(1, 2), torch.arange(h * w, device=x.device)
+        y = x.flatten(1, 2)
+        place = torch.arange(h * w, device=x.device)
         for block in self.residual_group.blocks:
             order = orders[block.shift]
             y = y.index_select(1, place[order])
@@ -54,12 +62,22 @@ class Upsample(nn.Sequential):
 
     def __init__(self, scale, channels):
         factors = {1: [], 2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}[scale]
-        super().__init__(*[layer for factor in factors for layer in
-                           (nn.Conv2d(channels, factor**2 * channels, 3, 1, 1), nn.PixelShuffle(factor))])
+        super().__init__(
+            *[
+                layer
+                for factor in factors
+                for layer in (
+                    nn.Conv2d(channels, factor**2 * channels, 3, 1, 1),
+                    nn.PixelShuffle(factor),
+                )
+            ]
+        )
 
 
 def _layer_by_layer(layers, x, pad=(1, 1, 1, 1)):
-    """3×3 convolutions and pixel shuffles in turn; ``pad`` says where zeros are added (left, right, top, bottom)."""
+    """3×3 convolutions and pixel shuffles in turn; ``pad`` says where zeros are added (left, right,
+    top, bottom).
+    """
     for layer in layers:
         if isinstance(layer, nn.PixelShuffle):
             x = layer(x)
@@ -69,23 +87,27 @@ def _layer_by_layer(layers, x, pad=(1, 1, 1, 1)):
 
 
 def _merged_convolution(layers, scale):
-    """The 5×5 convolution that, before a pixel shuffle by ``scale``, is what the layers are together.
+    """The 5×5 convolution that, before a pixel shuffle by ``scale``, is what the layers are
+    together.
 
-    The layers are linear. A row of the weight is what their transposed maps make of a 1 at one place of an output cell
-    of scale × scale pixels: it spreads over 5×5 pixels of the input.
+    The layers are linear. A row of the weight is what their transposed maps make of a 1 at one
+    place of an output cell of scale × scale pixels: it spreads over 5×5 pixels of the input.
 
     Returns:
-        tuple[Tensor, Tensor]: weight (n · scale², channels, 5, 5) and bias (n · scale²), n channels of the output.
+        tuple[Tensor, Tensor]: weight (n · scale², channels, 5, 5) and bias (n · scale²), n channels
+        of the output.
     """
     *upsample, last = layers
     n = last.out_channels
     with torch.autocast(last.weight.device.type, enabled=False):
         ones = torch.eye(n * scale**2, dtype=last.weight.dtype, device=last.weight.device)
-        weight, cell = F.conv_transpose2d(ones.view(-1, n, scale, scale), last.weight), scale
+        weight = F.conv_transpose2d(ones.view(-1, n, scale, scale), last.weight)
+        cell = scale
         for layer in reversed(upsample):
             if isinstance(layer, nn.PixelShuffle):
                 # What reaches beyond the cell is completed to whole pixels of the smaller image.
-                factor, beyond = layer.upscale_factor, (weight.shape[-1] - cell) // 2
+                factor = layer.upscale_factor
+                beyond = (weight.shape[-1] - cell) // 2
                 weight = F.pixel_unshuffle(F.pad(weight, [-beyond % factor] * 4), factor)
                 cell //= factor
             else:
@@ -98,14 +120,18 @@ def _merged_convolution(layers, scale):
 def upsample_to_image(layers, x, scale):
     """What the layers give one after the other, for a fraction of the work and memory.
 
-    There is no activation between them, so that one 5×5 convolution at the small size can do for all, without large
-    maps of many channels. Only the outermost cells differ, because every layer pads its own input with zeros: these
-    four strips are computed layer by layer, from the three outermost rows or columns of ``x``.
+    There is no activation between them, so that one 5×5 convolution at the small size can do for
+    all, without large
+    maps of many channels. Only the outermost cells differ, because every layer pads its own input
+    with zeros: these four strips are computed layer by layer, from the three outermost rows or
+    columns of ``x``.
 
-    The weights of the layers are used, the layers themselves are not called: forward hooks on them do not run.
+    The weights of the layers are used, the layers themselves are not called: forward hooks on them
+    do not run.
 
     Args:
-        layers (list): 3×3 convolutions with zero padding, each but the last followed by a pixel shuffle.
+        layers (list): 3×3 convolutions with zero padding, each but the last followed by a pixel
+            shuffle.
         x (Tensor): (b, channels, h, w).
         scale (int): Product of the factors of the pixel shuffles.
 
@@ -126,26 +152,29 @@ def upsample_to_image(layers, x, scale):
 class DCTSwin(nn.Module):
     r"""Fusion network of MTKD: teacher outputs in, one better image out.
 
-    Jiang, Feng, Zhang, Bull: *Multi-Teacher Knowledge Distillation for Image Super-Resolution*, ECCV 2024,
+    Jiang, Feng, Zhang, Bull: *Multi-Teacher Knowledge Distillation for Image Super-Resolution*,
+    ECCV 2024,
     https://arxiv.org/abs/2404.09571.
 
     .. code-block:: text
 
         teachers' outputs (b, 3N, H, W)
-          │  PixelUnshuffle(scale) ─ conv_first ─┬─ groups of DCTSwin blocks ─ norm ─ conv ─ + ─ pixel shuffle ─ conv_last
-          │                                      └───────────────────────────────────────────┘                     │
-          └─ skip: none, mean, a learned or an adaptive mix ──────────────────────────────────────────────────────── + ─►
+          │  PixelUnshuffle(scale) ─ conv_first ─┬─ groups of DCTSwin blocks ─ norm ─ conv ─ + ─
+          pixel shuffle ─ conv_last │
+          └───────────────────────────────────────────┘                     │ └─ skip: none, mean, a
+          learned or an adaptive mix ──────────────────────────────────────────────────────── + ─►
 
-    The arguments are those of the authors' option files; ``skip``, ``dct_norm`` and ``shift_mask`` are added. With
-    ``dct_norm='none', shift_mask='authors'`` and the rest left alone this is the authors' network: it takes their
-    checkpoints, and gives their ``output / 255 + mean``.
+    The arguments are those of the authors' option files; ``skip``, ``dct_norm`` and ``shift_mask``
+    are added. With ``dct_norm='none', shift_mask='authors'`` and the rest left alone this is the
+    authors' network: it takes their checkpoints, and gives their ``output / 255 + mean``.
 
     Args:
-        upscale (int): Factor of the teachers, 1, 2, 3, 4 or 8: the net works at the size of the low-resolution image.
+        upscale (int): Factor of the teachers, 1, 2, 3, 4 or 8: the net works at the size of the
+            low-resolution image.
         in_chans (int): 3 × number of teachers.
         num_out_ch (int): Channels of the output, 3.
-        img_size (int): Size of the feature map that the authors' mask is special for; with ``shift_mask='none'``
-            without effect. Any size can be used.
+        img_size (int): Size of the feature map that the authors' mask is special for; with
+            ``shift_mask='none'`` without effect. Any size can be used.
         window_size (int): Height and width of a window, an even number.
         img_range (float): The input is multiplied, the correction divided by it.
         depths (list[int]): Blocks of each group.
@@ -157,43 +186,86 @@ class DCTSwin(nn.Module):
         upsampler (str): ``'pixelshuffle'``.
         resi_connection (str): ``'1conv'``.
         use_checkpoint (bool): Recomputes the blocks in the backward pass, to save memory.
-        dct_norm (str): ``'ortho'``, or ``'none'`` for the authors' DCT, whose DC is 256 × the value of a flat window.
-        shift_mask (str): ``'none'``, or ``'authors'`` for the mask of :func:`~.dct_window.authors_shift_mask`.
-        skip (str): ``'none'``: the output is y / 255 + RGB mean, as in the authors' code. ``'mean'``: y + mean of the
-            teachers. ``'learned'``: y + a 1×1 convolution of the teachers. ``'adaptive'``: as ``'learned'``, and the net
-            moves the weights of the teachers at each pixel. With the last three the last convolution starts at zero,
-            so that an untrained net gives the mean of the teachers.
+        dct_norm (str): ``'ortho'``, or ``'none'`` for the authors' DCT, whose DC is 256 × the
+            value of a flat window.
+        shift_mask (str): ``'none'``, or ``'authors'`` for the mask of
+            :func:`~.dct_window.authors_shift_mask`.
+        skip (str): ``'none'``: the output is y / 255 + RGB mean, as in the authors' code.
+            ``'mean'``: y + mean of the teachers. ``'learned'``: y + a 1×1 convolution of the
+            teachers. ``'adaptive'``: as ``'learned'``, and the net moves the weights of the
+            teachers at each pixel. With the last three the last convolution starts at zero, so that
+            an untrained net gives the mean of the teachers.
 
     Raises:
         OptionError: a value is not one of the above.
 
     Shape:
         - Input: (b, in_chans, H, W), teachers one after the other, RGB in [0, 1]; any H and W.
-        - Output: (b, num_out_ch, H, W), RGB, [0, 1] up to over- and undershoots, which are not cut off.
+        - Output: (b, num_out_ch, H, W), RGB, [0, 1] up to over- and undershoots, which are not
+          cut off.
     """
 
-    def __init__(self, upscale=4, in_chans=9, num_out_ch=3, img_size=64, window_size=8, img_range=1., depths=(4, 4),
-                 embed_dim=96, num_heads=(6, 6), mlp_ratio=2., qkv_bias=True, qk_scale=None, drop_rate=0.,
-                 attn_drop_rate=0., drop_path_rate=0.1, patch_norm=True, upsampler='pixelshuffle',
-                 resi_connection='1conv', use_checkpoint=False, dct_norm='ortho', shift_mask='none', skip='none'):
+    def __init__(
+        self,
+        upscale=4,
+        in_chans=9,
+        num_out_ch=3,
+        img_size=64,
+        window_size=8,
+        img_range=1.0,
+        depths=(4, 4),
+        embed_dim=96,
+        num_heads=(6, 6),
+        mlp_ratio=2.0,
+        qkv_bias=True,
+        qk_scale=None,
+        drop_rate=0.0,
+        attn_drop_rate=0.0,
+        drop_path_rate=0.1,
+        patch_norm=True,
+        upsampler='pixelshuffle',
+        resi_connection='1conv',
+        use_checkpoint=False,
+        dct_norm='ortho',
+        shift_mask='none',
+        skip='none',
+    ):
         super().__init__()
-        for key, value, known in (('upscale', upscale, (1, 2, 3, 4, 8)), ('dct_norm', dct_norm, NORMS),
-                                  ('shift_mask', shift_mask, SHIFT_MASKS), ('skip', skip, SKIPS),
-                                  ('upsampler', upsampler, ('pixelshuffle', )),
-                                  ('resi_connection', resi_connection, ('1conv', ))):
+        for key, value, known in (
+            ('upscale', upscale, (1, 2, 3, 4, 8)),
+            ('dct_norm', dct_norm, NORMS),
+            ('shift_mask', shift_mask, SHIFT_MASKS),
+            ('skip', skip, SKIPS),
+            ('upsampler', upsampler, ('pixelshuffle',)),
+            ('resi_connection', resi_connection, ('1conv',)),
+        ):
             if value not in known:
-                raise OptionError(f"DCTSwin: {key}: unknown value '{value}'; {did_you_mean(value, known)}")
+                raise OptionError(
+                    f"DCTSwin: {key}: unknown value '{value}'; {did_you_mean(value, known)}"
+                )
         if len(depths) != len(num_heads):
-            raise OptionError(f'DCTSwin: depths has {len(depths)} groups, num_heads {len(num_heads)}; expected as many')
+            raise OptionError(
+                f'DCTSwin: depths has {len(depths)} groups, num_heads {len(num_heads)}; expected '
+                'as many'
+            )
         if any(embed_dim % heads for heads in num_heads):
-            raise OptionError(f'DCTSwin: embed_dim: {embed_dim} is not divisible by every one of num_heads {num_heads}')
+            raise OptionError(
+                f'DCTSwin: embed_dim: {embed_dim} is not divisible by every one of num_heads '
+                f'{num_heads}'
+            )
         if window_size < 2 or window_size % 2:
             raise OptionError(f'DCTSwin: window_size: {window_size}; expected an even number')
         if skip != 'none' and (num_out_ch < 1 or in_chans % num_out_ch):
-            raise OptionError(f'DCTSwin: in_chans: {in_chans} is not a multiple of num_out_ch, {num_out_ch}, '
-                              f'which skip: {skip} needs')
-        self.upscale, self.img_range, self.skip, self.window_size = upscale, img_range, skip, window_size
-        self.in_chans, self.num_out_ch = in_chans, num_out_ch
+            raise OptionError(
+                f'DCTSwin: in_chans: {in_chans} is not a multiple of num_out_ch, {num_out_ch}, '
+                f'which skip: {skip} needs'
+            )
+        self.upscale = upscale
+        self.img_range = img_range
+        self.skip = skip
+        self.window_size = window_size
+        self.in_chans = in_chans
+        self.num_out_ch = num_out_ch
 
         self.conv_first = nn.Conv2d(in_chans * upscale**2, embed_dim, 3, 1, 1)
         # The name of the norm before the groups in Swin checkpoints is patch_embed.norm.
@@ -201,13 +273,29 @@ class DCTSwin(nn.Module):
         self.patch_embed.norm = nn.LayerNorm(embed_dim) if patch_norm else nn.Identity()
         drop_paths = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
         self.layers = nn.ModuleList(
-            ResidualGroup(embed_dim, depth, num_heads[i], window_size, drop_paths[sum(depths[:i]):sum(depths[:i + 1])],
-                          use_checkpoint, mlp_ratio=mlp_ratio, qkv_bias=qkv_bias, qk_scale=qk_scale, drop=drop_rate,
-                          attn_drop=attn_drop_rate, dct_norm=dct_norm, shift_mask=shift_mask, img_size=img_size)
-            for i, depth in enumerate(depths))
+            ResidualGroup(
+                embed_dim,
+                depth,
+                num_heads[i],
+                window_size,
+                drop_paths[sum(depths[:i]) : sum(depths[: i + 1])],
+                use_checkpoint,
+                mlp_ratio=mlp_ratio,
+                qkv_bias=qkv_bias,
+                qk_scale=qk_scale,
+                drop=drop_rate,
+                attn_drop=attn_drop_rate,
+                dct_norm=dct_norm,
+                shift_mask=shift_mask,
+                img_size=img_size,
+            )
+            for i, depth in enumerate(depths)
+        )
         self.norm = nn.LayerNorm(embed_dim)
         self.conv_after_body = nn.Conv2d(embed_dim, embed_dim, 3, 1, 1)
-        self.conv_before_upsample = nn.Sequential(nn.Conv2d(embed_dim, 64, 3, 1, 1), nn.LeakyReLU(inplace=True))
+        self.conv_before_upsample = nn.Sequential(
+            nn.Conv2d(embed_dim, 64, 3, 1, 1), nn.LeakyReLU(inplace=True)
+        )
         self.upsample = Upsample(upscale, 64)
         gates = in_chans // num_out_ch if skip == 'adaptive' else 0
         self.conv_last = nn.Conv2d(64, num_out_ch + gates, 3, 1, 1)
@@ -221,7 +309,7 @@ class DCTSwin(nn.Module):
     def _initialise(self):
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=.02)
+                nn.init.trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         if self.skip != 'none':
@@ -238,22 +326,31 @@ class DCTSwin(nn.Module):
         return torch.eye(self.num_out_ch).repeat(1, teachers) / teachers
 
     def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        for key in [k for k in state_dict if k.startswith(prefix) and k.rsplit('.', 1)[-1] in _COMPUTED]:
+        for key in [
+            k for k in state_dict if k.startswith(prefix) and k.rsplit('.', 1)[-1] in _COMPUTED
+        ]:
             del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _correction(self, x):
         """Padded (b, in_chans, H, W) -> (b, num_out_ch, H, W)."""
-        # Channels last, as the blocks want it: then nothing has to be moved between blocks and convolutions.
-        x = F.pixel_unshuffle(x * self.img_range, self.upscale).contiguous(memory_format=torch.channels_last)
+        # Channels last, as the blocks want it: then nothing has to be moved between blocks and
+        # convolutions.
+        x = F.pixel_unshuffle(x * self.img_range, self.upscale).contiguous(
+            memory_format=torch.channels_last
+        )
         x = self.conv_first(x)
         y = self.patch_embed.norm(x.permute(0, 2, 3, 1))
-        orders = {shift: window_order(*y.shape[1:3], self.window_size, shift, x.device)
-                  for shift in (0, self.window_size // 2)}
+        orders = {
+            shift: window_order(*y.shape[1:3], self.window_size, shift, x.device)
+            for shift in (0, self.window_size // 2)
+        }
         for layer in self.layers:
             y = layer(y, orders, self.dct, self.inverse_dct)
         x = x + self.conv_after_body(self.norm(y).permute(0, 3, 1, 2))
-        x = upsample_to_image([*self.upsample, self.conv_last], self.conv_before_upsample(x), self.upscale)
+        x = upsample_to_image(
+            [*self.upsample, self.conv_last], self.conv_before_upsample(x), self.upscale
+        )
         return x / self.img_range
 
     def forward(self, x):
@@ -265,7 +362,7 @@ class DCTSwin(nn.Module):
         if self.skip == 'mean':
             return y + teachers.mean(1)
         if self.skip == 'adaptive':
-            y, gates = y[:, :self.num_out_ch], _GATE_GAIN * y[:, self.num_out_ch:]
+            y, gates = y[:, : self.num_out_ch], _GATE_GAIN * y[:, self.num_out_ch :]
             # Weights that add up to 0: what one teacher gains the others lose.
             y = y + ((gates - gates.mean(1, keepdim=True))[:, :, None] * teachers).sum(1)
         return y + self.mix(x)

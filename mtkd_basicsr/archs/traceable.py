@@ -1,8 +1,9 @@
 """A student as one graph of tensor operations that holds for images of any size.
 
-An exporter runs a network once and writes down what happened. What Python computed from the size of that one image would
-become a constant: the padding, SwinIR's attention masks, its choice between stored and computed masks, its batch size. Here all
-of it is computed by tensors.
+An exporter runs a network once and writes down what happened. What Python computed from the size of
+that one image would
+become a constant: the padding, SwinIR's attention masks, its choice between stored and computed
+masks, its batch size. Here all of it is computed by tensors.
 """
 
 import copy
@@ -14,7 +15,7 @@ from torch import nn
 from ..functional.padding import reflected
 from ..networks import size_multiple
 
-_MASKED = -100.  # what Swin adds to a masked score
+_MASKED = -100.0  # what Swin adds to a masked score
 
 
 class TraceableSwinBlock(nn.Module):
@@ -30,8 +31,12 @@ class TraceableSwinBlock(nn.Module):
 
     def __init__(self, block):
         super().__init__()
-        self.norm1, self.attn, self.norm2, self.mlp = block.norm1, block.attn, block.norm2, block.mlp
-        self.size, self.shift = block.window_size, block.shift_size
+        self.norm1 = block.norm1
+        self.attn = block.attn
+        self.norm2 = block.norm2
+        self.mlp = block.mlp
+        self.size = block.window_size
+        self.shift = block.shift_size
 
     def _to_windows(self, x, h, w):
         """(b, h, w, c) -> (b · windows, size², c)."""
@@ -44,7 +49,11 @@ class TraceableSwinBlock(nn.Module):
         return x.transpose(2, 3).reshape(-1, h, w, x.shape[-1])
 
     def _mask(self, x, h, w):
-        """(windows, size², size²). After the cyclic shift, pixels from opposite borders meet in the last row and column of windows."""
+        """(windows, size², size²).
+
+        After the cyclic shift, pixels from opposite borders meet in the last row and column of
+        windows.
+        """
         # An index is made where the graph was recorded; like x it is wherever the graph runs.
         below, right = ((torch.arange(n) >= n - self.shift).type_as(x) for n in (h, w))
         side = self._to_windows((2 * below[:, None] + right)[None, :, :, None], h, w).squeeze(-1)
@@ -66,10 +75,12 @@ class TraceableSwinBlock(nn.Module):
 class TraceableStudent(nn.Module):
     """A trained network for image files: pads by reflection as it needs, crops, and cuts to [0, 1].
 
-    Equal to ``run_padded(net, x, size_multiple(net), scale).clamp(0, 1)``, with nothing that depends on the size of one image.
+    Equal to ``run_padded(net, x, size_multiple(net), scale).clamp(0, 1)``, with nothing that
+    depends on the size of one image.
 
     Args:
-        net (nn.Module): EDSR, RCAN, SwinIR, or another network that can be recorded; is copied, in ``eval()``.
+        net (nn.Module): EDSR, RCAN, SwinIR, or another network that can be recorded; is copied,
+            in ``eval()``.
         scale (int): What it enlarges by.
 
     Shape:
@@ -80,7 +91,8 @@ class TraceableStudent(nn.Module):
     def __init__(self, net, scale):
         super().__init__()
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
-        self.multiple, self.scale = size_multiple(net), scale
+        self.multiple = size_multiple(net)
+        self.scale = scale
         # Whole numbers, on the device that the graph runs on.
         self.register_buffer('whole', torch.zeros((), dtype=torch.long), persistent=False)
         for parent in list(self.net.modules()):
@@ -89,11 +101,14 @@ class TraceableStudent(nn.Module):
                     setattr(parent, name, TraceableSwinBlock(child))
 
     def _padded(self, x, dim):
-        size, multiple = x.shape[dim], self.multiple
-        return x.index_select(dim, reflected(size, (size + multiple - 1) // multiple * multiple).type_as(self.whole))
+        size = x.shape[dim]
+        multiple = self.multiple
+        return x.index_select(
+            dim, reflected(size, (size + multiple - 1) // multiple * multiple).type_as(self.whole)
+        )
 
     def forward(self, x):
         h, w = x.shape[-2:]
         if self.multiple > 1:
             x = self._padded(self._padded(x, -2), -1)
-        return self.net(x)[..., :h * self.scale, :w * self.scale].clamp(0, 1)
+        return self.net(x)[..., : h * self.scale, : w * self.scale].clamp(0, 1)

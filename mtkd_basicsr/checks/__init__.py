@@ -18,8 +18,9 @@ from .networks import check_networks
 def check(args):
     """Looks at everything that an option file for training names, and reports all findings at once.
 
-    Keys, files, sizes of images, weights, PSNR of teachers and fusion network on a few validation images, the protocol of the metrics,
-    disk space, and an estimate of time and memory from two real steps. The exit status is 1 where training would fail.
+    Keys, files, sizes of images, weights, PSNR of teachers and fusion network on a few validation
+    images, the protocol of the metrics, disk space, and an estimate of time and memory from two
+    real steps. The exit status is 1 where training would fail.
 
     Args:
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
@@ -28,11 +29,14 @@ def check(args):
         OptionError: no such file, or it cannot be read.
         SystemExit: there are errors.
     """
-    findings, opt = Findings(), read_forced(args)
+    findings = Findings()
+    opt = read_forced(args)
     if not structure_errors(opt):
         opt = parse_like_basicsr('check', args)
     whole = check_fast(opt, findings)
-    device = torch.device('cuda' if opt.get('num_gpu') != 0 and torch.cuda.is_available() else 'cpu')
+    device = torch.device(
+        'cuda' if opt.get('num_gpu') != 0 and torch.cuda.is_available() else 'cpu'
+    )
     if whole:
         pixels = check_images(opt, findings)
         what = check_networks(copy.deepcopy(opt), device, findings)
@@ -41,7 +45,10 @@ def check(args):
             check_steps(opt, device, findings)
     print(findings)
     count = sum(f.level == ERROR for f in findings)
-    print(f"\n{count} {'error' if count == 1 else 'errors'}, {sum(f.level == WARNING for f in findings)} warnings")
+    print(
+        f'\n{count} {"error" if count == 1 else "errors"}, '
+        f'{sum(f.level == WARNING for f in findings)} warnings'
+    )
     if findings.failed:
         sys.exit(1)
 

@@ -21,10 +21,16 @@ _KNOWN = (*STAGES, 'SRModel')
 
 @contextlib.contextmanager
 def _unheard():
-    """What is said inside is not heard, and BasicSR's logger is as it was: the first who asks for it decides where it goes."""
+    """What is said inside is not heard, and BasicSR's logger is as it was: the first who asks for
+    it decides where it goes.
+    """
     from basicsr.utils.logger import initialized_logger
+
     logger = logging.getLogger('basicsr')
-    disabled, handlers, propagate, known = logger.disabled, list(logger.handlers), logger.propagate, dict(initialized_logger)
+    disabled = logger.disabled
+    handlers = list(logger.handlers)
+    propagate = logger.propagate
+    known = dict(initialized_logger)
     logger.disabled = True
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -43,12 +49,15 @@ def _building(key, kind):
         raise
     except Exception as error:  # whatever BasicSR, torch, or somebody's own class raises
         place = traceback.extract_tb(error.__traceback__)[-1]
-        raise OptionError(f'{key}: {kind} cannot be built: {type(error).__name__}: {first_line(error)} '
-                          f'({os.path.basename(place.filename)}, line {place.lineno})') from error
+        raise OptionError(
+            f'{key}: {kind} cannot be built: {type(error).__name__}: {first_line(error)} '
+            f'({os.path.basename(place.filename)}, line {place.lineno})'
+        ) from error
 
 
 def _rehearse(opt):
-    """Builds what BasicSR's loop would build, on the CPU, and throws it away: nothing is created before all of it is known to work.
+    """Builds what BasicSR's loop would build, on the CPU, and throws it away: nothing is created
+    before all of it is known to work.
 
     Args:
         opt (dict): Options as parsed by BasicSR.
@@ -58,6 +67,7 @@ def _rehearse(opt):
     """
     from basicsr.data import build_dataset
     from basicsr.models import build_model
+
     opt = copy.deepcopy(opt)
     opt.update(dist=False, num_gpu=0)
     for phase, block in opt['datasets'].items():

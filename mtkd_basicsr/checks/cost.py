@@ -7,7 +7,6 @@ import logging
 import sys
 import tempfile
 import time
-from typing import Optional
 
 import torch
 
@@ -46,23 +45,29 @@ def check_disk(opt, pixels, what, findings):
     """
     path = opt['datasets']['train'].get('target_cache')
     if what and path is not None and state_of(path) == 'none':
-        images = 1 + 1 / opt['scale']**2 + (len(opt['teachers']) if what == 'teachers' else 1)
+        images = 1 + 1 / opt['scale'] ** 2 + (len(opt['teachers']) if what == 'teachers' else 1)
         _compare(findings, f"datasets.train.target_cache: '{path}' will", 3 * pixels * images, path)
     with findings.catching():
         parameters = sum(p.numel() for p in build(opt['network_g'], 'network_g').parameters())
         count = int(opt['train']['total_iter'] // opt['logger']['save_checkpoint_freq']) + 1
         # Network, moving average, and the optimizer's two moments, as float32.
-        _compare(findings, f'logger.save_checkpoint_freq: {count} checkpoints', count * parameters * 4 * 4, 'experiments')
+        _compare(
+            findings,
+            f'logger.save_checkpoint_freq: {count} checkpoints',
+            count * parameters * 4 * 4,
+            'experiments',
+        )
 
 
 def _quiet_model(opt, folder):
     from basicsr.models import build_model
+
     opt['path'].update(models=folder, training_states=folder, log=folder, visualization=folder)
     with contextlib.redirect_stdout(io.StringIO()):
         return build_model(opt)
 
 
-def _peak_memory(device: torch.device) -> Optional[int]:
+def _peak_memory(device: torch.device) -> int | None:
     """Bytes of memory that were in use at most; None where the system does not say."""
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated()
@@ -82,15 +87,22 @@ def check_steps(opt, device, findings):
     """
     opt = copy.deepcopy(opt)
     opt.update(dist=False, rank=0, world_size=1, is_train=True, num_gpu=int(device.type == 'cuda'))
-    train, scale = opt['datasets']['train'], opt['scale']
-    size, batch = train['gt_size'], train['batch_size_per_gpu']
+    train = opt['datasets']['train']
+    scale = opt['scale']
+    size = train['gt_size']
+    batch = train['batch_size_per_gpu']
     total = int(opt['train']['total_iter'])
     logger = logging.getLogger('basicsr')
-    before, logger.disabled = logger.disabled, True
+    before = logger.disabled
+    logger.disabled = True
     try:
         with tempfile.TemporaryDirectory() as folder, findings.catching():
-            model, times = _quiet_model(opt, folder), []
-            images = {'lq': torch.rand(batch, 3, size // scale, size // scale), 'gt': torch.rand(batch, 3, size, size)}
+            model = _quiet_model(opt, folder)
+            times = []
+            images = {
+                'lq': torch.rand(batch, 3, size // scale, size // scale),
+                'gt': torch.rand(batch, 3, size, size),
+            }
             cached = model.distiller.context.cached if hasattr(model, 'distiller') else None
             if cached is not None:  # random numbers in the place of a cache
                 images['target'] = torch.rand(batch, cached.stop, size, size)
@@ -101,8 +113,11 @@ def check_steps(opt, device, findings):
                 times.append(time.perf_counter() - start)
             peak = _peak_memory(device)
             memory = '' if peak is None else f'; {_gib(peak)} of memory on {device}'
-            findings.fine(f'train.total_iter: {total:,d} iterations of {times[-1]:.2f} s are {total * times[-1] / 3600:,.1f} hours without '
-                          f'data loading and validation{memory}')
+            findings.fine(
+                f'train.total_iter: {total:,d} iterations of {times[-1]:.2f} s are '
+                f'{total * times[-1] / 3600:,.1f} hours without '
+                f'data loading and validation{memory}'
+            )
     except Exception as error:  # whatever BasicSR and torch raise in a training
         findings.error(f'train: a step fails: {type(error).__name__}: {error}')
     finally:

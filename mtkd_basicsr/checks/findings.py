@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from ..errors import MTKDError, OptionError
 
-ERROR, WARNING, FINE = 'ERROR', 'WARNING', 'ok'
+ERROR = 'ERROR'
+WARNING = 'WARNING'
+FINE = 'ok'
 
 
 @dataclass(frozen=True)
@@ -13,10 +15,12 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        level (str): ``'ERROR'`` (training would fail, or learn nonsense), ``'WARNING'`` or ``'ok'``.
+        level (str): ``'ERROR'`` (training would fail, or learn nonsense), ``'WARNING'`` or
+            ``'ok'``.
         text (str): Begins with the option key; says what was seen, and what to do.
         kind (type): What an error is raised as.
     """
+
     level: str
     text: str
     kind: type = OptionError
@@ -60,7 +64,9 @@ class Findings(list):
         wrong = [finding for finding in self if finding.level == ERROR]
         kinds = {finding.kind for finding in wrong}
         if wrong:
-            raise (kinds.pop() if len(kinds) == 1 else OptionError)('\n'.join(finding.text for finding in wrong))
+            raise (kinds.pop() if len(kinds) == 1 else OptionError)(
+                '\n'.join(finding.text for finding in wrong)
+            )
 
     def __str__(self):
         return '\n'.join(f'{finding.level:<8}{finding.text}' for finding in self)

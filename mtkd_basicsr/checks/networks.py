@@ -12,11 +12,11 @@ from ..teachers import FusedTeachers, TeacherEnsemble, check_channels, match_tea
 from .fast import method_of, needs
 from .parts import mean_psnr, parts_of, run
 
-_BEHIND = 1.  # dB behind the best teacher that are worth a warning
+_BEHIND = 1.0  # dB behind the best teacher that are worth a warning
 
 
 def _which(parts):
-    return f"{len(parts)} {'validation' if parts[0].validation else 'training'}"
+    return f'{len(parts)} {"validation" if parts[0].validation else "training"}'
 
 
 def _check_teachers(opt, parts, device, findings):
@@ -24,54 +24,81 @@ def _check_teachers(opt, parts, device, findings):
     measured = {}
     for name, block in opt['teachers'].items():
         with findings.catching():
-            teacher = TeacherEnsemble({name: parse_teacher(block, f'teachers.{name}')}, opt['scale'], device, folders=True)
+            teacher = TeacherEnsemble(
+                {name: parse_teacher(block, f'teachers.{name}')}, opt['scale'], device, folders=True
+            )
             if parts:
-                measured[name] = mean_psnr(lambda part, teacher=teacher: run(teacher, teacher, part), parts, opt['scale'])
+                measured[name] = mean_psnr(
+                    lambda part, teacher=teacher: run(teacher, teacher, part), parts, opt['scale']
+                )
     if not parts:
         return measured
-    floor, best = mean_psnr(lambda part: bicubic(part.lq, opt['scale']), parts, opt['scale']), max(measured.values(), default=0)
+    floor = mean_psnr(lambda part: bicubic(part.lq, opt['scale']), parts, opt['scale'])
+    best = max(measured.values(), default=0)
     for name, value in measured.items():
         text = f'teachers.{name}: {value:.2f} dB on {_which(parts)} images, bicubic {floor:.2f} dB'
         if value < floor:
-            findings.error(f'{text}: below bicubic; wrong weights, or img_range, rgb_mean or upsampler of another network')
+            findings.error(
+                f'{text}: below bicubic; wrong weights, or img_range, rgb_mean or upsampler of '
+                'another network'
+            )
         elif value < best - _BEHIND:
-            findings.warning(f'{text}, best teacher {best:.2f} dB: far behind, it drags a mean or a fusion down')
+            findings.warning(
+                f'{text}, best teacher {best:.2f} dB: far behind, it drags a mean or a fusion down'
+            )
         else:
             findings.fine(text)
     return measured
 
 
 def _check_fusion(opt, parts, device, measured, findings):
-    teachers, fusion = parse_teachers(opt), parse_fusion(opt) or require(opt, 'fusion')
+    teachers = parse_teachers(opt)
+    fusion = parse_fusion(opt) or require(opt, 'fusion')
     content = read_weights(fusion.weights, 'fusion.weights')
     match_teachers(list(teachers), content.get(METADATA), fusion.weights)
     check_channels(build(fusion.network, 'fusion.network'), list(teachers), 'fusion.network')
     if len(measured) < len(teachers):
         return
-    target = FusedTeachers(TeacherEnsemble(teachers, opt['scale'], device, folders=True), fusion, device)
+    target = FusedTeachers(
+        TeacherEnsemble(teachers, opt['scale'], device, folders=True), fusion, device
+    )
     if not target.order_known:
-        findings.warning(f"fusion.weights: '{fusion.weights}' does not name its teachers; they are taken in the order of the option file: "
-                         f"{', '.join(teachers)}")
-    value, best = mean_psnr(lambda part: run(target, target.ensemble, part), parts, opt['scale']), max(measured.values())
+        findings.warning(
+            f"fusion.weights: '{fusion.weights}' does not name its teachers; they are taken in the "
+            'order of the option file: '
+            f'{", ".join(teachers)}'
+        )
+    value = mean_psnr(lambda part: run(target, target.ensemble, part), parts, opt['scale'])
+    best = max(measured.values())
     text = f'fusion: {value:.2f} dB on {_which(parts)} images, best teacher {best:.2f} dB'
     if value < best:
-        findings.warning(f'{text}: worse than no fusion; train it longer, or use skip: adaptive with mix_batches')
+        findings.warning(
+            f'{text}: worse than no fusion; train it longer, or use skip: adaptive with mix_batches'
+        )
     else:
         findings.fine(text)
 
 
 def load_pretrained(opt, net):
-    """Gives a network what ``path`` names, as BasicSR would; what it would leave out of a file that need not fit is not looked at.
+    """Gives a network what ``path`` names, as BasicSR would; what it would leave out of a file that
+    need not fit is not looked at.
 
     Raises:
         WeightsError: the file cannot be read, or does not fit.
     """
-    options, key = opt['path'], 'path.pretrain_network_g'
+    options = opt['path']
+    key = 'path.pretrain_network_g'
     path = options.get('pretrain_network_g')
     if path is not None:
         content = read_weights(path, key)
         if options.get('strict_load_g', True):
-            fit_weights(net, content, path, key, param_key=pretrained_key(content, options.get('param_key_g', 'params')))
+            fit_weights(
+                net,
+                content,
+                path,
+                key,
+                param_key=pretrained_key(content, options.get('param_key_g', 'params')),
+            )
 
 
 def check_networks(opt, device, findings):
@@ -83,14 +110,18 @@ def check_networks(opt, device, findings):
         findings (Findings): Grows.
 
     Returns:
-        str: What a target cache would hold: ``'target'``, ``'teachers'``, or nothing where no teacher is used.
+        str: What a target cache would hold: ``'target'``, ``'teachers'``, or nothing where no
+            teacher is used.
     """
     with findings.catching():
         net = build(opt['network_g'], 'network_g')
         load_pretrained(opt, net)
         if opt['model_type'] == 'MTKDFusionModel':
             check_channels(net, list(parse_teachers(opt)), 'network_g')
-        findings.fine(f"network_g: {opt['network_g']['type']}, {sum(p.numel() for p in net.parameters()):,d} parameters")
+        findings.fine(
+            f'network_g: {opt["network_g"]["type"]}, {sum(p.numel() for p in net.parameters()):,d} '
+            'parameters'
+        )
     used = needs(opt)
     if not used or not isinstance(opt.get('teachers'), dict):
         return ''
@@ -98,7 +129,9 @@ def check_networks(opt, device, findings):
     try:
         parts = list(parts_of(opt))
     except (MTKDError, StopIteration, ValueError, OSError) as error:
-        findings.warning(f'datasets.val: no images to measure the teachers on ({type(error).__name__}: {error})')
+        findings.warning(
+            f'datasets.val: no images to measure the teachers on ({type(error).__name__}: {error})'
+        )
     measured = {}
     with findings.catching(), torch.no_grad():
         measured = _check_teachers(opt, parts, device, findings)
@@ -108,12 +141,20 @@ def check_networks(opt, device, findings):
     what = 'target' if 'fusion' in used else 'teachers'
     with findings.catching():
         one = method_of(opt) is not None and not method_of(opt).fused
-        name = ((opt['train'].get('kd') or {}).get('teacher') if one else None) or next(iter(opt['teachers']))
+        name = ((opt['train'].get('kd') or {}).get('teacher') if one else None) or next(
+            iter(opt['teachers'])
+        )
         manifest = matching_cache(opt, what, [name] if one else None)
         path = opt['datasets']['train'].get('target_cache')
         if manifest is not None:
-            findings.fine(f"datasets.train.target_cache: '{path}' belongs to this option file, {len(manifest['images'])} images")
+            findings.fine(
+                f"datasets.train.target_cache: '{path}' belongs to this option file, "
+                f'{len(manifest["images"])} images'
+            )
         else:
-            findings.warning(f'datasets.train.target_cache: {path!r}: there is no cache, the teachers run at every step; '
-                             'mtkd cache -opt FILE makes one')
+            findings.warning(
+                f'datasets.train.target_cache: {path!r}: there is no cache, the teachers run at '
+                'every step; '
+                'mtkd cache -opt FILE makes one'
+            )
     return what

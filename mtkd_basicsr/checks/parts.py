@@ -25,6 +25,7 @@ class Part(NamedTuple):
         place (tuple[slice, slice]): Of the part in it.
         validation (bool): Whether it is an image of a validation.
     """
+
     lq: torch.Tensor
     gt: torch.Tensor
     name: str
@@ -34,7 +35,8 @@ class Part(NamedTuple):
 
 
 def parts_of(opt):
-    """Middles of a few validation images; of training images where a teacher that is a folder has no others.
+    """Middles of a few validation images; of training images where a teacher that is a folder has
+    no others.
 
     Args:
         opt (dict): All options.
@@ -52,25 +54,48 @@ def parts_of(opt):
         phase = 'train'
     else:
         phase = next(p for p in opt['datasets'] if p.split('_')[0] == 'val')
-    dataset, scale = dataset_of(opt['datasets'][phase], opt, 'val'), opt['scale']
+    dataset = dataset_of(opt['datasets'][phase], opt, 'val')
+    scale = opt['scale']
     for index in np.linspace(0, len(dataset) - 1, min(_IMAGES, len(dataset))).astype(int):
         item = dataset[index]
-        lq, side = item['lq'], _SIDE // scale
+        lq = item['lq']
+        side = _SIDE // scale
         y, x = (max((n - side) // 2, 0) for n in lq.shape[1:])
-        lq = lq[None, :, y:y + side, x:x + side]
-        place = slice(scale * y, scale * (y + lq.shape[2])), slice(scale * x, scale * (x + lq.shape[3]))
-        yield Part(lq, item['gt'][(None, slice(None), *place)], item['gt_path'], tuple(item['gt'].shape[1:]), place, phase != 'train')
+        lq = lq[None, :, y : y + side, x : x + side]
+        place = (
+            slice(scale * y, scale * (y + lq.shape[2])),
+            slice(scale * x, scale * (x + lq.shape[3])),
+        )
+        yield Part(
+            lq,
+            item['gt'][(None, slice(None), *place)],
+            item['gt_path'],
+            tuple(item['gt'].shape[1:]),
+            place,
+            phase != 'train',
+        )
 
 
 def mean_psnr(function, parts, scale):
     """Mean PSNR on Y of what a function makes of parts, as papers measure it, in dB."""
     from basicsr.metrics import calculate_psnr
     from basicsr.utils import tensor2img
-    values = [calculate_psnr(tensor2img(function(part)), tensor2img(part.gt), crop_border=scale, test_y_channel=True) for part in parts]
+
+    values = [
+        calculate_psnr(
+            tensor2img(function(part)), tensor2img(part.gt), crop_border=scale, test_y_channel=True
+        )
+        for part in parts
+    ]
     return float(np.mean(values))
 
 
 def run(network, ensemble, part):
-    """What an ensemble, or the fusion network over it, makes of a part: (1, c, scale · h, scale · w)."""
+    """What an ensemble, or the fusion network over it, makes of a part: (1, c, scale · h, scale ·
+    w).
+    """
     given = ensemble.given(part.name, part.size, part.validation)
-    return network(part.lq.to(ensemble.device), *([] if given is None else [given[(slice(None), slice(None), *part.place)]]))
+    return network(
+        part.lq.to(ensemble.device),
+        *([] if given is None else [given[(slice(None), slice(None), *part.place)]]),
+    )

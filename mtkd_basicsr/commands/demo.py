@@ -9,13 +9,18 @@ NEEDS_BASICSR = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
-    parser.add_argument('--out', metavar='DIR',
-                        help='where everything goes (mtkd_demo, or mtkd_demo_quick)')
-    parser.add_argument('--quick', action='store_true',
-                        help='about a minute: shows that it runs, not what it reaches')
+    parser.add_argument(
+        '--out', metavar='DIR', help='where everything goes (mtkd_demo, or mtkd_demo_quick)'
+    )
+    parser.add_argument(
+        '--quick',
+        action='store_true',
+        help='about a minute: shows that it runs, not what it reaches',
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Run the command, as its parser has read the command line."""
     from ..demo import demo
+
     demo(args)

@@ -5,8 +5,7 @@ import argparse
 from .train import add_arguments
 
 HELP = "test by BasicSR's loop"
-DESCRIPTION = ('Tests as ``python basicsr/test.py`` does; results/ goes into the current '
-               'directory.')
+DESCRIPTION = 'Tests as ``python basicsr/test.py`` does; results/ goes into the current directory.'
 NEEDS_BASICSR = True
 
 __all__ = ['DESCRIPTION', 'HELP', 'NEEDS_BASICSR', 'add_arguments', 'run']
@@ -16,5 +15,6 @@ def run(args: argparse.Namespace) -> None:
     """Run the command, as its parser has read the command line."""
     from ..checks import before_test
     from ..train import parse_like_basicsr, test
+
     before_test(parse_like_basicsr('test', args, is_train=False))
     test(args)

@@ -17,19 +17,34 @@ from .worker import do, is_done, left
 
 
 def _command(args, out, run):
-    return mtkd_command('compare', '-opt', Path(args.opt).resolve(), '--out', out, '--only', run.name, *(['--safe'] if args.safe else []))
+    return mtkd_command(
+        'compare',
+        '-opt',
+        Path(args.opt).resolve(),
+        '--out',
+        out,
+        '--only',
+        run.name,
+        *(['--safe'] if args.safe else []),
+    )
 
 
 def _prepare_photographs(plan, out):
     from ..demo import photographs
+
     for scale in plan.scales:
         photographs.prepare(out / 'datasets' / f'x{scale}', scale, tiles=True)
 
 
 def _list(args, plan, runs, out):
     """Commands in stages: those of one stage can run side by side, after all of the one before."""
-    print(f"# {len(runs)} runs of '{plan.name}'; results go to {out}. Lines of one stage can run at the same time.")
-    unfinished, todo, stage = left(runs, plan, out), list(runs), 0
+    print(
+        f"# {len(runs)} runs of '{plan.name}'; results go to {out}. Lines of one stage can run at "
+        'the same time.'
+    )
+    unfinished = left(runs, plan, out)
+    todo = list(runs)
+    stage = 0
     while todo:
         ready = [run for run in todo if not run.after & {other.name for other in todo}]
         stage += 1
@@ -39,26 +54,44 @@ def _list(args, plan, runs, out):
             command = f'cd {shlex.quote(str(Path.cwd()))} && {shlex.join(_command(args, out, run))}'
             print(command if run in unfinished else f'# finished: {run.name}')
         todo = [run for run in todo if run not in ready]
-    print(f'# then: {shlex.join(mtkd_command("compare", "-opt", Path(args.opt).resolve(), "--out", out, "--report-only"))}')
+    print(
+        '# then: '
+        f'{shlex.join(mtkd_command("compare", "-opt", Path(args.opt).resolve(), "--out", out, "--report-only"))}'
+    )
 
 
 def _only(name, plan, runs, out):
     by_name = {run.name: run for run in runs}
     if name not in by_name:
         raise OptionError(f"--only: no run '{name}' in the plan; {did_you_mean(name, by_name)}")
-    missing = [other for other in sorted(by_name[name].after) if not is_done(by_name[other], plan, out)]
+    missing = [
+        other for other in sorted(by_name[name].after) if not is_done(by_name[other], plan, out)
+    ]
     if missing:
-        raise OptionError(f"--only: {name} waits for {', '.join(missing)}")
+        raise OptionError(f'--only: {name} waits for {", ".join(missing)}')
     do(by_name[name], plan, out)
 
 
 def _all(args, plan, runs, out):
     make_folder(out / 'logs')
     todo = left(runs, plan, out)
-    print(f"'{plan.name}': {len(runs)} runs, {len(runs) - len(todo)} finished before; results go to {out}", flush=True)
+    print(
+        f"'{plan.name}': {len(runs)} runs, {len(runs) - len(todo)} finished before; results go to "
+        f'{out}',
+        flush=True,
+    )
     gpus = [str(i) for i in range(torch.cuda.device_count())]
-    jobs = [Job(run.name, _command(args, out, run), Path.cwd(), out / 'logs' / f'{run.name}.log',
-                run.options['train']['total_iter'] if run.kind in ('prepare', 'student') else None, run.after) for run in todo]
+    jobs = [
+        Job(
+            run.name,
+            _command(args, out, run),
+            Path.cwd(),
+            out / 'logs' / f'{run.name}.log',
+            run.options['train']['total_iter'] if run.kind in ('prepare', 'student') else None,
+            run.after,
+        )
+        for run in todo
+    ]
     if jobs:
         run_jobs(jobs, args.jobs, gpus=gpus)
 

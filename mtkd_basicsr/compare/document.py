@@ -1,4 +1,6 @@
-"""A report as a list of blocks, and its two forms: Markdown with files beside it, and one HTML file that holds all."""
+"""A report as a list of blocks, and its two forms: Markdown with files beside it, and one HTML file
+that holds all.
+"""
 
 import base64
 import html
@@ -9,6 +11,7 @@ from pathlib import Path
 @dataclass
 class Heading:
     """A heading; level 1 is the title."""
+
     text: str
     level: int = 2
 
@@ -16,12 +19,14 @@ class Heading:
 @dataclass
 class Text:
     """A paragraph."""
+
     text: str
 
 
 @dataclass
 class Table:
     """Cells are texts; the best of a column is marked by its row."""
+
     header: list
     rows: list
     best: frozenset = frozenset()
@@ -30,15 +35,16 @@ class Table:
 @dataclass
 class Picture:
     """A PNG beside the report."""
+
     path: Path
     caption: str
 
 
-_STYLE = '''body{font:15px/1.5 system-ui,sans-serif;color:#1a1a1a;max-width:1250px;margin:2rem auto;padding:0 1rem}
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#1a1a1a;max-width:1250px;margin:2rem auto;padding:0 1rem}
 h1,h2,h3{line-height:1.2;margin-top:2rem}table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}
 th,td{padding:.3rem .7rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 th{border-bottom:2px solid #888}th:first-child,td:first-child{text-align:left}td.best{font-weight:700}
-img{max-width:100%;height:auto;border:1px solid #ddd}figure{margin:1rem 0}figcaption,p.note{color:#555}'''
+img{max-width:100%;height:auto;border:1px solid #ddd}figure{margin:1rem 0}figcaption,p.note{color:#555}"""
 
 
 def _markdown_cell(text, best):
@@ -58,17 +64,32 @@ def markdown(blocks):
             parts.append(f'![{block.caption}]({block.path.name})\n\n{block.caption}')
         else:
             lines = ['| ' + ' | '.join(block.header) + ' |', '|' + '---|' * len(block.header)]
-            lines += ['| ' + ' | '.join(_markdown_cell(cell, (i, j) in block.best) for j, cell in enumerate(row)) + ' |'
-                      for i, row in enumerate(block.rows)]
+            lines += [
+                '| '
+                + ' | '.join(
+                    _markdown_cell(cell, (i, j) in block.best) for j, cell in enumerate(row)
+                )
+                + ' |'
+                for i, row in enumerate(block.rows)
+            ]
             parts.append('\n'.join(lines))
     return '\n\n'.join(parts) + '\n'
 
 
 def _html_table(table):
     head = ''.join(f'<th>{html.escape(cell)}</th>' for cell in table.header)
-    rows = [''.join(f'<td{" class=best" if (i, j) in table.best else ""}>{html.escape(cell)}</td>' for j, cell in enumerate(row))
-            for i, row in enumerate(table.rows)]
-    return f'<table><thead><tr>{head}</tr></thead><tbody>' + ''.join(f'<tr>{row}</tr>' for row in rows) + '</tbody></table>'
+    rows = [
+        ''.join(
+            f'<td{" class=best" if (i, j) in table.best else ""}>{html.escape(cell)}</td>'
+            for j, cell in enumerate(row)
+        )
+        for i, row in enumerate(table.rows)
+    ]
+    return (
+        f'<table><thead><tr>{head}</tr></thead><tbody>'
+        + ''.join(f'<tr>{row}</tr>' for row in rows)
+        + '</tbody></table>'
+    )
 
 
 def page(blocks):
@@ -81,9 +102,16 @@ def page(blocks):
         elif isinstance(block, Text):
             parts.append(f'<p>{html.escape(block.text)}</p>')
         elif isinstance(block, Picture):
-            data, caption = base64.b64encode(block.path.read_bytes()).decode(), html.escape(block.caption)
-            parts.append(f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>')
+            data = base64.b64encode(block.path.read_bytes()).decode()
+            caption = html.escape(block.caption)
+            parts.append(
+                f'<figure><img alt="{caption}" '
+                f'src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
+            )
         else:
             parts.append(_html_table(block))
-    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>\n'
-            '<body>\n' + '\n'.join(parts) + '\n</body></html>\n')
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta '
+        f'charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>\n'
+        '<body>\n' + '\n'.join(parts) + '\n</body></html>\n'
+    )

@@ -1,4 +1,6 @@
-"""What BasicSR's log of a training says: PSNR of the validations, and how many seconds of training came before."""
+"""What BasicSR's log of a training says: PSNR of the validations, and how many seconds of training
+came before.
+"""
 
 import re
 from datetime import datetime
@@ -12,21 +14,30 @@ _VALUE = re.compile(r'\s*# psnr: ([\d.]+|inf)')
 
 
 class _Clock:
-    """Seconds of training by iteration: validations and checkpoints do not count, nor what a stop has lost."""
+    """Seconds of training by iteration: validations and checkpoints do not count, nor what a stop
+    has lost.
+    """
 
     def __init__(self):
-        self.seconds, self.curve, self.last, self.iteration = {0: 0.}, [], None, 0
+        self.seconds = {0: 0.0}
+        self.curve = []
+        self.last = None
+        self.iteration = 0
 
     def start(self, when, iteration):
         # What came after the checkpoint that a training goes on from is done again.
         self.seconds = {i: s for i, s in self.seconds.items() if i <= iteration}
         self.curve = [point for point in self.curve if point[0] <= iteration]
-        self.last, self.iteration = when, iteration
+        self.last = when
+        self.iteration = iteration
         self.seconds.setdefault(iteration, self.seconds[max(self.seconds)])
 
     def step(self, when, iteration):
-        self.seconds[iteration] = self.seconds[max(self.seconds)] + (when - self.last).total_seconds()
-        self.last, self.iteration = when, iteration
+        self.seconds[iteration] = (
+            self.seconds[max(self.seconds)] + (when - self.last).total_seconds()
+        )
+        self.last = when
+        self.iteration = iteration
 
     def validated(self, when, value):
         if not self.curve or self.curve[-1][0] != self.iteration:
@@ -41,8 +52,10 @@ def read_training(experiment):
         experiment (Path): Folder in ``experiments/``.
 
     Returns:
-        tuple: ``(curve, seconds)``: a list of (iteration, seconds of training before it, PSNR in dB) of the validations, on
-        the first validation set; and all seconds of training. A training that was stopped and went on counts once.
+        tuple: ``(curve, seconds)``: a list of (iteration, seconds of training before it, PSNR
+            in dB) of the validations, on
+        the first validation set; and all seconds of training. A training that was stopped and went
+        on counts once.
     """
     clock = _Clock()
     for path in sorted(Path(experiment).glob('train_*.log'), key=lambda p: p.name):
@@ -50,7 +63,8 @@ def read_training(experiment):
         for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
             match = _LINE.match(line)
             if match:
-                when, text = datetime.strptime(match.group(1), '%Y-%m-%d %H:%M:%S,%f'), match.group(2)
+                when = datetime.strptime(match.group(1), '%Y-%m-%d %H:%M:%S,%f')
+                text = match.group(2)
                 if _START.search(text):
                     clock.start(when, int(_START.search(text).group(1)))
                 elif clock.last is not None and _ITERATION.search(text):

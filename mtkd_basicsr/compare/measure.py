@@ -16,12 +16,14 @@ from ..options import TeacherOptions, parse_fusion, parse_teachers, parse_val
 from ..teachers import FusedTeachers, TeacherEnsemble
 
 # Multiply-adds are given for an output of this size, as in the papers of the field.
-HEIGHT, WIDTH = 720, 1280
+HEIGHT = 720
+WIDTH = 1280
 
 
 def bicubic(lq, scale):
     """MATLAB-like bicubic enlargement: (1, 3, h, w) -> (1, 3, scale · h, scale · w), [0, 1]."""
     from basicsr.utils.matlab_functions import imresize
+
     return imresize(lq[0].cpu(), scale)[None].clamp(0, 1)
 
 
@@ -46,7 +48,9 @@ def trained(options, experiment, device):
     path = str(weights_path(experiment))
     if options['model_type'] == 'MTKDFusionModel':
         ensemble = TeacherEnsemble(parse_teachers(options), options['scale'], device)
-        return _tiled(FusedTeachers(ensemble, TeacherOptions(options['network_g'], path), device), options)
+        return _tiled(
+            FusedTeachers(ensemble, TeacherOptions(options['network_g'], path), device), options
+        )
     net = build(options['network_g'], 'network_g')
     load_weights(net, path, path)
     return enlarger(net.eval().requires_grad_(False).to(device), options)
@@ -58,6 +62,7 @@ def _tiled(function, options):
     def run(lq):
         with torch.no_grad():
             return run_tiled(function, lq, options['scale'], val.tile, val.tile_overlap)
+
     return run
 
 
@@ -75,8 +80,8 @@ def references(options, device, self_ensemble=False):
         self_ensemble (bool): Also the target as the mean over eight flips and rotations.
 
     Returns:
-        tuple[dict, dict]: Name -> function (1, 3, h, w) -> (1, 3, scale · h, scale · w); and what ``teachers`` and ``target``
-        (their mean and fusion) run in.
+        tuple[dict, dict]: Name -> function (1, 3, h, w) -> (1, 3, scale · h, scale · w); and what
+        ``teachers`` and ``target`` (their mean and fusion) run in.
     """
     scale = options['scale']
     found = {'bicubic': lambda lq: bicubic(lq, scale)}
@@ -91,14 +96,19 @@ def references(options, device, self_ensemble=False):
         fused = FusedTeachers(ensemble, parse_fusion(options), device)
         found['fused teachers'] = _tiled(fused, options)
         if self_ensemble:
-            found['fused teachers, self-ensemble'] = _tiled(lambda lq: eightfold(fused, lq), options)
+            found['fused teachers, self-ensemble'] = _tiled(
+                lambda lq: eightfold(fused, lq), options
+            )
     # Alone a teacher runs as a student does.
     return found, {'teachers': 'fp32', 'target': ensemble.precision}
 
 
 def pairs(block):
-    """Images of a test set: name, low-resolution image (1, 3, h, w), ground truth (1, 3, scale · h, scale · w), RGB, [0, 1]."""
+    """Images of a test set: name, low-resolution image (1, 3, h, w), ground truth (1, 3, scale · h,
+    scale · w), RGB, [0, 1].
+    """
     from basicsr.data import build_dataset
+
     dataset = build_dataset(copy.deepcopy(block))
     for item in sorted(range(len(dataset)), key=lambda i: dataset.paths[i]['gt_path']):
         data = dataset[item]
@@ -106,7 +116,8 @@ def pairs(block):
 
 
 def measure(function, block, scale, device):
-    """PSNR and SSIM of every image of a test set: on the Y channel, with as many pixels cut as the scale, by BasicSR.
+    """PSNR and SSIM of every image of a test set: on the Y channel, with as many pixels cut as the
+    scale, by BasicSR.
 
     Args:
         function: (1, 3, h, w) -> (1, 3, scale · h, scale · w).
@@ -119,10 +130,16 @@ def measure(function, block, scale, device):
     """
     from basicsr.metrics import calculate_psnr, calculate_ssim
     from basicsr.utils import tensor2img
-    border, result = {'crop_border': scale, 'test_y_channel': True}, {}
+
+    border = {'crop_border': scale, 'test_y_channel': True}
+    result = {}
     for name, lq, gt in pairs(block):
-        image, truth = tensor2img(function(lq.to(device))), tensor2img(gt)
-        result[name] = [float(calculate_psnr(image, truth, **border)), float(calculate_ssim(image, truth, **border))]
+        image = tensor2img(function(lq.to(device)))
+        truth = tensor2img(gt)
+        result[name] = [
+            float(calculate_psnr(image, truth, **border)),
+            float(calculate_ssim(image, truth, **border)),
+        ]
     return result
 
 
@@ -136,12 +153,15 @@ def cost(network, scale, lq, device):
         device: Where.
 
     Returns:
-        dict: ``parameters``; ``macs``, multiply-adds for an output of 1280×720; ``milliseconds`` for ``lq``, median of five.
+        dict: ``parameters``; ``macs``, multiply-adds for an output of 1280×720;
+            ``milliseconds`` for ``lq``, median of five.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
+
     net = build(network, 'network').eval().requires_grad_(False)
-    multiple, channels = size_multiple(net), network.get('in_chans', 3)
+    multiple = size_multiple(net)
+    channels = network.get('in_chans', 3)
     net.to(device)
     x = lq.to(device).repeat(1, channels // 3, 1, 1)
     is_fusion = channels > 3
@@ -160,8 +180,11 @@ def cost(network, scale, lq, device):
         # Sizes without numbers: nothing is computed.
         with FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
             net(pad_to_multiple(torch.empty(1, channels, *size), multiple))
-    return {'parameters': sum(p.numel() for p in net.parameters()), 'macs': counter.get_total_flops() / 2,
-            'milliseconds': 1000 * float(np.median(times[1:]))}
+    return {
+        'parameters': sum(p.numel() for p in net.parameters()),
+        'macs': counter.get_total_flops() / 2,
+        'milliseconds': 1000 * float(np.median(times[1:])),
+    }
 
 
 def read_json(path):

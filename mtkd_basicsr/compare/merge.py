@@ -11,8 +11,8 @@ _PLACEHOLDER = re.compile(r'\{(\w+)\}')
 def merge(*blocks):
     """Lays mappings over each other; later ones win.
 
-    A mapping with another ``type`` than the one below replaces it, so that an L1 loss does not inherit the wavelet of
-    another loss. Where one of the two has no ``type``, they are merged.
+    A mapping with another ``type`` than the one below replaces it, so that an L1 loss does not
+    inherit the wavelet of another loss. Where one of the two has no ``type``, they are merged.
 
     Args:
         *blocks (dict): Option blocks, not changed.
@@ -24,7 +24,11 @@ def merge(*blocks):
     for block in blocks:
         for key, value in block.items():
             below = result.get(key)
-            types = [block['type'] for block in (value, below) if isinstance(block, dict) and 'type' in block]
+            types = [
+                block['type']
+                for block in (value, below)
+                if isinstance(block, dict) and 'type' in block
+            ]
             if isinstance(value, dict) and isinstance(below, dict) and len(set(types)) < 2:
                 result[key] = merge(below, value)
             else:
@@ -35,7 +39,8 @@ def merge(*blocks):
 def fill(value, values, key=''):
     """Puts values into the ``{name}`` of all texts of an option block.
 
-    A text that is one placeholder and nothing else becomes the value itself: ``upscale: '{scale}'`` is a number.
+    A text that is one placeholder and nothing else becomes the value itself: ``upscale: '{scale}'``
+    is a number.
 
     Args:
         value: Mapping, list, text or anything else.
@@ -57,6 +62,12 @@ def fill(value, values, key=''):
         return value
     for name in _PLACEHOLDER.findall(value):
         if name not in values:
-            raise OptionError(f"{key}: '{value}' has the placeholder {{{name}}}; known: {', '.join(values)}")
+            raise OptionError(
+                f"{key}: '{value}' has the placeholder {{{name}}}; known: {', '.join(values)}"
+            )
     whole = _PLACEHOLDER.fullmatch(value)
-    return values[whole.group(1)] if whole else _PLACEHOLDER.sub(lambda match: str(values[match.group(1)]), value)
+    return (
+        values[whole.group(1)]
+        if whole
+        else _PLACEHOLDER.sub(lambda match: str(values[match.group(1)]), value)
+    )

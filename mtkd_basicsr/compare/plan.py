@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
 
 from ..errors import OptionError, did_you_mean
 from ..options import is_number, name_errors, parse, require
@@ -21,22 +20,28 @@ class PlanOptions:
         name: Of the comparison; results go to ``compare/NAME`` unless ``--out`` says otherwise.
         scales: Factors, for example ``[2, 4]``.
         seeds: One training of each student with each method for each of them.
-        lq_size: Size of training patches in low-resolution pixels; ``{gt_size}`` is this times the scale.
-        options: What all trainings have: blocks of a BasicSR option file. ``train.total_iter`` is the budget.
+        lq_size: Size of training patches in low-resolution pixels; ``{gt_size}`` is this times
+            the scale.
+        options: What all trainings have: blocks of a BasicSR option file. ``train.total_iter``
+            is the budget.
         students: Names, each with option blocks that are laid over ``options``.
-        methods: Names, each with option blocks that are laid over those of the student; ``self_ensemble: true`` averages what is in its
-            cache over eight flips and rotations, ``students: [EDSR]`` leaves the other students out. With ``model_type: MTKDFusionModel``
+        methods: Names, each with option blocks that are laid over those of the student;
+            ``self_ensemble: true`` averages what is in its cache over eight flips and rotations,
+            ``students: [EDSR]`` leaves the other students out. With ``model_type: MTKDFusionModel``
             the student is a fusion network.
         test: Names of test sets, each with ``dataroot_gt`` and ``dataroot_lq``.
         prepare: Trainings that others build on (teachers, fusion network), once for each scale.
-        when: Options for some of the trainings, see below; a student, a method and an entry of ``prepare`` can have it too.
+        when: Options for some of the trainings, see below; a student, a method and an entry of
+            ``prepare`` can have it too.
         baseline: The method that gains are over.
         photographs: Writes the photographs of the demo into the folder of the results.
-        base: Another plan, a file beside this one: keys that are not here are taken from it, ``options`` are laid over its. Results go into
-            its folder, and what is finished there is not repeated. A student, a method, an entry of ``prepare`` or a test set can have a
+        base: Another plan, a file beside this one: keys that are not here are taken from it,
+            ``options`` are laid over its. Results go into its folder, and what is finished there is
+            not repeated. A student, a method, an entry of ``prepare`` or a test set can have a
             ``base`` too, the name of the one of the other plan that it is laid over.
         mtkd_basicsr: The line that registers the plug-in, as in every option file.
     """
+
     name: str
     scales: list
     seeds: list
@@ -49,8 +54,8 @@ class PlanOptions:
     when: list = field(default_factory=list)
     baseline: str = 'scratch'
     photographs: bool = False
-    base: Optional[str] = None
-    mtkd_basicsr: Optional[str] = None
+    base: str | None = None
+    mtkd_basicsr: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,15 +68,23 @@ class Condition:
         scale: Only for this factor.
         run: Only for this entry of ``prepare``.
     """
+
     options: dict
-    student: Optional[str] = None
-    scale: Optional[int] = None
-    run: Optional[str] = None
+    student: str | None = None
+    scale: int | None = None
+    run: str | None = None
 
 
 def _numbers(values, key, smallest):
-    if not values or any(not isinstance(v, int) or isinstance(v, bool) or v < smallest for v in values) or len(set(values)) < len(values):
-        raise OptionError(f'{key}: {values!r}; expected different whole numbers from {smallest} on, for example [0, 1, 2]')
+    if (
+        not values
+        or any(not isinstance(v, int) or isinstance(v, bool) or v < smallest for v in values)
+        or len(set(values)) < len(values)
+    ):
+        raise OptionError(
+            f'{key}: {values!r}; expected different whole numbers from {smallest} on, for example '
+            '[0, 1, 2]'
+        )
 
 
 def _entries(content, base, key):
@@ -79,9 +92,13 @@ def _entries(content, base, key):
     entries = {}
     for name, block in content[key].items():
         if isinstance(block, dict) and 'base' in block:
-            below, known = block['base'], base.get(key) or {}
+            below = block['base']
+            known = base.get(key) or {}
             if not base:
-                raise OptionError(f'{key}.{name}.base: {below!r}; only in a plan that has a base itself, the file of another plan')
+                raise OptionError(
+                    f'{key}.{name}.base: {below!r}; only in a plan that has a base itself, the '
+                    'file of another plan'
+                )
             if not isinstance(below, str) or below not in known:
                 raise OptionError(f'{key}.{name}.base: {below!r}; {did_you_mean(below, known)}')
             block = merge(known[below], {k: v for k, v in block.items() if k != 'base'})
@@ -91,17 +108,22 @@ def _entries(content, base, key):
 
 def _with_base(path, safe):
     """The keys of a plan file, and the plan that it is based on."""
-    content, base = dict(read_options(path, safe)), {}
+    content = dict(read_options(path, safe))
+    base = {}
     if content.get('base') is not None:
         if not isinstance(content['base'], str):
-            raise OptionError(f"base: {content['base']!r}; expected the file of another plan")
+            raise OptionError(f'base: {content["base"]!r}; expected the file of another plan')
         base = read_options(Path(path).parent / content['base'], safe)
         if base.get('base') is not None:
-            raise OptionError(f"base: '{content['base']}' has a base itself, '{base['base']}'; name that one")
+            raise OptionError(
+                f"base: '{content['base']}' has a base itself, '{base['base']}'; name that one"
+            )
         if not all(isinstance(block.get('options', {}), dict) for block in (base, content)):
             raise OptionError('options: expected a mapping')
         content['options'] = merge(base.get('options', {}), content.get('options', {}))
-    entries = {key: _entries(content, base, key) for key in _NAMED if isinstance(content.get(key), dict)}
+    entries = {
+        key: _entries(content, base, key) for key in _NAMED if isinstance(content.get(key), dict)
+    }
     return {**base, **content, **entries}, base.get('name')
 
 
@@ -113,7 +135,8 @@ def read_plan(path, safe=False):
         safe (bool): Executes nothing that the plan names.
 
     Returns:
-        PlanOptions: Checked as far as that is possible without building anything; ``base`` is the name of the other plan.
+        PlanOptions: Checked as far as that is possible without building anything; ``base`` is
+            the name of the other plan.
 
     Raises:
         OptionError: names the key, the value, and what was expected.
@@ -131,16 +154,30 @@ def read_plan(path, safe=False):
     for key in _NAMED:
         block = getattr(plan, key)
         if not (block or key == 'prepare') or not all(isinstance(v, dict) for v in block.values()):
-            raise OptionError(f'{key}: {dict(block)!r}; expected a mapping of names to option blocks')
+            raise OptionError(
+                f'{key}: {dict(block)!r}; expected a mapping of names to option blocks'
+            )
         for name in block:
             if not str(name).replace('-', '').replace('+', '').replace('.', '').isalnum():
-                raise OptionError(f"{key}: the name '{name}' is part of the names of files; expected letters, digits, -, + and .")
+                raise OptionError(
+                    f"{key}: the name '{name}' is part of the names of files; expected letters, "
+                    'digits, -, + and .'
+                )
     if plan.baseline not in plan.methods:
-        raise OptionError(f"baseline: '{plan.baseline}'; {did_you_mean(plan.baseline, plan.methods)}")
+        raise OptionError(
+            f"baseline: '{plan.baseline}'; {did_you_mean(plan.baseline, plan.methods)}"
+        )
     for name, block in plan.methods.items():
         students = block.get('students', list(plan.students))
-        if not isinstance(students, list) or not students or any(student not in list(plan.students) for student in students):
-            raise OptionError(f"methods.{name}.students: {students!r}; expected a list of some of {', '.join(plan.students)}")
+        if (
+            not isinstance(students, list)
+            or not students
+            or any(student not in list(plan.students) for student in students)
+        ):
+            raise OptionError(
+                f'methods.{name}.students: {students!r}; expected a list of some of '
+                f'{", ".join(plan.students)}'
+            )
     for name, block in plan.test.items():
         for key in ('dataroot_gt', 'dataroot_lq'):
             if not isinstance(require({'test': {name: block}}, 'test', name, key), str):

@@ -1,7 +1,6 @@
 """Which precision runs were made in, and where those of one row differ."""
 
 from pathlib import Path
-from typing import Optional
 
 from ..checkpoints import METADATA
 from ..data.target_cache import CacheReader
@@ -14,7 +13,7 @@ from .runs import method_name
 MARK = ' †'
 
 
-def of_training(experiment: Path) -> Optional[dict]:
+def of_training(experiment: Path) -> dict | None:
     """What its last checkpoint says, ``'bf16'`` or ``'fp32'`` by name; None if it says nothing.
 
     The names are ``student``, ``teachers``, ``features``.
@@ -40,12 +39,13 @@ def recorded(result: dict) -> dict:
         result: Content of a file in ``results/``.
 
     Returns:
-        By name: ``student`` is the network that was trained, ``teachers`` what its targets or inputs
-        came from. Empty for references and caches without a record.
+        By name: ``student`` is the network that was trained, ``teachers`` what its targets or
+        inputs came from. Empty for references and caches without a record.
     """
     if result.get('precision') is not None:
         return result['precision']
-    options, train = result['options'], result['options'].get('train') or {}
+    options = result['options']
+    train = result['options'].get('train') or {}
     if result['kind'] not in ('student', 'prepare'):
         return {}
     found = {'student': _asked(train.get('amp'), 'fp32')}
@@ -82,10 +82,11 @@ def mixed(cell, baseline) -> str:
     for seed, precision in zip(cell.seeds, cell.precisions):
         by_precision.setdefault(in_words(precision), []).append(seed)
     if any(_differ(one, other) for one in cell.precisions for other in cell.precisions):
-        return '; '.join(f"{text} (seed {', '.join(map(str, seeds))})"
-                         for text, seeds in by_precision.items())
+        return '; '.join(
+            f'{text} (seed {", ".join(map(str, seeds))})' for text, seeds in by_precision.items()
+        )
     others = [] if baseline is None else baseline.precisions
     if not any(_differ(one, other) for one in cell.precisions for other in others):
         return ''
     base = '; '.join(dict.fromkeys(in_words(precision) for precision in others))
-    return f"{'; '.join(by_precision)}, the baseline {base}"
+    return f'{"; ".join(by_precision)}, the baseline {base}'

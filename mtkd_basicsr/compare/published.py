@@ -1,30 +1,63 @@
 """Figures that others have published, for the same student, scale and test set."""
 
 # Numbers of images: a test set of another size is another test set, whatever its name.
-_SETS = {'set5': ('Set5', 5), 'set14': ('Set14', 14), 'b100': ('BSD100', 100), 'bsd100': ('BSD100', 100), 'urban100': ('Urban100', 100)}
+_SETS = {
+    'set5': ('Set5', 5),
+    'set14': ('Set14', 14),
+    'b100': ('BSD100', 100),
+    'bsd100': ('BSD100', 100),
+    'urban100': ('Urban100', 100),
+}
 _ORDER = ('Set5', 'Set14', 'BSD100', 'Urban100')
 
 # What tells a student from another one of the same arch.
 _STUDENTS = {
-    'SwinIR 1.2 M': {'type': 'SwinIR', 'embed_dim': 60, 'depths': [6] * 4, 'upsampler': 'pixelshuffle'},
-    'SwinIR-light 0.9 M': {'type': 'SwinIR', 'embed_dim': 60, 'depths': [6] * 4, 'upsampler': 'pixelshuffledirect'},
+    'SwinIR 1.2 M': {
+        'type': 'SwinIR',
+        'embed_dim': 60,
+        'depths': [6] * 4,
+        'upsampler': 'pixelshuffle',
+    },
+    'SwinIR-light 0.9 M': {
+        'type': 'SwinIR',
+        'embed_dim': 60,
+        'depths': [6] * 4,
+        'upsampler': 'pixelshuffledirect',
+    },
     'RCAN 5.2 M': {'type': 'RCAN', 'num_feat': 64, 'num_group': 10, 'num_block': 6},
     'EDSR 64×16': {'type': 'EDSR', 'num_feat': 64, 'num_block': 16},
 }
 
-# student -> scale -> source -> method -> PSNR (dB, Y channel, crop = scale) on Set5, Set14, BSD100, Urban100. None: not published.
+# student -> scale -> source -> method -> PSNR (dB, Y channel, crop = scale) on Set5, Set14, BSD100,
+# Urban100. None: not published.
 # MiPKD: ICLR 2025; DCKD: AAAI 2025; DUKD: https://arxiv.org/abs/2309.14162.
 _PSNR = {
-    'SwinIR 1.2 M': {4: {
-        'scratch': (32.31, 28.67, 27.61, 26.15), 'LogitKD': (32.27, 28.67, 27.62, 26.15), 'FAKD': (32.22, 28.65, 27.61, 26.09),
-        'MiPKD': (32.39, 28.76, 27.68, 26.37), 'DUKD': (None, None, None, 26.43), 'DCKD': (32.49, 28.82, 27.72, 26.53),
-        'DCKD + DUKD': (32.51, 28.88, 27.74, 26.62)}},
-    'RCAN 5.2 M': {4: {
-        'scratch': (32.38, 28.69, 27.63, 26.36), 'LogitKD': (32.45, 28.76, 27.67, 26.49), 'FAKD': (32.46, 28.77, 27.68, 26.50),
-        'MiPKD': (32.46, 28.77, 27.69, 26.55), 'DUKD': (None, None, None, 26.62), 'DCKD': (32.56, 28.82, 27.73, 26.69),
-        'DCKD + DUKD': (32.58, 28.86, 27.74, 26.74)}},
+    'SwinIR 1.2 M': {
+        4: {
+            'scratch': (32.31, 28.67, 27.61, 26.15),
+            'LogitKD': (32.27, 28.67, 27.62, 26.15),
+            'FAKD': (32.22, 28.65, 27.61, 26.09),
+            'MiPKD': (32.39, 28.76, 27.68, 26.37),
+            'DUKD': (None, None, None, 26.43),
+            'DCKD': (32.49, 28.82, 27.72, 26.53),
+            'DCKD + DUKD': (32.51, 28.88, 27.74, 26.62),
+        }
+    },
+    'RCAN 5.2 M': {
+        4: {
+            'scratch': (32.38, 28.69, 27.63, 26.36),
+            'LogitKD': (32.45, 28.76, 27.67, 26.49),
+            'FAKD': (32.46, 28.77, 27.68, 26.50),
+            'MiPKD': (32.46, 28.77, 27.69, 26.55),
+            'DUKD': (None, None, None, 26.62),
+            'DCKD': (32.56, 28.82, 27.73, 26.69),
+            'DCKD + DUKD': (32.58, 28.86, 27.74, 26.74),
+        }
+    },
     'EDSR 64×16': {4: {'scratch': (None, 28.58, 27.57, 26.04)}},
-    'SwinIR-light 0.9 M': {4: {'scratch': (32.44, 28.77, 27.69, 26.47), 'DCKD': (None, 28.88, 27.75, 26.64)}},
+    'SwinIR-light 0.9 M': {
+        4: {'scratch': (32.44, 28.77, 27.69, 26.47), 'DCKD': (None, 28.88, 27.75, 26.64)}
+    },
 }
 
 
@@ -37,11 +70,25 @@ def published(network, scale, images):
         images (dict[str, int]): Number of images of each test set.
 
     Returns:
-        dict: method -> test set (by our name) -> PSNR in dB. Empty where student, scale and test sets are others.
+        dict: method -> test set (by our name) -> PSNR in dB. Empty where student, scale and
+            test sets are others.
     """
-    name = next((name for name, keys in _STUDENTS.items() if all(network.get(k) == v for k, v in keys.items())), None)
-    columns = {ours: _ORDER.index(_SETS[ours.lower()][0]) for ours, count in images.items()
-               if ours.lower() in _SETS and _SETS[ours.lower()][1] == count}
+    name = next(
+        (
+            name
+            for name, keys in _STUDENTS.items()
+            if all(network.get(k) == v for k, v in keys.items())
+        ),
+        None,
+    )
+    columns = {
+        ours: _ORDER.index(_SETS[ours.lower()][0])
+        for ours, count in images.items()
+        if ours.lower() in _SETS and _SETS[ours.lower()][1] == count
+    }
     rows = _PSNR.get(name, {}).get(scale, {}) if columns else {}
-    found = {method: {ours: values[i] for ours, i in columns.items() if values[i] is not None} for method, values in rows.items()}
+    found = {
+        method: {ours: values[i] for ours, i in columns.items() if values[i] is not None}
+        for method, values in rows.items()
+    }
     return {method: values for method, values in found.items() if values}

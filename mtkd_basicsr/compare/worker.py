@@ -12,10 +12,9 @@ from pathlib import Path
 import torch
 import yaml
 
-from .. import __version__
+from .. import __version__, commands
 from .. import cache as cache_command
 from .. import train as train_command
-from .. import commands
 from ..arguments import make_folder
 from ..errors import MTKDError
 from ..jobs import Record, archive, write_json
@@ -40,7 +39,9 @@ def options_path(run, out):
 
 
 def write_options(run, out):
-    """Writes the option file of a run; it also works with ``mtkd train`` and with BasicSR's ``train.py``."""
+    """Writes the option file of a run; it also works with ``mtkd train`` and with BasicSR's
+    ``train.py``.
+    """
     path = options_path(run, out)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f'.{os.getpid()}.tmp')
@@ -60,17 +61,23 @@ def _locked(path, name):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise MTKDError(f'{name}: another process is doing this run (it holds {path})') from error
+            raise MTKDError(
+                f'{name}: another process is doing this run (it holds {path})'
+            ) from error
         yield
 
 
 def _train(run, out):
     latest = out / 'experiments' / run.name / 'models' / 'net_g_latest.pth'
-    if latest.is_file():  # stopped between training and testing: BasicSR writes this file at the end
+    # stopped between training and testing: BasicSR writes this file at the end
+    if latest.is_file():
         return
     parser = argparse.ArgumentParser()
     commands.train.add_arguments(parser)
-    train_command.train(parser.parse_args(['-opt', str(options_path(run, out)), '--auto_resume', '--safe']), root=str(out))
+    train_command.train(
+        parser.parse_args(['-opt', str(options_path(run, out)), '--auto_resume', '--safe']),
+        root=str(out),
+    )
 
 
 def _cache(run, out, begun):
@@ -78,9 +85,15 @@ def _cache(run, out, begun):
     parser = argparse.ArgumentParser()
     commands.cache.add_arguments(parser)
     # What the plan has made for itself it may replace; a cache of somebody else it may not.
-    more = ['--overwrite'] if not begun and os.path.abspath(path).startswith(str(out) + os.sep) else []
+    more = (
+        ['--overwrite'] if not begun and os.path.abspath(path).startswith(str(out) + os.sep) else []
+    )
     more += ['--self-ensemble'] if run.self_ensemble else []
-    cache_command.cache(parser.parse_args(['-opt', str(options_path(run, out)), '--what', run.what, '--safe', *more]))
+    cache_command.cache(
+        parser.parse_args(
+            ['-opt', str(options_path(run, out)), '--what', run.what, '--safe', *more]
+        )
+    )
 
 
 def result_path(run, out):
@@ -100,10 +113,11 @@ def has_all_sets(result, plan):
 
 
 def is_done(run, plan, out):
-    """Whether a run was finished with the options of this time, and what others need of it is there.
+    """Whether a run was finished with the options of this time, and what others need of it is
+    there.
 
-    Of students and references that is the result, which may have been moved here; of caches and trainings that others build on it is
-    what they have made in this folder.
+    Of students and references that is the result, which may have been moved here; of caches and
+    trainings that others build on it is what they have made in this folder.
     """
     result = result_of(run, out)
     made_here = run.kind in ('student', 'references') or record_of(run, out).is_finished()
@@ -113,10 +127,11 @@ def is_done(run, plan, out):
 def left(runs, plan, out):
     """Runs that are to be done, in their order.
 
-    A cache, or a training that others build on, whose result was moved here without what it has made, is done again where one of them
-    needs it.
+    A cache, or a training that others build on, whose result was moved here without what it has
+    made, is done again where one of them needs it.
     """
-    found, needed = [], set()
+    found = []
+    needed = set()
     for run in reversed(runs):
         moved = run.kind in ('cache', 'prepare') and result_of(run, out) is not None
         if not is_done(run, plan, out) and (not moved or run.name in needed):
@@ -135,36 +150,70 @@ def machine():
 
 
 def _commit():
-    """Of the source tree that this package is used from; None where it was installed from elsewhere."""
+    """Of the source tree that this package is used from; None where it was installed from
+    elsewhere.
+    """
     root = Path(__file__).resolve().parents[2]
     try:
         if not (root / '.git').exists():
             return None
-        commit, changes = (subprocess.run(['git', '-C', str(root), *command], capture_output=True, encoding='utf-8', errors='replace',
-                                          check=True).stdout.strip()
-                           for command in (('rev-parse', 'HEAD'), ('status', '--porcelain', '--untracked-files=no')))
+        commit, changes = (
+            subprocess.run(
+                ['git', '-C', str(root), *command],
+                capture_output=True,
+                encoding='utf-8',
+                errors='replace',
+                check=True,
+            ).stdout.strip()
+            for command in (
+                ('rev-parse', 'HEAD'),
+                ('status', '--porcelain', '--untracked-files=no'),
+            )
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit + (' and changes' if changes else '')
 
 
 def _write_result(run, out, results, seconds, precision):
-    curve, training = read_training(out / 'experiments' / run.name) if run.kind in ('prepare', 'student') else (None, None)
-    content = {'name': run.name, 'kind': run.kind, 'student': run.student, 'method': run.method, 'scale': run.scale, 'seed': run.seed,
-               'fingerprint': run.fingerprint, 'machine': machine(), 'commit': _commit(), 'options': run.options,
-               'precision': precision, 'seconds': round(seconds, 1), 'training_seconds': training, 'curve': curve, 'results': results}
+    curve, training = (
+        read_training(out / 'experiments' / run.name)
+        if run.kind in ('prepare', 'student')
+        else (None, None)
+    )
+    content = {
+        'name': run.name,
+        'kind': run.kind,
+        'student': run.student,
+        'method': run.method,
+        'scale': run.scale,
+        'seed': run.seed,
+        'fingerprint': run.fingerprint,
+        'machine': machine(),
+        'commit': _commit(),
+        'options': run.options,
+        'precision': precision,
+        'seconds': round(seconds, 1),
+        'training_seconds': training,
+        'curve': curve,
+        'results': results,
+    }
     result_path(run, out).parent.mkdir(exist_ok=True)
     write_json(json.loads(movable(content, out)), result_path(run, out))
 
 
 def _test(functions, run, plan, out, device):
-    """PSNR and SSIM of functions: name -> test set -> image -> (dB, SSIM). What was measured before, for another plan, is kept."""
+    """PSNR and SSIM of functions: name -> test set -> image -> (dB, SSIM). What was measured
+    before, for another plan, is kept.
+    """
     known = result_of(run, out) or {'results': {}}
     results = {name: dict(known['results'].get(name, {})) for name in functions}
     for test_set, block in test_sets(plan.test, run.scale, out).items():
         for name, function in functions.items():
             if test_set not in results[name]:
-                results[name][test_set] = measure(function, block, run.scale, 'cpu' if name == 'bicubic' else device)
+                results[name][test_set] = measure(
+                    function, block, run.scale, 'cpu' if name == 'bicubic' else device
+                )
     return results
 
 
@@ -186,7 +235,8 @@ def do(run, plan, out):
     for folder in ('runs', 'caches'):
         make_folder(out / folder)
     with _locked(out / 'runs' / f'{run.name}.lock', run.name):
-        record, start = record_of(run, out), time.time()
+        record = record_of(run, out)
+        start = time.time()
         if is_done(run, plan, out):
             print(f'{run.name}: finished before')
             return
@@ -195,7 +245,8 @@ def do(run, plan, out):
             archive(out / 'experiments' / run.name)
             record.write(finished=False)
         write_options(run, out)
-        device, results = _device(run.options), {}
+        device = _device(run.options)
+        results = {}
         if run.kind == 'cache':
             _cache(run, out, begun)
             precision = of_cache(run.options['datasets']['train']['target_cache'])
@@ -206,6 +257,12 @@ def do(run, plan, out):
             _train(run, out)
             precision = of_training(out / 'experiments' / run.name)
         if run.kind == 'student':
-            results = _test({run.method: trained(run.options, out / 'experiments' / run.name, device)}, run, plan, out, device)
+            results = _test(
+                {run.method: trained(run.options, out / 'experiments' / run.name, device)},
+                run,
+                plan,
+                out,
+                device,
+            )
         _write_result(run, out, results, time.time() - start, precision)
         record.write(True, time.time() - start)

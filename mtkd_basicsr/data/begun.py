@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import lmdb
 
@@ -11,7 +11,7 @@ from .manifest import image_differences, source_differences
 from .target_cache import CacheReader, data_file, id_of, missing_end, partial_path, state_of
 
 
-def _id_of_unfinished(path: str) -> Optional[bytes]:
+def _id_of_unfinished(path: str) -> bytes | None:
     """The ``id`` of a cache that is not finished; None where it cannot be read."""
     file = data_file(partial_path(path))
     try:
@@ -36,7 +36,7 @@ def _is_of(cached: dict, wanted: dict) -> bool:
     return not found and cached['made_with'] == wanted['made_with']
 
 
-def begun_with(path: str, manifest_in: Callable[[str], dict]) -> Optional[str]:
+def begun_with(path: str, manifest_in: Callable[[str], dict]) -> str | None:
     """The precision of a cache that is there, where all else in it is what is asked for.
 
     Args:
@@ -44,7 +44,8 @@ def begun_with(path: str, manifest_in: Callable[[str], dict]) -> Optional[str]:
         manifest_in: Gives the manifest that is asked for in a precision.
 
     Returns:
-        ``'fp32'`` or ``'bf16'``; None where there is no cache, one of other options, or a damaged one.
+        ``'fp32'`` or ``'bf16'``; None where there is no cache, one of other options, or a damaged
+        one.
     """
     wanted = {precision: manifest_in(precision) for precision in ('fp32', 'bf16')}
     state = state_of(path)

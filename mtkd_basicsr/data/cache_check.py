@@ -42,15 +42,19 @@ def damaged_images(reader, workers=None):
         workers (int | None): Processes; None for one on each core.
 
     Returns:
-        dict[int, list[str]]: For each damaged image its number, and which of its arrays are damaged.
+        dict[int, list[str]]: For each damaged image its number, and which of its arrays are
+        damaged.
     """
-    count, workers = len(reader.manifest['images']), workers or os.cpu_count() or 1
-    # A page with wrong numbers in it can end the process that follows them, which must not be this one.
-    # Forked ones begin at once. macOS can fork, but its own libraries do not survive it.
+    count = len(reader.manifest['images'])
+    workers = workers or os.cpu_count() or 1
+    # A page with wrong numbers in it can end the process that follows them, which must not be this
+    # one. Forked ones begin at once. macOS can fork, but its own libraries do not survive it.
     forks = sys.platform == 'linux' and hasattr(os, 'fork')
     context = multiprocessing.get_context('fork' if forks else 'spawn')
-    with ProcessPoolExecutor(min(workers, count), context, _read_with, (reader, )) as pool:
-        results = pool.map(_damaged_kinds, range(count), chunksize=max(1, min(16, count // (8 * workers))))
+    with ProcessPoolExecutor(min(workers, count), context, _read_with, (reader,)) as pool:
+        results = pool.map(
+            _damaged_kinds, range(count), chunksize=max(1, min(16, count // (8 * workers)))
+        )
         try:
             found = list(progress(results, total=count, unit='image', desc='verify'))
         except BrokenProcessPool:  # the system has ended one, and nobody knows at which image
@@ -61,5 +65,8 @@ def damaged_images(reader, workers=None):
 def describe(reader, damaged):
     """What is damaged, in words: the first three images, and how many they are."""
     images = reader.manifest['images']
-    first = ', '.join(f"{' and '.join(kinds)} of '{images[index][0]}'" for index, kinds in list(damaged.items())[:3])
-    return f"{len(damaged)} of {len(images)} images: {first}{', …' if len(damaged) > 3 else ''}"
+    first = ', '.join(
+        f"{' and '.join(kinds)} of '{images[index][0]}'"
+        for index, kinds in list(damaged.items())[:3]
+    )
+    return f'{len(damaged)} of {len(images)} images: {first}{", …" if len(damaged) > 3 else ""}'

@@ -16,22 +16,29 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-# Bytes of the file: who is at it for a moment (comes, writes, goes), and that a job writes the cache.
-_GATE, _JOB = 0, 1
+# Bytes of the file: who is at it for a moment (comes, writes, goes), and that a job writes the
+# cache.
+_GATE = 0
+_JOB = 1
 _NO_LOCKS = errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP
 
 
 def _job(environment):
     """What the processes of one torchrun have in common; None where a process works alone."""
     keys = 'TORCHELASTIC_RUN_ID', 'MASTER_ADDR', 'MASTER_PORT', 'WORLD_SIZE'
-    return [environment.get(key) for key in keys] if int(environment.get('WORLD_SIZE', 1)) > 1 else None
+    return (
+        [environment.get(key) for key in keys]
+        if int(environment.get('WORLD_SIZE', 1)) > 1
+        else None
+    )
 
 
 class CacheLock:
-    """A lock file that the processes of one torchrun share, and that the system gives back when they end, however they end.
+    """A lock file that the processes of one torchrun share, and that the system gives back when
+    they end, however they end.
 
-    These are POSIX record locks, not those of ``flock``: a worker process that decodes images would inherit the latter, and keep
-    the cache locked for some seconds after a kill.
+    These are POSIX record locks, not those of ``flock``: a worker process that decodes images would
+    inherit the latter, and keep the cache locked for some seconds after a kill.
 
     Args:
         path (str): The lock file. It is removed by the last process that leaves in order.
@@ -43,7 +50,9 @@ class CacheLock:
     """
 
     def __init__(self, path, cache):
-        self.path, self.cache, self._file = path, cache, None
+        self.path = path
+        self.cache = cache
+        self._file = None
         if fcntl is None:
             self._warn('this system has no record locks')
             return
@@ -64,12 +73,17 @@ class CacheLock:
         self._file = file
 
     def _warn(self, reason):
-        get_root_logger().warning(f"'{self.cache}' is written without a lock ({reason}): take care that no other process writes it")
+        get_root_logger().warning(
+            f"'{self.cache}' is written without a lock ({reason}): take care that no other process "
+            'writes it'
+        )
 
     def _open(self):
         """The lock file, with its gate closed to others."""
         while True:
-            file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), 'r+', encoding='utf-8')
+            file = os.fdopen(
+                os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), 'r+', encoding='utf-8'
+            )
             fcntl.lockf(file, fcntl.LOCK_EX, 1, _GATE)
             # Whoever had it before may have removed it.
             with contextlib.suppress(FileNotFoundError):
@@ -83,11 +97,23 @@ class CacheLock:
         except (BlockingIOError, PermissionError):
             holder = json.loads(file.read())
             if job is None or holder['job'] != job:
-                raise CacheError(f"'{self.cache}' is written by process {holder['pid']} on {holder['host']} since {holder['since']} "
-                                 f"(it holds '{self.path}'): wait for it, or stop it") from None
+                raise CacheError(
+                    f"'{self.cache}' is written by process {holder['pid']} on {holder['host']} "
+                    f'since {holder["since"]} '
+                    f"(it holds '{self.path}'): wait for it, or stop it"
+                ) from None
         else:
             file.truncate(0)
-            file.write(json.dumps({'job': job, 'pid': os.getpid(), 'host': socket.gethostname(), 'since': time.strftime('%Y-%m-%d %H:%M:%S')}))
+            file.write(
+                json.dumps(
+                    {
+                        'job': job,
+                        'pid': os.getpid(),
+                        'host': socket.gethostname(),
+                        'since': time.strftime('%Y-%m-%d %H:%M:%S'),
+                    }
+                )
+            )
             file.flush()
         fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _JOB)
 

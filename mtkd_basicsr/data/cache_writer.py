@@ -1,4 +1,7 @@
-"""Writing of what ``target_cache`` reads. It can be killed at any moment: a cache is complete, to be gone on with, or the old one."""
+"""Writing of what ``target_cache`` reads.
+
+It can be killed at any moment: a cache is complete, to be gone on with, or the old one.
+"""
 
 import contextlib
 import json
@@ -13,10 +16,21 @@ import numpy as np
 from ..checkpoints import sync_folder
 from ..errors import CacheError, DamagedCacheError, DataError
 from .cache_lock import CacheLock
-from .target_cache import bytes_needed, close_map, data_file, id_of, key_of, kinds_of, missing_end, partial_path, shape_of
+from .target_cache import (
+    bytes_needed,
+    close_map,
+    data_file,
+    id_of,
+    key_of,
+    kinds_of,
+    missing_end,
+    partial_path,
+    shape_of,
+)
 
 _SPARE = 1 << 24  # bytes of a map beside what is known to go in
-_FLUSH_BYTES, _FLUSH_SECONDS = 1 << 26, 5.
+_FLUSH_BYTES = 1 << 26
+_FLUSH_SECONDS = 5.0
 
 
 def lock_path(path):
@@ -33,41 +47,57 @@ def free_bytes(path):
 
 
 def remove_left_overs(path):
-    """Removes what stays when a writer is killed just after its cache has become complete: a lock file, a folder without content.
+    """Removes what stays when a writer is killed just after its cache has become complete: a lock
+    file, a folder without content.
 
     Args:
         path (str): The LMDB.
     """
     partial = partial_path(path)
     if os.path.isdir(partial) or os.path.isfile(lock_path(path)):
-        with contextlib.suppress(CacheError, OSError), CacheLock(lock_path(path), path).leaving() as last:
+        with (
+            contextlib.suppress(CacheError, OSError),
+            CacheLock(lock_path(path), path).leaving() as last,
+        ):
             if last and not os.path.isfile(data_file(partial)):
                 shutil.rmtree(partial, ignore_errors=True)
 
 
 class CacheWriter:
-    """Writes a cache, or goes on writing one that was stopped. The processes of one torchrun may write into the same one.
+    """Writes a cache, or goes on writing one that was stopped. The processes of one torchrun may
+    write into the same one.
 
     As a context manager it is closed at the end.
 
     Args:
         path (str): The LMDB as it will be called when it is complete.
         manifest (dict): From :func:`~.manifest.new_manifest`.
-        overwrite (bool): Whether an unfinished cache of other options, or a damaged one, is begun again.
+        overwrite (bool): Whether an unfinished cache of other options, or a damaged one, is
+            begun again.
 
     Raises:
-        CacheError: another process writes it, an unfinished cache of other options stands there, or something else of that name.
+        CacheError: another process writes it, an unfinished cache of other options stands
+            there, or something else of that name.
         DataError: the folder cannot be written, or the disk has too little space.
     """
 
     def __init__(self, path, manifest, overwrite=False):
-        self.path, self.partial, self.manifest, self.overwrite = str(path), partial_path(path), manifest, overwrite
-        self._place, self._folder = os.path.realpath(path), os.path.dirname(os.path.realpath(path))
-        self._waiting, self._bytes, self._since, self._env = {}, 0, time.monotonic(), None
+        self.path = str(path)
+        self.partial = partial_path(path)
+        self.manifest = manifest
+        self.overwrite = overwrite
+        self._place = os.path.realpath(path)
+        self._folder = os.path.dirname(os.path.realpath(path))
+        self._waiting = {}
+        self._bytes = 0
+        self._since = time.monotonic()
+        self._env = None
         text = json.dumps(manifest, sort_keys=True).encode()
         self._id = id_of(text)
         if os.path.isfile(self._place):
-            raise CacheError(f"target_cache: '{path}' is a file; expected the folder of an LMDB, or nothing")
+            raise CacheError(
+                f"target_cache: '{path}' is a file; expected the folder of an LMDB, or nothing"
+            )
         with self._explained():
             os.makedirs(self._folder, exist_ok=True)
             self._lock = CacheLock(lock_path(path), self.path)
@@ -99,24 +129,39 @@ class CacheWriter:
     def _check_space(self):
         needed, free = self._space()
         if free < needed:
-            raise DataError(f"target_cache: '{self.path}' needs {needed / 1e9:.2f} GB; {self._folder} has {free / 1e9:.2f} GB free")
+            raise DataError(
+                f"target_cache: '{self.path}' needs {needed / 1e9:.2f} GB; {self._folder} has "
+                f'{free / 1e9:.2f} GB free'
+            )
 
     @contextlib.contextmanager
     def _explained(self):
         """Says of errors of LMDB and of the system what they mean here."""
         try:
             yield
-        except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError) as error:
+        except (
+            lmdb.InvalidError,
+            lmdb.CorruptedError,
+            lmdb.PageNotFoundError,
+            lmdb.VersionMismatchError,
+        ) as error:
             raise self._damaged(error) from error
         except (lmdb.Error, OSError) as error:
             needed, free = self._space()
-            # A full disk has several names: LMDB says "Input/output error" where a write was cut short.
-            raise DataError(f"target_cache: '{self.path}' cannot be written: {error}; {needed / 1e9:.2f} GB are still to be written, "
-                            f'{self._folder} has {free / 1e9:.2f} GB free; the same command goes on when this is put right') from error
+            # A full disk has several names: LMDB says "Input/output error" where a write was cut
+            # short.
+            raise DataError(
+                f"target_cache: '{self.path}' cannot be written: {error}; {needed / 1e9:.2f} GB "
+                'are still to be written, '
+                f'{self._folder} has {free / 1e9:.2f} GB free; the same command goes on when this '
+                'is put right'
+            ) from error
 
     def _damaged(self, reason):
-        return DamagedCacheError(f"the unfinished cache '{self.partial}' is damaged: {reason}; begin it again with "
-                                 'mtkd cache -opt FILE --overwrite')
+        return DamagedCacheError(
+            f"the unfinished cache '{self.partial}' is damaged: {reason}; begin it again with "
+            'mtkd cache -opt FILE --overwrite'
+        )
 
     def _open(self, text):
         with self._explained():
@@ -145,8 +190,11 @@ class CacheWriter:
         known = txn.get(b'id')
         if known is not None and known != self._id:
             if not self.overwrite:
-                raise CacheError(f"an unfinished cache of other options, images or settings stands at '{self.partial}'; "
-                                 'finish it with those, or replace it with --overwrite')
+                raise CacheError(
+                    'an unfinished cache of other options, images or settings stands at '
+                    f"'{self.partial}'; "
+                    'finish it with those, or replace it with --overwrite'
+                )
             txn.drop(self._env.open_db(None, txn), delete=False)
         txn.put(b'id', self._id)
         txn.put(b'manifest', text)
@@ -171,14 +219,20 @@ class CacheWriter:
     def done(self):
         """Numbers of the images that are in the cache."""
         with self._explained(), self._env.begin() as txn:
-            return {i for i in range(len(self.manifest['images'])) if txn.get(key_of(i, 'crc')) is not None}
+            return {
+                i
+                for i in range(len(self.manifest['images']))
+                if txn.get(key_of(i, 'crc')) is not None
+            }
 
     def put(self, index, arrays):
-        """Takes all of an image. It is on disk after the next :meth:`flush`, at the latest some seconds later.
+        """Takes all of an image. It is on disk after the next :meth:`flush`, at the latest some
+        seconds later.
 
         Args:
             index (int): Its number in the manifest.
-            arrays (dict[str, ndarray]): (h, w, 3), BGR, uint8, for each of :func:`~.target_cache.kinds_of`.
+            arrays (dict[str, ndarray]): (h, w, 3), BGR, uint8, for each of
+                :func:`~.target_cache.kinds_of`.
 
         Raises:
             CacheError: another process has begun to replace this cache.
@@ -186,9 +240,13 @@ class CacheWriter:
         """
         crc = {}
         for kind in kinds_of(self.manifest):
-            array, shape = np.ascontiguousarray(arrays[kind]), shape_of(self.manifest, index, kind)
+            array = np.ascontiguousarray(arrays[kind])
+            shape = shape_of(self.manifest, index, kind)
             if array.shape != shape or array.dtype != np.uint8:
-                raise DataError(f"{self.manifest['images'][index][0]}: {kind} is {array.dtype} {array.shape}; expected uint8 {shape}")
+                raise DataError(
+                    f'{self.manifest["images"][index][0]}: {kind} is {array.dtype} {array.shape}; '
+                    f'expected uint8 {shape}'
+                )
             self._waiting[key_of(index, kind)] = array.data
             self._bytes += array.nbytes
             crc[kind] = zlib.crc32(array)
@@ -213,14 +271,18 @@ class CacheWriter:
                 raise CacheError(f"'{self.partial}' was replaced by another process")
             for key, value in self._waiting.items():
                 txn.put(key, value)
+
         self._transact(work)
-        self._waiting, self._bytes, self._since = {}, 0, time.monotonic()
+        self._waiting = {}
+        self._bytes = 0
+        self._since = time.monotonic()
 
     def finish(self):
-        """Gives a complete cache its name, in the place of the one that stands there; does nothing while images are missing.
+        """Gives a complete cache its name, in the place of the one that stands there; does nothing
+        while images are missing.
 
-        One file takes the place of another in one step, so that there is the old cache or the new one at any moment. Who reads the
-        old one goes on reading it.
+        One file takes the place of another in one step, so that there is the old cache or the new
+        one at any moment. Who reads the old one goes on reading it.
 
         Returns:
             bool: Whether the cache is complete.
@@ -229,7 +291,8 @@ class CacheWriter:
             CacheError, DataError: as :meth:`flush`.
         """
         with self._lock.alone():
-            if not self._is_in(self._place):  # of several processes that come here at the same time, the first puts it there
+            # of several processes that come here at the same time, the first puts it there
+            if not self._is_in(self._place):
                 self._flush()
                 if len(self.done()) < len(self.manifest['images']):
                     return False
@@ -245,7 +308,8 @@ class CacheWriter:
         sync_folder(self._folder)
         try:
             os.replace(data_file(self.partial), data_file(self._place))
-        except PermissionError:  # Windows replaces no file that is open: this process may have read the old cache
+        # Windows replaces no file that is open: this process may have read the old cache
+        except PermissionError:
             close_map(self._place)
             os.replace(data_file(self.partial), data_file(self._place))
         sync_folder(self._place)
@@ -257,7 +321,10 @@ class CacheWriter:
         return False
 
     def close(self):
-        """Lets others write. What is there can be gone on with; where no image is, nothing is left."""
+        """Lets others write.
+
+        What is there can be gone on with; where no image is, nothing is left.
+        """
         with self._lock.leaving() as last:
             if self._env is None:
                 return

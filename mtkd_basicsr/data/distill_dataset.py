@@ -35,20 +35,24 @@ def image_names(dataset, root):
         names = [os.path.relpath(name, root).replace(os.sep, '/') for name in names]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"datasets.train.dataroot_gt: '{root}' has the name '{twice}' twice; "
-                        'BasicSR cuts the keys of an LMDB at the first dot of a file name')
+        raise DataError(
+            f"datasets.train.dataroot_gt: '{root}' has the name '{twice}' twice; "
+            'BasicSR cuts the keys of an LMDB at the first dot of a file name'
+        )
     return names
 
 
 def _to_tensor(images, flips):
-    """Crops in a memory map, (h, w, 3), BGR, uint8 -> one tensor (3 · n, h, w), RGB, [0, 1], in one pass over the bytes."""
+    """Crops in a memory map, (h, w, 3), BGR, uint8 -> one tensor (3 · n, h, w), RGB, [0, 1], in one
+    pass over the bytes.
+    """
     horizontal, vertical, transposed = flips
     h, w = images[0].shape[:2]
     result = np.empty((3 * len(images), *((w, h) if transposed else (h, w))), np.float32)
     for i, image in enumerate(images):
-        image = image[::-1 if vertical else 1, ::-1 if horizontal else 1]
+        image = image[:: -1 if vertical else 1, :: -1 if horizontal else 1]
         image = image.transpose(2, 1, 0) if transposed else image.transpose(2, 0, 1)
-        np.divide(image[::-1], np.float32(255), out=result[3 * i:3 * i + 3], casting='unsafe')
+        np.divide(image[::-1], np.float32(255), out=result[3 * i : 3 * i + 3], casting='unsafe')
     return torch.from_numpy(result)
 
 
@@ -56,9 +60,10 @@ def _to_tensor(images, flips):
 class DistillImageDataset(PairedImageDataset):
     """``PairedImageDataset`` with the targets of ``mtkd cache``.
 
-    Where ``target_cache`` names a cache that is there, low-resolution image, ground truth and target are cut out of its
-    memory map, at the place and with the flips that ``PairedImageDataset`` would have chosen, without decoding a file.
-    Where it names none, this is ``PairedImageDataset``, and the teachers run at every step.
+    Where ``target_cache`` names a cache that is there, low-resolution image, ground truth and
+    target are cut out of its memory map, at the place and with the flips that
+    ``PairedImageDataset`` would have chosen, without decoding a file. Where it names none, this is
+    ``PairedImageDataset``, and the teachers run at every step.
 
     Args:
         opt (dict): The keys of ``PairedImageDataset`` and
@@ -69,48 +74,73 @@ class DistillImageDataset(PairedImageDataset):
         CacheError: the cache is unfinished, damaged, or belongs to other images or another scale.
         OptionError: ``color: y``, which a cache has no targets for.
 
-    An item is what ``PairedImageDataset`` gives, ``lq`` (3, h, w) and ``gt`` (3, scale · h, scale · w), RGB, [0, 1], with
-    ``lq_path`` and ``gt_path``; out of a cache also ``target`` (3, scale · h, scale · w), or ``teachers`` (3 N, scale · h,
-    scale · w) in the order of ``cache.manifest['teachers']``.
+    An item is what ``PairedImageDataset`` gives, ``lq`` (3, h, w) and ``gt`` (3, scale · h, scale ·
+    w), RGB, [0, 1], with ``lq_path`` and ``gt_path``; out of a cache also ``target`` (3, scale · h,
+    scale · w), or ``teachers`` (3 N, scale · h, scale · w) in the order of
+    ``cache.manifest['teachers']``.
     """
 
     def __init__(self, opt):
         super().__init__(opt)
-        path, self.cache = opt.get('target_cache'), None
+        path = opt.get('target_cache')
+        self.cache = None
         if path is None or opt['phase'] != 'train':
             return
         if state_of(path) == 'none':
-            get_root_logger().info(f"Target cache '{path}' is not there: the teachers run at every step "
-                                   '(mtkd cache -opt FILE makes it).')
+            get_root_logger().info(
+                f"Target cache '{path}' is not there: the teachers run at every step "
+                '(mtkd cache -opt FILE makes it).'
+            )
             return
         if opt.get('color') == 'y':
-            raise OptionError("datasets.train.color: 'y', but the targets of a cache are RGB; remove one of the two")
+            raise OptionError(
+                "datasets.train.color: 'y', but the targets of a cache are RGB; remove one of the "
+                'two'
+            )
         self.cache = CacheReader(path)
         names = image_names(self, self.gt_folder)
         found = image_differences(self.cache.manifest, names)
         if self.cache.manifest['scale'] != opt['scale']:
-            found.insert(0, f"scale: {self.cache.manifest['scale']} in the cache, {opt['scale']} in the option file")
+            found.insert(
+                0,
+                f'scale: {self.cache.manifest["scale"]} in the cache, {opt["scale"]} in the option '
+                'file',
+            )
         if found:
-            raise CacheError(f"target cache '{path}' does not match the option file: {'; '.join(found)}; "
-                             'rebuild it with mtkd cache -opt FILE --overwrite')
+            raise CacheError(
+                f"target cache '{path}' does not match the option file: {'; '.join(found)}; "
+                'rebuild it with mtkd cache -opt FILE --overwrite'
+            )
         number = {image[0]: i for i, image in enumerate(self.cache.manifest['images'])}
         self.numbers = [number[name] for name in names]
         self.kinds = kinds_of(self.cache.manifest)
-        get_root_logger().info(f"Target cache '{path}': {self.cache.manifest['what']} of {len(names)} images "
-                               'out of a memory map; no teacher is needed.')
+        get_root_logger().info(
+            f"Target cache '{path}': {self.cache.manifest['what']} of {len(names)} images "
+            'out of a memory map; no teacher is needed.'
+        )
 
     def __getitem__(self, index):
         if self.cache is None:
             return super().__getitem__(index)
         paths = self.paths[index]
         lq, *others = (self.cache.array(self.numbers[index], kind) for kind in self.kinds)
-        others, lq = paired_random_crop(others, lq, self.opt['gt_size'], self.opt['scale'], paths['gt_path'])
-        # BasicSR draws the flips, as it does for PairedImageDataset; they are made together with the conversion.
+        others, lq = paired_random_crop(
+            others, lq, self.opt['gt_size'], self.opt['scale'], paths['gt_path']
+        )
+        # BasicSR draws the flips, as it does for PairedImageDataset; they are made together with
+        # the conversion.
         _, flips = augment([], self.opt['use_hflip'], self.opt['use_rot'], return_status=True)
-        lq, gt = _to_tensor([lq], flips), _to_tensor(others[:1], flips)
+        lq = _to_tensor([lq], flips)
+        gt = _to_tensor(others[:1], flips)
         targets = _to_tensor(others[1:], flips)
         if self.mean is not None or self.std is not None:
             for image in (lq, gt, *targets.split(3)):
                 normalize(image, self.mean, self.std, inplace=True)
         key = 'target' if self.cache.manifest['what'] == 'target' else 'teachers'
-        return {'lq': lq, 'gt': gt, key: targets, 'lq_path': paths['lq_path'], 'gt_path': paths['gt_path']}
+        return {
+            'lq': lq,
+            'gt': gt,
+            key: targets,
+            'lq_path': paths['lq_path'],
+            'gt_path': paths['gt_path'],
+        }

@@ -13,13 +13,15 @@ def matching_cache(opt, what, teachers=None):
     Args:
         opt (dict): All options.
         what (str): ``'target'`` or ``'teachers'``: what the model needs.
-        teachers (list[str] | None): With ``'teachers'``: those that it needs; None for all in the option file.
+        teachers (list[str] | None): With ``'teachers'``: those that it needs; None for all in
+            the option file.
 
     Returns:
         dict | None: None where the option file names no cache, or none that is there.
 
     Raises:
-        CacheError: the cache is unfinished, or was made with another scale, other teachers, weights or fusion network.
+        CacheError: the cache is unfinished, or was made with another scale, other teachers,
+            weights or fusion network.
         OptionError: a cache is named, but the dataset cannot read it.
     """
     train = opt['datasets']['train']
@@ -27,8 +29,10 @@ def matching_cache(opt, what, teachers=None):
     if path is None:
         return None
     if train['type'] != 'DistillImageDataset':
-        raise OptionError(f"datasets.train.target_cache: '{path}', but datasets.train.type is {train['type']}; "
-                          'expected DistillImageDataset')
+        raise OptionError(
+            f"datasets.train.target_cache: '{path}', but datasets.train.type is {train['type']}; "
+            'expected DistillImageDataset'
+        )
     if state_of(path) == 'none':
         return None
     manifest = CacheReader(path).manifest
@@ -37,13 +41,20 @@ def matching_cache(opt, what, teachers=None):
         source['teachers'] = {name: source['teachers'][name] for name in teachers}
     found = source_differences(manifest, source)
     if found:
-        raise CacheError(f"target cache '{path}' does not match the option file: {'; '.join(found)}; "
-                         'rebuild it with mtkd cache -opt FILE --overwrite')
+        raise CacheError(
+            f"target cache '{path}' does not match the option file: {'; '.join(found)}; "
+            'rebuild it with mtkd cache -opt FILE --overwrite'
+        )
     unseen = [name for name, t in source['teachers'].items() if t['sha256'] is None]
     unseen += ['fusion'] if source['fusion'] and source['fusion']['sha256'] is None else []
     if unseen:
-        get_root_logger().warning(f"Target cache '{path}': the weights or images of {', '.join(unseen)} are not on this machine, "
-                                  'and were not compared.')
+        get_root_logger().warning(
+            f"Target cache '{path}': the weights or images of {', '.join(unseen)} are not on this "
+            'machine, '
+            'and were not compared.'
+        )
     made = manifest['made_with']
-    get_root_logger().info(f"Target cache '{path}': made with " + ', '.join(f'{k}: {v}' for k, v in made.items()))
+    get_root_logger().info(
+        f"Target cache '{path}': made with " + ', '.join(f'{k}: {v}' for k, v in made.items())
+    )
     return manifest

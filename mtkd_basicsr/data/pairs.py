@@ -25,10 +25,15 @@ def paired_dataset(block, key):
         OptionError: it knows no such ``io_backend``.
     """
     from basicsr.data.paired_image_dataset import PairedImageDataset
+
     try:
-        dataset = PairedImageDataset(copy.deepcopy({k: v for k, v in block.items() if k != 'target_cache'}))
+        dataset = PairedImageDataset(
+            copy.deepcopy({k: v for k, v in block.items() if k != 'target_cache'})
+        )
     except Exception as error:  # it asserts, and takes its keys as they come
-        raise DataError(f'{key}: BasicSR cannot list its images: {type(error).__name__}: {error}') from error
+        raise DataError(
+            f'{key}: BasicSR cannot list its images: {type(error).__name__}: {error}'
+        ) from error
     choice(dataset.io_backend_opt['type'], _BACKENDS, f'{key}.io_backend.type')
     return dataset
 
@@ -37,13 +42,17 @@ class Pairs(Dataset):
     """Whole images of a ``PairedImageDataset`` that are still to be done, as files have them."""
 
     def __init__(self, dataset, indices, scale):
-        self.dataset, self.indices, self.scale, self.client = dataset, indices, scale, None
+        self.dataset = dataset
+        self.indices = indices
+        self.scale = scale
+        self.client = None
 
     def __len__(self):
         return len(self.indices)
 
     def bytes_of(self, index, kind):
         from basicsr.utils import FileClient
+
         if self.client is None:
             options = dict(self.dataset.io_backend_opt)
             self.client = FileClient(options.pop('type'), **options)
@@ -56,26 +65,36 @@ class Pairs(Dataset):
     def head(self, index, kind='gt'):
         """What the head of an image says: a :class:`~mtkd_basicsr.image_folder.Head`."""
         path = self.dataset.paths[index][f'{kind}_path']
-        return read_head(path if self.dataset.io_backend_opt['type'] == 'disk' else self.bytes_of(index, kind), path)
+        return read_head(
+            path if self.dataset.io_backend_opt['type'] == 'disk' else self.bytes_of(index, kind),
+            path,
+        )
 
     def check_sizes(self, index, gt, lq):
         """Refuses a pair whose sizes, (height, width), are not the scale apart."""
         if tuple(gt[:2]) != (lq[0] * self.scale, lq[1] * self.scale):
-            raise DataError(f"{self.dataset.paths[index]['gt_path']}: {gt[0]}×{gt[1]} pixels, and {lq[0]}×{lq[1]} in the low-resolution "
-                            f'image; scale is {self.scale}')
+            raise DataError(
+                f'{self.dataset.paths[index]["gt_path"]}: {gt[0]}×{gt[1]} pixels, and '
+                f'{lq[0]}×{lq[1]} in the low-resolution '
+                f'image; scale is {self.scale}'
+            )
 
     def _image(self, index, kind):
         from basicsr.utils import imfrombytes
+
         content = self.bytes_of(index, kind)
         image = imfrombytes(content) if content else None
         if image is None:
-            raise DataError(f"'{self.dataset.paths[index][f'{kind}_path']}' cannot be read as an image")
+            raise DataError(
+                f"'{self.dataset.paths[index][f'{kind}_path']}' cannot be read as an image"
+            )
         return image
 
     def __getitem__(self, i):
         try:
             return self._pair(self.indices[i])
-        except DataError as error:  # for the main process to raise: from here it would come with a traceback in its text
+        # for the main process to raise: from here it would come with a traceback in its text
+        except DataError as error:
             return error, None, None
 
     def _pair(self, index):
@@ -98,11 +117,15 @@ def list_images(dataset, root, scale):
     Raises:
         DataError: an image cannot be read, or sizes do not fit the scale.
     """
-    pairs, images = Pairs(dataset, [], scale), []
+    pairs = Pairs(dataset, [], scale)
+    images = []
     for index, name in enumerate(image_names(dataset, root)):
         h, w = pairs.size(index)
         if h % scale or w % scale:
-            raise DataError(f"{dataset.paths[index]['gt_path']}: {h}×{w} pixels; expected multiples of the scale, {scale}")
+            raise DataError(
+                f'{dataset.paths[index]["gt_path"]}: {h}×{w} pixels; expected multiples of the '
+                f'scale, {scale}'
+            )
         pairs.check_sizes(index, (h, w), pairs.size(index, 'lq'))
         images.append([name, h, w])
     return images

@@ -1,9 +1,11 @@
-"""Targets on disk: low-resolution image, ground truth and target of each photograph as raw bytes in one memory map.
+"""Targets on disk: low-resolution image, ground truth and target of each photograph as raw bytes in
+one memory map.
 
-An LMDB whose keys are ``manifest`` (JSON), ``id`` (its SHA-256), and for the image number i of the manifest ``i/lq``, ``i/gt``, then
-``i/target`` or ``i/teacher/NAME`` (height × width × 3 bytes, BGR as OpenCV has it), and ``i/crc`` (CRC-32 of all of them,
-JSON). All of an image is written in one transaction, so that it is there whole or not at all. A cache that is being
-written has the ending ``.partial`` and gets its name when it is complete.
+An LMDB whose keys are ``manifest`` (JSON), ``id`` (its SHA-256), and for the image number i of the
+manifest ``i/lq``, ``i/gt``, then ``i/target`` or ``i/teacher/NAME`` (height × width × 3 bytes, BGR
+as OpenCV has it), and ``i/crc`` (CRC-32 of all of them, JSON). All of an image is written in one
+transaction, so that it is there whole or not at all. A cache that is being written has the ending
+``.partial`` and gets its name when it is complete.
 """
 
 import hashlib
@@ -19,7 +21,9 @@ _REBUILD = 'rebuild what is damaged with mtkd cache -opt FILE --overwrite'
 
 
 def partial_path(path):
-    """Where a cache is while it is written: beside the folder itself, where a symbolic link points to one."""
+    """Where a cache is while it is written: beside the folder itself, where a symbolic link points
+    to one.
+    """
     return f'{os.path.realpath(path)}.partial'
 
 
@@ -65,9 +69,13 @@ def kinds_of(manifest):
 
 def bytes_needed(manifest):
     """How many bytes the arrays of all images have together."""
-    scale, outputs = manifest['scale'], len(kinds_of(manifest)) - 1
+    scale = manifest['scale']
+    outputs = len(kinds_of(manifest)) - 1
     # LMDB rounds each large value up to whole pages of 4096 bytes.
-    return sum((outputs * h * w + h * w // scale**2) * 3 + 4096 * (outputs + 2) for _, h, w in manifest['images'])
+    return sum(
+        (outputs * h * w + h * w // scale**2) * 3 + 4096 * (outputs + 2)
+        for _, h, w in manifest['images']
+    )
 
 
 def missing_end(env, size):
@@ -83,17 +91,24 @@ def missing_end(env, size):
     return f'its file ends after {size} bytes, {expected} were written' if size < expected else None
 
 
-# (Device, inode) -> (process, descriptor, transaction, environment). One map for each file and process: LMDB refuses to open
-# a file twice in a process, and a map that was opened before a fork must not be used after it. A worker process opens it again
-# through the descriptor that it inherits, which is the same file even when the path has another one by now.
+# (Device, inode) -> (process, descriptor, transaction, environment). One map for each file and
+# process: LMDB refuses to open a file twice in a process, and a map that was opened before a fork
+# must not be used after it. A worker process opens it again through the descriptor that it
+# inherits, which is the same file even when the path has another one by now.
 _maps = {}
 
 
 def _open_map(path, descriptor, readahead):
     address = f'/dev/fd/{descriptor}'
     try:
-        env = lmdb.open(address if os.path.exists(address) else data_file(path), subdir=False, readonly=True, lock=False,
-                        readahead=readahead, meminit=False)
+        env = lmdb.open(
+            address if os.path.exists(address) else data_file(path),
+            subdir=False,
+            readonly=True,
+            lock=False,
+            readahead=readahead,
+            meminit=False,
+        )
     except lmdb.Error as error:
         raise DamagedCacheError(f"target cache '{path}' is damaged: {error}; {_REBUILD}") from error
     return env
@@ -144,7 +159,8 @@ def _map(path, file, readahead):
 
 
 def close_map(path: str) -> None:
-    """Close the map of a cache, if this process has opened it. Arrays that were read from it must not be used any more.
+    """Close the map of a cache, if this process has opened it. Arrays that were read from it must
+    not be used any more.
 
     Args:
         path: The LMDB.
@@ -158,13 +174,15 @@ def close_map(path: str) -> None:
 
 
 class CacheReader:
-    """Reads from a complete cache. It can be handed to worker processes: each opens the map for itself.
+    """Reads from a complete cache. It can be handed to worker processes: each opens the map for
+    itself.
 
     It goes on reading the same file when ``mtkd cache --overwrite`` puts another one in its place.
 
     Args:
         path (str): The LMDB.
-        readahead (bool): Whether all of it will be read, one after the other. A training reads here and there.
+        readahead (bool): Whether all of it will be read, one after the other. A training reads
+            here and there.
 
     Attributes:
         manifest (dict): What the cache says about itself.
@@ -172,15 +190,23 @@ class CacheReader:
         file (tuple): Device and inode of the file that is read.
 
     Raises:
-        CacheError: not there, not finished, not a cache, or damaged (:class:`~mtkd_basicsr.errors.DamagedCacheError`).
+        CacheError: not there, not finished, not a cache, or damaged
+            (:class:`~mtkd_basicsr.errors.DamagedCacheError`).
     """
 
     def __init__(self, path, readahead=False):
-        self.path, self.readahead, self.id, self.file, self._owner, self._txn = path, readahead, None, None, None, None
+        self.path = path
+        self.readahead = readahead
+        self.id = None
+        self.file = None
+        self._owner = None
+        self._txn = None
         state = state_of(path)
         if state == 'partial':
-            raise CacheError(f"target cache '{path}' is not finished ('{partial_path(path)}'); "
-                             'go on with mtkd cache -opt FILE')
+            raise CacheError(
+                f"target cache '{path}' is not finished ('{partial_path(path)}'); "
+                'go on with mtkd cache -opt FILE'
+            )
         if state == 'none':
             raise CacheError(f"no target cache at '{path}'; make it with mtkd cache -opt FILE")
         content = self._get(b'manifest')
@@ -188,7 +214,10 @@ class CacheReader:
             raise CacheError(f"'{path}' is an LMDB, but not a target cache")
         self.id = id_of(content)
         if self._get(b'id') != self.id:
-            raise DamagedCacheError(f"target cache '{path}' is damaged: its manifest is not the one that was written; {_REBUILD}")
+            raise DamagedCacheError(
+                f"target cache '{path}' is damaged: its manifest is not the one that was written; "
+                f'{_REBUILD}'
+            )
         self.manifest = json.loads(bytes(content))
 
     def __getstate__(self):
@@ -203,13 +232,19 @@ class CacheReader:
                     raise CacheError(f"target cache '{self.path}' was replaced while it was read")
             return self._txn.get(key)
         except lmdb.Error as error:
-            raise DamagedCacheError(f"target cache '{self.path}' is damaged: {error}; {_REBUILD}") from error
+            raise DamagedCacheError(
+                f"target cache '{self.path}' is damaged: {error}; {_REBUILD}"
+            ) from error
 
     def _damaged(self, index, kind):
-        return DamagedCacheError(f"target cache '{self.path}' is damaged: {kind} of '{self.manifest['images'][index][0]}'; {_REBUILD}")
+        return DamagedCacheError(
+            f"target cache '{self.path}' is damaged: {kind} of "
+            f"'{self.manifest['images'][index][0]}'; {_REBUILD}"
+        )
 
     def array(self, index, kind):
-        """An array of an image without copying it: (h, w, 3), BGR, uint8, read-only, in the memory map.
+        """An array of an image without copying it: (h, w, 3), BGR, uint8, read-only, in the memory
+        map.
 
         Args:
             index (int): Number of the image in ``manifest['images']``.

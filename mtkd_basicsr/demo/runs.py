@@ -5,7 +5,6 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 import torch
 
@@ -28,6 +27,7 @@ class Step:
         options (str): Name of the option file in ``options/demo/``, without ending.
         after (tuple[str]): Names of the steps that it builds on.
     """
+
     kind: str
     options: str
     after: tuple[str, ...] = ()
@@ -40,16 +40,24 @@ class Step:
     @property
     def title(self) -> str:
         """For people."""
-        return f"the {'training of' if self.kind == 'train' else 'cache for'} {self.options}"
+        return f'the {"training of" if self.kind == "train" else "cache for"} {self.options}'
 
 
 def steps(quick: bool) -> list[Step]:
-    """All steps in their order. As few iterations as ``quick`` has are done sooner without caches."""
+    """All steps in their order.
+
+    As few iterations as ``quick`` has are done sooner without caches.
+    """
     scratch = Step('train', 'scratch')
     if quick:
-        return [Step('train', 'fusion'), scratch, Step('train', 'mtkd', ('fusion', ))]
-    return [Step('cache', 'fusion'), Step('train', 'fusion', ('cache_fusion', )),
-            Step('cache', 'mtkd', ('fusion', )), Step('train', 'mtkd', ('cache_mtkd', )), scratch]
+        return [Step('train', 'fusion'), scratch, Step('train', 'mtkd', ('fusion',))]
+    return [
+        Step('cache', 'fusion'),
+        Step('train', 'fusion', ('cache_fusion',)),
+        Step('cache', 'mtkd', ('fusion',)),
+        Step('train', 'mtkd', ('cache_mtkd',)),
+        scratch,
+    ]
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,7 @@ class Cores:
         waiting (bool): Whether the student that needs no teachers waits for the other one, so that
             the caches before it have all cores.
     """
+
     jobs: int
     threads: int
     cache_parts: int
@@ -94,9 +103,15 @@ def _forced(step: Step, options: dict, quick: bool) -> list[str]:
         return []
     iterations = options['train']['total_iter'] // _QUICK[step.options]
     # BasicSR reads ~ as nothing.
-    forced = ['datasets:train:target_cache=~'] if 'target_cache' in options['datasets']['train'] else []
-    return [*forced, f'train:total_iter={iterations}', f'train:scheduler:periods=[{iterations}]',
-            'logger:print_freq=5']
+    forced = (
+        ['datasets:train:target_cache=~'] if 'target_cache' in options['datasets']['train'] else []
+    )
+    return [
+        *forced,
+        f'train:total_iter={iterations}',
+        f'train:scheduler:periods=[{iterations}]',
+        'logger:print_freq=5',
+    ]
 
 
 class Run:
@@ -117,7 +132,9 @@ class Run:
         self.forced = _forced(step, options, quick)
         self.iterations = None
         if step.kind == 'train':
-            self.iterations = options['train']['total_iter'] // (_QUICK[step.options] if quick else 1)
+            self.iterations = options['train']['total_iter'] // (
+                _QUICK[step.options] if quick else 1
+            )
         text = '\n'.join([step.kind, self.file.read_text(encoding='utf-8'), *self.forced, upstream])
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.record = Record(out / 'runs' / f'{step.name}.json', self.fingerprint)
@@ -165,7 +182,7 @@ def fingerprint_of_teachers() -> str:
     return ''.join(sha256(teacher.weights)[:16] for teacher in teachers.values())
 
 
-def seconds_of(out: Path, name: str) -> Optional[float]:
+def seconds_of(out: Path, name: str) -> float | None:
     """How many seconds the processes of a finished step took together, None if it was not done."""
     return Record(out / 'runs' / f'{name}.json', '').read().get('seconds')
 
@@ -181,7 +198,7 @@ class _Finished:
 
     def expect(self, run: Run, jobs: list[Job]) -> None:
         self.left[run.step.name] = len(jobs)
-        self.seconds[run.step.name] = 0.
+        self.seconds[run.step.name] = 0.0
         for job in jobs:
             self.run_of[job.name] = run
 
@@ -211,7 +228,10 @@ def run_steps(todo: list[Step], out: Path, quick: bool, cores: Cores) -> None:
     """
     (out / 'runs').mkdir(exist_ok=True)
     teachers = fingerprint_of_teachers()
-    fingerprints, names_of, jobs, finished = {}, {}, [], _Finished()
+    fingerprints = {}
+    names_of = {}
+    jobs = []
+    finished = _Finished()
     for step in todo:
         run = Run(step, out, ''.join(fingerprints[name] for name in step.after) or teachers, quick)
         fingerprints[step.name] = run.fingerprint
@@ -220,7 +240,7 @@ def run_steps(todo: list[Step], out: Path, quick: bool, cores: Cores) -> None:
             continue
         before = step.after
         if not before and cores.waiting and step.kind == 'train' and not quick:
-            before = ('cache_mtkd', )
+            before = ('cache_mtkd',)
         after = set().union(*(names_of.get(name, set()) for name in before))
         parts = run.jobs(cores, after)
         names_of[step.name] = {job.name for job in parts}

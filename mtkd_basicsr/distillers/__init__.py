@@ -17,14 +17,18 @@ from .logit_kd import LogitKD, Scratch
 from .mtkd import MTKD
 from .rkd import RKD
 
-METHODS = {method.__name__: method for method in (AT, CrossKD, DUKD, FAKD, FitNet, LogitKD, MTKD, RKD, Scratch)}
+METHODS = {
+    method.__name__: method
+    for method in (AT, CrossKD, DUKD, FAKD, FitNet, LogitKD, MTKD, RKD, Scratch)
+}
 
 
 def register_method(method):
     """Decorator: ``train.kd.type`` knows a method of your own by the name of its class.
 
     Args:
-        method (type): A :class:`Method`. Its ``Options`` is that of its base, or a frozen dataclass derived from it.
+        method (type): A :class:`Method`. Its ``Options`` is that of its base, or a frozen
+            dataclass derived from it.
 
     Returns:
         type: ``method``.
@@ -34,8 +38,13 @@ def register_method(method):
     """
     options = method.Options
     # Without the decorator the keys would be there for Python, and unknown in an option file.
-    if not issubclass(options, KDOptions) or not set(inspect.get_annotations(options)) <= {f.name for f in dataclasses.fields(options)}:
-        raise MTKDError(f'{method.__name__}.Options: expected a class over that of its base, with @dataclass(frozen=True) before it')
+    if not issubclass(options, KDOptions) or not set(inspect.get_annotations(options)) <= {
+        f.name for f in dataclasses.fields(options)
+    }:
+        raise MTKDError(
+            f'{method.__name__}.Options: expected a class over that of its base, with '
+            '@dataclass(frozen=True) before it'
+        )
     return add(METHODS, 'train.kd.type', method)
 
 
@@ -52,7 +61,8 @@ def build_distiller(block, opt, device, student):
         Distiller: Its losses are those of the training.
 
     Raises:
-        OptionError, WeightsError, CacheError: something in the option file, or a file that it names, cannot be used.
+        OptionError, WeightsError, CacheError: something in the option file, or a file that it
+        names, cannot be used.
     """
     return Distiller(METHODS, block, opt, device, student)
 
@@ -64,10 +74,21 @@ def check_method(block):
         block (dict): ``train.kd``.
 
     Raises:
-        OptionError: an unknown method or key, a value of the wrong type, methods that cannot be combined.
+        OptionError: an unknown method or key, a value of the wrong type, methods that cannot be
+            combined.
     """
     parse_methods(METHODS, block)
 
 
-__all__ = ['Batch', 'Distiller', 'FeatureMethod', 'METHODS', 'Method', 'Step', 'build_distiller', 'check_method', 'register_method',
-           *METHODS]
+__all__ = [
+    'Batch',
+    'Distiller',
+    'FeatureMethod',
+    'METHODS',
+    'Method',
+    'Step',
+    'build_distiller',
+    'check_method',
+    'register_method',
+    *METHODS,
+]

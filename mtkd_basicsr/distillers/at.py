@@ -11,12 +11,15 @@ class AT(FeatureMethod):
     r"""Attention maps of the student learn from those of the teacher.
 
     .. math::
-        L_{AT} = w \, \mathrm{mean}_l \, d(Q(F_l^S), Q(F_l^T)), \quad Q(F) = \sum_c F_c^2 / \| \sum_c F_c^2 \|_2
+        L_{AT} = w \, \mathrm{mean}_l \, d(Q(F_l^S), Q(F_l^T)), \quad Q(F) = \sum_c F_c^2 / \|
+        \sum_c F_c^2 \|_2
 
-    Zagoruyko, Komodakis: *Paying More Attention to Attention*, ICLR 2017, https://arxiv.org/abs/1612.03928. ``form`` says what
-    d is: ``mean_l1`` the mean of \|D\|, as codes for super-resolution have it; ``paper`` the L2 norm; ``authors`` the mean of D²,
-    as the authors' code has it. Maps are about 1/√(HW), so that the three need other weights: the default is for
-    ``mean_l1``. There are no adapters: a map has no channels.
+    Zagoruyko, Komodakis: *Paying More Attention to Attention*, ICLR 2017,
+    https://arxiv.org/abs/1612.03928. ``form`` says what
+    d is: ``mean_l1`` the mean of \|D\|, as codes for super-resolution have it; ``paper`` the L2
+    norm; ``authors`` the mean of D², as the authors' code has it. Maps are about 1/√(HW), so that
+    the three need other weights: the default is for ``mean_l1``. There are no adapters: a map has
+    no channels.
     """
 
     @dataclass(frozen=True)
@@ -25,9 +28,11 @@ class AT(FeatureMethod):
 
         Attributes:
             weight: Of the loss of the attention maps.
-            form: Distance of two maps: ``mean_l1``, ``paper`` or ``authors``; the three need different weights.
+            form: Distance of two maps: ``mean_l1``, ``paper`` or ``authors``; the three need
+                different weights.
         """
-        weight: float = 10.
+
+        weight: float = 10.0
         form: str = 'mean_l1'
 
     def __init__(self, options, context, key):
@@ -35,4 +40,7 @@ class AT(FeatureMethod):
         choice(options.form, FORMS, f'{key}.form')
 
     def losses(self, step):
-        return {'l_at': self.options.weight * self.mean(step, lambda s, t: attention_distance(s, t, self.options.form))}
+        return {
+            'l_at': self.options.weight
+            * self.mean(step, lambda s, t: attention_distance(s, t, self.options.form))
+        }

@@ -1,7 +1,9 @@
-"""What every distillation method is: something that adds named losses to those against ground truth and target."""
+"""What every distillation method is: something that adds named losses to those against ground truth
+and target.
+"""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable, Optional
 
 import torch
 from torch import nn
@@ -18,17 +20,19 @@ class Batch:
     Attributes:
         lq (Tensor): (b, 3, h, w).
         gt (Tensor): (b, 3, scale · h, scale · w).
-        target (Tensor | None): Out of a cache: (b, 3, scale · h, scale · w), or one after the other for each of its
-            teachers, (b, 3 N, scale · h, scale · w).
-        generator (torch.Generator | None): Of the CPU, for what a method draws: it depends on seed and iteration alone,
-            so that a training that was stopped goes on with the same numbers.
+        target (Tensor | None): Out of a cache: (b, 3, scale · h, scale · w), or one after the
+            other for each of its teachers, (b, 3 N, scale · h, scale · w).
+        generator (torch.Generator | None): Of the CPU, for what a method draws: it depends on
+            seed and iteration alone, so that a training that was stopped goes on with the same
+            numbers.
         progress (float): How much of the training is over, from 0 to 1.
     """
+
     lq: torch.Tensor
     gt: torch.Tensor
-    target: Optional[torch.Tensor] = None
-    generator: Optional[torch.Generator] = None
-    progress: float = 0.
+    target: torch.Tensor | None = None
+    generator: torch.Generator | None = None
+    progress: float = 0.0
 
 
 @dataclass
@@ -37,16 +41,20 @@ class Step:
 
     Attributes:
         batch (Batch): Images.
-        student: The network that is trained, as a function: (b, 3, h, w) -> (b, 3, scale · h, scale · w).
+        student: The network that is trained, as a function: (b, 3, h, w) -> (b, 3, scale · h,
+            scale · w).
         output (Tensor): What it made of ``batch.lq``.
-        target (Tensor | None): What it shall make of it according to the teachers; None if nobody asked for it.
+        target (Tensor | None): What it shall make of it according to the teachers; None if
+            nobody asked for it.
         student_features (dict[str, Tensor]): By position: (b, c, h, w).
-        teacher_features (dict[str, dict[str, Tensor]]): By teacher and position: (b, c, h, w), without gradients.
+        teacher_features (dict[str, dict[str, Tensor]]): By teacher and position: (b, c, h, w),
+            without gradients.
     """
+
     batch: Batch
     student: Callable
     output: torch.Tensor
-    target: Optional[torch.Tensor] = None
+    target: torch.Tensor | None = None
     student_features: dict = field(default_factory=dict)
     teacher_features: dict = field(default_factory=dict)
 
@@ -65,7 +73,8 @@ class Method(nn.Module):
     adds = True
     # Whether there is no teacher at all.
     alone = False
-    # Whether the target is what the fusion network makes of all teachers, and not one teacher's output.
+    # Whether the target is what the fusion network makes of all teachers, and not one teacher's
+    # output.
     fused = False
     # Whether the target is asked for: of the images of a step, and of other images too.
     needs_target = False
@@ -73,7 +82,8 @@ class Method(nn.Module):
 
     def __init__(self, options, context, key):
         super().__init__()
-        self.options, self.key = options, key
+        self.options = options
+        self.key = key
 
     def losses(self, step):
         """The losses that the method adds.
@@ -92,12 +102,14 @@ class FeatureOptions(KDOptions):
     """Keys of methods that compare features, pairwise.
 
     Attributes:
-        student_features: Where features of the student are read: dotted paths of modules, whose output is meant, or with ``:input`` their
-            first input. ``~`` takes the positions for EDSR, RCAN and SwinIR; for other archs they have to be named.
+        student_features: Where features of the student are read: dotted paths of modules, whose
+            output is meant, or with ``:input`` their first input. ``~`` takes the positions for
+            EDSR, RCAN and SwinIR; for other archs they have to be named.
         teacher_features: The same of the teacher, as many.
     """
-    student_features: Optional[list] = None
-    teacher_features: Optional[list] = None
+
+    student_features: list | None = None
+    teacher_features: list | None = None
 
 
 class FeatureMethod(Method):
@@ -114,14 +126,18 @@ class FeatureMethod(Method):
         own = options.student_features or self.default_positions(context.student_tap.net)
         others = options.teacher_features or self.default_positions(net)
         if len(own) != len(others):
-            raise OptionError(f'{key}.teacher_features: {len(others)} positions, but {len(own)} of the student; '
-                              'they are compared pairwise')
+            raise OptionError(
+                f'{key}.teacher_features: {len(others)} positions, but {len(own)} of the student; '
+                'they are compared pairwise'
+            )
         context.student_tap.add(own, f'{key}.student_features')
         context.teacher_tap(self.teacher).add(others, f'{key}.teacher_features')
         self.positions = list(zip(own, others))
 
     def pairs(self, step):
-        """Features of student and teacher, (b, c, h, w) and (b, c', h, w), for each pair of positions."""
+        """Features of student and teacher, (b, c, h, w) and (b, c', h, w), for each pair of
+        positions.
+        """
         teacher = step.teacher_features[self.teacher]
         return [(step.student_features[own], teacher[other]) for own, other in self.positions]
 
@@ -133,7 +149,7 @@ class FeatureMethod(Method):
 
 def last_position(net):
     """The end of the body alone, for methods that look at one position."""
-    return (body_end(net), )
+    return (body_end(net),)
 
 
 def adapters(method, context):
@@ -148,4 +164,7 @@ def adapters(method, context):
     """
     own = widths(context.student_tap, context.device)
     other = widths(context.teacher_tap(method.teacher), context.device)
-    return nn.ModuleList(nn.Identity() if own[s] == other[t] else nn.Conv2d(own[s], other[t], 1) for s, t in method.positions)
+    return nn.ModuleList(
+        nn.Identity() if own[s] == other[t] else nn.Conv2d(own[s], other[t], 1)
+        for s, t in method.positions
+    )

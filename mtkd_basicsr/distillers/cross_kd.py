@@ -2,7 +2,6 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Optional
 
 from torch import nn
 from torch.nn.functional import l1_loss
@@ -13,15 +12,17 @@ from .base import Method
 
 
 class CrossKD(Method):
-    r"""The teacher's last layers go on from a feature of the student, and their image learns from truth and teacher.
+    r"""The teacher's last layers go on from a feature of the student, and their image learns from
+    truth and teacher.
 
     .. math::
         L_{cross} = w \, (\overline{|R_T(P(F^S)) - y|} + \overline{|R_T(P(F^S)) - T(x)|})
 
-    R_T is the frozen teacher from ``teacher_cut`` on, P a 1×1 convolution where the widths differ, trained with the student.
-    Fang et al.: *(Dual) Cross Knowledge Distillation for Image Super-Resolution*, 2022. Their losses and cut points are not
-    public; this is the natural form, beside |S - y| + |S - T|, cut before the upsampler. (The CrossKD of object detection is
-    another method.)
+    R_T is the frozen teacher from ``teacher_cut`` on, P a 1×1 convolution where the widths differ,
+    trained with the student.
+    Fang et al.: *(Dual) Cross Knowledge Distillation for Image Super-Resolution*, 2022. Their
+    losses and cut points are not public; this is the natural form, beside |S - y| + |S - T|, cut
+    before the upsampler. (The CrossKD of object detection is another method.)
     """
 
     @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class CrossKD(Method):
 
         Attributes:
             weight: Of both losses of the image that the teacher makes of the student's feature.
-            student_cut: Where the student's feature is read, as in ``student_features`` of other methods; ``~`` is before the upsampler.
+            student_cut: Where the student's feature is read, as in ``student_features`` of
+                other methods; ``~`` is before the upsampler.
             teacher_cut: Which module of the teacher gets it as its input; ``~`` is the upsampler.
         """
-        weight: float = 1.
-        student_cut: Optional[str] = None
-        teacher_cut: Optional[str] = None
+
+        weight: float = 1.0
+        student_cut: str | None = None
+        teacher_cut: str | None = None
 
     needs_target = True
 
@@ -47,11 +50,15 @@ class CrossKD(Method):
         context.student_tap.add([self.position], f'{key}.student_cut')
         self.autocast = functools.partial(context.autocast, teacher)
         self.rest = Splice(net, options.teacher_cut or body_end(net), f'{key}.teacher_cut')
-        own, other = widths(context.student_tap, context.device)[self.position], self.rest.width(context.device)
+        own = widths(context.student_tap, context.device)[self.position]
+        other = self.rest.width(context.device)
         self.adapter = nn.Identity() if own == other else nn.Conv2d(own, other, 1)
 
     def losses(self, step):
         adapted = self.adapter(step.student_features[self.position])
         with self.autocast():
             image = self.rest(step.batch.lq, adapted).float()
-        return {'l_cross': self.options.weight * (l1_loss(image, step.batch.gt) + l1_loss(image, step.target))}
+        return {
+            'l_cross': self.options.weight
+            * (l1_loss(image, step.batch.gt) + l1_loss(image, step.target))
+        }

@@ -13,7 +13,11 @@ from .context import Context
 
 def _parse(methods, block, key):
     # The type alone: which other keys there are depends on it.
-    name = parse(KDOptions, {'type': block['type']} if isinstance(block, dict) and 'type' in block else block, key).type
+    name = parse(
+        KDOptions,
+        {'type': block['type']} if isinstance(block, dict) and 'type' in block else block,
+        key,
+    ).type
     if name not in methods:
         raise OptionError(f"{key}.type: unknown method '{name}'; {did_you_mean(name, methods)}")
     return parse(methods[name].Options, block, key)
@@ -25,12 +29,20 @@ def _parse_also(methods, kd):
     for i, block in enumerate(kd.also or []):
         key = f'train.kd.also[{i}]'
         options = _parse(methods, {'type': block} if isinstance(block, str) else block, key)
-        if not methods[options.type].adds or options.type in [kd.type, *(other.type for other, _ in parsed)]:
+        if not methods[options.type].adds or options.type in [
+            kd.type,
+            *(other.type for other, _ in parsed),
+        ]:
             known = [name for name, method in methods.items() if method.adds and name != kd.type]
-            raise OptionError(f"{key}: '{options.type}' adds nothing to {kd.type}; expected others of {', '.join(known)}")
+            raise OptionError(
+                f"{key}: '{options.type}' adds nothing to {kd.type}; expected others of "
+                f'{", ".join(known)}'
+            )
         for name in ('also', 'anneal', 'selective'):
             if getattr(options, name):
-                raise OptionError(f'{key}.{name}: {getattr(options, name)}; only train.kd itself can have it')
+                raise OptionError(
+                    f'{key}.{name}: {getattr(options, name)}; only train.kd itself can have it'
+                )
         parsed.append((options, key))
     return parsed
 
@@ -46,11 +58,15 @@ def parse_methods(methods, block):
         tuple: Options of the method, and a list of ``(options, key)`` of those in ``also``.
 
     Raises:
-        OptionError: an unknown method or key, a value of the wrong type, methods that cannot be combined.
+        OptionError: an unknown method or key, a value of the wrong type, methods that cannot be
+            combined.
     """
     kd = _parse(methods, block, 'train.kd')
     if methods[kd.type].alone and kd.also:
-        raise OptionError(f"train.kd.also: {kd.also}, but {kd.type} has no teacher; make one of them train.kd.type")
+        raise OptionError(
+            f'train.kd.also: {kd.also}, but {kd.type} has no teacher; make one of them '
+            'train.kd.type'
+        )
     for name in ('anneal', 'selective'):
         if methods[kd.type].alone and getattr(kd, name):
             raise OptionError(f'train.kd.{name}: true, but {kd.type} has no teacher; remove it')
@@ -63,10 +79,12 @@ class Distiller(nn.Module):
     .. math::
         L = w_p \, l(S(x), y) + w_d \, l(S(x), T(x)) + \sum_{methods} L_m
 
-    with ``train.pixel_opt``, ``train.distill_opt``, the target T(x) of ``train.kd.type`` (one teacher's output, or the fused
-    output of all), and what the method and those in ``train.kd.also`` add. With ``train.kd.anneal`` all but the first are multiplied by
-    :math:`(1 + \cos \pi t) / 2`, t the part of the training that is over; with ``train.kd.selective`` T(x) is what
-    :func:`~mtkd_basicsr.functional.wavelet.where_nearer` makes of it. Parameters in here are trained with the student.
+    with ``train.pixel_opt``, ``train.distill_opt``, the target T(x) of ``train.kd.type`` (one
+    teacher's output, or the fused output of all), and what the method and those in
+    ``train.kd.also`` add. With ``train.kd.anneal`` all but the first are multiplied by :math:`(1 +
+    \cos \pi t) / 2`, t the part of the training that is over; with ``train.kd.selective`` T(x) is
+    what :func:`~mtkd_basicsr.functional.wavelet.where_nearer` makes of it. Parameters in here are
+    trained with the student.
 
     Args:
         methods (dict[str, type]): Known methods.
@@ -76,7 +94,8 @@ class Distiller(nn.Module):
         student (nn.Module): The bare network that is trained.
 
     Raises:
-        OptionError, WeightsError, CacheError: something in the option file, or a file that it names, cannot be used.
+        OptionError, WeightsError, CacheError: something in the option file, or a file that it
+        names, cannot be used.
     """
 
     def __init__(self, methods, block, opt, device, student):
@@ -87,14 +106,26 @@ class Distiller(nn.Module):
             require(opt, 'train', 'distill_opt')
         self.context = Context(opt, device, student, main.fused, kd.teacher, main.alone)
         classes = [main, *(methods[options.type] for options, _ in also)]
-        self.needs_target = not main.alone and (self.context.distill is not None or any(c.needs_target for c in classes))
-        if (self.needs_target and self.context.cached is None) or any(c.needs_targets_of_other_images for c in classes):
+        self.needs_target = not main.alone and (
+            self.context.distill is not None or any(c.needs_target for c in classes)
+        )
+        if (self.needs_target and self.context.cached is None) or any(
+            c.needs_targets_of_other_images for c in classes
+        ):
             self.context.build_target()
-        self.methods = nn.ModuleList([main(kd, self.context, 'train.kd'),
-                                      *(methods[options.type](options, self.context, key) for options, key in also)])
-        self.anneal, self.selective = kd.anneal, kd.selective
+        self.methods = nn.ModuleList(
+            [
+                main(kd, self.context, 'train.kd'),
+                *(methods[options.type](options, self.context, key) for options, key in also),
+            ]
+        )
+        self.anneal = kd.anneal
+        self.selective = kd.selective
         if kd.selective and self.context.distill is None:
-            raise OptionError('train.kd.selective: true, but there is no train.distill_opt whose target it could choose from')
+            raise OptionError(
+                'train.kd.selective: true, but there is no train.distill_opt whose target it could '
+                'choose from'
+            )
         self.to(device)
 
     def losses(self, student, batch):
@@ -105,11 +136,14 @@ class Distiller(nn.Module):
             batch (Batch): Images.
 
         Returns:
-            dict[str, Tensor]: Scalars by log name (``l_pix``, ``l_distill``, …); their sum is minimised.
+            dict[str, Tensor]: Scalars by log name (``l_pix``, ``l_distill``, …); their sum is
+            minimised.
         """
         context = self.context
         from_cache = self.needs_target and context.cached is not None
-        target, features = context.target_and_features(batch.lq, wanted=self.needs_target and not from_cache)
+        target, features = context.target_and_features(
+            batch.lq, wanted=self.needs_target and not from_cache
+        )
         if from_cache:
             target = batch.target[:, context.cached]
         with context.student_tap.reading(batch.lq.shape[-2:]) as own:
@@ -123,11 +157,16 @@ class Distiller(nn.Module):
             losses.update(method.losses(step))
         if self.anneal:
             weight = (1 + math.cos(math.pi * batch.progress)) / 2
-            losses = {name: loss if name == 'l_pix' else weight * loss for name, loss in losses.items()}
+            losses = {
+                name: loss if name == 'l_pix' else weight * loss for name, loss in losses.items()
+            }
         return losses
 
     def describe(self):
         """Lines for the log: what the student learns from, and with what."""
         names = ' + '.join(type(method).__name__ for method in self.methods)
         adapters = sum(p.numel() for p in self.parameters())
-        return [*self.context.describe(), f'Method: {names}' + (f', {adapters:,d} parameters of adapters' if adapters else '')]
+        return [
+            *self.context.describe(),
+            f'Method: {names}' + (f', {adapters:,d} parameters of adapters' if adapters else ''),
+        ]

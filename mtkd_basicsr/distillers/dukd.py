@@ -20,15 +20,17 @@ class DUKD(Method):
         L_{up} = w \, \overline{|T(u) - F^{-1}(S(F(u)))|}
         \; [\, + \; l_p(S(x'), x) + l_d(S(x'), T(x')) \,]
 
-    u is a tile of the ground truth of the size of the low-resolution image (zoom-in), F a random combination of colour inversion,
-    flips and transpose, each with ``probability``; x' is the bicubic reduction of the input (``zoom_out``), with the losses of
-    ``train.pixel_opt`` and ``train.distill_opt``. T is the target of the training: with ``kd: {type: MTKD, also: [DUKD]}`` the fused
-    output of all teachers.
+    u is a tile of the ground truth of the size of the low-resolution image (zoom-in), F a random
+    combination of colour inversion, flips and transpose, each with ``probability``; x' is the
+    bicubic reduction of the input (``zoom_out``), with the losses of ``train.pixel_opt`` and
+    ``train.distill_opt``. T is the target of the training: with ``kd: {type: MTKD, also: [DUKD]}``
+    the fused output of all teachers.
 
-    Zhang et al.: *Data Upcycling Knowledge Distillation for Image Super-Resolution*, https://arxiv.org/abs/2309.14162. There
-    pixel and distillation weights are 5 and 1 for EDSR and SwinIR, 1 and 1 for RCAN (2 and 1 at ×3); zoom-out is for EDSR, and RCAN
-    at ×3. ``inverse: authors`` takes the operations of F in their order, as the authors' code does, which is not the inverse for
-    12.6 % of the images.
+    Zhang et al.: *Data Upcycling Knowledge Distillation for Image Super-Resolution*,
+    https://arxiv.org/abs/2309.14162. There pixel and distillation weights are 5 and 1 for EDSR and
+    SwinIR, 1 and 1 for RCAN (2 and 1 at ×3); zoom-out is for EDSR, and RCAN at ×3. ``inverse:
+    authors`` takes the operations of F in their order, as the authors' code does, which is not the
+    inverse for 12.6 % of the images.
     """
 
     @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class DUKD(Method):
 
         Attributes:
             weight: Of the loss of zoom-in.
-            probability: Of each of colour inversion, horizontal flip, vertical flip and transpose, for each image.
+            probability: Of each of colour inversion, horizontal flip, vertical flip and
+                transpose, for each image.
             zoom_out: Adds the losses of the input, reduced.
             inverse: ``exact``, or ``authors`` for the order of operations in the authors' code.
         """
-        weight: float = 1.
+
+        weight: float = 1.0
         probability: float = 0.3
         zoom_out: bool = False
         inverse: str = 'exact'
@@ -52,7 +56,9 @@ class DUKD(Method):
         super().__init__(options, context, key)
         choice(options.inverse, ORDERS, f'{key}.inverse')
         if not 0 <= options.probability <= 1:
-            raise OptionError(f'{key}.probability: {options.probability}; expected a number from 0 to 1')
+            raise OptionError(
+                f'{key}.probability: {options.probability}; expected a number from 0 to 1'
+            )
         self.context = context
         self.multiple = size_multiple(context.student_tap.net)
 

@@ -12,10 +12,10 @@ class FAKD(FeatureMethod):
     .. math::
         L_{FA} = \beta \sum_l \overline{|A_l^S - A_l^T|}, \quad A = \hat F^T \hat F
 
-    He, Dai, Lu, Jiang, Xia: *FAKD: Feature-Affinity Based Knowledge Distillation for Efficient Image Super-Resolution*,
-    ICIP 2020; beside 0.5 |S - y| + 0.5 |S - T| (``train.pixel_opt``, ``train.distill_opt``). Their β is 10 for images in
-    [0, 255], where pixel losses are 255 times as large: ``weight`` is 10 / 255 by default. There are no adapters: an affinity
-    has no channels.
+    He, Dai, Lu, Jiang, Xia: *FAKD: Feature-Affinity Based Knowledge Distillation for Efficient
+    Image Super-Resolution*, ICIP 2020; beside 0.5 |S - y| + 0.5 |S - T| (``train.pixel_opt``,
+    ``train.distill_opt``). Their β is 10 for images in [0, 255], where pixel losses are 255 times
+    as large: ``weight`` is 10 / 255 by default. There are no adapters: an affinity has no channels.
     """
 
     @dataclass(frozen=True)
@@ -25,7 +25,11 @@ class FAKD(FeatureMethod):
         Attributes:
             weight: Of the loss of the affinities: 10 / 255, which is 10 for images in [0, 255].
         """
+
         weight: float = 10 / 255
 
     def losses(self, step):
-        return {'l_fakd': self.options.weight * sum(affinity_distance(own, other) for own, other in self.pairs(step))}
+        return {
+            'l_fakd': self.options.weight
+            * sum(affinity_distance(own, other) for own, other in self.pairs(step))
+        }

@@ -15,9 +15,11 @@ class FitNet(FeatureMethod):
         L_{hint} = w \, \mathrm{mean}_l \, d(r_l(F_l^S), F_l^T)
 
     Romero, Ballas, Kahou, Chassang, Gatta, Bengio: *FitNets: Hints for Thin Deep Nets*, ICLR 2015,
-    https://arxiv.org/abs/1412.6550. r is a 1×1 convolution where the widths differ, trained with the student. ``form`` says what
-    d is: ``l1`` the mean absolute difference; ``paper`` half the mean squared one; ``channel_mean`` the mean absolute difference
-    of the means over the channels, without r. Features count in units of the image range.
+    https://arxiv.org/abs/1412.6550. r is a 1×1 convolution where the widths differ, trained with
+    the student. ``form`` says what
+    d is: ``l1`` the mean absolute difference; ``paper`` half the mean squared one; ``channel_mean``
+    the mean absolute difference of the means over the channels, without r. Features count in units
+    of the image range.
     """
 
     @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class FitNet(FeatureMethod):
             weight: Of the loss of the features.
             form: Distance of two features: ``l1``, ``paper`` or ``channel_mean``.
         """
-        weight: float = 1.
+
+        weight: float = 1.0
         form: str = 'l1'
 
     def __init__(self, options, context, key):
@@ -43,5 +46,9 @@ class FitNet(FeatureMethod):
                 distances.append((own.mean(1) - other.mean(1)).abs().mean())
                 continue
             difference = self.adapters[i](own) - other
-            distances.append(difference.abs().mean() if self.options.form == 'l1' else difference.square().mean() / 2)
+            distances.append(
+                difference.abs().mean()
+                if self.options.form == 'l1'
+                else difference.square().mean() / 2
+            )
         return {'l_fitnet': self.options.weight * sum(distances) / len(distances)}

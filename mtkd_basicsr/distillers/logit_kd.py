@@ -17,7 +17,9 @@ class LogitKD(Method):
 
 
 class Scratch(Method):
-    """No distillation: the student alone, against the ground truth, in the same trainer as all methods."""
+    """No distillation: the student alone, against the ground truth, in the same trainer as all
+    methods.
+    """
 
     adds = False
     alone = True

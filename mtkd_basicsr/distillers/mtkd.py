@@ -4,13 +4,16 @@ from .base import Method
 
 
 class MTKD(Method):
-    r"""Multi-teacher knowledge distillation: the student learns from the fused output of all teachers.
+    r"""Multi-teacher knowledge distillation: the student learns from the fused output of all
+    teachers.
 
     .. math::
         L = w_d \, \mathrm{wavelet}(S(x), A(T_1(x), \dots, T_N(x))) + w_p \, \overline{|S(x) - y|}
 
-    Jiang, Feng, Zhang, Bull: *Multi-Teacher Knowledge Distillation for Image Super-Resolution*, ECCV 2024,
-    https://arxiv.org/abs/2404.09571; there w_d = 1 (``train.distill_opt``) and w_p = 0.1 (``train.pixel_opt``).
+    Jiang, Feng, Zhang, Bull: *Multi-Teacher Knowledge Distillation for Image Super-Resolution*,
+    ECCV 2024,
+    https://arxiv.org/abs/2404.09571; there w_d = 1 (``train.distill_opt``) and w_p = 0.1
+    (``train.pixel_opt``).
     """
 
     adds = False

@@ -8,13 +8,15 @@ from .base import FeatureMethod, FeatureOptions, last_position
 
 
 class RKD(FeatureMethod):
-    r"""Distances and angles between the images of a batch, as the student sees them, learn from those of the teacher.
+    r"""Distances and angles between the images of a batch, as the student sees them, learn from
+    those of the teacher.
 
     .. math::
         L_{RKD} = w_D \, l_\delta(\psi_D^S, \psi_D^T) + w_A \, l_\delta(\psi_A^S, \psi_A^T)
 
-    Park, Kim, Lu, Cho: *Relational Knowledge Distillation*, CVPR 2019, https://arxiv.org/abs/1904.05068; l is Huber's loss
-    (smooth L1), an image's embedding is its feature at the end of the body, flattened. Widths may differ.
+    Park, Kim, Lu, Cho: *Relational Knowledge Distillation*, CVPR 2019,
+    https://arxiv.org/abs/1904.05068; l is Huber's loss (smooth L1), an image's embedding is its
+    feature at the end of the body, flattened. Widths may differ.
     """
 
     default_positions = staticmethod(last_position)
@@ -28,18 +30,28 @@ class RKD(FeatureMethod):
             distance_weight: Of the distances of pairs.
             angle_weight: Of the angles of triples.
         """
-        weight: float = 1.
-        distance_weight: float = 1.
-        angle_weight: float = 2.
+
+        weight: float = 1.0
+        distance_weight: float = 1.0
+        angle_weight: float = 2.0
 
     def __init__(self, options, context, key):
         super().__init__(options, context, key)
         batch = context.opt['datasets']['train']['batch_size_per_gpu']
         if batch < 3:
-            raise OptionError(f'datasets.train.batch_size_per_gpu: {batch}, but RKD compares pairs and triples of images; '
-                              'expected 3 or more')
+            raise OptionError(
+                f'datasets.train.batch_size_per_gpu: {batch}, but RKD compares pairs and triples '
+                'of images; '
+                'expected 3 or more'
+            )
 
     def losses(self, step):
         def distance(own, other):
-            return relation_distance(own.flatten(1), other.flatten(1), self.options.distance_weight, self.options.angle_weight)
+            return relation_distance(
+                own.flatten(1),
+                other.flatten(1),
+                self.options.distance_weight,
+                self.options.angle_weight,
+            )
+
         return {'l_rkd': self.options.weight * self.mean(step, distance)}

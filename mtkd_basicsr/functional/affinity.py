@@ -1,4 +1,6 @@
-"""Spatial affinity of feature maps, and the distance between two of them, without holding a whole affinity map."""
+"""Spatial affinity of feature maps, and the distance between two of them, without holding a whole
+affinity map.
+"""
 
 import torch
 
@@ -11,7 +13,8 @@ def affinity(feature):
     .. math::
         A = \hat F^T \hat F, \quad \hat F_{:,p} = F_{:,p} / (\|F_{:,p}\|_2 + 10^{-8})
 
-    He et al.: *FAKD: Feature-Affinity Based Knowledge Distillation for Efficient Image Super-Resolution*, ICIP 2020.
+    He et al.: *FAKD: Feature-Affinity Based Knowledge Distillation for Efficient Image
+    Super-Resolution*, ICIP 2020.
 
     Args:
         feature (Tensor): (b, c, h, w).
@@ -34,9 +37,9 @@ def normalize_pixels(feature):
 class _AffinityDistance(torch.autograd.Function):
     """mean |SᵀS − TᵀT| and its gradient with respect to S, by strips of rows of some images.
 
-    The difference D is symmetric: of each strip only what is right of the diagonal is computed, and counts twice. With
-    the sign matrix G of D the gradient is 2 S G / n, which comes out of the same strips, so that backward has nothing
-    left to do and no strip outlives its turn.
+    The difference D is symmetric: of each strip only what is right of the diagonal is computed, and
+    counts twice. With the sign matrix G of D the gradient is 2 S G / n, which comes out of the same
+    strips, so that backward has nothing left to do and no strip outlives its turn.
     """
 
     @staticmethod
@@ -47,8 +50,11 @@ class _AffinityDistance(torch.autograd.Function):
         rows = max(1, strip_bytes // (4 * n * images))
         total = student.new_zeros((), dtype=torch.float64)
         gradient = torch.zeros_like(student) if ctx.needs_input_grad[0] else None
-        for first, start in ((first, start) for first in range(0, b, images) for start in range(0, n, rows)):
-            s, t = student[first:first + images], teacher[first:first + images]
+        for first, start in (
+            (first, start) for first in range(0, b, images) for start in range(0, n, rows)
+        ):
+            s = student[first : first + images]
+            t = teacher[first : first + images]
             end = min(start + rows, n)
             difference = s[:, :, start:end].transpose(1, 2) @ s[:, :, start:]
             difference -= t[:, :, start:end].transpose(1, 2) @ t[:, :, start:]
@@ -56,7 +62,8 @@ class _AffinityDistance(torch.autograd.Function):
             total += difference[:, :, :width].abs().sum(dtype=torch.float64)
             total += 2 * difference[:, :, width:].abs().sum(dtype=torch.float64)
             if gradient is not None:
-                sign, part = difference.sign_(), gradient[first:first + images]
+                sign = difference.sign_()
+                part = gradient[first : first + images]
                 part[:, :, start:end] += s[:, :, start:] @ sign.transpose(1, 2)
                 part[:, :, end:] += s[:, :, start:end] @ sign[:, :, width:]
         if gradient is not None:
@@ -66,21 +73,22 @@ class _AffinityDistance(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_output):
-        gradient, = ctx.saved_tensors
+        (gradient,) = ctx.saved_tensors
         return gradient * grad_output, None, None
 
 
 def affinity_distance(student, teacher, strip_bytes=None):
-    """Mean absolute difference of two affinity maps: ``(affinity(student) - affinity(teacher)).abs().mean()``.
+    """Mean absolute difference of two affinity maps: ``(affinity(student) -
+    affinity(teacher)).abs().mean()``.
 
-    The maps have (h · w)² elements for each image, 324 MiB for 16 images of 48×48. They are computed by strips of rows,
-    and so is the gradient.
+    The maps have (h · w)² elements for each image, 324 MiB for 16 images of 48×48. They are
+    computed by strips of rows, and so is the gradient.
 
     Args:
         student (Tensor): (b, c, h, w); the gradient goes here.
         teacher (Tensor): (b, c', h, w); no gradient. The numbers of channels may differ.
-        strip_bytes (int | None): Size of a strip; about three of them are in memory at a time. None is 64 MiB, and on a CPU 1 MiB,
-            which its caches hold.
+        strip_bytes (int | None): Size of a strip; about three of them are in memory at a time.
+            None is 64 MiB, and on a CPU 1 MiB, which its caches hold.
 
     Returns:
         Tensor: Scalar, float32, from 0 to 2.
@@ -88,4 +96,6 @@ def affinity_distance(student, teacher, strip_bytes=None):
     if strip_bytes is None:
         strip_bytes = 1 << 20 if student.device.type == 'cpu' else 64 << 20
     with torch.autocast(student.device.type, enabled=False):
-        return _AffinityDistance.apply(normalize_pixels(student), normalize_pixels(teacher.detach()), strip_bytes)
+        return _AffinityDistance.apply(
+            normalize_pixels(student), normalize_pixels(teacher.detach()), strip_bytes
+        )

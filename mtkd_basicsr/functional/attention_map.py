@@ -9,7 +9,8 @@ def attention_map(feature):
     .. math::
         Q(F) = \frac{\sum_c F_c^2}{\| \sum_c F_c^2 \|_2}
 
-    Zagoruyko, Komodakis: *Paying More Attention to Attention*, ICLR 2017, https://arxiv.org/abs/1612.03928.
+    Zagoruyko, Komodakis: *Paying More Attention to Attention*, ICLR 2017,
+    https://arxiv.org/abs/1612.03928.
 
     Args:
         feature (Tensor): (b, c, h, w).
@@ -27,11 +28,13 @@ def attention_distance(student, teacher, form='mean_l1'):
     Args:
         student (Tensor): (b, c, h, w).
         teacher (Tensor): (b, c', h, w). The numbers of channels may differ.
-        form (str): With D = Q(student) - Q(teacher): ``'mean_l1'`` the mean of \|D\|, as codes for super-resolution have it;
-            ``'paper'`` the L2 norm of D, mean over the batch; ``'authors'`` the mean of D², as their code has it.
+        form (str): With D = Q(student) - Q(teacher): ``'mean_l1'`` the mean of \|D\|, as codes
+            for super-resolution have it; ``'paper'`` the L2 norm of D, mean over the batch;
+            ``'authors'`` the mean of D², as their code has it.
 
     Returns:
-        Tensor: Scalar. A map has values of about 1 / sqrt(h · w): the three differ by orders of magnitude.
+        Tensor: Scalar. A map has values of about 1 / sqrt(h · w): the three differ by orders of
+            magnitude.
     """
     difference = attention_map(student) - attention_map(teacher)
     if form == 'mean_l1':

@@ -8,11 +8,13 @@ NORMS = ('ortho', 'none')
 
 
 def dct_matrix(n, norm='ortho', dtype=torch.float64):
-    r"""Matrix :math:`D` of the DCT-II, so that :math:`D x` is the transform of the column vector :math:`x`.
+    r"""Matrix :math:`D` of the DCT-II, so that :math:`D x` is the transform of the column vector
+    :math:`x`.
 
-    :math:`D_{ki} = 2 \cos(\pi k (2 i + 1) / (2 n))` for ``norm='none'``. With ``norm='ortho'`` row 0 is scaled by
-    :math:`\sqrt{1 / (4 n)}` and the others by :math:`\sqrt{1 / (2 n)}`, which makes :math:`D` orthogonal
-    (Ahmed, Natarajan, Rao: *Discrete Cosine Transform*, 1974; the scalings are those of ``scipy.fft.dct``).
+    :math:`D_{ki} = 2 \cos(\pi k (2 i + 1) / (2 n))` for ``norm='none'``. With ``norm='ortho'`` row
+    0 is scaled by :math:`\sqrt{1 / (4 n)}` and the others by :math:`\sqrt{1 / (2 n)}`, which makes
+    :math:`D` orthogonal (Ahmed, Natarajan, Rao: *Discrete Cosine Transform*, 1974; the scalings are
+    those of ``scipy.fft.dct``).
 
     Args:
         n (int): Length of the signal.
@@ -36,12 +38,14 @@ def dct_matrix(n, norm='ortho', dtype=torch.float64):
 def window_dct_matrices(window_size, norm='ortho', dtype=torch.float32):
     """Matrices of the 2-D DCT of a flattened square window, forward and inverse.
 
-    The 2-D transform :math:`D X D^T` of a window whose pixels stand row by row in a vector is one product with the
+    The 2-D transform :math:`D X D^T` of a window whose pixels stand row by row in a vector is one
+    product with the
     Kronecker product :math:`D \\otimes D`.
 
     Args:
         window_size (int): Height and width of the window, *w*.
-        norm (str): ``'ortho'`` or ``'none'``; with ``'none'`` the DC of a flat window is :math:`4 w^2` times its value.
+        norm (str): ``'ortho'`` or ``'none'``; with ``'none'`` the DC of a flat window is
+            :math:`4 w^2` times its value.
         dtype: Type of the results.
 
     Returns:

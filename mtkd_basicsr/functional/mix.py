@@ -11,7 +11,8 @@ def normal_equations(images, target):
         target (Tensor): (b, m, h, w), Y.
 
     Returns:
-        tuple[Tensor, Tensor]: :math:`X X^T`, (n, n), and :math:`Y X^T`, (m, n), over all pixels, float64.
+        tuple[Tensor, Tensor]: :math:`X X^T`, (n, n), and :math:`Y X^T`, (m, n), over all pixels,
+        float64.
     """
     x = images.detach().transpose(0, 1).flatten(1).double()
     y = target.detach().transpose(0, 1).flatten(1).double()
@@ -23,7 +24,8 @@ def solve_mix(xx, yx, prior, ridge=1e-6):
 
     Args:
         xx, yx (Tensor): (n, n) and (m, n), from :func:`normal_equations`.
-        prior (Tensor): (m, n), :math:`W_0`: what W is where the images do not decide, as for two equal ones.
+        prior (Tensor): (m, n), :math:`W_0`: what W is where the images do not decide, as for
+            two equal ones.
         ridge (float): :math:`\lambda`, as a part of the mean square of a channel.
 
     Returns:

@@ -21,7 +21,8 @@ def reflected(size, total, device=None):
         >>> reflected(3, 8)
         tensor([0, 1, 2, 1, 0, 1, 2, 1])
     """
-    # The border is not repeated: the period is twice the last number. A tensor, so that a graph of any size can hold it.
+    # The border is not repeated: the period is twice the last number. A tensor, so that a graph of
+    # any size can hold it.
     last = torch.arange(size, device=device)[-1:]
     period = (2 * last).clamp(min=1)
     i = torch.arange(total, device=device) % period
@@ -29,20 +30,23 @@ def reflected(size, total, device=None):
 
 
 def pad_to_multiple(x, multiple):
-    """Pads an image at the bottom and at the right, by reflection, to a multiple of ``multiple`` in height and width.
+    """Pads an image at the bottom and at the right, by reflection, to a multiple of ``multiple`` in
+    height and width.
 
-    Equal to ``torch.nn.functional.pad(mode='reflect')`` where that is defined; smaller images are reflected as often
-    as it takes, and an image of one pixel is repeated.
+    Equal to ``torch.nn.functional.pad(mode='reflect')`` where that is defined; smaller images are
+    reflected as often as it takes, and an image of one pixel is repeated.
 
     Args:
         x (Tensor): (b, c, h, w).
         multiple (int): What height and width shall be divisible by.
 
     Returns:
-        Tensor: (b, c, h', w') with h' and w' the next multiples; ``x`` itself if nothing is missing.
+        Tensor: (b, c, h', w') with h' and w' the next multiples; ``x`` itself if nothing is
+            missing.
     """
     h, w = x.shape[-2:]
-    th, tw = -(-h // multiple) * multiple, -(-w // multiple) * multiple
+    th = -(-h // multiple) * multiple
+    tw = -(-w // multiple) * multiple
     if th != h:
         x = x.index_select(-2, reflected(h, th, x.device))
     if tw != w:
@@ -51,7 +55,8 @@ def pad_to_multiple(x, multiple):
 
 
 def run_padded(function, x, multiple, scale):
-    """Runs ``function`` on the padded image and crops its output to ``scale`` times the size of ``x``.
+    """Runs ``function`` on the padded image and crops its output to ``scale`` times the size of
+    ``x``.
 
     Args:
         function: (b, c, h', w') -> (b, c', scale·h', scale·w').
@@ -63,4 +68,4 @@ def run_padded(function, x, multiple, scale):
         Tensor: (b, c', scale·h, scale·w).
     """
     h, w = x.shape[-2:]
-    return function(pad_to_multiple(x, multiple))[..., :h * scale, :w * scale]
+    return function(pad_to_multiple(x, multiple))[..., : h * scale, : w * scale]

@@ -1,6 +1,7 @@
 """Relations between the images of a batch: distances of pairs, angles of triples.
 
-Park, Kim, Lu, Cho: *Relational Knowledge Distillation*, CVPR 2019, https://arxiv.org/abs/1904.05068.
+Park, Kim, Lu, Cho: *Relational Knowledge Distillation*, CVPR 2019,
+https://arxiv.org/abs/1904.05068.
 """
 
 import torch
@@ -10,7 +11,9 @@ _TINY = 1e-24
 
 
 def _products(embedding):
-    """⟨e_i - e_j, e_k - e_j⟩ for all triples, (b, b, b) with indices j, i, k, float64, out of b × b scalar products alone."""
+    """⟨e_i - e_j, e_k - e_j⟩ for all triples, (b, b, b) with indices j, i, k, float64, out of b × b
+    scalar products alone.
+    """
     # Centred, and in double precision: the differences are small beside the embeddings.
     centred = (embedding.float() - embedding.float().mean(0)).double()
     gram = centred @ centred.T
@@ -38,7 +41,8 @@ def pair_distances(embedding):
     r"""Euclidean distances of all pairs, divided by their mean.
 
     .. math::
-        \psi_D(e_i, e_j) = \|e_i - e_j\|_2 / \mu, \quad \mu = \mathrm{mean}_{i \ne j} \|e_i - e_j\|_2
+        \psi_D(e_i, e_j) = \|e_i - e_j\|_2 / \mu, \quad \mu = \mathrm{mean}_{i \ne j} \|e_i -
+        e_j\|_2
 
     Args:
         embedding (Tensor): (b, d), b > 1.
@@ -53,7 +57,8 @@ def triple_angles(embedding):
     r"""Cosines of the angles at e_j in the triangles of all triples.
 
     .. math::
-        \psi_A(e_i, e_j, e_k) = \langle e^{ij}, e^{kj} \rangle, \quad e^{ij} = (e_i - e_j) / \|e_i - e_j\|_2
+        \psi_A(e_i, e_j, e_k) = \langle e^{ij}, e^{kj} \rangle, \quad e^{ij} = (e_i - e_j) / \|e_i -
+        e_j\|_2
 
     Args:
         embedding (Tensor): (b, d).
@@ -65,7 +70,7 @@ def triple_angles(embedding):
     return _cosines(products, _lengths(products))
 
 
-def relation_distance(student, teacher, distance_weight=1., angle_weight=2.):
+def relation_distance(student, teacher, distance_weight=1.0, angle_weight=2.0):
     """Smooth L1 between the relations of two sets of embeddings.
 
     Args:
@@ -77,8 +82,10 @@ def relation_distance(student, teacher, distance_weight=1., angle_weight=2.):
     Returns:
         Tensor: Scalar.
     """
-    s, t = _products(student), _products(teacher)
-    s_lengths, t_lengths = _lengths(s), _lengths(t)
+    s = _products(student)
+    t = _products(teacher)
+    s_lengths = _lengths(s)
+    t_lengths = _lengths(t)
     distances = smooth_l1_loss(_relative_distances(s_lengths), _relative_distances(t_lengths))
     angles = smooth_l1_loss(_cosines(s, s_lengths), _cosines(t, t_lengths))
     return (distance_weight * distances + angle_weight * angles).float()

@@ -4,9 +4,11 @@ import torch
 
 
 def eightfold(function, *images):
-    """Mean of ``function`` over the four rotations of an image and of its mirror image, each turned back.
+    """Mean of ``function`` over the four rotations of an image and of its mirror image, each turned
+    back.
 
-    Lim, Son, Kim, Nah, Lee: *Enhanced Deep Residual Networks for Single Image Super-Resolution*, CVPRW 2017, section 3.3.
+    Lim, Son, Kim, Nah, Lee: *Enhanced Deep Residual Networks for Single Image Super-Resolution*,
+    CVPRW 2017, section 3.3.
 
     Args:
         function: (b, c, h, w), one for each image -> (b, c', s · h, s · w).
@@ -18,7 +20,10 @@ def eightfold(function, *images):
     total = 0
     for mirrored in (False, True):
         for turns in range(4):
-            turned = [torch.rot90(x.flip(-1) if mirrored else x, turns, (-2, -1)).contiguous() for x in images]
+            turned = [
+                torch.rot90(x.flip(-1) if mirrored else x, turns, (-2, -1)).contiguous()
+                for x in images
+            ]
             result = torch.rot90(function(*turned).float(), -turns, (-2, -1))
             total = total + (result.flip(-1) if mirrored else result)
     return total / 8

@@ -10,7 +10,9 @@ def _starts(size, tile, overlap):
 
 
 def _spans(size, tile, overlap):
-    """(start of tile, first pixel kept, end of pixels kept): neighbours meet in the middle of what they share."""
+    """(start of tile, first pixel kept, end of pixels kept): neighbours meet in the middle of what
+    they share.
+    """
     starts = _starts(size, tile, overlap)
     ends = [min(s + tile, size) for s in starts]
     cuts = [0] + [(ends[i] + starts[i + 1]) // 2 for i in range(len(starts) - 1)] + [size]
@@ -20,14 +22,16 @@ def _spans(size, tile, overlap):
 def run_tiled(function, x, scale, tile=None, overlap=16, large=None):
     """Runs ``function`` on overlapping tiles and puts the outputs together.
 
-    All tiles have the same size (the last one of a row or column is moved inwards), and each pixel of the output is
+    All tiles have the same size (the last one of a row or column is moved inwards), and each pixel
+    of the output is
     taken from one tile, from the one whose border is farther away: there is no averaging.
 
     Args:
         function: (b, c, h, w) -> (b, c', scale·h, scale·w); with ``large`` it gets that as well.
         x (Tensor): (b, c, H, W).
         scale (int): How much larger the output is than the input.
-        tile (int | None): Height and width of a tile in input pixels; None runs the whole image at once.
+        tile (int | None): Height and width of a tile in input pixels; None runs the whole image
+            at once.
         overlap (int): Input pixels that neighbouring tiles share at least; less than ``tile``.
         large (Tensor | None): (b, c", scale·H, scale·W), cut into the same tiles.
 
@@ -42,10 +46,13 @@ def run_tiled(function, x, scale, tile=None, overlap=16, large=None):
         for x0, x1, left, right in _spans(w, tile, overlap):
             parts = [x[..., y0:y1, x0:x1]]
             if large is not None:
-                parts.append(large[..., y0 * scale:y1 * scale, x0 * scale:x1 * scale])
+                parts.append(large[..., y0 * scale : y1 * scale, x0 * scale : x1 * scale])
             part = function(*parts)
             if out is None:
                 out = part.new_empty(*part.shape[:-2], h * scale, w * scale)
-            out[..., top * scale:bottom * scale, left * scale:right * scale] = part[
-                ..., (top - y0) * scale:(bottom - y0) * scale, (left - x0) * scale:(right - x0) * scale]
+            out[..., top * scale : bottom * scale, left * scale : right * scale] = part[
+                ...,
+                (top - y0) * scale : (bottom - y0) * scale,
+                (left - x0) * scale : (right - x0) * scale,
+            ]
     return out

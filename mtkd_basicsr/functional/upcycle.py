@@ -1,11 +1,14 @@
-"""What DUKD makes of a batch: invertible augmentations, and tiles of the ground truth as new inputs.
+"""What DUKD makes of a batch: invertible augmentations, and tiles of the ground truth as new
+inputs.
 
-Zhang et al.: *Data Upcycling Knowledge Distillation for Image Super-Resolution*, https://arxiv.org/abs/2309.14162.
+Zhang et al.: *Data Upcycling Knowledge Distillation for Image Super-Resolution*,
+https://arxiv.org/abs/2309.14162.
 """
 
 import torch
 
-# In this order. All of them are their own inverse; the transpose does not commute with a single flip.
+# In this order. All of them are their own inverse; the transpose does not commute with a single
+# flip.
 OPERATIONS = ('invert', 'hflip', 'vflip', 'transpose')
 ORDERS = ('exact', 'authors')
 
@@ -24,8 +27,12 @@ def random_flags(count, probability, generator=None):
     return torch.rand(count, len(OPERATIONS), generator=generator) < probability
 
 
-_APPLY = {'invert': lambda x: 1 - x, 'hflip': lambda x: x.flip(-1), 'vflip': lambda x: x.flip(-2),
-          'transpose': lambda x: x.transpose(-1, -2)}
+_APPLY = {
+    'invert': lambda x: 1 - x,
+    'hflip': lambda x: x.flip(-1),
+    'vflip': lambda x: x.flip(-2),
+    'transpose': lambda x: x.transpose(-1, -2),
+}
 
 
 def _apply(x, flags, names):
@@ -55,8 +62,9 @@ def invert(x, flags, order='exact'):
     Args:
         x (Tensor): (b, c, n, n), [0, 1].
         flags (Tensor): (b, 4).
-        order (str): ``'exact'`` goes backwards. ``'authors'`` applies the operations in the order of F, which is not the
-            inverse where a transpose meets exactly one flip (12.6 % of the images at probability 0.3).
+        order (str): ``'exact'`` goes backwards. ``'authors'`` applies the operations in the
+            order of F, which is not the inverse where a transpose meets exactly one flip (12.6 % of
+            the images at probability 0.3).
 
     Returns:
         Tensor: (b, c, n, n).
@@ -76,6 +84,10 @@ def zoom_in(gt, scale, generator=None):
         Tensor: (b, c, h, w).
     """
     b, c, height, width = gt.shape
-    chosen = torch.randint(scale * scale, (b, ), generator=generator).to(gt.device)
-    tiles = gt.reshape(b, c, scale, height // scale, scale, width // scale).permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    chosen = torch.randint(scale * scale, (b,), generator=generator).to(gt.device)
+    tiles = (
+        gt.reshape(b, c, scale, height // scale, scale, width // scale)
+        .permute(0, 2, 4, 1, 3, 5)
+        .flatten(1, 2)
+    )
     return tiles[torch.arange(b, device=gt.device), chosen]

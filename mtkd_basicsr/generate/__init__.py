@@ -8,9 +8,11 @@ from .files import files
 
 
 def options(args):
-    """Writes the option files of the paper: both stages of MTKD, the baselines, and testing. Or prints what their keys mean.
+    """Writes the option files of the paper: both stages of MTKD, the baselines, and testing. Or
+    prints what their keys mean.
 
-    Files that are there and say the same are left; one that says something else is an error, and nothing is written.
+    Files that are there and say the same are left; one that says something else is an error, and
+    nothing is written.
 
     Args:
         args (argparse.Namespace): What :func:`add_arguments` has parsed.
@@ -21,14 +23,23 @@ def options(args):
     if args.reference:
         # It reads what the methods say of themselves, and imports them.
         from .reference import reference
+
         print(reference(), end='')
         return
-    out, texts = Path(args.out), files(args.student, args.scale, args.method)
-    others = [path for path, text in texts.items() if (out / path).exists() and (out / path).read_text(encoding='utf-8') != text]
+    out = Path(args.out)
+    texts = files(args.student, args.scale, args.method)
+    others = [
+        path
+        for path, text in texts.items()
+        if (out / path).exists() and (out / path).read_text(encoding='utf-8') != text
+    ]
     if others:
         more = f' and {len(others) - 3} more' if len(others) > 3 else ''
-        raise OptionError(f"--out: '{out}' has other files of these names: {', '.join(others[:3])}{more}; nothing was written, "
-                          'choose another folder or move them')
+        raise OptionError(
+            f"--out: '{out}' has other files of these names: {', '.join(others[:3])}{more}; "
+            'nothing was written, '
+            'choose another folder or move them'
+        )
     for path, text in texts.items():
         make_folder((out / path).parent)
         (out / path).write_text(text, encoding='utf-8')

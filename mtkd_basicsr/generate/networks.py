@@ -1,6 +1,6 @@
 """Network blocks of the paper, as texts of option files."""
 
-_EDSR = '''type: EDSR
+_EDSR = """type: EDSR
 num_in_ch: 3
 num_out_ch: 3
 num_feat: {features}
@@ -9,8 +9,8 @@ upscale: {scale}
 res_scale: {res_scale}
 img_range: 255.
 rgb_mean: [0.4488, 0.4371, 0.4040]
-'''
-_RCAN = '''type: RCAN
+"""
+_RCAN = """type: RCAN
 num_in_ch: 3
 num_out_ch: 3
 num_feat: 64
@@ -21,8 +21,8 @@ upscale: {scale}
 res_scale: 1
 img_range: 255.
 rgb_mean: [0.4488, 0.4371, 0.4040]
-'''
-_SWINIR = '''type: SwinIR
+"""
+_SWINIR = """type: SwinIR
 upscale: {scale}
 in_chans: 3
 img_size: 64
@@ -34,8 +34,8 @@ num_heads: {depths}
 mlp_ratio: 2
 upsampler: {upsampler}
 resi_connection: 1conv
-'''
-_DCTSWIN = '''type: DCTSwin
+"""
+_DCTSWIN = """type: DCTSwin
 upscale: {scale}
 in_chans: 9  # 3 for each teacher
 num_out_ch: 3
@@ -51,28 +51,39 @@ resi_connection: 1conv
 dct_norm: ortho    # none: as the authors' code
 shift_mask: none   # authors: as the authors' code
 skip: adaptive     # none: as the paper. mean, learned, adaptive: a correction of a mix of the teachers, see docs/methods.md
-'''
+"""
 
-_SIX, _FOUR = '[6, 6, 6, 6, 6, 6]', '[6, 6, 6, 6]'
+_SIX = '[6, 6, 6, 6, 6, 6]'
+_FOUR = '[6, 6, 6, 6]'
 _FOLDER = 'experiments/pretrained_models'
 # The hash in the name of BasicSR's file differs from scale to scale.
 _EDSR_FILES = {2: 'be38e77d', 3: '3660f70d', 4: '76ee1c8f'}
 
 # Name of a student -> (how texts speak of it, the name of its network in experiments).
-STUDENTS = {'edsr': ('an EDSR baseline', 'EDSR_Mx{scale}_f64b16'), 'rcan': ('a lightweight RCAN', 'RCAN_x{scale}_g10b6'),
-            'swinir': ('a lightweight SwinIR', 'SwinIR_Sx{scale}_w8d4c60')}
+STUDENTS = {
+    'edsr': ('an EDSR baseline', 'EDSR_Mx{scale}_f64b16'),
+    'rcan': ('a lightweight RCAN', 'RCAN_x{scale}_g10b6'),
+    'swinir': ('a lightweight SwinIR', 'SwinIR_Sx{scale}_w8d4c60'),
+}
 
 # Where features of the student and of the teacher of its arch are read by default.
-POSITIONS = {'edsr': ("[body.4, body.9, 'upsample:input']", "[body.9, body.20, 'upsample:input']"),
-             'rcan': ("[body.1, body.5, 'upsample:input']", "[body.1, body.5, 'upsample:input']"),
-             'swinir': ("[layers.0, layers.1, 'upsample:input']", "[layers.1, layers.3, 'conv_before_upsample:input']")}
+POSITIONS = {
+    'edsr': ("[body.4, body.9, 'upsample:input']", "[body.9, body.20, 'upsample:input']"),
+    'rcan': ("[body.1, body.5, 'upsample:input']", "[body.1, body.5, 'upsample:input']"),
+    'swinir': (
+        "[layers.0, layers.1, 'upsample:input']",
+        "[layers.1, layers.3, 'conv_before_upsample:input']",
+    ),
+}
 
 
 def student(name, scale):
     """The student of the paper (EDSR 1.5 M, RCAN 5.2 M, SwinIR 0.9 M parameters)."""
-    return {'edsr': _EDSR.format(features=64, blocks=16, res_scale=1, scale=scale),
-            'rcan': _RCAN.format(blocks=6, scale=scale),
-            'swinir': _SWINIR.format(depths=_FOUR, dim=60, upsampler='pixelshuffledirect', scale=scale)}[name]
+    return {
+        'edsr': _EDSR.format(features=64, blocks=16, res_scale=1, scale=scale),
+        'rcan': _RCAN.format(blocks=6, scale=scale),
+        'swinir': _SWINIR.format(depths=_FOUR, dim=60, upsampler='pixelshuffledirect', scale=scale),
+    }[name]
 
 
 def fusion(scale):
@@ -81,9 +92,17 @@ def fusion(scale):
 
 
 def teacher(name, scale):
-    """A teacher of the paper: its network, and the line with its weights (43.1 M, 15.6 M, 11.9 M parameters)."""
-    return {'swinir': (_SWINIR.format(depths=_SIX, dim=180, upsampler='pixelshuffle', scale=scale),
-                       f'{_FOLDER}/SwinIR/001_classicalSR_DF2K_s64w8_SwinIR-M_x{scale}.pth'),
-            'edsr': (_EDSR.format(features=256, blocks=32, res_scale=0.1, scale=scale),
-                     f'{_FOLDER}/EDSR/EDSR_Lx{scale}_f256b32_DIV2K_official-{_EDSR_FILES[scale]}.pth'),
-            'rcan': (_RCAN.format(blocks=20, scale=scale), f'{_FOLDER}/RCAN/RCAN_BIX{scale}.pt')}[name]
+    """A teacher of the paper: its network, and the line with its weights (43.1 M, 15.6 M, 11.9 M
+    parameters).
+    """
+    return {
+        'swinir': (
+            _SWINIR.format(depths=_SIX, dim=180, upsampler='pixelshuffle', scale=scale),
+            f'{_FOLDER}/SwinIR/001_classicalSR_DF2K_s64w8_SwinIR-M_x{scale}.pth',
+        ),
+        'edsr': (
+            _EDSR.format(features=256, blocks=32, res_scale=0.1, scale=scale),
+            f'{_FOLDER}/EDSR/EDSR_Lx{scale}_f256b32_DIV2K_official-{_EDSR_FILES[scale]}.pth',
+        ),
+        'rcan': (_RCAN.format(blocks=20, scale=scale), f'{_FOLDER}/RCAN/RCAN_BIX{scale}.pt'),
+    }[name]

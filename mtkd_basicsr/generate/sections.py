@@ -2,7 +2,7 @@
 
 import textwrap
 
-HEADER = '''
+HEADER = """
 mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows its version
 
 # general settings
@@ -12,9 +12,9 @@ scale: {scale}
 num_gpu: auto  # set num_gpu: 0 for cpu mode
 manual_seed: 0
 
-'''
+"""
 
-DATA = '''# dataset and data loader settings
+DATA = """# dataset and data loader settings
 datasets:
   train:
     name: DIV2K
@@ -49,9 +49,9 @@ datasets:
     io_backend:
       type: disk
 
-'''
+"""
 
-TEST_SET = '''  test_{number}:
+TEST_SET = """  test_{number}:
     name: {name}
     type: PairedImageDataset
     dataroot_gt: datasets/{name}/GTmod12
@@ -59,17 +59,17 @@ TEST_SET = '''  test_{number}:
     io_backend:
       type: disk
 
-'''
+"""
 
-PATH = '''# path
+PATH = """# path
 path:
   pretrain_network_g: ~
   strict_load_g: true
   resume_state: ~
 
-'''
+"""
 
-SCHEDULE = '''# training settings
+SCHEDULE = """# training settings
 train:
   ema_decay: 0.999
   optim_g:
@@ -87,9 +87,9 @@ train:
   warmup_iter: -1  # no warm up
 
   # losses
-'''
+"""
 
-METRICS = '''  metrics:
+METRICS = """  metrics:
     psnr:
       type: calculate_psnr
       crop_border: {scale}
@@ -98,9 +98,10 @@ METRICS = '''  metrics:
       type: calculate_ssim
       crop_border: {scale}
       test_y_channel: true
-'''
+"""
 
-VALIDATION = '''
+VALIDATION = (
+    """
 # validation settings
 val:
   val_freq: !!float 5e3
@@ -108,9 +109,11 @@ val:
   tile: ~           # a number of low-resolution pixels, for images that do not fit into memory
   tile_overlap: 16
 
-''' + METRICS
+"""
+    + METRICS
+)
 
-LOGGING = '''
+LOGGING = """
 # logging settings
 logger:
   print_freq: 100
@@ -124,7 +127,7 @@ logger:
 dist_params:
   backend: nccl
   port: 29500
-'''
+"""
 
 
 def block(key, text, depth=0, comment=''):
@@ -134,4 +137,9 @@ def block(key, text, depth=0, comment=''):
 
 def loss(key, comment, type_, weight, *more):
     """A loss below ``train``."""
-    return block(key, '\n'.join([f'type: {type_}', *more, f'loss_weight: {weight}', 'reduction: mean']) + '\n', 1, f'  # {comment}')
+    return block(
+        key,
+        '\n'.join([f'type: {type_}', *more, f'loss_weight: {weight}', 'reduction: mean']) + '\n',
+        1,
+        f'  # {comment}',
+    )

@@ -22,14 +22,17 @@ def build(loss, key):
         OptionError: unknown loss, or arguments that it does not take.
     """
     if not isinstance(loss, dict):
-        raise OptionError(f"{key}: {loss!r}; expected a mapping with the type of a loss")
+        raise OptionError(f'{key}: {loss!r}; expected a mapping with the type of a loss')
     name = loss.get('type')
     if not isinstance(name, str) or name not in LOSS_REGISTRY:
-        raise OptionError(f"{key}.type: unknown loss '{name}'; {did_you_mean(name, sorted(LOSS_REGISTRY.keys()))}")
+        raise OptionError(
+            f"{key}.type: unknown loss '{name}'; {did_you_mean(name, sorted(LOSS_REGISTRY.keys()))}"
+        )
     try:
         built = LOSS_REGISTRY.get(name)(**{k: v for k, v in loss.items() if k != 'type'})
     except Exception as error:  # every loss has its own
         raise OptionError(f'{key}: {name} cannot be built: {error}') from error
-    # BasicSR's build_loss takes the root logger, which a check before the training must leave to the training.
+    # BasicSR's build_loss takes the root logger, which a check before the training must leave to
+    # the training.
     logging.getLogger('basicsr').info(f'Loss [{name}] is created.')
     return built

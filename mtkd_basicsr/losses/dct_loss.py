@@ -17,8 +17,9 @@ class DCTLoss(nn.Module):
     .. math::
         w \, \overline{| D (X - Y) D^T |}
 
-    with the mean over all windows X, Y and coefficients, and the orthonormal DCT-II D. Its scale is that of an L1 loss: with
-    ``window_size: 1`` it is one. Height and width are completed to whole windows by zeros.
+    with the mean over all windows X, Y and coefficients, and the orthonormal DCT-II D. Its scale is
+    that of an L1 loss: with ``window_size: 1`` it is one. Height and width are completed to whole
+    windows by zeros.
 
     Args:
         loss_weight (float): Weight of the loss, w.
@@ -36,20 +37,28 @@ class DCTLoss(nn.Module):
     def __init__(self, loss_weight=1.0, window_size=8, reduction='mean'):
         super().__init__()
         if not isinstance(window_size, int) or isinstance(window_size, bool) or window_size < 1:
-            raise OptionError(f'DCTLoss: window_size: {window_size!r}; expected a whole number from 1 on')
+            raise OptionError(
+                f'DCTLoss: window_size: {window_size!r}; expected a whole number from 1 on'
+            )
         if reduction != 'mean':
             raise OptionError(f"DCTLoss: reduction: '{reduction}'; expected mean")
-        self.loss_weight, self.window_size = loss_weight, window_size
+        self.loss_weight = loss_weight
+        self.window_size = window_size
         self.register_buffer('dct', dct_matrix(window_size, dtype=torch.float32), persistent=False)
 
     def forward(self, pred, target):
         """(b, c, h, w) against (b, c, h, w) -> a scalar."""
         if pred.shape != target.shape:
-            raise ValueError(f'DCTLoss: pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape')
+            raise ValueError(
+                f'DCTLoss: pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in '
+                'shape'
+            )
         with torch.autocast(pred.device.type, enabled=False):
-            difference, size = pred.float() - target.float(), self.window_size
+            difference = pred.float() - target.float()
+            size = self.window_size
             h, w = difference.shape[-2:]
             difference = F.pad(difference, (0, -w % size, 0, -h % size))
-            # (b, c, h / size, size, w / size, size): rows and columns of a window are the axes 3 and 5.
+            # (b, c, h / size, size, w / size, size): rows and columns of a window are the axes 3
+            # and 5.
             windows = difference.unflatten(3, (-1, size)).unflatten(2, (-1, size)).transpose(3, 4)
             return self.loss_weight * (self.dct @ windows @ self.dct.T).abs().mean()

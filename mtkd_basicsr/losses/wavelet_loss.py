@@ -14,10 +14,16 @@ BANDS = ('all', 'high')
 
 
 def _other_wavelet(level, wave):
-    """Transform by pytorch_wavelets: (b, c, h, w) -> its low band and, for each level, (b, c, 3, h', w')."""
+    """Transform by pytorch_wavelets: (b, c, h, w) -> its low band and, for each level, (b, c, 3,
+    h', w').
+    """
     import pywt
+
     if wave not in pywt.wavelist(kind='discrete'):
-        raise OptionError(f"WaveletLoss: wave: unknown wavelet '{wave}'; {did_you_mean(wave, pywt.wavelist(kind='discrete'))}")
+        raise OptionError(
+            f"WaveletLoss: wave: unknown wavelet '{wave}'; "
+            f'{did_you_mean(wave, pywt.wavelist(kind="discrete"))}'
+        )
     with compat.pkg_resources():
         from pytorch_wavelets import DWTForward
     return DWTForward(J=level, wave=wave, mode='zero')
@@ -28,20 +34,23 @@ class WaveletLoss(nn.Module):
     r"""Mean absolute difference of two images over the bands of a wavelet transform.
 
     .. math::
-        w \Big( \overline{|LL_K(x) - LL_K(y)|} + \sum_{k=1}^{K} \sum_{B \in \{LH, HL, HH\}} \overline{|B_k(x) - B_k(y)|} \Big)
+        w \Big( \overline{|LL_K(x) - LL_K(y)|} + \sum_{k=1}^{K} \sum_{B \in \{LH, HL, HH\}}
+        \overline{|B_k(x) - B_k(y)|} \Big)
 
-    with the mean over all images, channels and positions of a band. Jiang, Feng, Zhang, Bull: *Multi-Teacher Knowledge
-    Distillation for Image Super-Resolution*, ECCV 2024; there K = 1, Haar.
+    with the mean over all images, channels and positions of a band. Jiang, Feng, Zhang, Bull:
+    *Multi-Teacher Knowledge Distillation for Image Super-Resolution*, ECCV 2024; there K = 1, Haar.
 
-    The transform is linear, so that it is taken of x − y, once. It is computed in fp32, under autocast as well. Haar is
-    computed here, every other wavelet of PyWavelets by ``pytorch_wavelets`` with ``mode='zero'``.
+    The transform is linear, so that it is taken of x − y, once. It is computed in fp32, under
+    autocast as well. Haar is computed here, every other wavelet of PyWavelets by
+    ``pytorch_wavelets`` with ``mode='zero'``.
 
     Args:
         loss_weight (float): Weight of the loss, w.
         level (int): Levels of the transform, K.
         wave (str): Name of a discrete wavelet in PyWavelets.
         reduction (str): ``'mean'`` or ``'sum'`` within each band.
-        bands (str): ``'all'``; ``'high'`` leaves the low band out, so that flat areas may have any value.
+        bands (str): ``'all'``; ``'high'`` leaves the low band out, so that flat areas may have
+            any value.
 
     Raises:
         OptionError: an argument is none of the above.
@@ -60,19 +69,28 @@ class WaveletLoss(nn.Module):
         super().__init__()
         for key, value, known in (('reduction', reduction, REDUCTIONS), ('bands', bands, BANDS)):
             if value not in known:
-                raise OptionError(f"WaveletLoss: {key}: unknown value '{value}'; {did_you_mean(value, known)}")
+                raise OptionError(
+                    f"WaveletLoss: {key}: unknown value '{value}'; {did_you_mean(value, known)}"
+                )
         if not isinstance(level, int) or isinstance(level, bool) or level < 1:
             raise OptionError(f'WaveletLoss: level: {level!r}; expected a whole number from 1 on')
-        self.loss_weight, self.level, self.wave, self.reduction = loss_weight, level, wave, reduction
+        self.loss_weight = loss_weight
+        self.level = level
+        self.wave = wave
+        self.reduction = reduction
         self.high_alone = bands == 'high'
         self.transform = None if wave == 'haar' else _other_wavelet(level, wave)
 
     def forward(self, pred, target):
         """(b, c, h, w) against (b, c, h, w) -> a scalar."""
         if pred.shape != target.shape:
-            raise ValueError(f'WaveletLoss: pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in shape')
+            raise ValueError(
+                f'WaveletLoss: pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in '
+                'shape'
+            )
         with torch.autocast(pred.device.type, enabled=False):
-            pred, target = pred.float(), target.float()
+            pred = pred.float()
+            target = target.float()
             if self.transform is None and not self.high_alone:
                 return self.loss_weight * haar_l1(pred, target, self.level, self.reduction)
             if self.transform is None:
@@ -80,4 +98,6 @@ class WaveletLoss(nn.Module):
             else:
                 low, high = self.transform(pred - target)
                 bands = [band for bands in high for band in bands.unbind(2)]
-            return self.loss_weight * mean_absolute(bands if self.high_alone else [low, *bands], self.reduction)
+            return self.loss_weight * mean_absolute(
+                bands if self.high_alone else [low, *bands], self.reduction
+            )

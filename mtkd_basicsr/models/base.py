@@ -1,4 +1,6 @@
-"""What our models share: tiled inference, steps that are watched, and checkpoints that are written whole."""
+"""What our models share: tiled inference, steps that are watched, and checkpoints that are written
+whole.
+"""
 
 import json
 import os
@@ -23,7 +25,8 @@ from .epochs import epoch_to_go_on_with
 from .guard import LossGuard
 from .keeping import remove_unfinished, thin
 
-# Best values of the validations, beside the training states: they are measured after a state is written.
+# Best values of the validations, beside the training states: they are measured after a state is
+# written.
 _BEST = 'best.json'
 
 
@@ -44,12 +47,18 @@ class DistillBase(SRModel):
         if opt['is_train']:
             self.keep_last = parse_keep_last(opt)
             self.guard = LossGuard(parse_max_skipped(opt), opt['dist'])
-            self._began, self._image_names = {'epoch': 0, 'iter': 0}, []
+            self._began = {'epoch': 0, 'iter': 0}
+            self._image_names = []
         if opt['num_gpu'] != 0 and not torch.cuda.is_available():
-            raise OptionError(f"num_gpu: {opt['num_gpu']}, but torch finds no CUDA device; use 0, or auto")
+            raise OptionError(
+                f'num_gpu: {opt["num_gpu"]}, but torch finds no CUDA device; use 0, or auto'
+            )
         if opt['dist'] and opt['num_gpu'] == 0 and torch.distributed.get_backend() != 'gloo':
-            raise OptionError('num_gpu: 0, but each of several processes has a GPU here; use auto, or hide the GPUs '
-                              '(CUDA_VISIBLE_DEVICES=)')
+            raise OptionError(
+                'num_gpu: 0, but each of several processes has a GPU here; use auto, or hide the '
+                'GPUs '
+                '(CUDA_VISIBLE_DEVICES=)'
+            )
         super().__init__(opt)
 
     # Precision
@@ -86,8 +95,9 @@ class DistillBase(SRModel):
     def precisions_used(self):
         """What the networks run in, for results: ``'bf16'`` or ``'fp32'`` by name.
 
-        ``student`` is the network that is trained; ``teachers`` what its targets or inputs come from,
-        be it a cache; ``features`` those that run beside a cache. What is not used has no entry.
+        ``student`` is the network that is trained; ``teachers`` what its targets or inputs come
+        from, be it a cache; ``features`` those that run beside a cache. What is not used has no
+        entry.
         """
         raise NotImplementedError
 
@@ -97,10 +107,13 @@ class DistillBase(SRModel):
         Raises:
             WeightsError: the file cannot be read; with ``strict``, it does not fit.
         """
-        key, net = 'path.pretrain_network_g', self.get_bare_model(net)
+        key = 'path.pretrain_network_g'
+        net = self.get_bare_model(net)
         content = read_weights(load_path, key)
         param_key = pretrained_key(content, param_key)
-        get_root_logger().info(f'Loading {type(net).__name__} model from {load_path}, with param key: [{param_key}].')
+        get_root_logger().info(
+            f'Loading {type(net).__name__} model from {load_path}, with param key: [{param_key}].'
+        )
         if strict:
             fit_weights(net, content, load_path, key, param_key=param_key)
             return
@@ -110,14 +123,20 @@ class DistillBase(SRModel):
         net.load_state_dict(state, strict=False)
 
     def model_to_device(self, net):
-        """BasicSR's, which in several processes asks for a CUDA device, and without one where there is none."""
+        """BasicSR's, which in several processes asks for a CUDA device, and without one where there
+        is none.
+        """
         if not self.opt['dist']:
             return super().model_to_device(net)
         if self.device.type == 'cpu':
-            net = DistributedDataParallel(net.to(self.device), find_unused_parameters=self.opt.get('find_unused_parameters', False))
+            net = DistributedDataParallel(
+                net.to(self.device),
+                find_unused_parameters=self.opt.get('find_unused_parameters', False),
+            )
         else:
             net = super().model_to_device(net)
-        # Before each run torch would send buffers anew, and find them changed when the gradients of an earlier run of the step need
+        # Before each run torch would send buffers anew, and find them changed when the gradients of
+        # an earlier run of the step need
         # them: https://github.com/pytorch/pytorch/issues/175024
         net.broadcast_buffers = False
         return net
@@ -129,17 +148,27 @@ class DistillBase(SRModel):
         return run_padded(net, lq, size_multiple(net), self.scale)
 
     def given(self):
-        """What :meth:`infer` needs beside the image of a test: (b, c, scale · h, scale · w), or nothing."""
+        """What :meth:`infer` needs beside the image of a test: (b, c, scale · h, scale · w), or
+        nothing.
+        """
         return None
 
     def test(self):
-        """Sets ``self.output`` to what the network (its moving average, if there is one) makes of ``self.lq``."""
+        """Sets ``self.output`` to what the network (its moving average, if there is one) makes of
+        ``self.lq``.
+        """
         net = self.get_bare_model(getattr(self, 'net_g_ema', self.net_g))
         training = net.training
         net.eval()
         with torch.no_grad():
-            self.output = run_tiled(lambda *images: self.infer(net, *images), self.lq, self.scale, self.val_options.tile,
-                                    self.val_options.tile_overlap, self.given())
+            self.output = run_tiled(
+                lambda *images: self.infer(net, *images),
+                self.lq,
+                self.scale,
+                self.val_options.tile,
+                self.val_options.tile_overlap,
+                self.given(),
+            )
         net.train(training)
 
     def validation(self, dataloader, current_iter, tb_logger, save_img=False):
@@ -148,20 +177,39 @@ class DistillBase(SRModel):
             super().validation(dataloader, current_iter, tb_logger, save_img)
 
     def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
-        """BasicSR's; in a training, the network with the best PSNR on the first validation set becomes ``net_g_best.pth``."""
+        """BasicSR's; in a training, the network with the best PSNR on the first validation set
+        becomes ``net_g_best.pth``.
+        """
         if not on_terminal():
             self.opt['val']['pbar'] = False  # a bar fills a log file with carriage returns
         super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
         if not self.is_train or not self.opt['val'].get('metrics'):
             return
         name = dataloader.dataset.opt['name']
-        first = next(block['name'] for phase, block in self.opt['datasets'].items() if phase.split('_')[0] == 'val')
-        psnr = next((key for key, metric in self.opt['val']['metrics'].items() if metric['type'] == 'calculate_psnr'), None)
-        if name == first and psnr is not None and self.best_metric_results[name][psnr]['iter'] == current_iter:
+        first = next(
+            block['name']
+            for phase, block in self.opt['datasets'].items()
+            if phase.split('_')[0] == 'val'
+        )
+        psnr = next(
+            (
+                key
+                for key, metric in self.opt['val']['metrics'].items()
+                if metric['type'] == 'calculate_psnr'
+            ),
+            None,
+        )
+        if (
+            name == first
+            and psnr is not None
+            and self.best_metric_results[name][psnr]['iter'] == current_iter
+        ):
             self._save_networks('best')
         os.makedirs(self.opt['path']['training_states'], exist_ok=True)
-        write_atomically(os.path.join(self.opt['path']['training_states'], _BEST),
-                         lambda file: file.write(json.dumps(self.best_metric_results).encode()))
+        write_atomically(
+            os.path.join(self.opt['path']['training_states'], _BEST),
+            lambda file: file.write(json.dumps(self.best_metric_results).encode()),
+        )
 
     # Steps
 
@@ -172,13 +220,16 @@ class DistillBase(SRModel):
             self._image_names = data.get('gt_path', data.get('lq_path', []))
 
     def seed(self, current_iter, use):
-        """Seed for what is drawn in a step: a training that was stopped draws what it would have drawn."""
+        """Seed for what is drawn in a step: a training that was stopped draws what it would have
+        drawn.
+        """
         return seed_of(self.opt['manual_seed'], self.opt['rank'], current_iter, use)
 
     def optimize_parameters(self, current_iter):
         """One step; ``self.log_dict`` holds each loss.
 
-        What it draws, and where it leaves torch's generator, depends on seed, process and iteration alone.
+        What it draws, and where it leaves torch's generator, depends on seed, process and iteration
+        alone.
         """
         torch.manual_seed(self.seed(current_iter, 'network'))
         self.step(self.losses(current_iter), current_iter)
@@ -189,7 +240,8 @@ class DistillBase(SRModel):
         raise NotImplementedError
 
     def step(self, losses, current_iter):
-        """Minimises the sum of losses by one step of the optimizer; skips it where one of them is not finite.
+        """Minimises the sum of losses by one step of the optimizer; skips it where one of them is
+        not finite.
 
         Args:
             losses (dict[str, Tensor]): Scalars by log name; ``self.log_dict`` gets their values.
@@ -219,17 +271,31 @@ class DistillBase(SRModel):
         return {'scale': self.scale, 'precision': self.precisions_used(), 'version': __version__}
 
     def training_state_extras(self):
-        """What a training state holds beside optimizers, schedulers, random numbers and best results."""
+        """What a training state holds beside optimizers, schedulers, random numbers and best
+        results.
+        """
         return {}
 
     def save(self, epoch, current_iter):
-        """Writes the network, then the training state, then removes what ``logger.keep_last`` leaves out.
+        """Writes the network, then the training state, then removes what ``logger.keep_last``
+        leaves out.
 
-        A network with weights that are not finite is not written: the last checkpoint before stays the last.
+        A network with weights that are not finite is not written: the last checkpoint before stays
+        the last.
         """
-        broken = next((name for name, p in self.get_bare_model(self.net_g).named_parameters() if not torch.isfinite(p).all()), None)
+        broken = next(
+            (
+                name
+                for name, p in self.get_bare_model(self.net_g).named_parameters()
+                if not torch.isfinite(p).all()
+            ),
+            None,
+        )
         if broken is not None:
-            get_root_logger().error(f'iteration {current_iter}: {broken} is not finite any more: no checkpoint is written')
+            get_root_logger().error(
+                f'iteration {current_iter}: {broken} is not finite any more: no checkpoint is '
+                'written'
+            )
             return
         super().save(epoch, current_iter)
         if self.keep_last is not None and self.opt['rank'] == 0:
@@ -240,11 +306,20 @@ class DistillBase(SRModel):
         """Writes BasicSR's ``<iteration>.state``, and with it what BasicSR does not keep."""
         if current_iter == -1:  # the end of the training
             return
-        state = {'epoch': epoch, 'iter': current_iter, 'optimizers': [o.state_dict() for o in self.optimizers],
-                 'schedulers': [s.state_dict() for s in self.schedulers], 'began': self._began, 'seed': self.opt['manual_seed'],
-                 'precision': {name: precision.name for name, (_, precision) in self.precisions.items()},
-                 'random': random_state(), **self.training_state_extras()}
-        save_atomically(state, os.path.join(self.opt['path']['training_states'], f'{current_iter}.state'))
+        state = {
+            'epoch': epoch,
+            'iter': current_iter,
+            'optimizers': [o.state_dict() for o in self.optimizers],
+            'schedulers': [s.state_dict() for s in self.schedulers],
+            'began': self._began,
+            'seed': self.opt['manual_seed'],
+            'precision': {name: precision.name for name, (_, precision) in self.precisions.items()},
+            'random': random_state(),
+            **self.training_state_extras(),
+        }
+        save_atomically(
+            state, os.path.join(self.opt['path']['training_states'], f'{current_iter}.state')
+        )
 
     @master_only
     def save_network(self, net, net_label, current_iter, param_key='params'):
@@ -254,16 +329,28 @@ class DistillBase(SRModel):
     def _write(self, net, label, name, param_key):
         nets = net if isinstance(net, list) else [net]
         keys = param_key if isinstance(param_key, list) else [param_key]
-        content = {key: {name: value.cpu() for name, value in self.get_bare_model(n).state_dict().items()}
-                   for n, key in zip(nets, keys)}
-        save_atomically({**content, METADATA: self.metadata()}, os.path.join(self.opt['path']['models'], f'{label}_{name}.pth'))
+        content = {
+            key: {name: value.cpu() for name, value in self.get_bare_model(n).state_dict().items()}
+            for n, key in zip(nets, keys)
+        }
+        save_atomically(
+            {**content, METADATA: self.metadata()},
+            os.path.join(self.opt['path']['models'], f'{label}_{name}.pth'),
+        )
 
     def _save_networks(self, name):
         ema = hasattr(self, 'net_g_ema')
-        self._write([self.net_g, self.net_g_ema] if ema else self.net_g, 'net_g', name, ['params', 'params_ema'] if ema else 'params')
+        self._write(
+            [self.net_g, self.net_g_ema] if ema else self.net_g,
+            'net_g',
+            name,
+            ['params', 'params_ema'] if ema else 'params',
+        )
 
     def resume_training(self, resume_state):
-        """BasicSR's; and precision, random numbers, the best results, and the epoch that comes next."""
+        """BasicSR's; and precision, random numbers, the best results, and the epoch that comes
+        next.
+        """
         super().resume_training(resume_state)
         # States of 0.1.0, whose option files said what was used, and BasicSR's own have none.
         self.use_precisions(resume_state.get('precision', {}))

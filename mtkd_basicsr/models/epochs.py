@@ -7,6 +7,7 @@ import math
 def _steps_of_an_epoch(opt):
     """How many batches BasicSR's loader gives in an epoch; its last, smaller batch is left out."""
     from basicsr.utils.registry import DATASET_REGISTRY
+
     block = copy.deepcopy(opt['datasets']['train'])
     ratio = block.get('dataset_enlarge_ratio', 1)
     images = math.ceil(len(DATASET_REGISTRY.get(block['type'])(block)) * ratio / opt['world_size'])
@@ -16,11 +17,13 @@ def _steps_of_an_epoch(opt):
 def epoch_to_go_on_with(opt, state):
     """The epoch that comes after a training state.
 
-    BasicSR begins the epoch of the state again, whose first images are then seen twice. Where the epoch was over, that would be all of it.
+    BasicSR begins the epoch of the state again, whose first images are then seen twice. Where the
+    epoch was over, that would be all of it.
 
     Args:
         opt (dict): Options as parsed by BasicSR.
-        state (dict): Training state with ``epoch``, ``iter`` and ``began``: epoch and iteration in which the process that wrote it began.
+        state (dict): Training state with ``epoch``, ``iter`` and ``began``: epoch and iteration
+            in which the process that wrote it began.
 
     Returns:
         int: That of the state, or the next.

@@ -11,34 +11,48 @@ from ..networks import read_weights
 from ..options import parse_mix_batches, parse_speed, parse_teachers
 from ..precision import teacher_precision
 from ..registry import register
-from ..teachers import FolderTeacher, TeacherEnsemble, check_channels, folders_of, match_teachers, require_val_images
+from ..teachers import (
+    FolderTeacher,
+    TeacherEnsemble,
+    check_channels,
+    folders_of,
+    match_teachers,
+    require_val_images,
+)
 from .base import DistillBase
 
 
 @register(MODEL_REGISTRY)
 class MTKDFusionModel(DistillBase):
-    """Trains ``network_g``, the fusion network, on the outputs of the frozen ``teachers``, against the ground truth.
+    """Trains ``network_g``, the fusion network, on the outputs of the frozen ``teachers``, against
+    the ground truth.
 
-    The loss is BasicSR's ``train.pixel_opt``. Checkpoints hold the names of the teachers in their order; a checkpoint
-    that training or testing starts from decides about the order.
+    The loss is BasicSR's ``train.pixel_opt``. Checkpoints hold the names of the teachers in their
+    order; a checkpoint that training or testing starts from decides about the order.
 
-    With ``train.mix_batches: n`` and ``skip: learned`` the mix of the teachers is set, in each of the first n steps, to
-    the one with the least squared error on all images seen until then. No single teacher and no average is better on
-    them, which gradient descent takes thousands of steps to find.
+    With ``train.mix_batches: n`` and ``skip: learned`` the mix of the teachers is set, in each of
+    the first n steps, to the one with the least squared error on all images seen until then. No
+    single teacher and no average is better on them, which gradient descent takes thousands of steps
+    to find.
 
     Args:
         opt (dict): Options as parsed by BasicSR.
 
     Raises:
-        OptionError, WeightsError: something in the option file, or a file that it names, cannot be used.
+        OptionError, WeightsError: something in the option file, or a file that it names, cannot be
+        used.
     """
 
     def __init__(self, opt):
-        self.teachers, self.precision, self._ensemble = parse_teachers(opt), None, None
+        self.teachers = parse_teachers(opt)
+        self.precision = None
+        self._ensemble = None
         for name, options in folders_of(self.teachers).items():
             require_val_images(options, f'teachers.{name}', opt)
         super().__init__(opt)
-        self.names, self.inputs, self._image = list(self.teachers), None, None
+        self.names = list(self.teachers)
+        self.inputs = None
+        self._image = None
         check_channels(self.get_bare_model(self.net_g), self.names, 'network_g')
         path = opt['path'].get('pretrain_network_g')
         if path is not None:
@@ -49,7 +63,8 @@ class MTKDFusionModel(DistillBase):
                 get_root_logger().info(line)
 
     def init_training_settings(self):
-        self.mix_batches, self._sums = parse_mix_batches(self.opt), None
+        self.mix_batches = parse_mix_batches(self.opt)
+        self._sums = None
         # Now, although with a cache no teacher runs before the first validation.
         self.use_precisions()
         manifest = matching_cache(self.opt, 'teachers')
@@ -78,16 +93,25 @@ class MTKDFusionModel(DistillBase):
 
     @property
     def ensemble(self):
-        """The teachers. With a cache they are built for the first validation: its images are not in the cache."""
+        """The teachers.
+
+        With a cache they are built for the first validation: its images are not in the cache.
+        """
         if self._ensemble is None:
-            self._ensemble = TeacherEnsemble({name: self.teachers[name] for name in self.names}, self.scale, self.device,
-                                             self.precision, folders=True)
+            self._ensemble = TeacherEnsemble(
+                {name: self.teachers[name] for name in self.names},
+                self.scale,
+                self.device,
+                self.precision,
+                folders=True,
+            )
         return self._ensemble
 
     def feed_data(self, data):
         """Takes a batch; ``teachers`` in it stands in for their run."""
         super().feed_data(data)
-        self.inputs, self._image = None, data.get('gt_path', data.get('lq_path'))
+        self.inputs = None
+        self._image = data.get('gt_path', data.get('lq_path'))
         if 'teachers' in data:
             parts = dict(zip(self.cached_names, data['teachers'].to(self.device).split(3, 1)))
             self.inputs = torch.cat([parts[name] for name in self.names], 1)
@@ -99,7 +123,9 @@ class MTKDFusionModel(DistillBase):
         """What the teachers that are folders have for the image of a test, whose batches have one."""
         if not self.ensemble.given_names:
             return None
-        return self.ensemble.given(self._image[0], [self.scale * n for n in self.lq.shape[-2:]], validation=True)
+        return self.ensemble.given(
+            self._image[0], [self.scale * n for n in self.lq.shape[-2:]], validation=True
+        )
 
     def losses(self, current_iter):
         """BasicSR's losses; the input of ``network_g`` is what the teachers make of the image."""
@@ -110,7 +136,13 @@ class MTKDFusionModel(DistillBase):
         losses = {'l_pix': self.cri_pix(self.output, self.gt)} if self.cri_pix else {}
         if self.cri_perceptual:
             parts = self.cri_perceptual(self.output, self.gt)
-            losses.update({name: loss for name, loss in zip(('l_percep', 'l_style'), parts) if loss is not None})
+            losses.update(
+                {
+                    name: loss
+                    for name, loss in zip(('l_percep', 'l_style'), parts)
+                    if loss is not None
+                }
+            )
         return losses
 
     def _fit_mix(self):

@@ -13,8 +13,8 @@ _NAMED = 8
 class LossGuard:
     """Reads the losses of a step, and says when they are none.
 
-    The values are copied to the host behind the forward pass, and waited for when the backward pass is on its way: nothing waits that
-    logging would not have waited for.
+    The values are copied to the host behind the forward pass, and waited for when the backward pass
+    is on its way: nothing waits that logging would not have waited for.
 
     Args:
         max_skipped (int): How many steps in a row may be skipped.
@@ -25,8 +25,12 @@ class LossGuard:
     """
 
     def __init__(self, max_skipped, distributed):
-        self.max_skipped, self.distributed, self.skipped = max_skipped, distributed, 0
-        self._names, self._host, self._event = [], None, None
+        self.max_skipped = max_skipped
+        self.distributed = distributed
+        self.skipped = 0
+        self._names = []
+        self._host = None
+        self._event = None
 
     def start(self, losses):
         """Sends losses on their way to the host.
@@ -73,9 +77,16 @@ class LossGuard:
             return True
         self.skipped += 1
         some = ', '.join(images[:_NAMED]) + (', …' if len(images) > _NAMED else '')
-        text = (f"iteration {iteration}: {', '.join(f'{name} is {value}' for name, value in wrong.items())}; the step is skipped, number "
-                f'{self.skipped} in a row. Images: {some or "unknown"}')
+        text = (
+            f'iteration {iteration}: '
+            f'{", ".join(f"{name} is {value}" for name, value in wrong.items())}; the step is '
+            'skipped, number '
+            f'{self.skipped} in a row. Images: {some or "unknown"}'
+        )
         get_root_logger().warning(text)
         if self.skipped > self.max_skipped:
-            raise TrainingError(f'{text}. train.max_skipped is {self.max_skipped}: training stops; the last checkpoint is as it was')
+            raise TrainingError(
+                f'{text}. train.max_skipped is {self.max_skipped}: training stops; the last '
+                'checkpoint is as it was'
+            )
         return False

@@ -19,13 +19,15 @@ from .base import DistillBase
 class KDModel(DistillBase):
     """Trains ``network_g``, the student, with the method that ``train.kd.type`` names.
 
-    Validation and testing are BasicSR's, against the ground truth; they need neither teachers nor fusion network.
+    Validation and testing are BasicSR's, against the ground truth; they need neither teachers nor
+    fusion network.
 
     Args:
         opt (dict): Options as parsed by BasicSR.
 
     Raises:
-        OptionError, WeightsError: something in the option file, or a file that it names, cannot be used.
+        OptionError, WeightsError: something in the option file, or a file that it names, cannot be
+        used.
     """
 
     default_method = None
@@ -33,17 +35,26 @@ class KDModel(DistillBase):
     def init_training_settings(self):
         train_opt = self.opt['train']
         if train_opt.get('perceptual_opt'):
-            raise OptionError('train.perceptual_opt: distillation has no perceptual loss; remove it')
-        # Before BasicSR sets up the optimizer, which needs the distiller's parameters and takes the options apart.
+            raise OptionError(
+                'train.perceptual_opt: distillation has no perceptual loss; remove it'
+            )
+        # Before BasicSR sets up the optimizer, which needs the distiller's parameters and takes the
+        # options apart.
         default = {'type': self.default_method} if self.default_method else None
         student = self.get_bare_model(self.net_g)
-        # What teachers and adapters draw for their first weights must not change what a student with drop path draws later.
+        # What teachers and adapters draw for their first weights must not change what a student
+        # with drop path draws later.
         with torch.random.fork_rng(devices=[self.device] if self.device.type == 'cuda' else []):
-            self.distiller = build_distiller(train_opt.get('kd', default), self.opt, self.device, student)
+            self.distiller = build_distiller(
+                train_opt.get('kd', default), self.opt, self.device, student
+            )
         self.adapters = dict(self.distiller.named_parameters())
         if isinstance(self.net_g, DataParallel) and self.distiller.context.student_tap.positions:
-            raise OptionError(f"num_gpu: {self.opt['num_gpu']}, but features are read in one process for each GPU; use "
-                              '1, or torchrun with --launcher pytorch')
+            raise OptionError(
+                f'num_gpu: {self.opt["num_gpu"]}, but features are read in one process for each '
+                'GPU; use '
+                '1, or torchrun with --launcher pytorch'
+            )
         if self.opt['dist']:
             share(self.adapters.values())
         for line in self.distiller.describe():
@@ -61,7 +72,9 @@ class KDModel(DistillBase):
         student = student_precision(self.speed.amp, self.device, began.get('student'))
         chosen = {'student': ('train.amp', student)}
         if self.distiller.context.ensembles:
-            teachers = teacher_precision(self.speed.teacher_precision, self.device, began.get('teachers'))
+            teachers = teacher_precision(
+                self.speed.teacher_precision, self.device, began.get('teachers')
+            )
             chosen['teachers'] = ('train.teacher_precision', teachers)
         return chosen
 
@@ -73,7 +86,8 @@ class KDModel(DistillBase):
             self.distiller.context.set_precision(self.precisions['teachers'][1].name)
 
     def precisions_used(self):
-        context, used = self.distiller.context, {'student': 'bf16' if self.amp else 'fp32'}
+        context = self.distiller.context
+        used = {'student': 'bf16' if self.amp else 'fp32'}
         running = next((ensemble.precision for ensemble in context.ensembles.values()), None)
         if context.cached is not None:
             used['teachers'] = context.cached_precision
@@ -106,16 +120,23 @@ class KDModel(DistillBase):
 
     def losses(self, current_iter):
         """Losses against ground truth and target, and those of the methods."""
-        progress = min(1., (current_iter - 1) / self.opt['train']['total_iter'])
-        return self.distiller.losses(self.student, Batch(self.lq, self.gt, self.target, self.generator(current_iter), progress))
+        progress = min(1.0, (current_iter - 1) / self.opt['train']['total_iter'])
+        return self.distiller.losses(
+            self.student,
+            Batch(self.lq, self.gt, self.target, self.generator(current_iter), progress),
+        )
 
     def before_step(self):
-        """What DistributedDataParallel does for the student: means of the gradients of the adapters over all processes."""
+        """What DistributedDataParallel does for the student: means of the gradients of the adapters
+        over all processes.
+        """
         if self.opt['dist']:
             average_gradients(self.adapters.values())
 
     def metadata(self):
-        """Which network the weights belong to: with it a checkpoint can be used without its option file."""
+        """Which network the weights belong to: with it a checkpoint can be used without its option
+        file.
+        """
         return {'network': plain(self.opt['network_g']), **super().metadata()}
 
     def training_state_extras(self):
@@ -131,8 +152,10 @@ class KDModel(DistillBase):
         saved = resume_state.get('adapters', {})
         expected = {name: tuple(p.shape) for name, p in self.adapters.items()}
         if {name: tuple(p.shape) for name, p in saved.items()} != expected:
-            raise WeightsError(f"path.resume_state: adapters {', '.join(saved) or 'none'}; train.kd needs "
-                               f"{', '.join(expected) or 'none'}: the state was saved by another method")
+            raise WeightsError(
+                f'path.resume_state: adapters {", ".join(saved) or "none"}; train.kd needs '
+                f'{", ".join(expected) or "none"}: the state was saved by another method'
+            )
         with torch.no_grad():
             for name, p in self.adapters.items():
                 p.copy_(saved[name])

@@ -6,7 +6,10 @@ import re
 
 def _iterations(folder, pattern):
     """Iteration -> file name of what a folder has."""
-    found = (re.fullmatch(pattern, name) for name in (os.listdir(folder) if os.path.isdir(folder) else ()))
+    found = (
+        re.fullmatch(pattern, name)
+        for name in (os.listdir(folder) if os.path.isdir(folder) else ())
+    )
     return {int(match[1]): match[0] for match in found if match}
 
 
@@ -17,8 +20,13 @@ def thin(path, keep):
         path (dict): BasicSR's ``path`` block, with ``models`` and ``training_states``.
         keep (int): How many stay. ``net_g_latest.pth`` and ``net_g_best.pth`` do in any case.
     """
-    states, networks = (_iterations(path[folder], pattern) for folder, pattern in (
-        ('training_states', r'(\d+)\.state'), ('models', r'net_g_(\d+)\.pth')))
+    states, networks = (
+        _iterations(path[folder], pattern)
+        for folder, pattern in (
+            ('training_states', r'(\d+)\.state'),
+            ('models', r'net_g_(\d+)\.pth'),
+        )
+    )
     for iteration in sorted(set(states) | set(networks))[:-keep]:
         # The state first: one without its network could not be gone on from.
         for folder, names in (('training_states', states), ('models', networks)):

@@ -1,7 +1,6 @@
 """Our blocks of an option file as frozen dataclasses. BasicSR's own keys are left to BasicSR."""
 
 from dataclasses import dataclass
-from typing import Optional
 
 
 @dataclass(frozen=True)
@@ -9,12 +8,13 @@ class FileOptions:
     """Our blocks of an option file.
 
     Attributes:
-        teachers: Names, each with a network and its weights. Every model needs them but ``KDModel`` with ``Scratch``; testing a student
-            needs none.
+        teachers: Names, each with a network and its weights. Every model needs them but
+            ``KDModel`` with ``Scratch``; testing a student needs none.
         fusion: The trained fusion network, for the method ``MTKD``.
     """
-    teachers: Optional[dict] = None
-    fusion: Optional[dict] = None
+
+    teachers: dict | None = None
+    fusion: dict | None = None
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,11 @@ class DatasetOptions:
     """Our key of ``datasets.train``, with ``type: DistillImageDataset``.
 
     Attributes:
-        target_cache: LMDB that ``mtkd cache`` makes. Where there is none the teachers run at every step.
+        target_cache: LMDB that ``mtkd cache`` makes. Where there is none the teachers run at
+            every step.
     """
-    target_cache: Optional[str] = None
+
+    target_cache: str | None = None
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,20 @@ class TrainOptions:
     """Our keys of ``train``.
 
     Attributes:
-        pixel_opt: Loss against the ground truth: ``type`` and arguments of a loss that BasicSR knows.
-        distill_opt: Loss against the target: the fused image, or the output of one teacher. ``MTKD`` and ``LogitKD`` need it.
+        pixel_opt: Loss against the ground truth: ``type`` and arguments of a loss that BasicSR
+            knows.
+        distill_opt: Loss against the target: the fused image, or the output of one teacher.
+            ``MTKD`` and ``LogitKD`` need it.
         kd: The method, with its keys. ``MTKDModel`` takes ``{type: MTKD}`` where it is left out.
-        mix_batches: Stage 1 with ``skip: learned`` or ``adaptive``: number of first batches from which the best mix of the teachers is
-            computed. 0 starts at their mean.
-        max_skipped: A step with a loss that is not finite is skipped and logged; training stops after more than so many in a row.
+        mix_batches: Stage 1 with ``skip: learned`` or ``adaptive``: number of first batches
+            from which the best mix of the teachers is computed. 0 starts at their mean.
+        max_skipped: A step with a loss that is not finite is skipped and logged; training stops
+            after more than so many in a row.
     """
+
     pixel_opt: dict
-    distill_opt: Optional[dict] = None
-    kd: Optional[dict] = None
+    distill_opt: dict | None = None
+    kd: dict | None = None
     mix_batches: int = 0
     max_skipped: int = 10
 
@@ -51,10 +57,12 @@ class LoggerOptions:
     """Our key of ``logger``.
 
     Attributes:
-        keep_last: How many checkpoints with their training states stay, the newest; ``~`` keeps all. ``net_g_latest.pth`` and
-            ``net_g_best.pth``, the one with the best PSNR on the first validation set, stay in any case.
+        keep_last: How many checkpoints with their training states stay, the newest; ``~`` keeps
+            all. ``net_g_latest.pth`` and ``net_g_best.pth``, the one with the best PSNR on the
+            first validation set, stay in any case.
     """
-    keep_last: Optional[int] = None
+
+    keep_last: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,46 +70,57 @@ class TeacherOptions:
     """One entry of ``teachers:``, or ``fusion:``: a network and its weights.
 
     Attributes:
-        network: ``type`` and arguments of a network that BasicSR knows; for a teacher also ``{type: Spandrel}``, which reads them off the
-            weights.
-        weights: File with its weights; ``reference:edsr_x4``, ``rcan_x4`` and ``swinir_x4`` come with the package.
-        strict: Names in the file and in the network have to be the same. Shapes have to in any case.
-        param_key: Which entry of the file; ``~`` takes ``params_ema``, else ``params``, else the file itself.
+        network: ``type`` and arguments of a network that BasicSR knows; for a teacher also
+            ``{type: Spandrel}``, which reads them off the weights.
+        weights: File with its weights; ``reference:edsr_x4``, ``rcan_x4`` and ``swinir_x4``
+            come with the package.
+        strict: Names in the file and in the network have to be the same. Shapes have to in any
+            case.
+        param_key: Which entry of the file; ``~`` takes ``params_ema``, else ``params``, else
+            the file itself.
     """
+
     network: dict
     weights: str
     strict: bool = True
-    param_key: Optional[str] = None
+    param_key: str | None = None
 
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """One entry of ``teachers:`` that is not a network here: what it has made of the images, by their names.
+    """One entry of ``teachers:`` that is not a network here: what it has made of the images, by
+    their names.
 
     Attributes:
-        images: Folder with an image for each ground truth of the training, of its name and size; or a pattern of files with ``{}`` in the
-            place of the name, ``'outputs/{}_x4_SR.png'``. Used by ``mtkd cache`` alone.
+        images: Folder with an image for each ground truth of the training, of its name and
+            size; or a pattern of files with ``{}`` in the place of the name,
+            ``'outputs/{}_x4_SR.png'``. Used by ``mtkd cache`` alone.
         val_images: The same for the images of validation and testing; stage 1 needs it.
     """
+
     images: str
-    val_images: Optional[str] = None
+    val_images: str | None = None
 
 
 @dataclass(frozen=True)
 class KDOptions:
-    """``train.kd``: the keys that every distillation method has. Most have more, in ``distillers/``.
+    """``train.kd``: the keys that every distillation method has. Most have more, in
+    ``distillers/``.
 
     Attributes:
         type: Name of the method.
-        teacher: Which of ``teachers`` a method with one teacher learns from, those in ``also`` too; ``~`` takes the only one.
+        teacher: Which of ``teachers`` a method with one teacher learns from, those in ``also``
+            too; ``~`` takes the only one.
         also: Methods whose losses are added: names, or mappings with ``type`` and keys.
-        anneal: All losses but the one against the ground truth fall to 0, along half a cosine over the training.
-        selective: Haar coefficients of the target that are farther from the ground truth's than the student's own have no part in
-            ``l_distill``.
+        anneal: All losses but the one against the ground truth fall to 0, along half a cosine
+            over the training.
+        selective: Haar coefficients of the target that are farther from the ground truth's than
+            the student's own have no part in ``l_distill``.
     """
+
     type: str
-    teacher: Optional[str] = None
-    also: Optional[list] = None
+    teacher: str | None = None
+    also: list | None = None
     anneal: bool = False
     selective: bool = False
 
@@ -111,10 +130,12 @@ class ValOptions:
     """Our keys of ``val``: tiled inference.
 
     Attributes:
-        tile: Height and width of tiles in low-resolution pixels, for images that do not fit into memory; ``~`` takes whole images.
+        tile: Height and width of tiles in low-resolution pixels, for images that do not fit
+            into memory; ``~`` takes whole images.
         tile_overlap: What neighbouring tiles share, in low-resolution pixels.
     """
-    tile: Optional[int] = None
+
+    tile: int | None = None
     tile_overlap: int = 16
 
 
@@ -123,20 +144,27 @@ class SpeedOptions:
     """Our keys of ``train`` that make it faster; with their defaults nothing changes by a bit.
 
     Attributes:
-        amp: What the student runs in: ``bf16`` for bfloat16 autocast, ``fp32``, or ``auto``: bf16 where CPU or GPU have it natively, else
-            fp32; ``~`` is fp32.
-        teacher_precision: The same for teachers and fusion network in the training, with channels_last where it is bf16; ``~`` is ``auto``
-            on a GPU and ``fp32`` on a CPU.
-        channels_last: The student's images and weights lie in memory with the channels of a pixel side by side, which convolutions are
-            faster with.
+        amp: What the student runs in: ``bf16`` for bfloat16 autocast, ``fp32``, or ``auto``:
+            bf16 where CPU or GPU have it natively, else fp32; ``~`` is fp32.
+        teacher_precision: The same for teachers and fusion network in the training, with
+            channels_last where it is bf16; ``~`` is ``auto`` on a GPU and ``fp32`` on a CPU.
+        channels_last: The student's images and weights lie in memory with the channels of a
+            pixel side by side, which convolutions are faster with.
         compile: The student is compiled by ``torch.compile``.
     """
-    amp: Optional[str] = None
-    teacher_precision: Optional[str] = None
+
+    amp: str | None = None
+    teacher_precision: str | None = None
     channels_last: bool = False
     compile: bool = False
 
 
-# Keys that we add to blocks which otherwise belong to BasicSR: a near miss of one of them is a typing error.
-OURS = {'': (FileOptions, ), 'datasets.train': (DatasetOptions, ), 'train': (TrainOptions, SpeedOptions), 'val': (ValOptions, ),
-        'logger': (LoggerOptions, )}
+# Keys that we add to blocks which otherwise belong to BasicSR: a near miss of one of them is a
+# typing error.
+OURS = {
+    '': (FileOptions,),
+    'datasets.train': (DatasetOptions,),
+    'train': (TrainOptions, SpeedOptions),
+    'val': (ValOptions,),
+    'logger': (LoggerOptions,),
+}

@@ -1,8 +1,8 @@
 """Reading our blocks out of the options that BasicSR has parsed.
 
-Models parse before BasicSR takes the options apart (it pops ``type`` out of several blocks). An unknown key is refused
-with the nearest known one; so is a missing one, a value of the wrong type, and a key of BasicSR's blocks that looks like
-one of ours misspelled.
+Models parse before BasicSR takes the options apart (it pops ``type`` out of several blocks). An
+unknown key is refused with the nearest known one; so is a missing one, a value of the wrong type,
+and a key of BasicSR's blocks that looks like one of ours misspelled.
 """
 
 import dataclasses
@@ -12,18 +12,37 @@ import typing
 from ..choices import PRECISIONS
 from ..errors import OptionError, did_you_mean
 from ..resources import weights_file
-from .blocks import OURS, FolderOptions, LoggerOptions, SpeedOptions, TeacherOptions, TrainOptions, ValOptions
+from .blocks import (
+    OURS,
+    FolderOptions,
+    LoggerOptions,
+    SpeedOptions,
+    TeacherOptions,
+    TrainOptions,
+    ValOptions,
+)
 
-_TYPES = {dict: 'a mapping', list: 'a list', str: 'a text', bool: 'true or false', int: 'a whole number', float: 'a number'}
+_TYPES = {
+    dict: 'a mapping',
+    list: 'a list',
+    str: 'a text',
+    bool: 'true or false',
+    int: 'a whole number',
+    float: 'a number',
+}
 
 
 def _check_type(value, annotation, key):
     optional = getattr(annotation, '__args__', None)
     kind = optional[0] if optional else annotation
     accepted = (int, float) if kind is float else kind
-    if (value is None and optional) or (isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))):
+    if (value is None and optional) or (
+        isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
+    ):
         return
-    raise OptionError(f'{key}: {value!r}; expected {_TYPES[kind]}{" or nothing (~)" if optional else ""}')
+    raise OptionError(
+        f'{key}: {value!r}; expected {_TYPES[kind]}{" or nothing (~)" if optional else ""}'
+    )
 
 
 def parse(cls, block, key):
@@ -41,9 +60,12 @@ def parse(cls, block, key):
         OptionError: not a mapping, an unknown or missing key, a value of the wrong type.
     """
     if not isinstance(block, dict):
-        raise OptionError(f'{key}: {block!r}; expected a mapping with the keys '
-                          f"{', '.join(f.name for f in dataclasses.fields(cls))}")
-    fields, types = {f.name: f for f in dataclasses.fields(cls)}, typing.get_type_hints(cls)
+        raise OptionError(
+            f'{key}: {block!r}; expected a mapping with the keys '
+            f'{", ".join(f.name for f in dataclasses.fields(cls))}'
+        )
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    types = typing.get_type_hints(cls)
     for name, value in block.items():
         if name not in fields:
             raise OptionError(f"{key}: unknown key '{name}'; {did_you_mean(name, fields)}")
@@ -61,7 +83,7 @@ def choice(value, known, key):
         OptionError: names the key, the value, and what is known.
     """
     if value not in known:
-        raise OptionError(f"{key}: {value!r}; {did_you_mean(value, known)}")
+        raise OptionError(f'{key}: {value!r}; {did_you_mean(value, known)}')
 
 
 def parse_teacher(block, key):
@@ -77,11 +99,22 @@ def parse_teacher(block, key):
     Raises:
         OptionError: as :func:`parse`, or both kinds in one.
     """
-    folder = [f.name for f in dataclasses.fields(FolderOptions) if isinstance(block, dict) and f.name in block]
+    folder = [
+        f.name
+        for f in dataclasses.fields(FolderOptions)
+        if isinstance(block, dict) and f.name in block
+    ]
     network = [name for name in ('network', 'weights') if isinstance(block, dict) and name in block]
     if folder and network:
-        raise OptionError(f"{key}: '{folder[0]}' and '{network[0]}'; expected either images, a folder of outputs, or network and weights")
-    return parse(FolderOptions, block, key) if folder else _with_file(parse(TeacherOptions, block, key), key)
+        raise OptionError(
+            f"{key}: '{folder[0]}' and '{network[0]}'; expected either images, a folder of "
+            'outputs, or network and weights'
+        )
+    return (
+        parse(FolderOptions, block, key)
+        if folder
+        else _with_file(parse(TeacherOptions, block, key), key)
+    )
 
 
 def _with_file(options, key):
@@ -102,8 +135,10 @@ def parse_teachers(opt):
     """
     teachers = opt.get('teachers')
     if not isinstance(teachers, dict) or not teachers:
-        raise OptionError(f'teachers: {teachers!r}; expected a mapping of names to a network and its weights, '
-                          'for example {edsr: {network: {type: EDSR, ...}, weights: edsr.pth}}')
+        raise OptionError(
+            f'teachers: {teachers!r}; expected a mapping of names to a network and its weights, '
+            'for example {edsr: {network: {type: EDSR, ...}, weights: edsr.pth}}'
+        )
     for name in teachers:
         if not isinstance(name, str):
             raise OptionError(f'teachers: the name {name!r} is not a text; put it in quotes')
@@ -112,7 +147,11 @@ def parse_teachers(opt):
 
 def parse_fusion(opt):
     """``fusion:``, or None where the option file has none."""
-    return None if opt.get('fusion') is None else _with_file(parse(TeacherOptions, opt['fusion'], 'fusion'), 'fusion')
+    return (
+        None
+        if opt.get('fusion') is None
+        else _with_file(parse(TeacherOptions, opt['fusion'], 'fusion'), 'fusion')
+    )
 
 
 def parse_val(opt):
@@ -124,10 +163,15 @@ def parse_val(opt):
     names = [f.name for f in dataclasses.fields(ValOptions)]
     val = parse(ValOptions, {k: v for k, v in (opt.get('val') or {}).items() if k in names}, 'val')
     if val.tile is not None and val.tile < 1:
-        raise OptionError(f'val.tile: {val.tile}; expected a number of pixels from 1 on, or nothing (~) for whole images')
+        raise OptionError(
+            f'val.tile: {val.tile}; expected a number of pixels from 1 on, or nothing (~) for '
+            'whole images'
+        )
     if val.tile_overlap < 0 or (val.tile is not None and val.tile_overlap >= val.tile):
-        raise OptionError(f'val.tile_overlap: {val.tile_overlap}; expected a number of pixels from 0 on, '
-                          f'less than val.tile, {val.tile}')
+        raise OptionError(
+            f'val.tile_overlap: {val.tile_overlap}; expected a number of pixels from 0 on, '
+            f'less than val.tile, {val.tile}'
+        )
     return val
 
 
@@ -139,10 +183,16 @@ def parse_speed(opt):
     """
     names = [f.name for f in dataclasses.fields(SpeedOptions)]
     speed = parse(SpeedOptions, {k: v for k, v in opt['train'].items() if k in names}, 'train')
-    for name, nothing in (('amp', 'fp32'), ('teacher_precision', 'auto on a GPU and fp32 on a CPU')):
+    for name, nothing in (
+        ('amp', 'fp32'),
+        ('teacher_precision', 'auto on a GPU and fp32 on a CPU'),
+    ):
         value = getattr(speed, name)
         if value is not None and value not in PRECISIONS:
-            raise OptionError(f'train.{name}: {value!r}; {did_you_mean(value, PRECISIONS)}; nothing (~) is {nothing}')
+            raise OptionError(
+                f'train.{name}: {value!r}; {did_you_mean(value, PRECISIONS)}; nothing (~) is '
+                f'{nothing}'
+            )
     return speed
 
 
@@ -152,7 +202,9 @@ def parse_max_skipped(opt):
     Raises:
         OptionError: not a number of steps.
     """
-    return _number(opt['train'].get('max_skipped', TrainOptions.max_skipped), 0, 'steps', 'train.max_skipped')
+    return _number(
+        opt['train'].get('max_skipped', TrainOptions.max_skipped), 0, 'steps', 'train.max_skipped'
+    )
 
 
 def parse_keep_last(opt):
@@ -181,22 +233,29 @@ def parse_mix_batches(opt):
     for name in ('amp', 'channels_last', 'compile'):
         # fp32 is what stage 1 runs in.
         if opt['train'].get(name) and opt['train'][name] != 'fp32':
-            raise OptionError(f"train.{name}: {opt['train'][name]!r}; it is for students, not for stage 1")
+            raise OptionError(
+                f'train.{name}: {opt["train"][name]!r}; it is for students, not for stage 1'
+            )
     _number(batches, 0, 'batches', 'train.mix_batches')
     if batches and opt['network_g'].get('skip') not in ('learned', 'adaptive'):
-        raise OptionError(f"train.mix_batches: {batches}, but network_g.skip is {opt['network_g'].get('skip')!r}; "
-                          "only 'learned' and 'adaptive' have a mix")
+        raise OptionError(
+            f'train.mix_batches: {batches}, but network_g.skip is '
+            f'{opt["network_g"].get("skip")!r}; '
+            "only 'learned' and 'adaptive' have a mix"
+        )
     return batches
 
 
 def check_near_misses(opt):
-    """Refuses keys of BasicSR's blocks that are one of ours, misspelled: BasicSR would ignore them in silence.
+    """Refuses keys of BasicSR's blocks that are one of ours, misspelled: BasicSR would ignore them
+    in silence.
 
     Raises:
         OptionError: names the key and the one that was probably meant.
     """
     for block, classes in OURS.items():
-        ours, found = [f.name for cls in classes for f in dataclasses.fields(cls)], opt
+        ours = [f.name for cls in classes for f in dataclasses.fields(cls)]
+        found = opt
         for name in filter(None, block.split('.')):
             found = (found.get(name) if isinstance(found, dict) else None) or {}
         for key in found:
@@ -220,5 +279,5 @@ def require(opt, *path):
     for i, key in enumerate(path):
         value = value.get(key) if isinstance(value, dict) else None
         if value is None:
-            raise OptionError(f"{'.'.join(path[:i + 1])}: missing; it is needed here")
+            raise OptionError(f'{".".join(path[: i + 1])}: missing; it is needed here')
     return value

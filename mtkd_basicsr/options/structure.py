@@ -3,31 +3,48 @@
 import math
 
 _UNUSABLE = set('/\\\0')
-_LONGEST_NAME = 200  # bytes; BasicSR makes the name of a log file with it, and file systems take 255
+# bytes; BasicSR makes the name of a log file with it, and file systems take 255
+_LONGEST_NAME = 200
 _EXPECTED = {'mapping': 'a mapping', 'text': 'a text', 'text or nothing': 'a text or nothing (~)'}
 
 
 def _is(value, kind):
-    return isinstance(value, dict if kind == 'mapping' else str) or (value is None and kind.endswith('nothing'))
+    return isinstance(value, dict if kind == 'mapping' else str) or (
+        value is None and kind.endswith('nothing')
+    )
 
 
 def _problem(block, key, kind, where):
     if block.get(key) is None and kind != 'text or nothing':
         return [f'{where}: missing; it is needed here']
-    return [] if _is(block.get(key), kind) else [f'{where}: {block[key]!r}; expected {_EXPECTED[kind]}']
+    return (
+        []
+        if _is(block.get(key), kind)
+        else [f'{where}: {block[key]!r}; expected {_EXPECTED[kind]}']
+    )
 
 
 def is_number(value, least, most=math.inf, whole=False):
     """Whether a value is a number from ``least`` to ``most``; infinity and true are none."""
     kind = int if whole else (int, float)
-    return isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most and value != math.inf
+    return (
+        isinstance(value, kind)
+        and not isinstance(value, bool)
+        and least <= value <= most
+        and value != math.inf
+    )
 
 
 def name_errors(name):
     """What keeps a value from being the name of a folder of results: a list of one text, or none."""
     if name is None:
         return ['name: missing; it is needed here']
-    if not isinstance(name, str) or name in ('', '.', '..') or _UNUSABLE & set(name) or len(name.encode()) > _LONGEST_NAME:
+    if (
+        not isinstance(name, str)
+        or name in ('', '.', '..')
+        or _UNUSABLE & set(name)
+        or len(name.encode()) > _LONGEST_NAME
+    ):
         return [f'name: {name!r}; expected a name for a folder, a text without / and \\']
     return []
 
@@ -35,7 +52,7 @@ def name_errors(name):
 def _datasets(opt, is_train):
     found = _problem(opt, 'datasets', 'mapping', 'datasets')
     if found or not opt['datasets']:
-        return found or [f"datasets{'.train' if is_train else ''}: missing; it is needed here"]
+        return found or [f'datasets{".train" if is_train else ""}: missing; it is needed here']
     for phase, block in opt['datasets'].items():
         where = f'datasets.{phase}'
         if is_train and phase != 'train' and phase.split('_')[0] != 'val':
@@ -47,7 +64,11 @@ def _datasets(opt, is_train):
             found += _problem(block, key, 'text', f'{where}.{key}')
         for key in ('dataroot_gt', 'dataroot_lq'):
             found += _problem(block, key, 'text or nothing', f'{where}.{key}')
-    return found + ([] if not is_train or 'train' in opt['datasets'] else ['datasets.train: missing; it is needed here'])
+    return found + (
+        []
+        if not is_train or 'train' in opt['datasets']
+        else ['datasets.train: missing; it is needed here']
+    )
 
 
 def _path(opt):
@@ -55,11 +76,16 @@ def _path(opt):
     for key, value in ({} if found else opt['path']).items():
         if key == 'strict_load_g' and not isinstance(value, bool):
             found.append(f'path.{key}: {value!r}; expected true or false')
-        elif ('resume_state' in key or 'pretrain_network' in key or 'param_key' in key) and not _is(value, 'text or nothing'):
+        elif ('resume_state' in key or 'pretrain_network' in key or 'param_key' in key) and not _is(
+            value, 'text or nothing'
+        ):
             found.append(f'path.{key}: {value!r}; expected a text or nothing (~)')
-        elif not any(part in key for part in ('resume', 'pretrain_network', 'param_key', 'strict_load')) and not (
-                isinstance(value, str) and value):
-            found.append(f'path.{key}: {value!r}; expected the path of a folder, which BasicSR makes')
+        elif not any(
+            part in key for part in ('resume', 'pretrain_network', 'param_key', 'strict_load')
+        ) and not (isinstance(value, str) and value):
+            found.append(
+                f'path.{key}: {value!r}; expected the path of a folder, which BasicSR makes'
+            )
     return found
 
 
@@ -71,9 +97,11 @@ def _val(opt, is_train):
         return found
     val = opt['val']
     if not isinstance(val.get('save_img'), bool):
-        found.append(f"val.save_img: {val.get('save_img')!r}; expected true or false")
+        found.append(f'val.save_img: {val.get("save_img")!r}; expected true or false')
     if is_train and not is_number(val.get('val_freq'), 1):
-        found.append(f"val.val_freq: {val.get('val_freq')!r}; expected a number of iterations, from 1 on")
+        found.append(
+            f'val.val_freq: {val.get("val_freq")!r}; expected a number of iterations, from 1 on'
+        )
     return found
 
 
@@ -90,11 +118,16 @@ def structure_errors(opt, is_train=True):
     found = name_errors(opt.get('name'))
     found += _problem(opt, 'model_type', 'text', 'model_type')
     if opt.get('num_gpu') != 'auto' and not is_number(opt.get('num_gpu'), 0, whole=True):
-        found.append(f"num_gpu: {opt.get('num_gpu')!r}; expected a whole number from 0 on, or auto")
-    if opt.get('manual_seed') is not None and not is_number(opt['manual_seed'], 0, 2**32 - 1, whole=True):
-        found.append(f"manual_seed: {opt['manual_seed']!r}; expected a whole number from 0 to {2**32 - 1}, or nothing (~)")
+        found.append(f'num_gpu: {opt.get("num_gpu")!r}; expected a whole number from 0 on, or auto')
+    if opt.get('manual_seed') is not None and not is_number(
+        opt['manual_seed'], 0, 2**32 - 1, whole=True
+    ):
+        found.append(
+            f'manual_seed: {opt["manual_seed"]!r}; expected a whole number from 0 to {2**32 - 1}, '
+            'or nothing (~)'
+        )
     if opt.get('dist_params') is not None and not isinstance(opt['dist_params'], dict):
-        found.append(f"dist_params: {opt['dist_params']!r}; expected a mapping")
-    for key in ('network_g', 'train', 'logger') if is_train else ('network_g', ):
+        found.append(f'dist_params: {opt["dist_params"]!r}; expected a mapping')
+    for key in ('network_g', 'train', 'logger') if is_train else ('network_g',):
         found += _problem(opt, key, 'mapping', key)
     return found + _datasets(opt, is_train) + _path(opt) + _val(opt, is_train)

@@ -15,7 +15,9 @@ from .foreign import load_spandrel
 
 
 class Frozen(nn.Module):
-    """A module that is never trained: ``eval()`` for ever, no gradients, no part in anybody's training mode."""
+    """A module that is never trained: ``eval()`` for ever, no gradients, no part in anybody's
+    training mode.
+    """
 
     def freeze(self, device, channels_last):
         """Call at the end of ``__init__``: moves everything to the device, for good."""
@@ -44,37 +46,47 @@ class TeacherEnsemble(Frozen):
     """Several super-resolution networks, ordered, named and frozen.
 
     Args:
-        teachers (dict[str, TeacherOptions | FolderOptions]): By name; their order is the order of the outputs.
+        teachers (dict[str, TeacherOptions | FolderOptions]): By name; their order is the order
+            of the outputs.
         scale (int): What each of them has to enlarge by.
         device: Where they run.
-        precision (str | None): ``'fp32'``, ``'bf16'`` for autocast, or ``'auto'`` for the one that the device is made for; None is
-            ``'auto'`` on a GPU and fp32 on a CPU. With bf16, and on a GPU, weights lie in channels_last.
-        folders (bool): Whether teachers may be folders of images, whose outputs are then given with each image.
+        precision (str | None): ``'fp32'``, ``'bf16'`` for autocast, or ``'auto'`` for the one
+            that the device is made for; None is ``'auto'`` on a GPU and fp32 on a CPU. With bf16,
+            and on a GPU, weights lie in channels_last.
+        folders (bool): Whether teachers may be folders of images, whose outputs are then given
+            with each image.
 
     Raises:
-        OptionError: a network cannot be built, its output does not have the size that ``scale`` asks for, or it is a folder; the device
-            has no kernels for the precision.
+        OptionError: a network cannot be built, its output does not have the size that ``scale``
+            asks for, or it is a folder; the device has no kernels for the precision.
         WeightsError: a file with weights is missing or does not fit.
 
     Attributes:
-        precision (str): ``'fp32'`` or ``'bf16'``: what they run in. It is fp32 for all where one of them cannot do the other.
+        precision (str): ``'fp32'`` or ``'bf16'``: what they run in. It is fp32 for all where
+            one of them cannot do the other.
 
     Shape:
-        - Input: (b, 3, h, w), RGB, [0, 1], any size: each network gets it padded as it needs; with folders also what they have for it,
-          (b, 3 · M, scale · h, scale · w), in the order of ``given_names``.
+        - Input: (b, 3, h, w), RGB, [0, 1], any size: each network gets it padded as it needs;
+          with folders also what they have for it, (b, 3 · M, scale · h, scale · w), in the order of
+          ``given_names``.
         - Output: (b, 3 · N, scale · h, scale · w), RGB, cut to [0, 1].
     """
 
     def __init__(self, teachers, scale, device='cpu', precision=None, folders=False):
         super().__init__()
-        self.scale, self.device = scale, device
+        self.scale = scale
+        self.device = device
         self.names = list(teachers)
         self.networks = nn.ModuleList()
         for name, options in teachers.items():
             key = f'teachers.{name}'
             if isinstance(options, FolderOptions) and not folders:
                 raise FolderTeacher.refusal(key)
-            self.networks.append(FolderTeacher(options, key) if isinstance(options, FolderOptions) else _load(options, key))
+            self.networks.append(
+                FolderTeacher(options, key)
+                if isinstance(options, FolderOptions)
+                else _load(options, key)
+            )
         self._choose(teacher_precision(precision, device).name)
         self.freeze(device, self.channels_last)
         for name, net in zip(self.names, self.networks):
@@ -85,7 +97,8 @@ class TeacherEnsemble(Frozen):
         # Nobody but spandrel says of a network that it cannot.
         able = all(getattr(net, 'supports_bf16', True) for net in self.networks)
         self.precision = precision if able else 'fp32'
-        device, bf16 = torch.device(self.device).type, self.precision == 'bf16'
+        device = torch.device(self.device).type
+        bf16 = self.precision == 'bf16'
         self.channels_last = bf16 or device == 'cuda'
         self.autocast = functools.partial(torch.autocast, device, torch.bfloat16, enabled=bf16)
 
@@ -97,7 +110,9 @@ class TeacherEnsemble(Frozen):
     @property
     def given_names(self):
         """Names of the teachers that are folders, in the order of the outputs."""
-        return [name for name, net in zip(self.names, self.networks) if isinstance(net, FolderTeacher)]
+        return [
+            name for name, net in zip(self.names, self.networks) if isinstance(net, FolderTeacher)
+        ]
 
     def folder(self, name):
         """The folders of a teacher in ``given_names``: a :class:`FolderTeacher`."""
@@ -128,11 +143,16 @@ class TeacherEnsemble(Frozen):
             with torch.no_grad(), self.autocast():
                 shape = tuple(net(x).shape)
         except RuntimeError as error:
-            raise OptionError(f'teachers.{name}: fails for input {tuple(x.shape)}: {error}') from error
+            raise OptionError(
+                f'teachers.{name}: fails for input {tuple(x.shape)}: {error}'
+            ) from error
         expected = (1, 3, size * self.scale, size * self.scale)
         if shape != expected:
-            raise OptionError(f'teachers.{name}: output {shape} for input {tuple(x.shape)}; scale is {self.scale}, '
-                              f'expected {expected}')
+            raise OptionError(
+                f'teachers.{name}: output {shape} for input {tuple(x.shape)}; scale is '
+                f'{self.scale}, '
+                f'expected {expected}'
+            )
 
     def _run(self, net, lq):
         with torch.no_grad(), self.autocast():
@@ -147,8 +167,15 @@ class TeacherEnsemble(Frozen):
     def forward(self, lq, given=None):
         """(b, 3, h, w) and (b, 3 · M, scale · h, scale · w) -> (b, 3 · N, scale · h, scale · w)."""
         images = iter(() if given is None else given.split(3, 1))
-        return torch.cat([next(images) if given is not None and isinstance(net, FolderTeacher) else self._run(net, lq)
-                          for net in self.networks], 1).clamp_(0, 1)
+        return torch.cat(
+            [
+                next(images)
+                if given is not None and isinstance(net, FolderTeacher)
+                else self._run(net, lq)
+                for net in self.networks
+            ],
+            1,
+        ).clamp_(0, 1)
 
     def mean(self, lq):
         """The plain mean of the outputs: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
@@ -156,5 +183,8 @@ class TeacherEnsemble(Frozen):
 
     def describe(self):
         """One line for each teacher."""
-        return [f'Teacher {name}: {arch_name(net)}, {sum(p.numel() for p in net.parameters()):,d} parameters'
-                for name, net in zip(self.names, self.networks)]
+        return [
+            f'Teacher {name}: {arch_name(net)}, {sum(p.numel() for p in net.parameters()):,d} '
+            'parameters'
+            for name, net in zip(self.names, self.networks)
+        ]

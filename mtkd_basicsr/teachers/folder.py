@@ -17,7 +17,9 @@ def folders_of(teachers):
     Returns:
         dict[str, FolderOptions]: By name.
     """
-    return {name: options for name, options in teachers.items() if isinstance(options, FolderOptions)}
+    return {
+        name: options for name, options in teachers.items() if isinstance(options, FolderOptions)
+    }
 
 
 def require_val_images(options, key, opt):
@@ -33,8 +35,11 @@ def require_val_images(options, key, opt):
     """
     measured = [phase for phase in opt.get('datasets') or {} if phase != 'train']
     if options.val_images is None and measured:
-        raise OptionError(f'{key}.val_images: missing; the fusion network is measured on datasets.{measured[0]}, whose images are no part '
-                          'of the cache: give the folder of what the teacher makes of them')
+        raise OptionError(
+            f'{key}.val_images: missing; the fusion network is measured on datasets.{measured[0]}, '
+            'whose images are no part '
+            'of the cache: give the folder of what the teacher makes of them'
+        )
 
 
 class FolderTeacher(nn.Module):
@@ -49,14 +54,22 @@ class FolderTeacher(nn.Module):
         super().__init__()
         self.key = key
         self.images = ImageFolder(options.images, f'{key}.images')
-        self.val_images = None if options.val_images is None else ImageFolder(options.val_images, f'{key}.val_images')
+        self.val_images = (
+            None
+            if options.val_images is None
+            else ImageFolder(options.val_images, f'{key}.val_images')
+        )
         self.arch_name = f"images in '{options.images}'"
 
     @staticmethod
     def refusal(key):
         """The error for a place where a teacher has to be run on images that are not in its folder."""
-        return OptionError(f'{key}.images: images in a folder are not a network that can be run, which is needed here: give network and '
-                           'weights, or a target cache where the method takes nothing but the output (mtkd cache -opt FILE)')
+        return OptionError(
+            f'{key}.images: images in a folder are not a network that can be run, which is needed '
+            'here: give network and '
+            'weights, or a target cache where the method takes nothing but the output (mtkd cache '
+            '-opt FILE)'
+        )
 
     def forward(self, lq):
         raise self.refusal(self.key)

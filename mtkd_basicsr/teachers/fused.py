@@ -25,11 +25,15 @@ def match_teachers(names, metadata, path):
     trained = None if metadata is None else metadata.get('teachers')
     if trained is None:
         return None
-    missing, unknown = [n for n in trained if n not in names], [n for n in names if n not in trained]
+    missing = [n for n in trained if n not in names]
+    unknown = [n for n in names if n not in trained]
     if missing or unknown:
-        raise OptionError(f"teachers: {', '.join(names)}; the fusion network '{path}' was trained with "
-                          f"{', '.join(trained)}" + (f"; missing: {', '.join(missing)}" if missing else '')
-                          + (f"; unknown to it: {', '.join(unknown)}" if unknown else ''))
+        raise OptionError(
+            f"teachers: {', '.join(names)}; the fusion network '{path}' was trained with "
+            f'{", ".join(trained)}'
+            + (f'; missing: {", ".join(missing)}' if missing else '')
+            + (f'; unknown to it: {", ".join(unknown)}' if unknown else '')
+        )
     return list(trained)
 
 
@@ -46,20 +50,25 @@ def check_channels(network, teachers, key):
     """
     channels = getattr(network, 'in_chans', None)
     if channels is not None and channels != 3 * len(teachers):
-        raise OptionError(f"{key}.in_chans: {channels}; expected {3 * len(teachers)}, 3 for each of the "
-                          f"{len(teachers)} teachers {', '.join(teachers)}")
+        raise OptionError(
+            f'{key}.in_chans: {channels}; expected {3 * len(teachers)}, 3 for each of the '
+            f'{len(teachers)} teachers {", ".join(teachers)}'
+        )
 
 
 class FusedTeachers(Frozen):
-    """The target of the second stage: all teachers, and the frozen network that fuses their outputs.
+    """The target of the second stage: all teachers, and the frozen network that fuses their
+    outputs.
 
     Args:
-        ensemble (TeacherEnsemble): The teachers; put into the order that the fusion network was trained with.
+        ensemble (TeacherEnsemble): The teachers; put into the order that the fusion network was
+            trained with.
         fusion (TeacherOptions): The fusion network.
         device: Where it runs.
 
     Raises:
-        OptionError, WeightsError: the fusion network cannot be built, loaded, or belongs to other teachers.
+        OptionError, WeightsError: the fusion network cannot be built, loaded, or belongs to other
+        teachers.
 
     Shape:
         - Input: as for the ensemble.
@@ -71,7 +80,9 @@ class FusedTeachers(Frozen):
         self.ensemble = ensemble
         self.fusion = build(fusion.network, 'fusion.network')
         check_channels(self.fusion, ensemble.names, 'fusion.network')
-        content = load_weights(self.fusion, fusion.weights, 'fusion.weights', fusion.strict, fusion.param_key)
+        content = load_weights(
+            self.fusion, fusion.weights, 'fusion.weights', fusion.strict, fusion.param_key
+        )
         order = match_teachers(ensemble.names, content.get(METADATA), fusion.weights)
         self.order_known = order is not None
         ensemble.reorder(order or ensemble.names)
@@ -92,8 +103,13 @@ class FusedTeachers(Frozen):
         """One line for each network, in the order in which they are used."""
         lines = self.ensemble.describe()
         size = sum(p.numel() for p in self.fusion.parameters())
-        lines.append(f"Fusion: {type(self.fusion).__name__}, {size:,d} parameters, over {', '.join(self.ensemble.names)}")
+        lines.append(
+            f'Fusion: {type(self.fusion).__name__}, {size:,d} parameters, over '
+            f'{", ".join(self.ensemble.names)}'
+        )
         if not self.order_known:
-            lines.append('Fusion: its checkpoint does not name its teachers; they are taken in the order of the option file')
+            lines.append(
+                'Fusion: its checkpoint does not name its teachers; they are taken in the order of '
+                'the option file'
+            )
         return lines
-

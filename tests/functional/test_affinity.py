@@ -32,7 +32,9 @@ def plain(student, teacher):
 
 def features(b=2, c=4, c_teacher=6, h=3, w=5):
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(b, c, h, w, generator=generator), torch.randn(b, c_teacher, h, w, generator=generator)
+    return torch.randn(b, c, h, w, generator=generator), torch.randn(
+        b, c_teacher, h, w, generator=generator
+    )
 
 
 def test_map_is_the_cosine_of_every_two_pixels():
@@ -43,17 +45,20 @@ def test_map_is_the_cosine_of_every_two_pixels():
 
 
 def test_distance_by_hand():
-    # Two pixels: of the student at right angles, of the teacher the same. Off the diagonal 0 and 1, on it nothing.
-    student = torch.tensor([[1., 0.], [0., 2.]]).view(1, 2, 1, 2)
-    teacher = torch.tensor([[3., 5.]]).view(1, 1, 1, 2)
+    # Two pixels: of the student at right angles, of the teacher the same. Off the diagonal 0 and 1,
+    # on it nothing.
+    student = torch.tensor([[1.0, 0.0], [0.0, 2.0]]).view(1, 2, 1, 2)
+    teacher = torch.tensor([[3.0, 5.0]]).view(1, 1, 1, 2)
     assert affinity_distance(student, teacher).item() == pytest.approx(0.5)
-    assert affinity_distance(student, -teacher * torch.tensor([1., -1.])).item() == pytest.approx(0.5)
-    opposite = torch.tensor([[1., -1.]]).view(1, 1, 1, 2)
-    assert affinity_distance(opposite, teacher).item() == pytest.approx(1.)
+    assert affinity_distance(student, -teacher * torch.tensor([1.0, -1.0])).item() == pytest.approx(
+        0.5
+    )
+    opposite = torch.tensor([[1.0, -1.0]]).view(1, 1, 1, 2)
+    assert affinity_distance(opposite, teacher).item() == pytest.approx(1.0)
 
 
-# All images in one strip; two and a remainder of one; one image each; several strips an image, with a remainder of one row; one
-# row each; smaller than a row.
+# All images in one strip; two and a remainder of one; one image each; several strips an image, with
+# a remainder of one row; one row each; smaller than a row.
 @pytest.mark.parametrize('rows', [45, 30, 15, 4, 7, 1, 0])
 def test_value_and_gradient_are_those_of_the_plain_formula(rows):
     student, teacher = features(b=3)
@@ -61,8 +66,8 @@ def test_value_and_gradient_are_those_of_the_plain_formula(rows):
     distance = affinity_distance(student, teacher, strip_bytes=rows * 4 * 15 + 1)
     expected = plain(student, teacher)
     assert distance.item() == pytest.approx(expected.item(), rel=1e-6)
-    own, = torch.autograd.grad(3 * distance, student)
-    wanted, = torch.autograd.grad(3 * expected, student)
+    (own,) = torch.autograd.grad(3 * distance, student)
+    (wanted,) = torch.autograd.grad(3 * expected, student)
     assert wanted.abs().max() > 1e-3
     assert (own - wanted).abs().max() < 1e-4 * wanted.abs().max()
 
@@ -70,7 +75,7 @@ def test_value_and_gradient_are_those_of_the_plain_formula(rows):
 def test_gradient_is_that_of_finite_differences():
     student, teacher = features(b=1, h=2, w=3)
     student.requires_grad_()
-    gradient, = torch.autograd.grad(affinity_distance(student, teacher), student)
+    (gradient,) = torch.autograd.grad(affinity_distance(student, teacher), student)
     step = torch.randn(student.shape, generator=torch.Generator().manual_seed(1)) * 1e-6
     with torch.no_grad():
         change = plain(student.double() + step, teacher) - plain(student.double() - step, teacher)
@@ -88,10 +93,11 @@ def test_equal_features_give_zero_and_a_zero_gradient():
     feature, _ = features()
     student = feature.clone().requires_grad_()
     # The lengths of the vectors do not count.
-    for teacher, bound in ((feature, 0.), (3 * feature, 1e-6)):
+    for teacher, bound in ((feature, 0.0), (3 * feature, 1e-6)):
         distance = affinity_distance(student, teacher)
-        gradient, = torch.autograd.grad(distance, student)
-        assert distance.item() <= bound and gradient.isfinite().all()
+        (gradient,) = torch.autograd.grad(distance, student)
+        assert distance.item() <= bound
+        assert gradient.isfinite().all()
     distance = affinity_distance(student, feature)
     assert not torch.autograd.grad(distance, student)[0].any()
 
@@ -102,15 +108,18 @@ def test_empty_pixels_have_a_finite_gradient():
     student[:, :, 0] = 0
     student.requires_grad_()
     distance = affinity_distance(student, teacher)
-    gradient, = torch.autograd.grad(distance, student)
-    assert distance.isfinite() and gradient.isfinite().all()
-    assert (normalize_pixels(student)[:, :, :5] == 0).all() and affinity(torch.zeros(1, 2, 2, 2)).eq(0).all()
+    (gradient,) = torch.autograd.grad(distance, student)
+    assert distance.isfinite()
+    assert gradient.isfinite().all()
+    assert (normalize_pixels(student)[:, :, :5] == 0).all()
+    assert affinity(torch.zeros(1, 2, 2, 2)).eq(0).all()
 
 
 def test_the_teacher_gets_no_gradient():
     student, teacher = (x.requires_grad_() for x in features())
     affinity_distance(student, teacher).backward()
-    assert student.grad.any() and teacher.grad is None
+    assert student.grad.any()
+    assert teacher.grad is None
     with torch.no_grad():
         assert not affinity_distance(student, teacher).requires_grad
 
@@ -122,10 +131,11 @@ def test_is_float32_under_autocast():
     assert distance.dtype == torch.float32
     assert distance.item() == affinity_distance(student, teacher).item()
     halves = affinity_distance(student.bfloat16(), teacher.bfloat16())
-    assert halves.dtype == torch.float32 and halves.item() == pytest.approx(distance.item(), rel=0.02)
+    assert halves.dtype == torch.float32
+    assert halves.item() == pytest.approx(distance.item(), rel=0.02)
 
 
-MEASURE = '''
+MEASURE = """
 import re
 from pathlib import Path
 import torch
@@ -139,11 +149,13 @@ before = peak()
 affinity_distance(student, teacher).backward()
 assert student.grad.any()
 print((peak() - before) / 2**20)
-'''
+"""
 
 
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='reads /proc')
 def test_memory_at_the_size_of_the_papers():
     # 16 images of 48×48: one whole map has 324 MiB, and autograd would hold half a dozen.
-    printed = subprocess.run([sys.executable, '-c', MEASURE], check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(
+        [sys.executable, '-c', MEASURE], check=True, capture_output=True, text=True
+    ).stdout
     assert 0 < float(printed) < 1, f'{printed} GiB'

@@ -27,7 +27,7 @@ def test_window_transform_is_the_2d_dct_and_is_undone(norm):
 
 def test_unnormalised_dc_of_a_flat_window():
     forward, _ = window_dct_matrices(8, 'none', torch.float64)
-    assert (forward @ torch.full((64, ), 0.5, dtype=torch.float64))[0] == pytest.approx(256 * 0.5)
+    assert (forward @ torch.full((64,), 0.5, dtype=torch.float64))[0] == pytest.approx(256 * 0.5)
 
 
 def test_unknown_norm():

@@ -7,8 +7,13 @@ def test_finds_the_mix_that_made_the_image():
     images = torch.rand(2, 9, 16, 16, dtype=torch.float64)
     true = torch.randn(3, 9, dtype=torch.float64)
     target = torch.einsum('oc,bchw->bohw', true, images)
-    sums = [normal_equations(images[i:i + 1], target[i:i + 1]) for i in range(2)]
-    found = solve_mix(sums[0][0] + sums[1][0], sums[0][1] + sums[1][1], torch.zeros(3, 9, dtype=torch.float64), 1e-12)
+    sums = [normal_equations(images[i : i + 1], target[i : i + 1]) for i in range(2)]
+    found = solve_mix(
+        sums[0][0] + sums[1][0],
+        sums[0][1] + sums[1][1],
+        torch.zeros(3, 9, dtype=torch.float64),
+        1e-12,
+    )
     assert (found - true).abs().max() < 1e-8
 
 
