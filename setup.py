@@ -10,7 +10,7 @@ from setuptools import Distribution, find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(
-    r"__version__ = '([^']+)'", (ROOT / 'mtkd_basicsr' / '__init__.py').read_text()
+    r"__version__ = '([^']+)'", (ROOT / 'mtkd_basicsr' / 'utils' / 'version.py').read_text()
 ).group(1)
 
 # The option files live at the top level, where users of BasicSR look for them, and are installed
@@ -94,7 +94,7 @@ setup(
         'test': ['hypothesis', 'pytest', 'pytest-xdist', 'spandrel', *EXPORT],
     },
     # `../purelib` is site-packages, in a wheel as in an editable install; see
-    # mtkd_basicsr/startup.py.
+    # mtkd_basicsr/host/startup.py.
     data_files=[('../purelib', ['mtkd_basicsr/mtkd_basicsr.pth'])],
-    entry_points={'console_scripts': ['mtkd=mtkd_basicsr.cli:main']},
+    entry_points={'console_scripts': ['mtkd=mtkd_basicsr.commands.cli:main']},
 )

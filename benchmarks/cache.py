@@ -21,13 +21,13 @@ from basicsr.utils.options import ordered_yaml
 from timing import machine, parser
 
 import mtkd_basicsr  # noqa: F401  (registers)
-from mtkd_basicsr.cache import cache
-from mtkd_basicsr.commands.cache import add_arguments
-from mtkd_basicsr.demo.photographs import load, low_resolution
-from mtkd_basicsr.networks import build
-from mtkd_basicsr.options import parse_fusion, parse_teachers
-from mtkd_basicsr.resources import option_file
+from mtkd_basicsr.commands.cache.cli import add_arguments
+from mtkd_basicsr.commands.cache.targets import cache
+from mtkd_basicsr.config import parse_fusion, parse_teachers
+from mtkd_basicsr.data.sample_photographs import load, low_resolution
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
+from mtkd_basicsr.utils.resources import option_file
+from mtkd_basicsr.weights.networks import build
 
 NAMES = ('rocket', 'motorcycle_left', 'hubble_deep_field', 'astronaut', 'retina')
 SIZE = 480

@@ -26,10 +26,10 @@ import torch
 from cache import write_images, write_options
 from timing import machine
 
-from mtkd_basicsr.cache import cache
-from mtkd_basicsr.commands.cache import add_arguments
-from mtkd_basicsr.data import cache_writer
-from mtkd_basicsr.data.target_cache import CacheReader, kinds_of
+from mtkd_basicsr.commands.cache.cli import add_arguments
+from mtkd_basicsr.commands.cache.targets import cache
+from mtkd_basicsr.data.cache import writer
+from mtkd_basicsr.data.cache.format import CacheReader, kinds_of
 from mtkd_basicsr.errors import CacheError
 
 PHASES = {
@@ -69,9 +69,9 @@ def start(options, arguments):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
-        cache_writer._FLUSH_SECONDS = 0
-        writer = cache_writer.CacheWriter
-        writer.put = reporting(writer.put, b'i', write)
+        writer._FLUSH_SECONDS = 0
+        cache_writer = writer.CacheWriter
+        cache_writer.put = reporting(cache_writer.put, b'i', write)
         writer.finish = reporting(writer.finish, b'f', write, b'x')
         parser = argparse.ArgumentParser()
         add_arguments(parser)

@@ -30,8 +30,8 @@ from cache import SCALE, write_images, write_options
 from timing import machine
 
 import mtkd_basicsr  # noqa: F401  (makes `import basicsr` work)
-from mtkd_basicsr.cli import main as mtkd
-from mtkd_basicsr.networks import build, load_weights
+from mtkd_basicsr.commands.cli import main as mtkd
+from mtkd_basicsr.weights.networks import build, load_weights
 
 LONGEST = 2.5  # seconds that a process lives
 

@@ -14,9 +14,9 @@ from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from timing import interleaved_medians, machine, parser
 
-from mtkd_basicsr.data.cache_writer import CacheWriter
+from mtkd_basicsr.data.cache.writer import CacheWriter
 from mtkd_basicsr.data.distill_dataset import DistillImageDataset
-from mtkd_basicsr.demo.photographs import load, low_resolution
+from mtkd_basicsr.data.sample_photographs import load, low_resolution
 
 SIZE = (2040, 1356)
 SCALE = 4

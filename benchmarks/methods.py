@@ -18,9 +18,9 @@ from basicsr.models import build_model
 from timing import interleaved_medians, machine, parser, write_weights
 
 import mtkd_basicsr  # noqa: F401  (registers)
-from mtkd_basicsr.compare.plan import read_plan
-from mtkd_basicsr.compare.runs import expand
-from mtkd_basicsr.resources import option_file
+from mtkd_basicsr.commands.compare.expansion import expand
+from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.utils.resources import option_file
 
 SCALE = 4
 

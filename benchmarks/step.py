@@ -25,7 +25,7 @@ from basicsr.utils.options import ordered_yaml
 from timing import interleaved_medians, machine, parser, write_weights
 
 import mtkd_basicsr  # noqa: F401  (registers)
-from mtkd_basicsr.resources import option_file
+from mtkd_basicsr.utils.resources import option_file
 
 LETTERS = 'abcd'
 

@@ -12,14 +12,14 @@ import sys
 from pathlib import Path
 
 import mtkd_basicsr  # noqa: F401  (registers)
-from mtkd_basicsr.compare import tables
-from mtkd_basicsr.compare.document import Heading, Picture, Text, markdown
-from mtkd_basicsr.compare.figures import BARS, CURVES, bars, curves
-from mtkd_basicsr.compare.measure import read_json
-from mtkd_basicsr.compare.plan import read_plan
-from mtkd_basicsr.compare.report import mixed_precisions
-from mtkd_basicsr.compare.results import collect
-from mtkd_basicsr.compare.runs import expand
+from mtkd_basicsr.commands.compare.expansion import expand
+from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.commands.compare.report import tables
+from mtkd_basicsr.commands.compare.report.document import Heading, Picture, Text, markdown
+from mtkd_basicsr.commands.compare.report.figures import BARS, CURVES, bars, curves
+from mtkd_basicsr.commands.compare.report.write import mixed_precisions
+from mtkd_basicsr.commands.compare.results import collect
+from mtkd_basicsr.evaluation.measure import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 # Its heading, and whether the significance of differences and the curves of the trainings are

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 import mtkd_basicsr  # noqa: F401  (registers)
-from mtkd_basicsr.compare.check import test_sets as blocks_of
-from mtkd_basicsr.compare.measure import measure, references
-from mtkd_basicsr.compare.worker import machine
-from mtkd_basicsr.demo import photographs
-from mtkd_basicsr.networks import build
-from mtkd_basicsr.resources import option_file
-from mtkd_basicsr.yaml_files import read_options
+from mtkd_basicsr.commands.compare.validation import test_sets as blocks_of
+from mtkd_basicsr.commands.compare.store import describe_machine
+from mtkd_basicsr.data import sample_photographs
+from mtkd_basicsr.evaluation.measure import measure, references
+from mtkd_basicsr.host.yaml_loader import read_options
+from mtkd_basicsr.utils.resources import option_file
+from mtkd_basicsr.weights.networks import build
 
 SCALE = 4
 
@@ -29,7 +29,7 @@ SCALE = 4
 def test_sets(args, temporary):
     """Name -> dataset block."""
     if args.data is None:
-        photographs.prepare(temporary, SCALE)
+        sample_photographs.prepare(temporary, SCALE)
         folders = {'photographs': (f'{temporary}/val/GT', f'{temporary}/val/LRbicx{SCALE}')}
     else:
         folders = {
@@ -61,7 +61,9 @@ def main():
         for test_set, block in sets.items():
             for name, function in functions.items():
                 results[name][test_set] = measure(function, block, SCALE, 'cpu')
-    print(f'PSNR (dB) / SSIM on Y, ×{SCALE}, {SCALE} pixels cut from each border\n{machine()}\n')
+    print(
+        f'PSNR (dB) / SSIM on Y, ×{SCALE}, {SCALE} pixels cut from each border\n{describe_machine()}\n'
+    )
     print(
         '\n'.join(
             [
@@ -82,7 +84,9 @@ def main():
             + ''.join(f' {psnr:.2f} / {ssim:.4f} |' for psnr, ssim in means)
         )
     if args.json:
-        Path(args.json).write_text(json.dumps({'machine': machine(), 'results': results}, indent=1))
+        Path(args.json).write_text(
+            json.dumps({'machine': describe_machine(), 'results': results}, indent=1)
+        )
 
 
 if __name__ == '__main__':

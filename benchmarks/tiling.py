@@ -17,8 +17,8 @@ from basicsr.utils.options import ordered_yaml
 from timing import machine
 
 import mtkd_basicsr  # noqa: F401  (registers)
+from mtkd_basicsr.config import parse_fusion, parse_teachers
 from mtkd_basicsr.functional.tiling import run_tiled
-from mtkd_basicsr.options import parse_fusion, parse_teachers
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
 
 OVERLAPS = (0, 8, 16, 24, 32, 48)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from mtkd_basicsr.networks import build
-from mtkd_basicsr.precision import describe, describe_cpu
+from mtkd_basicsr.utils.precision import describe, describe_cpu
+from mtkd_basicsr.weights.networks import build
 
 
 def parser(description, runs):

@@ -6,10 +6,10 @@ python benchmarks/wavelet.py [--device cpu|cuda] [--threads N] [--runs N]
 import torch
 from timing import arguments, interleaved_medians, machine
 
-from mtkd_basicsr import compat
+from mtkd_basicsr.host import patches
 from mtkd_basicsr.losses import WaveletLoss
 
-with compat.pkg_resources():
+with patches.pkg_resources():
     from pytorch_wavelets import DWTForward
 
 SHAPE = (16, 3, 192, 192)

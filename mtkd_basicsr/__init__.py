@@ -1,15 +1,13 @@
 """Multi-teacher knowledge distillation (MTKD) for super-resolution, as a plug-in for BasicSR.
 
 Importing this package registers its models, archs, losses and datasets in BasicSR's registries. The
-command ``mtkd`` does
-so when it knows that they are needed: ``mtkd --help`` has no use for torch.
+command ``mtkd`` does so when it knows that they are needed: ``mtkd --help`` has no use for torch.
 """
 
 from typing import Any
 
-from . import startup
-
-__version__ = '0.1.0'
+from .host import startup
+from .utils.version import __version__ as __version__
 
 __all__ = [
     'ConvFusion',
@@ -25,7 +23,7 @@ __all__ = [
 startup.install()
 
 if not startup.is_our_command():
-    from .registration import (
+    from .commands._registration import (
         ConvFusion,
         DCTLoss,
         DCTSwin,
@@ -40,6 +38,6 @@ if not startup.is_our_command():
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    from . import registration
+    from .commands import _registration
 
-    return getattr(registration, name)
+    return getattr(_registration, name)

@@ -21,7 +21,7 @@ import torch
 import yaml
 from conftest import options_for, override, tiny, write_options, write_photographs, write_weights
 
-from mtkd_basicsr import cli
+from mtkd_basicsr.commands import cli
 
 GONE = object()  # a key that is taken out
 USAGE = SystemExit  # what argparse ends with

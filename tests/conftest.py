@@ -16,7 +16,7 @@ import torch
 import yaml
 
 import mtkd_basicsr  # noqa: F401  (makes `import basicsr` work)
-from mtkd_basicsr.demo.photographs import load, low_resolution
+from mtkd_basicsr.data.sample_photographs import load, low_resolution
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -413,7 +413,7 @@ def here(tmp_path, monkeypatch, capsys):
     """Runs the command of this package in this process, which starts sooner; for what needs no
     process of its own.
     """
-    from mtkd_basicsr.cli import main
+    from mtkd_basicsr.commands.cli import main
 
     def run_here(*arguments, expect=0, cwd=tmp_path):
         monkeypatch.chdir(cwd)

@@ -2,7 +2,7 @@
 
 import torch
 
-from mtkd_basicsr import precision
+from mtkd_basicsr.utils import precision
 
 # By name: device; what the questions to torch give; seconds of a layer in (bf16, fp32), None where
 # there are no kernels; whether bfloat16 is native; and what the machine is called. A value of None

@@ -15,7 +15,7 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from mtkd_basicsr.distributed import average_gradients
+from mtkd_basicsr.host.distributed import average_gradients
 from mtkd_basicsr.models import kd_model
 
 from basicsr.models import build_model  # isort: skip  (its import needs ours first)

@@ -15,13 +15,13 @@ def main() -> None:
     from basicsr.utils.registry import ARCH_REGISTRY, MODEL_REGISTRY
 
     import mtkd_basicsr
-    from mtkd_basicsr.demo import photographs
-    from mtkd_basicsr.resources import option_file
+    from mtkd_basicsr.data import sample_photographs
+    from mtkd_basicsr.utils.resources import option_file
 
     assert 'DCTSwin' in ARCH_REGISTRY
     assert 'MTKDModel' in MODEL_REGISTRY
     with tempfile.TemporaryDirectory() as folder:
-        photographs.prepare(Path(folder) / 'datasets', 4)
+        sample_photographs.prepare(Path(folder) / 'datasets', 4)
         command = [
             sys.executable,
             '-m',

@@ -62,7 +62,7 @@ def test_every_row(row, copied):
 
 
 def test_there_are_enough_rows_for_every_command():
-    from mtkd_basicsr.cli import _parser
+    from mtkd_basicsr.commands.cli import _parser
 
     commands = [row.arguments.split()[0] for row in ROWS if row.arguments]
     assert len(ROWS) >= 200

@@ -12,10 +12,10 @@ from basicsr.data import build_dataloader, build_dataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from conftest import build, mtkd, parsed, stock, tiny, with_cache, write_options
 
-from mtkd_basicsr.data.target_cache import CacheReader, kinds_of
+from mtkd_basicsr.config import parse_fusion, parse_teachers
+from mtkd_basicsr.data.cache.format import CacheReader, kinds_of
 from mtkd_basicsr.errors import DataError, OptionError
 from mtkd_basicsr.functional.self_ensemble import eightfold
-from mtkd_basicsr.options import parse_fusion, parse_teachers
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
 
 
@@ -164,7 +164,7 @@ def test_normalisation_reaches_the_target(cached):
 def test_training_never_touches_a_teacher(cached, tmp_path, monkeypatch):
     from basicsr.models import build_model
 
-    import mtkd_basicsr.distillers.context as stage_2
+    import mtkd_basicsr.distillers.teacher_provider as stage_2
     import mtkd_basicsr.models.fusion_model as stage_1
 
     def never(*args, **kwargs):

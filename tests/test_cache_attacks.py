@@ -17,10 +17,10 @@ import pytest
 from conftest import with_cache, write_options
 from test_cache_writing import arrays_of, manifest_of
 
-import mtkd_basicsr.cache
-from mtkd_basicsr.data import cache_lock
-from mtkd_basicsr.data.cache_writer import CacheWriter, remove_left_overs
-from mtkd_basicsr.data.target_cache import CacheReader, partial_path, state_of
+import mtkd_basicsr.commands.cache.targets
+from mtkd_basicsr.data.cache import lock
+from mtkd_basicsr.data.cache.format import CacheReader, partial_path, state_of
+from mtkd_basicsr.data.cache.writer import CacheWriter, remove_left_overs
 from mtkd_basicsr.errors import CacheError
 
 IMAGES = 16
@@ -219,7 +219,7 @@ def test_a_second_writer_is_refused_until_the_first_is_dead(path, holder):
 def test_the_command_says_who_writes_before_it_builds_a_teacher(
     here, path, holder, make_options, monkeypatch
 ):
-    monkeypatch.setattr(mtkd_basicsr.cache, '_Targets', None)
+    monkeypatch.setattr(mtkd_basicsr.commands.cache.targets, '_Targets', None)
     pid = holder()
     options = write_options(
         path.parent / 'options.yml', with_cache(make_options('MTKDModel'), path)
@@ -271,13 +271,13 @@ def test_a_process_that_leaves_takes_nothing_from_the_others(path, holder, monke
 
 def test_who_waits_for_a_lock_file_that_is_removed_takes_the_next_one(path):
     def wait(pipe):
-        lock = cache_lock.CacheLock(f'{path}.lock', path)
+        held = lock.CacheLock(f'{path}.lock', path)
         os.write(pipe, b'!')
         signal.pause()
-        assert lock
+        assert held
 
     read, write = os.pipe()
-    with cache_lock.CacheLock(f'{path}.lock', path).leaving():
+    with lock.CacheLock(f'{path}.lock', path).leaving():
         pid = forked(wait, write)
         time.sleep(0.3)
     os.read(read, 1)
@@ -324,9 +324,9 @@ def test_without_locks_it_warns(path, caplog, monkeypatch, reason):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     if 'file system' in reason:
-        monkeypatch.setattr(cache_lock.fcntl, 'lockf', none)
+        monkeypatch.setattr(lock.fcntl, 'lockf', none)
     else:
-        monkeypatch.setattr(cache_lock, 'fcntl', None)
+        monkeypatch.setattr(lock, 'fcntl', None)
     monkeypatch.setattr(logging.getLogger('basicsr'), 'propagate', True)
     assert write(path)
     assert found_at(path) == 'new'

@@ -25,17 +25,17 @@ from test_cache_attacks import (
     write,
 )
 
-import mtkd_basicsr.cache
-from mtkd_basicsr.data import cache_check, cache_writer
-from mtkd_basicsr.data.cache_check import damaged_images, describe
-from mtkd_basicsr.data.cache_writer import CacheWriter, remove_left_overs
-from mtkd_basicsr.data.target_cache import (
+import mtkd_basicsr.commands.cache.targets
+from mtkd_basicsr.data.cache import checksums, writer
+from mtkd_basicsr.data.cache.checksums import damaged_images, describe
+from mtkd_basicsr.data.cache.format import (
     CacheReader,
     bytes_needed,
     kinds_of,
     partial_path,
     state_of,
 )
+from mtkd_basicsr.data.cache.writer import CacheWriter, remove_left_overs
 from mtkd_basicsr.errors import CacheError, DamagedCacheError, DataError
 
 NOBODY = 65534
@@ -202,9 +202,9 @@ def test_overwrite_computes_what_is_damaged_and_nothing_else(here, path, make_op
     assert CacheReader(path).file == reader.file
     flip(path, reader.array(1, 'target').tobytes())
     computed = []
-    compute = mtkd_basicsr.cache._Targets.__call__
+    compute = mtkd_basicsr.commands.cache.targets._Targets.__call__
     monkeypatch.setattr(
-        mtkd_basicsr.cache._Targets,
+        mtkd_basicsr.commands.cache.targets._Targets,
         '__call__',
         lambda self, *args: computed.append(args[0]) or compute(self, *args),
     )
@@ -251,7 +251,7 @@ def test_a_full_disk(path):
 def test_a_resumed_cache_needs_only_what_is_missing(path, monkeypatch):
     write(path, images=range(IMAGES // 2))
     file = Path(partial_path(path)) / 'data.mdb'
-    needed = bytes_needed(NEW) + cache_writer._SPARE - file.stat().st_size
+    needed = bytes_needed(NEW) + writer._SPARE - file.stat().st_size
     monkeypatch.setattr(shutil, 'disk_usage', lambda folder: type('Usage', (), {'free': needed}))
     write(path, images=[])
     monkeypatch.setattr(
@@ -299,7 +299,7 @@ def test_a_read_only_folder(read_only):
 def test_the_command_finds_that_it_cannot_write_before_it_builds_a_teacher(
     here, tmp_path, make_options, monkeypatch
 ):
-    monkeypatch.setattr(mtkd_basicsr.cache, '_Targets', None)
+    monkeypatch.setattr(mtkd_basicsr.commands.cache.targets, '_Targets', None)
     options = write_options(
         tmp_path / 'options.yml', with_cache(make_options('MTKDModel'), '/proc/nowhere/cache.lmdb')
     )
@@ -332,9 +332,9 @@ def test_behind_a_symbolic_link(path, tmp_path):
 def test_verify_works_where_processes_are_spawned(path, monkeypatch):
     write(path)
     flip(path, arrays_for(NEW, 2)['gt'].tobytes())
-    monkeypatch.setattr(cache_check.multiprocessing, 'get_all_start_methods', lambda: ['spawn'])
+    monkeypatch.setattr(checksums.multiprocessing, 'get_all_start_methods', lambda: ['spawn'])
     monkeypatch.setattr(
-        cache_check.multiprocessing,
+        checksums.multiprocessing,
         'get_context',
         lambda method, real=multiprocessing.get_context: real('spawn'),
     )

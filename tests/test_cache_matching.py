@@ -10,7 +10,7 @@ import pytest
 from basicsr.data import build_dataset
 from conftest import mtkd, tiny, write_options, write_weights
 
-from mtkd_basicsr.data.target_cache import partial_path
+from mtkd_basicsr.data.cache.format import partial_path
 from mtkd_basicsr.errors import CacheError
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from conftest import mtkd, run, with_cache, write_options
 
-from mtkd_basicsr.data.cache_writer import CacheWriter
-from mtkd_basicsr.data.target_cache import CacheReader, state_of
+from mtkd_basicsr.data.cache.format import CacheReader, state_of
+from mtkd_basicsr.data.cache.writer import CacheWriter
 from mtkd_basicsr.errors import CacheError, DataError
 
 
@@ -122,7 +122,7 @@ def test_a_replaced_writer_notices(tmp_path):
 
 
 def test_map_grows_by_itself(tmp_path, monkeypatch):
-    import mtkd_basicsr.data.cache_writer as module
+    import mtkd_basicsr.data.cache.writer as module
 
     monkeypatch.setattr(module, 'bytes_needed', lambda manifest: 0)
     monkeypatch.setattr(module, '_SPARE', 1 << 17)

@@ -10,8 +10,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from conftest import mtkd, options_for, tiny, write_options, write_weights
 from torch import nn
 
-from mtkd_basicsr.registry import register
-from mtkd_basicsr.resize import resize_bicubic
+from mtkd_basicsr.host.resize import resize_bicubic
+from mtkd_basicsr.utils.registry import register
 
 
 @register(ARCH_REGISTRY)

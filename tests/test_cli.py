@@ -5,7 +5,7 @@ import torch
 from conftest import mtkd, write_options
 
 import mtkd_basicsr
-from mtkd_basicsr.cli import main
+from mtkd_basicsr.commands.cli import main
 
 
 def test_train_and_test_in_the_current_directory(make_options, tmp_path):

@@ -7,10 +7,10 @@ import yaml
 from conftest import ROOT, one_step, write_options
 from kd import EXTRA
 
-from mtkd_basicsr.compare.check import check, test_sets
-from mtkd_basicsr.compare.merge import fill, merge
-from mtkd_basicsr.compare.plan import read_plan
-from mtkd_basicsr.compare.runs import expand
+from mtkd_basicsr.commands.compare.expansion import expand
+from mtkd_basicsr.commands.compare.overlay import fill, merge
+from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.commands.compare.validation import check, test_sets
 from mtkd_basicsr.errors import DataError, OptionError, WeightsError
 
 PLANS = ROOT / 'options' / 'compare'
@@ -173,7 +173,7 @@ def test_another_file_of_weights_is_another_run(tmp_path):
     prints = []
     for content in (b'one', b'two'):
         weights.write_bytes(content)
-        from mtkd_basicsr.compare import runs as module
+        from mtkd_basicsr.commands.compare import expansion as module
 
         module._hash.cache_clear()
         prints.append(

@@ -7,16 +7,23 @@ import pytest
 import torch
 from conftest import ROOT, tiny
 
-from mtkd_basicsr.compare import tables
-from mtkd_basicsr.compare.crops import _most_different, _place
-from mtkd_basicsr.compare.document import Heading, Picture, Table, Text, markdown, page
-from mtkd_basicsr.compare.logs import read_training
-from mtkd_basicsr.compare.measure import cost
-from mtkd_basicsr.compare.plan import read_plan
-from mtkd_basicsr.compare.precisions import recorded
-from mtkd_basicsr.compare.published import published
-from mtkd_basicsr.compare.report import _introduction
-from mtkd_basicsr.compare.results import Cell, Results, gains, holm, paired
+from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.commands.compare.precisions import recorded
+from mtkd_basicsr.commands.compare.report import tables
+from mtkd_basicsr.commands.compare.report.crops import _most_different, _place
+from mtkd_basicsr.commands.compare.report.document import (
+    Heading,
+    Picture,
+    Table,
+    Text,
+    markdown,
+    page,
+)
+from mtkd_basicsr.commands.compare.report.published import published
+from mtkd_basicsr.commands.compare.report.write import _introduction
+from mtkd_basicsr.commands.compare.results import Cell, Results, gains, holm, paired
+from mtkd_basicsr.evaluation.measure import cost
+from mtkd_basicsr.host.log_parser import read_training
 
 FIRST = """2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
 2026-11-21 10:00:10,000 INFO: [demo_][epoch:  0, iter:     500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02

@@ -9,7 +9,7 @@ import pytest
 import torch
 from basicsr.data import degradations
 
-from mtkd_basicsr import basicsr_scripts, compat, distributed, startup
+from mtkd_basicsr.host import distributed, patches, scripts, startup
 
 
 def python(arguments, code):
@@ -37,7 +37,7 @@ def test_basicsr_can_be_imported_because_of_us():
 
 def test_the_finder_is_there_once():
     startup.install()
-    compat.apply()
+    patches.apply()
     assert [getattr(finder, '__name__', '') for finder in sys.meta_path].count('StandInFinder') == 1
 
 
@@ -88,7 +88,7 @@ def test_pkg_resources_is_there_for_pytorch_wavelets_and_gone_after():
         'from mtkd_basicsr import compat\n'
         'before = "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is '
         'not None\n'
-        'with compat.pkg_resources():\n'
+        'with patches.pkg_resources():\n'
         '    import pkg_resources, pytorch_wavelets\n'
         '    stream = pkg_resources.resource_stream("pytorch_wavelets.dtcwt.data", '
         '"near_sym_a.npz")\n'
@@ -120,8 +120,8 @@ def test_scripts_of_basicsr_alone_are_repaired(tmp_path):
     ):
         module = script(tmp_path / name)
         originals = {each: getattr(module, each) for each in names}
-        basicsr_scripts.repair(module)
-        basicsr_scripts.repair(module)
+        scripts.repair(module)
+        scripts.repair(module)
         assert {
             each for each in names if getattr(module, each) is not originals[each]
         } == changed, name
@@ -130,7 +130,7 @@ def test_scripts_of_basicsr_alone_are_repaired(tmp_path):
             assert lines[0] == 'environment'
             assert len([line for line in lines if line.startswith('mtkd_basicsr: ')]) == 1
             assert 'Note: the script is' in lines[-1]
-    basicsr_scripts.repair(None)
+    scripts.repair(None)
 
 
 def test_processes_meet_on_gloo_only_where_there_is_no_gpu(monkeypatch):
@@ -141,6 +141,6 @@ def test_processes_meet_on_gloo_only_where_there_is_no_gpu(monkeypatch):
         monkeypatch.setattr(torch.cuda, 'is_available', lambda gpu=gpu: gpu)
         for name, original in zip(('_init_dist_pytorch', '_init_dist_slurm'), originals):
             monkeypatch.setattr(dist_util, name, original)
-        compat.apply()
+        patches.apply()
         expected = originals if gpu else (distributed.meet_on_cpu, distributed.refuse_slurm)
         assert (dist_util._init_dist_pytorch, dist_util._init_dist_slurm) == expected

@@ -6,7 +6,7 @@ from conftest import build
 
 import mtkd_basicsr
 from mtkd_basicsr.errors import OptionError
-from mtkd_basicsr.networks import build as build_network
+from mtkd_basicsr.weights.networks import build as build_network
 
 
 def size(net):

@@ -16,10 +16,10 @@ from basicsr.metrics import calculate_psnr
 from basicsr.utils.matlab_functions import imresize
 from conftest import mtkd
 
-from mtkd_basicsr.bicubic import resize_bicubic_array, resize_pixels, weights_and_sources
-from mtkd_basicsr.demo.photographs import load
-from mtkd_basicsr.images import psnr_y
-from mtkd_basicsr.resize import resize_bicubic
+from mtkd_basicsr.data.sample_photographs import load
+from mtkd_basicsr.host.resize import resize_bicubic
+from mtkd_basicsr.utils.bicubic import resize_bicubic_array, resize_pixels, weights_and_sources
+from mtkd_basicsr.utils.images import psnr_y
 
 
 @pytest.fixture

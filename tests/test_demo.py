@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from conftest import ROOT, mtkd
 
-from mtkd_basicsr.demo import photographs, runs
+from mtkd_basicsr.commands.demo import trainings
+from mtkd_basicsr.data import sample_photographs
 from mtkd_basicsr.errors import MTKDError
 
 
 def test_training_and_validation_share_no_photograph():
-    assert not set(photographs.TRAIN) & set(photographs.VALIDATION)
-    for name in photographs.TRAIN + photographs.VALIDATION:
-        image = photographs.load(name)
+    assert not set(sample_photographs.TRAIN) & set(sample_photographs.VALIDATION)
+    for name in sample_photographs.TRAIN + sample_photographs.VALIDATION:
+        image = sample_photographs.load(name)
         assert (
             image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.std() > 1
         ), name
@@ -27,7 +28,7 @@ def test_training_and_validation_share_no_photograph():
 
 def test_photographs_are_prepared_once_and_whole(tmp_path):
     (tmp_path / 'train.tmp').mkdir()  # what a killed call leaves behind
-    photographs.prepare(tmp_path, 4)
+    sample_photographs.prepare(tmp_path, 4)
     for split in ('train', 'val'):
         names = sorted(p.name for p in (tmp_path / split / 'GT').iterdir())
         assert names == sorted(p.name for p in (tmp_path / split / 'LRbicx4').iterdir())
@@ -37,7 +38,7 @@ def test_photographs_are_prepared_once_and_whole(tmp_path):
             assert gt.shape == (4 * lq.shape[0], 4 * lq.shape[1], 3)
     assert not (tmp_path / 'train.tmp').exists()
     stamp = (tmp_path / 'val' / 'GT' / 'chelsea.png').stat().st_mtime_ns
-    photographs.prepare(tmp_path, 4)
+    sample_photographs.prepare(tmp_path, 4)
     assert (tmp_path / 'val' / 'GT' / 'chelsea.png').stat().st_mtime_ns == stamp
 
 
@@ -58,8 +59,8 @@ import sys
 from pathlib import Path
 from mtkd_basicsr import cli
 from mtkd_basicsr.demo import photographs, runs
-photographs.TRAIN = ('brick', 'rocket')
-runs.option_file = lambda *parts: Path(sys.argv[1]) / parts[-1]
+sample_photographs.TRAIN = ('brick', 'rocket')
+trainings.option_file = lambda *parts: Path(sys.argv[1]) / parts[-1]
 sys.exit(cli.main(['demo', '--out', sys.argv[2]]))
 """
 
@@ -100,28 +101,28 @@ def test_the_whole_demo_and_again(tiny_demo):
 
 def test_changed_settings_give_way_to_a_new_training(tiny_demo, monkeypatch, tmp_path):
     options, _ = tiny_demo
-    monkeypatch.setattr(runs, 'option_file', lambda *parts: options / parts[-1])
+    monkeypatch.setattr(trainings, 'option_file', lambda *parts: options / parts[-1])
     (tmp_path / 'runs').mkdir()
     folder = tmp_path / 'experiments' / 'demo_scratch'
     folder.mkdir(parents=True)
     (folder / 'precious.pth').write_text('weights')
-    step = runs.Step('train', 'scratch')
-    first = runs.Run(step, tmp_path, 'upstream', quick=False)
+    step = trainings.Step('train', 'scratch')
+    first = trainings.Run(step, tmp_path, 'upstream', quick=False)
     first.record.write(finished=True)
     assert not first.prepare()
     assert folder.exists()
-    assert runs.Run(step, tmp_path, 'another upstream', quick=False).prepare()
+    assert trainings.Run(step, tmp_path, 'another upstream', quick=False).prepare()
     (archived,) = (tmp_path / 'experiments').iterdir()
     assert archived.name.startswith('demo_scratch_archived_')
     assert (archived / 'precious.pth').read_text() == 'weights'
 
 
 def test_two_cores_are_used_and_not_more():
-    two = runs.Cores.of(2)
+    two = trainings.Cores.of(2)
     assert (two.jobs, two.threads) == (2, 1), 'two side by side, with one thread each'
-    assert runs.Cores.of(1) == runs.Cores(1, 1, 1, False)
+    assert trainings.Cores.of(1) == trainings.Cores(1, 1, 1, False)
     for count in (3, 4, 8, 64):
-        cores = runs.Cores.of(count)
+        cores = trainings.Cores.of(count)
         assert cores.jobs * cores.threads <= count
         assert cores.jobs == 3
         assert cores.cache_parts <= 2
@@ -139,12 +140,12 @@ def given_jobs(monkeypatch):
         for job in some:
             finished(job, 10.0)
 
-    monkeypatch.setattr(runs, 'run_jobs', run_jobs)
+    monkeypatch.setattr(trainings, 'run_jobs', run_jobs)
     return jobs
 
 
 def test_what_waits_for_what(given_jobs, tmp_path):
-    runs.run_steps(runs.steps(False), tmp_path, False, runs.Cores(2, 1, 2, True))
+    trainings.run_steps(trainings.steps(False), tmp_path, False, trainings.Cores(2, 1, 2, True))
     after = {job.name: job.after for job in given_jobs}
     caches = {
         name: {f'the cache for {name} ({part} of 2)' for part in (1, 2)}
@@ -160,22 +161,22 @@ def test_what_waits_for_what(given_jobs, tmp_path):
     }
     shares = [job.environment for job in given_jobs if job.environment]
     assert shares == 2 * [{'RANK': '0', 'WORLD_SIZE': '2'}, {'RANK': '1', 'WORLD_SIZE': '2'}]
-    assert runs.seconds_of(tmp_path, 'cache_mtkd') == 20, 'of both processes'
+    assert trainings.seconds_of(tmp_path, 'cache_mtkd') == 20, 'of both processes'
 
 
 def test_what_is_left_of_it_is_done(given_jobs, tmp_path):
-    cores = runs.Cores(3, 1, 1, False)
-    runs.run_steps(runs.steps(False), tmp_path, False, cores)
+    cores = trainings.Cores(3, 1, 1, False)
+    trainings.run_steps(trainings.steps(False), tmp_path, False, cores)
     assert [job.name for job in given_jobs if not job.after] == [
         'the cache for fusion',
         'the training of scratch',
     ]
     # A step whose record says that it is not finished; what builds on it has the same settings as
     # before, and stays.
-    runs.Run(
-        runs.Step('train', 'scratch'), tmp_path, runs.fingerprint_of_teachers(), False
+    trainings.Run(
+        trainings.Step('train', 'scratch'), tmp_path, trainings.fingerprint_of_teachers(), False
     ).record.write(False)
-    runs.run_steps(runs.steps(False), tmp_path, False, cores)
+    trainings.run_steps(trainings.steps(False), tmp_path, False, cores)
     assert [(job.name, job.after) for job in given_jobs] == [('the training of scratch', set())]
 
 
@@ -183,17 +184,19 @@ def test_half_a_cache_is_not_finished(given_jobs, monkeypatch, tmp_path):
     def half(some, workers, finished, threads):
         finished(some[0], 10.0)
 
-    monkeypatch.setattr(runs, 'run_jobs', half)
-    runs.run_steps(runs.steps(False), tmp_path, False, runs.Cores(2, 1, 2, True))
+    monkeypatch.setattr(trainings, 'run_jobs', half)
+    trainings.run_steps(trainings.steps(False), tmp_path, False, trainings.Cores(2, 1, 2, True))
     assert not json.loads((tmp_path / 'runs' / 'cache_fusion.json').read_text())['finished']
 
 
 def test_failure_names_the_log(tiny_demo, monkeypatch, tmp_path):
     options, _ = tiny_demo
-    monkeypatch.setattr(runs, 'option_file', lambda *parts: options / parts[-1])
+    monkeypatch.setattr(trainings, 'option_file', lambda *parts: options / parts[-1])
     with pytest.raises(MTKDError, match='the training of scratch failed; its log is .*scratch.log'):
         # there are no photographs
-        runs.run_steps([runs.Step('train', 'scratch')], tmp_path, False, runs.Cores.of(1))
+        trainings.run_steps(
+            [trainings.Step('train', 'scratch')], tmp_path, False, trainings.Cores.of(1)
+        )
     assert not json.loads((tmp_path / 'runs' / 'scratch.json').read_text())['finished']
 
 

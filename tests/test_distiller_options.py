@@ -8,7 +8,7 @@ import torch
 from conftest import mtkd, parsed, write_options
 from kd import kd_options, model_of, step, teacher_net
 
-from mtkd_basicsr.data.target_cache import CacheReader, kinds_of
+from mtkd_basicsr.data.cache.format import CacheReader, kinds_of
 from mtkd_basicsr.distillers import METHODS
 from mtkd_basicsr.errors import CacheError, OptionError
 

@@ -24,7 +24,7 @@ from kd import (
 
 from mtkd_basicsr.distillers import METHODS as KNOWN
 from mtkd_basicsr.errors import WeightsError
-from mtkd_basicsr.precision import supports_native_bf16
+from mtkd_basicsr.utils.precision import supports_native_bf16
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from conftest import ROOT, options_for, parsed, run, tiny, write_options, write_
 from kd import batch_of, kd_options
 from ranks import BROKEN, model_of, take_step
 
-from mtkd_basicsr import cli, compat, distributed
+from mtkd_basicsr.commands import cli
 from mtkd_basicsr.errors import OptionError
+from mtkd_basicsr.host import distributed, patches
 
 # What is compared lies within an image: two processes are one with both batches.
 WHOLE = (
@@ -368,7 +369,7 @@ def test_workers_that_are_spawned_import_this_package(monkeypatch):
     )
     with pytest.raises(SystemExit):
         runpy.run_module('mtkd_basicsr', run_name='__main__', alter_sys=True)
-    assert seen == ['mtkd_basicsr.cli']
+    assert seen == ['mtkd_basicsr.commands.cli']
 
 
 def test_an_error_ends_all_processes_and_is_told_once(make_options, tmp_path):
@@ -404,7 +405,7 @@ def test_slurm_without_a_gpu_is_refused(here, make_options, tmp_path, monkeypatc
     monkeypatch.setattr(dist_util.mp, 'get_start_method', lambda allow_none: 'spawn')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.setattr(dist_util, '_init_dist_slurm', None)
-    compat.apply()
+    patches.apply()
     options = write_options(tmp_path / 'train.yml', make_options('MTKDModel'))
     printed = here('train', '-opt', options, '--launcher', 'slurm', expect=1)
     assert (

@@ -19,14 +19,14 @@ from conftest import ROOT
 from torch.distributed.run import get_args_parser as torchrun_arguments
 
 import mtkd_basicsr
-from mtkd_basicsr.choices import BICUBIC
-from mtkd_basicsr.cli import _parser
-from mtkd_basicsr.compare.plan import Condition, PlanOptions
-from mtkd_basicsr.demo.photographs import load
+from mtkd_basicsr.commands.cli import _parser
+from mtkd_basicsr.commands.options.key_reference import arguments, described, keys, reference
+from mtkd_basicsr.config import OURS, FolderOptions, KDOptions, TeacherOptions
+from mtkd_basicsr.config.plan import Condition, PlanOptions
+from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.distillers import METHODS
 from mtkd_basicsr.distillers.base import FeatureOptions
-from mtkd_basicsr.generate.reference import arguments, described, keys, reference
-from mtkd_basicsr.options import OURS, FolderOptions, KDOptions, TeacherOptions
+from mtkd_basicsr.utils.choices import BICUBIC
 
 PAGES = {
     path: path.read_text() for path in (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
@@ -229,7 +229,7 @@ def test_names_in_python_exist():
 
 def test_the_reference_is_current(capsys):
     assert DOCS['options'] == reference(), 'run mtkd options --reference > docs/options.md'
-    from mtkd_basicsr.cli import main
+    from mtkd_basicsr.commands.cli import main
 
     assert main(['options', '--reference']) == 0
     assert capsys.readouterr().out == reference()

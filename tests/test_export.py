@@ -15,12 +15,13 @@ from conftest import ROOT, build, tiny, write_options, write_weights
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from mtkd_basicsr import __version__, export
-from mtkd_basicsr.archs.traceable import TraceableStudent, TraceableSwinBlock
-from mtkd_basicsr.demo.photographs import load
-from mtkd_basicsr.export import inputs
+from mtkd_basicsr.commands.export import run as export
+from mtkd_basicsr.commands.export.run import inputs
+from mtkd_basicsr.commands.export.traceable import TraceableStudent, TraceableSwinBlock
+from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.functional.padding import run_padded
-from mtkd_basicsr.networks import load_weights
+from mtkd_basicsr.utils.version import __version__
+from mtkd_basicsr.weights.networks import load_weights
 
 SUFFIXES = {'onnx': '.onnx', 'torchscript': '.pt', 'safetensors': '.safetensors'}
 # Both orientations, one window, one row and one column of windows, SwinIR's own image size, less

@@ -48,7 +48,7 @@ def folder(tmp_path, monkeypatch):
     torch.save(network(2).state_dict(), tmp_path / 'two_convs.pth')
     (tmp_path / 'bin').mkdir()
     (tmp_path / 'bin' / 'mtkd').write_text(
-        'import sys\nfrom mtkd_basicsr.cli import main\nsys.exit(main())\n'
+        'import sys\nfrom mtkd_basicsr.commands.cli import main\nsys.exit(main())\n'
     )
     return tmp_path
 

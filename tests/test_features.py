@@ -3,8 +3,7 @@ import torch
 from conftest import build, tiny
 from torch import nn
 
-from mtkd_basicsr.errors import OptionError
-from mtkd_basicsr.features import (
+from mtkd_basicsr.distillers.features import (
     FeatureTap,
     Splice,
     body_end,
@@ -12,6 +11,7 @@ from mtkd_basicsr.features import (
     image_range,
     widths,
 )
+from mtkd_basicsr.errors import OptionError
 
 NETWORKS = {
     'EDSR': tiny('EDSR', 2, num_block=3),

@@ -7,12 +7,12 @@ import torch
 from conftest import ROOT, build, tiny
 from safetensors.torch import save_file
 
+from mtkd_basicsr.config import TeacherOptions
 from mtkd_basicsr.errors import WeightsError
-from mtkd_basicsr.formats import settings, to_basicsr
-from mtkd_basicsr.networks import build as build_network
-from mtkd_basicsr.networks import load_weights
-from mtkd_basicsr.options import TeacherOptions
 from mtkd_basicsr.teachers import TeacherEnsemble
+from mtkd_basicsr.weights.conversions import settings, to_basicsr
+from mtkd_basicsr.weights.networks import build as build_network
+from mtkd_basicsr.weights.networks import load_weights
 
 GOLDEN = ROOT / 'tests' / 'golden'
 CASES = {case['file']: case for case in torch.load(GOLDEN / 'formats.pth', weights_only=True)}

@@ -15,12 +15,13 @@ from bad_input import tree, workshop
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mtkd_basicsr.checks.fast import check_fast, refuse
 from mtkd_basicsr.checks.findings import Findings
+from mtkd_basicsr.checks.static import check_fast, refuse
+from mtkd_basicsr.commands._option_files import parse_like_basicsr
+from mtkd_basicsr.config import force
 from mtkd_basicsr.errors import MTKDError, OptionError
-from mtkd_basicsr.options import force, structure_errors
-from mtkd_basicsr.train import parse_like_basicsr
-from mtkd_basicsr.yaml_files import read_options
+from mtkd_basicsr.host.option_schema import structure_errors
+from mtkd_basicsr.host.yaml_loader import read_options
 
 MODELS = ('MTKDFusionModel', 'MTKDModel', 'KDModel')
 HEADER = 'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__\n'

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from mtkd_basicsr.commands._jobs import Job, Record, archive, run_jobs
 from mtkd_basicsr.errors import MTKDError
-from mtkd_basicsr.jobs import Job, Record, archive, run_jobs
 
 
 def job(folder, name, code='pass', after=(), iterations=None):

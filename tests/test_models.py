@@ -9,8 +9,8 @@ from conftest import build, changed, parsed, snapshot, tiny, write_weights
 from kd import kd_options
 
 from mtkd_basicsr.errors import OptionError, WeightsError
-from mtkd_basicsr.networks import load_weights
-from mtkd_basicsr.precision import supports_native_bf16
+from mtkd_basicsr.utils.precision import supports_native_bf16
+from mtkd_basicsr.weights.networks import load_weights
 
 
 def model_of(opt, tmp_path, is_train=True):

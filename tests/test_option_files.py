@@ -9,10 +9,10 @@ from basicsr.models import build_model
 from basicsr.utils.options import ordered_yaml
 from conftest import ROOT, dataset, one_step, parsed, shrunk, write_weights
 
-from mtkd_basicsr.features import default_positions
-from mtkd_basicsr.generate.files import files
-from mtkd_basicsr.generate.networks import STUDENTS
-from mtkd_basicsr.networks import build
+from mtkd_basicsr.commands.options.network_templates import STUDENTS
+from mtkd_basicsr.commands.options.paper_files import files
+from mtkd_basicsr.distillers.features import default_positions
+from mtkd_basicsr.weights.networks import build
 
 # Plans have tests of their own.
 FILES = sorted(path for path in (ROOT / 'options').rglob('*.yml') if path.parent.name != 'compare')

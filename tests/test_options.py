@@ -1,7 +1,7 @@
 import pytest
 
+from mtkd_basicsr.config import check_near_misses, parse_fusion, parse_teachers, parse_val, require
 from mtkd_basicsr.errors import OptionError, did_you_mean
-from mtkd_basicsr.options import check_near_misses, parse_fusion, parse_teachers, parse_val, require
 
 TEACHER = {'network': {'type': 'EDSR'}, 'weights': 'edsr.pth'}
 

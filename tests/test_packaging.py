@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 import mtkd_basicsr
-from mtkd_basicsr.resources import option_file
+from mtkd_basicsr.utils.resources import option_file
 
 
 def test_a_wheel_carries_all_that_the_commands_need(tmp_path):

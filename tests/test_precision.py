@@ -12,12 +12,12 @@ from kd import kd_options
 from machines import MACHINES, forget, pretend
 from test_models import batch_of, model_of
 
-from mtkd_basicsr import precision
-from mtkd_basicsr.checks.fast import check_fast
 from mtkd_basicsr.checks.findings import ERROR, WARNING, Findings
-from mtkd_basicsr.data.target_cache import CacheReader, state_of
+from mtkd_basicsr.checks.static import check_fast
+from mtkd_basicsr.data.cache.format import CacheReader, state_of
 from mtkd_basicsr.errors import OptionError
-from mtkd_basicsr.precision import (
+from mtkd_basicsr.utils import precision
+from mtkd_basicsr.utils.precision import (
     bf16_slowdown,
     describe,
     describe_cpu,

@@ -11,8 +11,8 @@ import pytest
 from conftest import mtkd, options_for, run, stock, tiny, with_cache, write_options
 from tqdm import tqdm
 
-from mtkd_basicsr import progress as progress_module
-from mtkd_basicsr.progress import progress, say
+from mtkd_basicsr.utils import progress as progress_module
+from mtkd_basicsr.utils.progress import progress, say
 
 # What torch writes by itself, in C++.
 _OF_TORCH = re.compile(r'\[(rank\d+\]:\[)?W\d')
@@ -181,7 +181,7 @@ def test_a_real_terminal_is_seen(tmp_path):
     main, other = os.openpty()
     # tqdm asks how wide it is
     fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
-    code = 'from mtkd_basicsr.progress import progress; list(progress(range(3)))'
+    code = 'from mtkd_basicsr.utils.progress import progress; list(progress(range(3)))'
     subprocess.run(
         [sys.executable, '-c', code],
         stdin=subprocess.DEVNULL,

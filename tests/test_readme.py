@@ -40,7 +40,7 @@ def test_first_screen_and_ci_have_the_two_commands():
 
 
 def test_it_names_every_command_and_every_method():
-    from mtkd_basicsr.cli import _parser
+    from mtkd_basicsr.commands.cli import _parser
     from mtkd_basicsr.distillers import METHODS
 
     commands = _parser()._subparsers._group_actions[0].choices

@@ -6,7 +6,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY,
 
 import mtkd_basicsr
 from mtkd_basicsr.errors import MTKDError
-from mtkd_basicsr.registry import register
+from mtkd_basicsr.utils.registry import register
 
 REGISTERED = (
     (MODEL_REGISTRY, ('MTKDFusionModel', 'MTKDModel', 'KDModel')),

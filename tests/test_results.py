@@ -8,10 +8,10 @@ import shutil
 import pytest
 from conftest import ROOT
 
-from mtkd_basicsr.compare.measure import read_json
-from mtkd_basicsr.compare.plan import read_plan
-from mtkd_basicsr.compare.results import collect
-from mtkd_basicsr.compare.runs import expand
+from mtkd_basicsr.commands.compare.expansion import expand
+from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.commands.compare.results import collect
+from mtkd_basicsr.evaluation.measure import read_json
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import torch
 from conftest import parsed, tiny, write_options
 
 from mtkd_basicsr.errors import OptionError, TrainingError, WeightsError
-from mtkd_basicsr.models.keeping import thin
-from mtkd_basicsr.random_state import random_state, set_random_state, unchanged
-from mtkd_basicsr.resume import load_resume_state
+from mtkd_basicsr.host.resume import load_resume_state
+from mtkd_basicsr.models.checkpoint_rotation import thin
+from mtkd_basicsr.utils.random_state import random_state, set_random_state, unchanged
 
 STEPS = 3  # of an epoch
 

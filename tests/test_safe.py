@@ -14,10 +14,10 @@ from basicsr.utils import options as basicsr_options
 from conftest import ROOT, build, parsed, run, tiny, write_options, write_weights
 
 import mtkd_basicsr
+from mtkd_basicsr.commands._option_files import parse_like_basicsr
+from mtkd_basicsr.config import force
 from mtkd_basicsr.errors import OptionError, WeightsError
-from mtkd_basicsr.options import force
-from mtkd_basicsr.train import parse_like_basicsr
-from mtkd_basicsr.yaml_files import SafeLoader, basicsr_reads_safely, read_options
+from mtkd_basicsr.host.yaml_loader import SafeLoader, basicsr_reads_safely, read_options
 
 ARMED = 'name: x\nmine: !!python/object/apply:os.system ["touch EXECUTED"]\n'
 
@@ -72,7 +72,7 @@ def test_plain_values_are_read_alike(value, tmp_path):
     'tag',
     [
         'name:os.system',
-        'name:mtkd_basicsr.cli',
+        'name:mtkd_basicsr.commands.cli',
         'name:mtkd_basicsr.__version__.x',
         'module:mtkd_basicsr',
         'tuple',

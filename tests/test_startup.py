@@ -11,10 +11,11 @@ import pytest
 from conftest import run
 
 import mtkd_basicsr
-from mtkd_basicsr import export, startup
-from mtkd_basicsr.choices import CACHE_CONTENTS, EXPORT_FORMATS
-from mtkd_basicsr.commands import COMMANDS
-from mtkd_basicsr.data.manifest import new_manifest
+from mtkd_basicsr.commands._table import COMMANDS
+from mtkd_basicsr.commands.export import run as export
+from mtkd_basicsr.data.cache.manifest import new_manifest
+from mtkd_basicsr.host import startup
+from mtkd_basicsr.utils.choices import CACHE_CONTENTS, EXPORT_FORMATS
 
 HEAVY = {
     'torch',
@@ -72,7 +73,7 @@ def script(tmp_path):
     """The script that pip makes of our entry point."""
     path = tmp_path / 'mtkd'
     path.write_text(
-        'import sys\nfrom mtkd_basicsr.cli import main\nif __name__ == "__main__":\n    '
+        'import sys\nfrom mtkd_basicsr.commands.cli import main\nif __name__ == "__main__":\n    '
         'sys.exit(main())\n'
     )
     return [str(path)]
@@ -122,7 +123,7 @@ def test_folders_are_made_without_torch_by_workers_too(script, photographs, tmp_
     # Lines of two processes that write at once run into each other, and a quick first worker leaves
     # the second nothing.
     names = re.findall(r'\| +([a-zA-Z_][\w.]*)', process.stderr)
-    assert names.count('mtkd_basicsr.data_folders') >= 2  # here, and in a worker
+    assert names.count('mtkd_basicsr.commands.prepare_data.run') >= 2  # here, and in a worker
     assert not {name.split('.')[0] for name in names} & {'torch', 'torchvision', 'basicsr'}
 
 
@@ -142,7 +143,7 @@ def test_importing_the_package_registers_in_any_program(name, tmp_path):
 
 def test_public_names_are_there_in_our_own_command(script, tmp_path):
     (tmp_path / 'mtkd').write_text(
-        'import sys  # mtkd_basicsr.cli\n'
+        'import sys  # mtkd_basicsr.commands.cli\n'
         'import mtkd_basicsr\n'
         'assert "torch" not in sys.modules\n'
         'assert mtkd_basicsr.DCTSwin.__name__ == "DCTSwin"\n'
@@ -174,7 +175,10 @@ def test_our_command_is_known_by_its_arguments(monkeypatch, tmp_path):
         ([''], [], False),
         ([], [], False),
     )
-    programs = {'ours': 'from mtkd_basicsr.cli import main\n', 'theirs': 'import mtkd_basicsr\n'}
+    programs = {
+        'ours': 'from mtkd_basicsr.commands.cli import main\n',
+        'theirs': 'import mtkd_basicsr\n',
+    }
     for name, text in programs.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / 'mtkd').write_text(text)

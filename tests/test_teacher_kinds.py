@@ -13,12 +13,12 @@ import torch
 from basicsr.metrics import calculate_psnr
 from conftest import ROOT, build, dataset, mtkd, parsed, tiny, write_options, write_weights
 
-from mtkd_basicsr.cache import psnr_y
-from mtkd_basicsr.data.target_cache import CacheReader
+from mtkd_basicsr.commands.cache.targets import psnr_y
+from mtkd_basicsr.config import parse_fusion, parse_teachers
+from mtkd_basicsr.data.cache.format import CacheReader
 from mtkd_basicsr.errors import CacheError, DataError, OptionError, WeightsError
-from mtkd_basicsr.image_folder import ImageFolder
-from mtkd_basicsr.options import parse_fusion, parse_teachers
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
+from mtkd_basicsr.utils.image_folder import ImageFolder
 
 GOLDEN = ROOT / 'tests' / 'golden'
 ARCHS = {

@@ -7,8 +7,8 @@ import torch
 from basicsr.utils import img2tensor, tensor2img
 from conftest import build, tiny, write_options, write_weights
 
-from mtkd_basicsr.demo.photographs import load
-from mtkd_basicsr.resize import resize_bicubic
+from mtkd_basicsr.data.sample_photographs import load
+from mtkd_basicsr.host.resize import resize_bicubic
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from mtkd_basicsr import compat
 from mtkd_basicsr.errors import OptionError
 from mtkd_basicsr.functional.wavelet import (
     haar_bands,
@@ -11,16 +10,17 @@ from mtkd_basicsr.functional.wavelet import (
     mean_absolute,
     where_nearer,
 )
+from mtkd_basicsr.host import patches
 from mtkd_basicsr.losses import WaveletLoss
 
-with compat.pkg_resources():
+with patches.pkg_resources():
     from pytorch_wavelets import DWTForward
 
 SHAPES = [(2, 3, 16, 24), (1, 3, 7, 9), (2, 1, 1, 5), (1, 3, 33, 20)]
 
 
 def photograph(shape, seed=0):
-    from mtkd_basicsr.demo.photographs import load
+    from mtkd_basicsr.data.sample_photographs import load
 
     b, c, h, w = shape
     image = torch.from_numpy(load('chelsea' if seed else 'coffee')).permute(2, 0, 1).float() / 255

@@ -4,7 +4,7 @@ from basicsr.archs.arch_util import ResidualBlockNoBN
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
-from ..registry import register
+from ..utils.registry import register
 from .dctswin_arch import DCTSwin
 
 

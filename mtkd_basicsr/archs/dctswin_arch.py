@@ -9,8 +9,8 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import OptionError, did_you_mean
 from ..functional.dct import NORMS, window_dct_matrices
 from ..functional.padding import run_padded
-from ..registry import register
-from .dct_window import SHIFT_MASKS, DCTSwinBlock, window_order
+from ..utils.registry import register
+from .dct_attention import SHIFT_MASKS, DCTSwinBlock, window_order
 
 SKIPS = ('none', 'mean', 'learned', 'adaptive')
 # The weight of a teacher at a pixel moves so much faster than a colour: teachers differ by little.

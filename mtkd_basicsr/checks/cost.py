@@ -10,9 +10,10 @@ import time
 
 import torch
 
-from ..data.cache_writer import free_bytes
-from ..data.target_cache import state_of
-from ..networks import build
+from ..data.cache.format import state_of
+from ..data.cache.writer import free_bytes
+from ..host.api import build_model
+from ..weights.networks import build
 
 try:
     import resource
@@ -60,8 +61,6 @@ def check_disk(opt, pixels, what, findings):
 
 
 def _quiet_model(opt, folder):
-    from basicsr.models import build_model
-
     opt['path'].update(models=folder, training_states=folder, log=folder, visualization=folder)
     with contextlib.redirect_stdout(io.StringIO()):
         return build_model(opt)

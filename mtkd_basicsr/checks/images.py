@@ -3,10 +3,10 @@
 import math
 import os
 
-from ..data.pairs import Pairs, paired_dataset
+from ..data.whole_images import Pairs, paired_dataset
 from ..errors import DataError
-from ..networks import build, size_multiple
-from .fast import paired
+from ..weights.networks import build, size_multiple
+from .static import paired
 
 _MOST = 2000  # pairs whose sizes are read; more of them are taken at equal distances
 _NAMED = 3

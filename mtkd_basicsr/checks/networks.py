@@ -2,15 +2,15 @@
 
 import torch
 
-from ..checkpoints import METADATA
-from ..compare.measure import bicubic
-from ..data.matching import matching_cache
+from ..config import parse_fusion, parse_teacher, parse_teachers, require
+from ..data.cache.validation import matching_cache
 from ..errors import MTKDError
-from ..networks import build, fit_weights, pretrained_key, read_weights
-from ..options import parse_fusion, parse_teacher, parse_teachers, require
+from ..evaluation.measure import bicubic
 from ..teachers import FusedTeachers, TeacherEnsemble, check_channels, match_teachers
-from .fast import method_of, needs
-from .parts import mean_psnr, parts_of, run
+from ..weights.metadata import METADATA
+from ..weights.networks import build, fit_weights, pretrained_key, read_weights
+from .sample_crops import mean_psnr, parts_of, run
+from .static import method_of, needs
 
 _BEHIND = 1.0  # dB behind the best teacher that are worth a warning
 

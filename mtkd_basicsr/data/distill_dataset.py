@@ -11,9 +11,9 @@ from basicsr.utils.registry import DATASET_REGISTRY
 from torchvision.transforms.functional import normalize
 
 from ..errors import CacheError, DataError, OptionError
-from ..registry import register
-from .manifest import image_differences
-from .target_cache import CacheReader, kinds_of, state_of
+from ..utils.registry import register
+from .cache.format import CacheReader, kinds_of, state_of
+from .cache.manifest import image_differences
 
 
 def image_names(dataset, root):

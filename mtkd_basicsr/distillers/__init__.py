@@ -3,9 +3,9 @@
 import dataclasses
 import inspect
 
+from ..config import KDOptions
 from ..errors import MTKDError
-from ..options import KDOptions
-from ..registry import add
+from ..utils.registry import add
 from .at import AT
 from .base import Batch, FeatureMethod, Method, Step
 from .cross_kd import CrossKD

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..config import choice
 from ..functional.attention_map import FORMS, attention_distance
-from ..options import choice
 from .base import FeatureMethod, FeatureOptions
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from ..config import KDOptions
 from ..errors import OptionError
-from ..features import body_end, default_positions, widths
-from ..options import KDOptions
+from .features import body_end, default_positions, widths
 
 
 @dataclass

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.functional import l1_loss
 
-from ..features import Splice, body_end, widths
-from ..options import KDOptions
+from ..config import KDOptions
 from .base import Method
+from .features import Splice, body_end, widths
 
 
 class CrossKD(Method):

@@ -4,11 +4,11 @@ import math
 
 from torch import nn
 
+from ..config import KDOptions, parse, require
 from ..errors import OptionError, did_you_mean
 from ..functional.wavelet import where_nearer
-from ..options import KDOptions, parse, require
 from .base import Step
-from .context import Context
+from .teacher_provider import Context
 
 
 def _parse(methods, block, key):

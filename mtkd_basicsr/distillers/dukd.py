@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from torch.nn.functional import l1_loss
 
+from ..config import KDOptions, choice
 from ..errors import OptionError
 from ..functional.padding import run_padded
 from ..functional.upcycle import ORDERS, augment, invert, random_flags, zoom_in
-from ..networks import size_multiple
-from ..options import KDOptions, choice
-from ..resize import resize_bicubic
+from ..host.resize import resize_bicubic
+from ..weights.networks import size_multiple
 from .base import Method
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..options import choice
+from ..config import choice
 from .base import FeatureMethod, FeatureOptions, adapters
 
 FORMS = ('l1', 'paper', 'channel_mean')

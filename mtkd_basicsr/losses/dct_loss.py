@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from ..errors import OptionError
 from ..functional.dct import dct_matrix
-from ..registry import register
+from ..utils.registry import register
 
 
 @register(LOSS_REGISTRY)

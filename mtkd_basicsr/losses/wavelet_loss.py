@@ -4,10 +4,10 @@ import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 
-from .. import compat
 from ..errors import OptionError, did_you_mean
 from ..functional.wavelet import haar_bands, haar_l1, mean_absolute
-from ..registry import register
+from ..host import patches
+from ..utils.registry import register
 
 REDUCTIONS = ('mean', 'sum')
 BANDS = ('all', 'high')
@@ -24,7 +24,7 @@ def _other_wavelet(level, wave):
             f"WaveletLoss: wave: unknown wavelet '{wave}'; "
             f'{did_you_mean(wave, pywt.wavelist(kind="discrete"))}'
         )
-    with compat.pkg_resources():
+    with patches.pkg_resources():
         from pytorch_wavelets import DWTForward
     return DWTForward(J=level, wave=wave, mode='zero')
 

@@ -11,19 +11,26 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch.nn.parallel import DistributedDataParallel
 
-from .. import __version__
-from ..checkpoints import METADATA, save_atomically, write_atomically
-from ..distributed import of_the_first
+from ..config import check_near_misses, parse_keep_last, parse_max_skipped, parse_val, require
 from ..errors import OptionError
 from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
-from ..networks import fit_weights, pretrained_key, read_weights, size_multiple, state_dict_of
-from ..options import check_near_misses, parse_keep_last, parse_max_skipped, parse_val, require
-from ..progress import on_terminal
-from ..random_state import random_state, seed_of, set_random_state, unchanged
-from .epochs import epoch_to_go_on_with
-from .guard import LossGuard
-from .keeping import remove_unfinished, thin
+from ..host.distributed import of_the_first
+from ..host.training_loop import epoch_to_go_on_with
+from ..utils.atomic import save_atomically, write_atomically
+from ..utils.progress import on_terminal
+from ..utils.random_state import random_state, seed_of, set_random_state, unchanged
+from ..utils.version import __version__
+from ..weights.metadata import METADATA
+from ..weights.networks import (
+    fit_weights,
+    pretrained_key,
+    read_weights,
+    size_multiple,
+    state_dict_of,
+)
+from .checkpoint_rotation import remove_unfinished, thin
+from .loss_guard import LossGuard
 
 # Best values of the validations, beside the training states: they are measured after a state is
 # written.

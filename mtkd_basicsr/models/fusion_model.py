@@ -4,13 +4,9 @@ import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from ..checkpoints import METADATA
-from ..data.matching import matching_cache
+from ..config import parse_mix_batches, parse_speed, parse_teachers
+from ..data.cache.validation import matching_cache
 from ..functional.mix import normal_equations, solve_mix
-from ..networks import read_weights
-from ..options import parse_mix_batches, parse_speed, parse_teachers
-from ..precision import teacher_precision
-from ..registry import register
 from ..teachers import (
     FolderTeacher,
     TeacherEnsemble,
@@ -19,6 +15,10 @@ from ..teachers import (
     match_teachers,
     require_val_images,
 )
+from ..utils.precision import teacher_precision
+from ..utils.registry import register
+from ..weights.metadata import METADATA
+from ..weights.networks import read_weights
 from .base import DistillBase
 
 

@@ -5,13 +5,13 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch.nn.parallel import DataParallel
 
-from ..data.manifest import plain
+from ..config import parse_speed
+from ..data.cache.manifest import plain
 from ..distillers import Batch, build_distiller
-from ..distributed import average_gradients, share
 from ..errors import OptionError, WeightsError
-from ..options import parse_speed
-from ..precision import student_precision, teacher_precision
-from ..registry import register
+from ..host.distributed import average_gradients, share
+from ..utils.precision import student_precision, teacher_precision
+from ..utils.registry import register
 from .base import DistillBase
 
 

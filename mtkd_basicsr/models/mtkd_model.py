@@ -2,7 +2,7 @@
 
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from ..registry import register
+from ..utils.registry import register
 from .kd_model import KDModel
 
 

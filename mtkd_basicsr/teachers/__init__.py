@@ -1,9 +1,9 @@
 """The frozen networks that a student learns from."""
 
 from .ensemble import TeacherEnsemble
-from .folder import FolderTeacher, folders_of, require_val_images
-from .foreign import SpandrelNetwork
 from .fused import FusedTeachers, check_channels, match_teachers
+from .precomputed import FolderTeacher, folders_of, require_val_images
+from .spandrel import SpandrelNetwork
 
 __all__ = [
     'FolderTeacher',

@@ -5,13 +5,13 @@ import functools
 import torch
 from torch import nn
 
+from ..config import FolderOptions
 from ..errors import OptionError
 from ..functional.padding import run_padded
-from ..networks import SPANDREL, arch_name, build, load_weights, size_multiple
-from ..options import FolderOptions
-from ..precision import teacher_precision
-from .folder import FolderTeacher
-from .foreign import load_spandrel
+from ..utils.precision import teacher_precision
+from ..weights.networks import SPANDREL, arch_name, build, load_weights, size_multiple
+from .precomputed import FolderTeacher
+from .spandrel import load_spandrel
 
 
 class Frozen(nn.Module):

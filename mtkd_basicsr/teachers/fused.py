@@ -2,9 +2,9 @@
 
 import torch
 
-from ..checkpoints import METADATA
 from ..errors import OptionError
-from ..networks import build, load_weights
+from ..weights.metadata import METADATA
+from ..weights.networks import build, load_weights
 from .ensemble import Frozen
 
 

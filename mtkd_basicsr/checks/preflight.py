@@ -1,0 +1,155 @@
+"""What is looked at before BasicSR's loop begins and makes its folders."""
+
+import contextlib
+import copy
+import io
+import logging
+import os
+import traceback
+
+from ..errors import DataError, MTKDError, OptionError, first_line
+from ..host.api import build_dataset, build_model, initialized_logger
+from ..host.option_schema import structure_errors
+from ..weights.networks import build
+from .findings import Findings
+from .images import check_images
+from .networks import load_pretrained
+from .optimizer import check_factor, check_metrics, refuse_unknown_model
+from .static import STAGES, check_datasets, check_folders, refuse
+
+# Models whose construction leaves nothing behind; those of others may do anything.
+_KNOWN = (*STAGES, 'SRModel')
+
+
+@contextlib.contextmanager
+def _unheard():
+    """What is said inside is not heard, and BasicSR's logger is as it was: the first who asks for
+    it decides where it goes.
+    """
+    logger = logging.getLogger('basicsr')
+    disabled = logger.disabled
+    handlers = list(logger.handlers)
+    propagate = logger.propagate
+    known = dict(initialized_logger)
+    logger.disabled = True
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.disabled, logger.handlers[:], logger.propagate = disabled, handlers, propagate
+        initialized_logger.clear()
+        initialized_logger.update(known)
+
+
+@contextlib.contextmanager
+def _building(key, kind):
+    try:
+        yield
+    except MTKDError:
+        raise
+    except Exception as error:  # whatever BasicSR, torch, or somebody's own class raises
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise OptionError(
+            f'{key}: {kind} cannot be built: {type(error).__name__}: {first_line(error)} '
+            f'({os.path.basename(place.filename)}, line {place.lineno})'
+        ) from error
+
+
+def _rehearse(opt):
+    """Builds what BasicSR's loop would build, on the CPU, and throws it away: nothing is created
+    before all of it is known to work.
+
+    Args:
+        opt (dict): Options as parsed by BasicSR.
+
+    Raises:
+        MTKDError: something cannot be built.
+    """
+    opt = copy.deepcopy(opt)
+    opt.update(dist=False, num_gpu=0)
+    for phase, block in opt['datasets'].items():
+        with _building(f'datasets.{phase}', block['type']):
+            if not len(build_dataset(block)):
+                raise DataError(f"datasets.{phase}: no images in '{block.get('dataroot_gt')}'")
+    with _building('model_type', opt['model_type']):
+        build_model(opt)
+
+
+def _refuse_file_in_the_way(folder):
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise OptionError(f'{folder}: a file stands where the folder of the results goes')
+
+
+@_unheard()
+def before_training(opt):
+    """Refuses what would end a training of ours, before BasicSR makes the first folder for it.
+
+    Args:
+        opt (dict): Options as parsed by BasicSR.
+
+    Raises:
+        MTKDError: something cannot be used; as many of the findings as can be had at once.
+    """
+    refuse_unknown_model(opt)
+    if opt['model_type'] not in STAGES:
+        return
+    refuse(opt)
+    findings = Findings()
+    check_images(opt, findings)
+    findings.raise_errors()
+    _rehearse(opt)
+    _refuse_file_in_the_way('experiments')
+
+
+@_unheard()
+def before_test(opt):
+    """Refuses what would end a test, before BasicSR makes the folder of its results.
+
+    Args:
+        opt (dict): Options as parsed by BasicSR.
+
+    Raises:
+        MTKDError: something cannot be used.
+    """
+    refuse_unknown_model(opt)
+    if opt['model_type'] not in _KNOWN:
+        return
+    findings = Findings()
+    with findings.catching():
+        load_pretrained(opt, build(opt['network_g'], 'network_g'))
+    check_metrics(opt, findings)
+    check_factor(opt, findings)
+    check_datasets(opt, findings)
+    findings.raise_errors()
+    check_images(opt, findings)
+    findings.raise_errors()
+    _rehearse(opt)
+    _refuse_file_in_the_way('results')
+
+
+def check_options(opt: dict, is_train: bool) -> None:
+    """Refuse, before BasicSR makes a folder, what would end its script in an error that names no
+    option key.
+
+    Models of ours are looked at as ``mtkd train`` does at first; of those of others only the
+    folders of images.
+
+    Args:
+        opt: Options as parsed by BasicSR.
+        is_train: For ``train.py``; else for ``test.py``.
+
+    Raises:
+        MTKDError: everything that was found.
+    """
+    findings = Findings()
+    if opt.get('model_type') in STAGES:
+        for text in structure_errors(opt, is_train):
+            findings.error(text)
+        findings.raise_errors()
+        if is_train:
+            refuse(opt)
+        else:
+            check_datasets(opt, findings)
+    else:
+        check_folders(opt, findings)
+    findings.raise_errors()

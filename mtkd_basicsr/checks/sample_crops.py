@@ -1,0 +1,99 @@
+"""A few parts of images to measure teachers and fusion network on."""
+
+import contextlib
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..config import parse_teachers
+from ..errors import OptionError
+from ..host.api import calculate_psnr, tensor2img
+from ..teachers import folders_of
+from .images import dataset_of
+
+_IMAGES = 3
+_SIDE = 192  # of the part of a ground truth that is looked at: a teacher runs on a CPU too
+
+
+class Part(NamedTuple):
+    """The middle of an image.
+
+    Attributes:
+        lq, gt (Tensor): (1, 3, h, w) and (1, 3, scale · h, scale · w), RGB, [0, 1].
+        name (str): Path of the ground truth.
+        size (tuple[int, int]): Of the whole ground truth.
+        place (tuple[slice, slice]): Of the part in it.
+        validation (bool): Whether it is an image of a validation.
+    """
+
+    lq: torch.Tensor
+    gt: torch.Tensor
+    name: str
+    size: tuple
+    place: tuple
+    validation: bool
+
+
+def parts_of(opt):
+    """Middles of a few validation images; of training images where a teacher that is a folder has
+    no others.
+
+    Args:
+        opt (dict): All options.
+
+    Yields:
+        Part: One for each image.
+
+    Raises:
+        DataError, OSError, ValueError, StopIteration: there are no images, or they cannot be read.
+    """
+    folders = {}
+    with contextlib.suppress(OptionError):  # which is reported elsewhere
+        folders = folders_of(parse_teachers(opt))
+    if any(options.val_images is None for options in folders.values()):
+        phase = 'train'
+    else:
+        phase = next(p for p in opt['datasets'] if p.split('_')[0] == 'val')
+    dataset = dataset_of(opt['datasets'][phase], opt, 'val')
+    scale = opt['scale']
+    for index in np.linspace(0, len(dataset) - 1, min(_IMAGES, len(dataset))).astype(int):
+        item = dataset[index]
+        lq = item['lq']
+        side = _SIDE // scale
+        y, x = (max((n - side) // 2, 0) for n in lq.shape[1:])
+        lq = lq[None, :, y : y + side, x : x + side]
+        place = (
+            slice(scale * y, scale * (y + lq.shape[2])),
+            slice(scale * x, scale * (x + lq.shape[3])),
+        )
+        yield Part(
+            lq,
+            item['gt'][(None, slice(None), *place)],
+            item['gt_path'],
+            tuple(item['gt'].shape[1:]),
+            place,
+            phase != 'train',
+        )
+
+
+def mean_psnr(function, parts, scale):
+    """Mean PSNR on Y of what a function makes of parts, as papers measure it, in dB."""
+    values = [
+        calculate_psnr(
+            tensor2img(function(part)), tensor2img(part.gt), crop_border=scale, test_y_channel=True
+        )
+        for part in parts
+    ]
+    return float(np.mean(values))
+
+
+def run(network, ensemble, part):
+    """What an ensemble, or the fusion network over it, makes of a part: (1, c, scale · h, scale ·
+    w).
+    """
+    given = ensemble.given(part.name, part.size, part.validation)
+    return network(
+        part.lq.to(ensemble.device),
+        *([] if given is None else [given[(slice(None), slice(None), *part.place)]]),
+    )

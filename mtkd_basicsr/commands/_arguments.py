@@ -1,0 +1,126 @@
+"""What the commands share on their command lines."""
+
+import argparse
+from pathlib import Path
+
+from ..errors import OptionError
+
+
+def number(least):
+    """A ``type`` for argparse: whole numbers from ``least`` on."""
+
+    def parse(text):
+        if not text.lstrip('-').isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number from {least} on")
+        return int(text)
+
+    return parse
+
+
+def device_of(name, local=0):
+    """The device that ``--device`` names.
+
+    Args:
+        name (str): ``auto``, or a device as PyTorch writes it.
+        local (int): Which GPU ``auto`` takes, where there are some.
+
+    Returns:
+        torch.device: One that is there.
+
+    Raises:
+        OptionError: PyTorch does not know it, or it is not there.
+    """
+    import torch
+
+    if name == 'auto':
+        name = f'cuda:{local}' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise OptionError(f"--device: '{name}'; expected auto, cpu, cuda, cuda:1, …") from error
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise OptionError(f"--device: '{name}', but torch finds no CUDA device; use cpu")
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, NotImplementedError, AssertionError) as error:
+        raise OptionError(f"--device: '{name}' cannot be used here; use cpu") from error
+    return device
+
+
+def check_tile(args):
+    """Refuses tiles that share as much as they have.
+
+    Args:
+        args (argparse.Namespace): ``tile`` and ``tile_overlap``, in low-resolution pixels.
+
+    Raises:
+        OptionError: the overlap is negative, or not smaller than the tile.
+    """
+    if args.tile_overlap < 0 or (args.tile is not None and args.tile <= args.tile_overlap):
+        raise OptionError(
+            f'--tile-overlap: {args.tile_overlap}; expected from 0 on, less than --tile, '
+            f'{args.tile}'
+        )
+
+
+def make_folder(path, key='--out'):
+    """Makes a folder, with those above it.
+
+    Args:
+        path (str | Path): The folder; may be there.
+        key (str): The argument that names it, for messages.
+
+    Returns:
+        Path: ``path``.
+
+    Raises:
+        OptionError: it cannot be made, for example because a file stands in its way.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise OptionError(
+            f"{key}: '{path}' cannot be made a folder: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    return Path(path)
+
+
+def add_safe_argument(parser):
+    """Adds ``--safe`` to the parser of a command."""
+    parser.add_argument(
+        '--safe',
+        action='store_true',
+        help='read the option file without executing anything that it names; '
+        'Python tags are refused, but for the line that registers this package',
+    )
+
+
+def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of BasicSR's loops, which ``mtkd train`` and ``mtkd test`` share."""
+    parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file (YAML)')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm'],
+        default='none',
+        help='how processes are started',
+    )
+    parser.add_argument(
+        '--auto_resume', '--auto-resume', action='store_true', help='go on from the newest state'
+    )
+    parser.add_argument(
+        '--debug',
+        action='store_true',
+        help="BasicSR's debug mode: validate and save after 8 iterations",
+    )
+    # torch.distributed.launch passes --local-rank since torch 2.0, --local_rank before.
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
+    )
+    parser.add_argument(
+        '--force_yml',
+        '--force-yml',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='override options, for example train:total_iter=100 path:pretrain_network_g=net.pth',
+    )
+    add_safe_argument(parser)

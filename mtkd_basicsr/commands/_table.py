@@ -1,0 +1,38 @@
+"""The commands as the command line sees them: help, arguments, and what to import when one of them
+runs.
+
+These modules import nothing heavy, so that ``mtkd --help`` and every usage error answer at once.
+Each has
+
+- ``HELP``, its line in ``mtkd --help``, and ``DESCRIPTION``, the first line of ``mtkd COMMAND
+  --help``;
+- ``NEEDS_BASICSR``: whether models, archs, losses and datasets have to be registered before it
+  runs;
+- where they can contradict each other, ``check(args)``, which raises an ``OptionError``;
+- ``add_arguments(parser)`` and ``run(args)``, which imports what the command does.
+"""
+
+from .cache import cli as cache
+from .check import cli as check
+from .compare import cli as compare
+from .demo import cli as demo
+from .export import cli as export
+from .options import cli as options
+from .prepare_data import cli as data
+from .test import cli as test
+from .train import cli as train
+from .upscale import cli as upscale
+
+# In the order of `mtkd --help`.
+COMMANDS = {
+    'train': train,
+    'test': test,
+    'cache': cache,
+    'compare': compare,
+    'check': check,
+    'data': data,
+    'options': options,
+    'upscale': upscale,
+    'export': export,
+    'demo': demo,
+}

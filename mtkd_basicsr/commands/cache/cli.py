@@ -1,0 +1,83 @@
+"""``mtkd cache``: its arguments."""
+
+import argparse
+
+from ...utils.choices import CACHE_CONTENTS, PRECISIONS, TILE_OVERLAP
+from .._arguments import add_safe_argument, check_tile, number
+
+HELP = 'run the teachers once over all training images, and keep the targets'
+DESCRIPTION = (
+    'Makes the target cache of an option file, or goes on making it; with '
+    '``--verify`` reads all of one that is complete.'
+)
+NEEDS_BASICSR = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to its parser."""
+    parser.add_argument(
+        '-opt',
+        '--opt',
+        required=True,
+        metavar='FILE',
+        help='option file; names the cache as datasets.train.target_cache',
+    )
+    parser.add_argument(
+        '--what',
+        choices=CACHE_CONTENTS,
+        help='the fused target (stage 2), or the output of each teacher (stage 1); '
+        'what the option file needs by default',
+    )
+    parser.add_argument(
+        '--self-ensemble',
+        action='store_true',
+        help='mean over eight flips and rotations, eight times slower',
+    )
+    parser.add_argument(
+        '--tile',
+        type=number(1),
+        metavar='N',
+        help='low-resolution pixels; by default whole images, and smaller '
+        'and smaller tiles where they do not fit into GPU memory',
+    )
+    parser.add_argument(
+        '--tile-overlap',
+        type=int,
+        default=TILE_OVERLAP,
+        metavar='N',
+        help='what neighbouring tiles share',
+    )
+    parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
+    parser.add_argument(
+        '--precision',
+        choices=PRECISIONS,
+        help='auto: bf16 where it is native, else fp32; by default auto on a GPU, fp32 on '
+        'a CPU, and that of the cache where one is gone on with',
+    )
+    parser.add_argument('--workers', type=number(0), default=1, help='processes that decode images')
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace a cache of other options, and what is damaged in one of the same',
+    )
+    parser.add_argument(
+        '--verify',
+        action='store_true',
+        help='read all of a complete cache, and compare it with its checksums',
+    )
+    parser.add_argument(
+        '--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE', help='override options'
+    )
+    add_safe_argument(parser)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse arguments that do not fit together."""
+    check_tile(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command, as its parser has read the command line."""
+    from .targets import cache
+
+    cache(args)

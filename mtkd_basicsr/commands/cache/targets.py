@@ -1,0 +1,283 @@
+"""``mtkd cache``: runs teachers and fusion network once over every training image, and keeps what
+they give.
+"""
+
+import os
+import sys
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from ...config import parse_fusion, parse_teachers, require
+from ...data.cache.begun import begun_with
+from ...data.cache.checksums import damaged_images, describe
+from ...data.cache.format import CacheReader, kinds_of, state_of
+from ...data.cache.manifest import image_differences, new_manifest, source_differences, source_of
+from ...data.cache.writer import CacheWriter, remove_left_overs
+from ...data.whole_images import Pairs, list_images, paired_dataset
+from ...errors import CacheError, DamagedCacheError, DataError
+from ...functional.self_ensemble import eightfold
+from ...functional.tiling import run_tiled
+from ...teachers import FusedTeachers, TeacherEnsemble
+from ...utils.images import psnr_y
+from ...utils.precision import Precision, teacher_precision
+from ...utils.progress import progress, say
+from .._arguments import device_of
+from .._option_files import parse_like_basicsr
+
+_SMALLEST_TILE = 64
+
+
+def _to_tensor(image, device):
+    """(h, w, 3), BGR, uint8 -> (1, 3, h, w), RGB, [0, 1]."""
+    return image.to(device).flip(-1).permute(2, 0, 1)[None].float() / 255
+
+
+def _to_array(tensor):
+    """(1, 3, h, w), RGB, [0, 1] -> (h, w, 3), BGR, uint8."""
+    return (
+        (tensor[0].clamp(0, 1) * 255)
+        .round()
+        .byte()
+        .permute(1, 2, 0)
+        .flip(-1)
+        .contiguous()
+        .cpu()
+        .numpy()
+    )
+
+
+class _Targets:
+    """Computes what a cache holds for one image, by tiles where it has to."""
+
+    def __init__(self, opt, what, device, args):
+        ensemble = TeacherEnsemble(
+            parse_teachers(opt), opt['scale'], device, args.precision, folders=True
+        )
+        self.network = (
+            ensemble if what == 'teachers' else FusedTeachers(ensemble, parse_fusion(opt), device)
+        )
+        self.ensemble = ensemble
+        self.what = what
+        self.scale = opt['scale']
+        self.device = device
+        self.tile = args.tile
+        self.overlap = args.tile_overlap
+        self.self_ensemble = args.self_ensemble
+
+    def _run(self, lq, given, tile):
+        def whole(*parts):
+            return eightfold(self.network, *parts) if self.self_ensemble else self.network(*parts)
+
+        return run_tiled(whole, lq, self.scale, tile, self.overlap, given)
+
+    def check_folders(self, images):
+        """Refuses folders that have not every image, before the first one is computed."""
+        for name in self.ensemble.given_names:
+            self.ensemble.folder(name).images.check(images)
+
+    def __call__(self, name, lq):
+        """Name of the ground truth, and (h, w, 3), BGR, uint8 tensor -> arrays by their kind."""
+        image = _to_tensor(lq, self.device)
+        tile = self.tile
+        given = self.ensemble.given(name, [self.scale * n for n in lq.shape[:2]])
+        while True:
+            try:
+                output = self._run(image, given, tile)
+                break
+            except torch.cuda.OutOfMemoryError as error:
+                torch.cuda.empty_cache()
+                smaller = (tile or max(image.shape[-2:])) // 2
+                if smaller < max(_SMALLEST_TILE, self.overlap + 1):
+                    raise DataError(
+                        f'out of GPU memory even with tiles of {tile} pixels; use --device cpu'
+                    ) from error
+                say(
+                    f'out of GPU memory with {tile or "whole images"}: going on with tiles of '
+                    f'{smaller} pixels'
+                )
+                self.tile = tile = smaller
+        if self.what == 'target':
+            return {'target': _to_array(output)}
+        return {
+            f'teacher/{name}': _to_array(part)
+            for name, part in zip(self.ensemble.names, output.split(3, 1))
+        }
+
+
+def _means(psnr):
+    return ', '.join(
+        f'{kind.removeprefix("teacher/")} {np.mean(values):.2f} dB' for kind, values in psnr.items()
+    )
+
+
+def _standing(path, source, images, manifest, overwrite):
+    """The complete cache of the same options, None where there is none; refuses one of others, and
+    one that cannot be read.
+    """
+    if state_of(path) != 'complete':
+        return None
+    try:
+        reader = CacheReader(path, readahead=True)
+    except DamagedCacheError:
+        if overwrite:
+            return None
+        raise
+    found = source_differences(reader.manifest, source) + image_differences(
+        reader.manifest, [image[0] for image in images]
+    )
+    found += [
+        f'{k}: {v!r} in the cache, {manifest["made_with"][k]!r} asked for'
+        for k, v in reader.manifest['made_with'].items()
+        if manifest['made_with'].get(k) != v
+    ]
+    if found and not overwrite:
+        raise CacheError(
+            f"a complete cache of other options stands at '{path}': {'; '.join(found)}; "
+            'replace it with --overwrite'
+        )
+    return None if found else reader
+
+
+def _say(precision: Precision, rank: int) -> str:
+    """Says once what the networks run in, and what is to be known of it; gives its name."""
+    if rank == 0:
+        print(f'--precision: {precision.reason}', flush=True)
+        if precision.warning:
+            print(f'WARNING: {precision.warning}', file=sys.stderr, flush=True)
+    return precision.name
+
+
+def _verify(path):
+    reader = CacheReader(path, readahead=True)
+    damaged = damaged_images(reader)
+    if damaged:
+        raise DamagedCacheError(
+            f"target cache '{path}' is damaged: {describe(reader, damaged)}; "
+            'mtkd cache -opt FILE --overwrite computes these again'
+        )
+    print(
+        f"'{path}' is complete, and as it was written: {reader.manifest['what']} of "
+        f'{len(reader.manifest["images"])} images'
+    )
+
+
+def _compute(writer, targets, pairs, mine, rank, workers):
+    """Writes those images of a share that are still missing.
+
+    Args:
+        writer (CacheWriter): Open.
+        targets (_Targets): Computes what a cache holds for an image.
+        pairs (Pairs): All images that are to be done.
+        mine (int): How many images the share has.
+        rank (int): Number of this process.
+        workers (int): Processes that decode images.
+    """
+    psnr = {}
+    images = writer.manifest['images']
+    loader = DataLoader(pairs, batch_size=None, num_workers=workers)
+    with progress(
+        loader,
+        total=mine,
+        initial=mine - len(pairs),
+        unit='image',
+        desc=targets.what,
+        disable=rank > 0,
+    ) as bar:
+        for index, lq, gt in bar:
+            if isinstance(index, DataError):
+                raise index
+            arrays = {'lq': lq.numpy(), 'gt': gt.numpy(), **targets(images[index][0], lq)}
+            writer.put(index, arrays)
+            for kind in [kind for kind in arrays if kind not in ('lq', 'gt')]:
+                psnr.setdefault(kind, []).append(psnr_y(arrays[kind], arrays['gt'], targets.scale))
+            bar.set_postfix_str(_means(psnr))
+    if psnr:
+        print(f'PSNR on Y of {len(pairs)} images: {_means(psnr)}')
+
+
+def cache(args):
+    """Makes the target cache of an option file, or goes on making it; with ``--verify`` reads all
+    of one that is complete.
+
+    Under ``torchrun`` each process does its share of the images, on its own GPU, into the same
+    file.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+
+    Raises:
+        MTKDError: options, weights or images cannot be used, a cache of other options stands
+            there, or the one that is verified is damaged.
+    """
+    opt = parse_like_basicsr('cache', args)
+    train = require(opt, 'datasets', 'train')
+    path = require(opt, 'datasets', 'train', 'target_cache')
+    if args.verify:
+        _verify(path)
+        return
+    device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
+    what = args.what or ('target' if opt.get('fusion') else 'teachers')
+    dataset = paired_dataset(train, 'datasets.train')
+    # BasicSR lists a folder in the order of its file system, which two machines need not agree on.
+    dataset.paths.sort(key=lambda pair: pair['gt_path'])
+    images = list_images(dataset, train['dataroot_gt'], opt['scale'])
+    source = source_of(opt, what, [image[0] for image in images])
+
+    def manifest_in(precision: str) -> dict:
+        return new_manifest(
+            source,
+            images,
+            self_ensemble=args.self_ensemble,
+            precision=precision,
+            tile=args.tile,
+            tile_overlap=args.tile_overlap,
+        )
+
+    # Where nobody asks for a precision, a cache that is there keeps its own.
+    began = begun_with(path, manifest_in) if args.precision in (None, 'auto') else None
+    here = teacher_precision(args.precision, device, key='--precision')
+    manifest = manifest_in(began or here.name)
+    complete = f"'{path}' is complete: {what} of {len(images)} images"
+    standing = _standing(path, source, images, manifest, args.overwrite)
+    damaged = damaged_images(standing) if standing is not None and args.overwrite else {}
+    if standing is not None and not damaged:
+        remove_left_overs(path)
+        print(complete)
+        if began not in (None, here.name):
+            print(
+                f'it was made in {began} and stays as it is; --precision {here.name} --overwrite '
+                'makes it anew '
+                f'({here.reason})'
+            )
+        return
+    rank = int(os.environ.get('RANK', 0))
+    world = int(os.environ.get('WORLD_SIZE', 1))
+    mine = range(rank, len(images), world)
+    with CacheWriter(path, manifest, args.overwrite) as writer:
+        now = _standing(path, source, images, manifest, args.overwrite)
+        # another process has just finished it
+        if now is not None and (standing is None or now.file != standing.file):
+            print(complete)
+            return
+        args.precision = _say(teacher_precision(args.precision, device, began, '--precision'), rank)
+        targets = _Targets(opt, what, device, args)
+        targets.check_folders(images)
+        if damaged:
+            print(f"'{path}' is damaged: {describe(standing, damaged)}; computing these again")
+            for i in set(mine) - set(damaged) - writer.done():
+                writer.put(
+                    i, {kind: standing.array(i, kind) for kind in kinds_of(standing.manifest)}
+                )
+            writer.flush()
+        done = writer.done()
+        _compute(
+            writer,
+            targets,
+            Pairs(dataset, [i for i in mine if i not in done], opt['scale']),
+            len(mine),
+            rank,
+            args.workers,
+        )
+        print(complete if writer.finish() else f"'{path}': the share of process {rank} is done")

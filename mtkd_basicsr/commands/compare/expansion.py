@@ -1,0 +1,362 @@
+"""What a plan consists of: every training with its whole option file, the caches, and what each
+waits for.
+"""
+
+import functools
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...config import parse, parse_fusion, parse_teachers
+from ...config.plan import Condition
+from ...data.cache.manifest import sha256
+from ...distillers import METHODS, check_method
+from ...errors import OptionError, did_you_mean
+from ...host.option_schema import structure_errors
+from ...utils.resources import weights_file
+from .overlay import fill, merge
+
+# What does not change the result of a training.
+_INDIFFERENT = ('num_gpu', 'logger', 'dist_params')
+
+
+@dataclass
+class Run:
+    """One thing to be done.
+
+    Attributes:
+        name (str): Of the folder in ``experiments/``, or of the file in ``caches/``.
+        kind (str): ``'prepare'`` (a training that others build on), ``'cache'``,
+            ``'references'`` (bicubic, teachers and target on the test sets), or ``'student'``.
+        scale (int): Factor.
+        options (dict): A whole option file.
+        student, method (str | None), seed (int | None): Of a student.
+        what (str | None): Of a cache: ``'target'`` or ``'teachers'``.
+        self_ensemble (bool): Of a cache, and of the student that it is for: means over eight
+            flips and rotations. Of references: a student learns from such a cache.
+        after (set[str]): Names of runs that have to be finished before.
+        fingerprint (str): Of the options, and of all runs in ``after``.
+    """
+
+    name: str
+    kind: str
+    scale: int
+    options: dict
+    student: str | None = None
+    method: str | None = None
+    seed: int | None = None
+    what: str | None = None
+    self_ensemble: bool = False
+    after: set = field(default_factory=set)
+    fingerprint: str = ''
+
+
+def _conditions(block, key, plan, scale, student=None, run=None):
+    """Option blocks of the entries of ``when`` that fit."""
+    fitting = []
+    entries = block.get('when') or []
+    if not isinstance(entries, list):
+        raise OptionError(f'{key}when: {entries!r}; expected a list')
+    for i, entry in enumerate(entries):
+        condition = parse(Condition, entry, f'{key}when[{i}]')
+        for value, known, name in (
+            (condition.student, plan.students, 'student'),
+            (condition.scale, plan.scales, 'scale'),
+            (condition.run, plan.prepare, 'run'),
+        ):
+            if value is not None and value not in known:
+                raise OptionError(f'{key}when[{i}].{name}: {value!r}; {did_you_mean(value, known)}')
+        if all(
+            wanted is None or wanted == found
+            for wanted, found in (
+                (condition.student, student),
+                (condition.scale, scale),
+                (condition.run, run),
+            )
+        ):
+            fitting.append(condition.options)
+    return fitting
+
+
+def _options_of(block):
+    return {k: v for k, v in block.items() if k not in ('when', 'self_ensemble', 'students')}
+
+
+def _whole(plan, name, scale, seed, out, *blocks):
+    values = {'scale': scale, 'seed': seed, 'out': str(out), 'gt_size': plan.lq_size * scale}
+    options = {
+        **fill(merge({'name': None}, *blocks), values),
+        'name': name,
+        'scale': scale,
+        'manual_seed': seed,
+    }
+    if isinstance(options.get('teachers'), dict):  # ~ leaves one out
+        options['teachers'] = {
+            teacher: block for teacher, block in options['teachers'].items() if block is not None
+        }
+    return options
+
+
+def _needed(options):
+    """Which of ``teachers`` and ``fusion`` a training uses."""
+    model = options['model_type']
+    method = METHODS.get(method_name(options))
+    if model == 'MTKDFusionModel':
+        return ('teachers',)
+    if model not in ('KDModel', 'MTKDModel') or method is None or method.alone:
+        return ()
+    return ('teachers', 'fusion') if method.fused else ('teachers',)
+
+
+def method_name(options):
+    """``train.kd.type`` of an option file, None where no student is distilled."""
+    name = (options['train'].get('kd') or {}).get('type')
+    return name or ('MTKD' if options['model_type'] == 'MTKDModel' else None)
+
+
+def _students(plan, out):
+    for scale, student, method, seed in itertools.product(
+        plan.scales, plan.students, plan.methods, plan.seeds
+    ):
+        s = plan.students[student]
+        m = plan.methods[method]
+        if student not in m.get('students', plan.students):
+            continue
+        name = f'{student}_{method}_x{scale}_s{seed}'
+        options = _whole(
+            plan,
+            name,
+            scale,
+            seed,
+            out,
+            plan.options,
+            *_conditions({'when': plan.when}, '', plan, scale, student),
+            _options_of(s),
+            *_conditions(s, f'students.{student}.', plan, scale, student),
+            _options_of(m),
+            *_conditions(m, f'methods.{method}.', plan, scale, student),
+        )
+        options.setdefault('model_type', 'KDModel')
+        self_ensemble = m.get('self_ensemble', False)
+        if not isinstance(self_ensemble, bool):
+            raise OptionError(
+                f'methods.{method}.self_ensemble: {self_ensemble!r}; expected true or false'
+            )
+        yield Run(
+            name, 'student', scale, options, student, method, seed, self_ensemble=self_ensemble
+        )
+
+
+def _prepared(plan, out):
+    for scale, (name, block) in itertools.product(plan.scales, plan.prepare.items()):
+        options = _whole(
+            plan,
+            f'{name}_x{scale}',
+            scale,
+            0,
+            out,
+            plan.options,
+            *_conditions({'when': plan.when}, '', plan, scale, run=name),
+            _options_of(block),
+            *_conditions(block, f'prepare.{name}.', plan, scale, run=name),
+        )
+        yield Run(f'{name}_x{scale}', 'prepare', scale, options)
+
+
+def _what(options):
+    """What a cache of a training has to hold; None if only its low-resolution images and ground
+    truths are used.
+    """
+    needed = _needed(options)
+    if not needed:
+        return None
+    return 'target' if 'fusion' in needed else 'teachers'
+
+
+def _caches(runs):
+    """One run for each file that ``datasets.train.target_cache`` names."""
+    caches = {}
+    for run in runs:
+        path = run.options['datasets']['train'].get('target_cache')
+        what = _what(run.options)
+        if path is None or what is None:
+            continue
+        cache = caches.setdefault(
+            path,
+            Run(
+                f'cache_{Path(path).stem}',
+                'cache',
+                run.scale,
+                run.options,
+                what=what,
+                self_ensemble=run.self_ensemble,
+            ),
+        )
+        if (cache.what, cache.self_ensemble) != (what, run.self_ensemble):
+            held, wanted = (
+                f'{w}{" with" if s else " without"} self_ensemble'
+                for w, s in ((cache.what, cache.self_ensemble), (what, run.self_ensemble))
+            )
+            raise OptionError(
+                f"{run.name}: datasets.train.target_cache: '{path}' holds {held} for "
+                f'{cache.options["name"]}, '
+                f'and {wanted} here; give them two files'
+            )
+    return caches
+
+
+def _references(plan, runs):
+    """For each scale: bicubic, the teachers, and the target, out of the options of one student."""
+    found = {}
+    name = f'references_{plan.name}' if plan.base else 'references'
+    for run in runs:
+        known = found.get(run.scale)
+        if run.kind == 'student' and (
+            known is None or len(_needed(known.options)) < len(_needed(run.options))
+        ):
+            found[run.scale] = Run(
+                f'{name}_x{run.scale}',
+                'references',
+                run.scale,
+                run.options,
+                self_ensemble=any(r.self_ensemble for r in runs if r.scale == run.scale),
+            )
+    return list(found.values())
+
+
+def _texts(value):
+    if isinstance(value, dict):
+        return [text for v in value.values() for text in _texts(v)]
+    if isinstance(value, list):
+        return [text for v in value for text in _texts(v)]
+    return [value] if isinstance(value, str) else []
+
+
+def _uses(run, other, out, caches):
+    """Whether a run reads what another one writes."""
+    if other.kind == 'cache':
+        path = run.options['datasets']['train'].get('target_cache')
+        return run.kind in ('prepare', 'student') and caches.get(path) is other
+    if other.kind != 'prepare' or run is other:
+        return False
+    folder = Path(out) / 'experiments' / other.name
+    # A cache does not depend on what the training that it is for starts from.
+    blocks = (
+        [run.options.get(key) for key in ('teachers', 'fusion')]
+        if run.kind in ('cache', 'references')
+        else run.options
+    )
+    return any(other.name in text and folder in Path(text).parents for text in _texts(blocks))
+
+
+@functools.lru_cache(maxsize=64)
+def _hash(path):
+    return sha256(path)
+
+
+def movable(content, out, **form):
+    """Content as JSON, with ``{out}`` in the place of the folder of the results, which can be
+    moved.
+    """
+    return json.dumps(content, default=str, **form).replace(json.dumps(str(out))[1:-1], '{out}')
+
+
+def _own_fingerprint(run, out):
+    keys = (
+        ('teachers', 'fusion', 'scale')
+        if run.kind in ('cache', 'references')
+        else set(run.options) - set(_INDIFFERENT)
+    )
+    content = {key: run.options.get(key) for key in sorted(keys)}
+    if 'train' in content:
+        # What auto is depends on the machine, and is recorded with the result; the first results
+        # had bf16.
+        content['train'] = dict(content['train'])
+        for key in ('amp', 'teacher_precision'):
+            if content['train'].get(key) == 'auto':
+                content['train'][key] = 'bf16'
+    if run.kind == 'cache':
+        train = run.options['datasets']['train']
+        content.update(
+            {key: train.get(key) for key in ('dataroot_gt', 'dataroot_lq', 'filename_tmpl')},
+            what=run.what,
+        )
+    if run.self_ensemble and run.kind in ('cache', 'references'):
+        content['self_ensemble'] = True
+    # Files that the plan itself writes have fingerprints of their own, in the runs that write them.
+    blocks = [
+        *(run.options.get('teachers') or {}).values(),
+        *([run.options['fusion']] if run.options.get('fusion') else []),
+    ]
+    content['files'] = [
+        _hash(weights_file(block['weights'], 'weights'))
+        for block in blocks
+        if isinstance(block, dict)
+        and block.get('weights')
+        and not str(block['weights']).startswith(str(out))
+    ]
+    return movable([run.kind, content], out, sort_keys=True)
+
+
+def _refuse(run):
+    """Refuses options of a training that the rest of the plan cannot be worked out with."""
+    wrong = structure_errors(run.options)
+    try:
+        if not wrong and run.options['train'].get('kd') is not None:
+            check_method(run.options['train']['kd'])
+        if not wrong and run.options.get('teachers') is not None:
+            parse_teachers(run.options)
+        if not wrong:
+            parse_fusion(run.options)
+    except OptionError as error:
+        wrong = [str(error)]
+    if wrong:
+        raise OptionError('\n'.join(f'{run.name}: {text}' for text in wrong))
+
+
+def expand(plan, out):
+    """All runs of a plan, each after those that it waits for.
+
+    Args:
+        plan (PlanOptions): The plan.
+        out (Path): Absolute path of the folder of the results.
+
+    Returns:
+        list[Run]: In an order in which they could run one by one.
+
+    Raises:
+        OptionError: the plan contradicts itself.
+    """
+    trainings = [*_prepared(plan, out), *_students(plan, out)]
+    for run in trainings:
+        _refuse(run)
+        for key in {'teachers', 'fusion'} - set(_needed(run.options)):
+            run.options.pop(key, None)
+    caches = _caches(trainings)
+    runs = [*trainings, *caches.values(), *_references(plan, trainings)]
+    names = [run.name for run in runs]
+    for name in names:
+        if names.count(name) > 1:
+            raise OptionError(f"plan: two runs have the name '{name}'")
+    for run in runs:
+        run.after = {other.name for other in runs if _uses(run, other, out, caches)}
+    done = set()
+    ordered = []
+    by_name = {run.name: run for run in runs}
+    while len(ordered) < len(runs):
+        ready = [run for run in runs if run.name not in done and run.after <= done]
+        if not ready:
+            raise OptionError(
+                'plan: these runs wait for each other: '
+                f'{", ".join(n for n in names if n not in done)}'
+            )
+        for run in ready:
+            text = _own_fingerprint(run, out) + ''.join(
+                by_name[name].fingerprint for name in sorted(run.after)
+            )
+            run.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        done |= {run.name for run in ready}
+        ordered += ready
+    return ordered

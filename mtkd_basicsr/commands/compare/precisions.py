@@ -1,0 +1,92 @@
+"""Which precision runs were made in, and where those of one row differ."""
+
+from pathlib import Path
+
+from ...data.cache.format import CacheReader
+from ...distillers import METHODS
+from ...evaluation.measure import weights_path
+from ...weights.metadata import METADATA
+from ...weights.networks import read_weights
+from .expansion import method_name
+
+# Behind the name of a row whose values were not all made in one precision.
+MARK = ' †'
+
+
+def of_training(experiment: Path) -> dict | None:
+    """What its last checkpoint says, ``'bf16'`` or ``'fp32'`` by name; None if it says nothing.
+
+    The names are ``student``, ``teachers``, ``features``.
+    """
+    path = str(weights_path(experiment))
+    return read_weights(path, path).get(METADATA, {}).get('precision')
+
+
+def of_cache(path: str) -> dict:
+    """What its manifest says: ``teachers``."""
+    return {'teachers': CacheReader(path).manifest['made_with']['precision']}
+
+
+def _asked(value, default):
+    """What a plan of that time meant: ``auto`` came later, in the place of ``bf16``."""
+    return {'auto': 'bf16', None: default}.get(value, value)
+
+
+def recorded(result: dict) -> dict:
+    """The precision of a result: its record, or what was meant where there was none yet.
+
+    Args:
+        result: Content of a file in ``results/``.
+
+    Returns:
+        By name: ``student`` is the network that was trained, ``teachers`` what its targets or
+        inputs came from. Empty for references and caches without a record.
+    """
+    if result.get('precision') is not None:
+        return result['precision']
+    options = result['options']
+    train = result['options'].get('train') or {}
+    if result['kind'] not in ('student', 'prepare'):
+        return {}
+    found = {'student': _asked(train.get('amp'), 'fp32')}
+    method = METHODS.get(method_name(options))
+    if options['model_type'] == 'MTKDFusionModel' or (method is not None and not method.alone):
+        # Caches were made in bf16 on a GPU, in fp32 on a CPU.
+        default = 'fp32' if result['machine'].startswith('CPU') else 'bf16'
+        cached = options['datasets']['train'].get('target_cache') is not None
+        found['teachers'] = default if cached else _asked(train.get('teacher_precision'), default)
+    return found
+
+
+def in_words(precision: dict) -> str:
+    """``'student bf16, teachers fp32'``."""
+    return ', '.join(f'{name} {value}' for name, value in precision.items())
+
+
+def _differ(one: dict, other: dict) -> bool:
+    # An old result has not all that a new one has.
+    return any(one[name] != other[name] for name in set(one) & set(other))
+
+
+def mixed(cell, baseline) -> str:
+    """What is to be said of a row that was not made in one precision, or not in the baseline's.
+
+    Args:
+        cell (Cell): A method.
+        baseline (Cell | None): What its gains are over, where that is finished.
+
+    Returns:
+        In words; empty where all of it was made in one.
+    """
+    by_precision = {}
+    for seed, precision in zip(cell.seeds, cell.precisions):
+        by_precision.setdefault(in_words(precision), []).append(seed)
+    if any(_differ(one, other) for one in cell.precisions for other in cell.precisions):
+        return '; '.join(
+            f'{text} (seed {", ".join(map(str, seeds))})' for text, seeds in by_precision.items()
+        )
+    others = [] if baseline is None else baseline.precisions
+    if not any(_differ(one, other) for one in cell.precisions for other in others):
+        return ''
+    base = '; '.join(dict.fromkeys(in_words(precision) for precision in others))
+    return f'{"; ".join(by_precision)}, the baseline {base}'

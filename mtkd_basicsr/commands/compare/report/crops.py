@@ -1,0 +1,136 @@
+"""The page of crops: places where the methods differ most."""
+
+import cv2
+import numpy as np
+
+from ....evaluation.measure import bicubic, pairs, trained
+from ....host.api import tensor2img
+from ..validation import test_sets
+
+_SIZE = 64  # pixels of the ground truth
+_COLUMNS = 10
+
+
+def shown(results, student, scale):
+    """The runs of a student whose images are shown: of each method that of the first seed."""
+    for run in results.runs.values():
+        cell = results.cells.get((run.student, run.scale, run.method))
+        if (
+            run.kind == 'student'
+            and (run.student, run.scale) == (student, scale)
+            and cell
+            and run.seed == min(cell.seeds)
+        ):
+            yield run
+
+
+def _images(results, student, scale, out, wanted):
+    """Images of a test set as all methods make them: (test set, name, {column: (h, w, 3) RGB,
+    float, [0, 255]}).
+    """
+    runs = {
+        f'{run.method}': trained(run.options, out / 'experiments' / run.name, 'cpu')
+        for run in shown(results, student, scale)
+    }
+    for test_set, block in test_sets(results.plan.test, scale, out).items():
+        for name, lq, gt in pairs(block):
+            if (test_set, name) in wanted:
+                columns = {
+                    'ground truth': gt,
+                    'bicubic': bicubic(lq, scale),
+                    **{m: function(lq) for m, function in runs.items()},
+                }
+                yield (
+                    test_set,
+                    name,
+                    {
+                        k: tensor2img(v, rgb2bgr=False).astype(np.float32)
+                        for k, v in columns.items()
+                    },
+                )
+
+
+def _most_different(cells, count):
+    """Images on which the PSNR of the methods (mean over seeds) lies farthest apart, at most half
+    of them of one test set.
+    """
+    spread = []
+    for test_set in next(iter(cells.values())).values:
+        psnr = np.array([cell.values[test_set][..., 0].mean(0) for cell in cells.values()])
+        names = next(iter(cells.values())).names[test_set]
+        spread += [(difference, test_set, name) for difference, name in zip(np.ptp(psnr, 0), names)]
+    sets = {test_set for _, test_set, _ in spread}
+    limit = count if len(sets) == 1 else -(-count // 2)
+    chosen = []
+    for _, test_set, name in sorted(spread, reverse=True):
+        if sum(chosen_set == test_set for chosen_set, _ in chosen) < limit and len(chosen) < count:
+            chosen.append((test_set, name))
+    return chosen
+
+
+def _place(columns, methods):
+    """Upper left corner of the square in which the methods differ most from each other."""
+    variance = np.var([columns[m] for m in methods], 0).mean(-1)
+    size = min(_SIZE, *variance.shape)
+    mean = cv2.boxFilter(variance, -1, (size, size), anchor=(0, 0), borderType=cv2.BORDER_ISOLATED)
+    mean = mean[: variance.shape[0] - size + 1, : variance.shape[1] - size + 1]
+    return (*np.unravel_index(mean.argmax(), mean.shape), size)
+
+
+def _psnr(a, b):
+    error = np.mean((a - b) ** 2)
+    return 'equal' if error == 0 else f'{10 * np.log10(255**2 / error):.2f} dB'
+
+
+def crops(results, student, scale, out, path, count=4):
+    """Draws the places of a few images where the methods of one student differ most, with their
+    local PSNR (RGB).
+
+    Args:
+        results (Results): With this student at this scale.
+        student (str), scale (int): Which.
+        out (Path): Folder of the results, where the trained students are.
+        path (Path): PNG to be written.
+        count (int): Images.
+
+    Returns:
+        int: Seed of the students that are shown.
+    """
+    from matplotlib.figure import Figure
+
+    cells = {
+        m: c
+        for s, x, cells in results.groups()
+        if (s, x) == (student, scale)
+        for m, c in cells.items()
+    }
+    wanted = _most_different(cells, count)
+    drawn = {
+        (test_set, name): columns
+        for test_set, name, columns in _images(results, student, scale, out, wanted)
+    }
+    names = list(next(iter(drawn.values())))
+    lines = -(-len(names) // _COLUMNS)
+    figure = Figure(
+        figsize=(1.55 * min(len(names), _COLUMNS), 1.95 * len(wanted) * lines), layout='constrained'
+    )
+    axes = figure.subplots(len(wanted) * lines, min(len(names), _COLUMNS), squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for i, key in enumerate(wanted):
+        columns = drawn[key]
+        y, x, size = _place(columns, list(cells))
+        truth = columns['ground truth'][y : y + size, x : x + size]
+        for j, name in enumerate(names):
+            axis = axes[i * lines + j // _COLUMNS, j % _COLUMNS]
+            crop = columns[name][y : y + size, x : x + size]
+            axis.set_axis_on()
+            axis.imshow(crop / 255, interpolation='nearest')
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.set_title(name, fontsize=8)
+            axis.set_xlabel(
+                f'{key[0]}: {key[1]}' if name == 'ground truth' else _psnr(crop, truth), fontsize=7
+            )
+    figure.savefig(path, dpi=130)
+    return min(min(cell.seeds) for cell in cells.values())

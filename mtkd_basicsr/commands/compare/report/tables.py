@@ -1,0 +1,267 @@
+"""Tables of a report."""
+
+import csv
+
+from ..precisions import MARK, in_words, mixed
+from ..results import gains, holm, paired
+from .document import Table
+from .published import published
+
+# Methods that fit side by side on a page.
+_MANY = 10
+
+
+def _value(mean, deviation, digits):
+    return f'{mean:.{digits}f}' + ('' if deviation is None else f' ± {deviation:.{digits}f}')
+
+
+def _best(column):
+    """Row of the highest mean in a column, the first of equals, out of (PSNR, row, seeds).
+
+    None where others have more seeds: such a mean may be luck, and the next one is not the best.
+    """
+    _, row, seeds = max(column, key=lambda entry: (entry[0], -entry[1]))
+    return row if seeds == max(entry[2] for entry in column) else None
+
+
+def _marks(columns):
+    """(row, column) of the best of each column."""
+    return frozenset(
+        (row, j)
+        for j, row in ((j, _best(column)) for j, column in columns.items())
+        if row is not None
+    )
+
+
+def _gain(cell, other, test_set):
+    gain = gains(cell, other, test_set)
+    return (
+        '–'
+        if gain is None
+        else f'{gain[0]:+.3f}' + ('' if gain[1] is None else f' ± {gain[1]:.3f}')
+    )
+
+
+def quality(results, student, scale, cells):
+    """PSNR and SSIM, gain over the baseline, last validation, training seconds: a row for each
+    reference and each method.
+    """
+    plan = results.plan
+    base = cells.get(results.plan.baseline)
+    sets = list(plan.test)
+    header = [
+        'method',
+        *(f'{s}: PSNR / SSIM' for s in sets),
+        *(f'{s}: gain' for s in sets),
+        'validation: PSNR',
+        'training, s',
+        'seeds',
+    ]
+    rows = []
+    columns = {}
+    for name, values in results.references.get(scale, {}).items():
+        rows.append(
+            [
+                name,
+                *(f'{values[s][0]:.2f} / {values[s][1]:.4f}' for s in sets),
+                *['–'] * (len(sets) + 3),
+            ]
+        )
+    for method, cell in cells.items():
+        row = [method + (MARK if mixed(cell, base) else '')]
+        for j, test_set in enumerate(sets, 1):
+            psnr, psnr_deviation, ssim, ssim_deviation = cell.summary(test_set)
+            row.append(f'{_value(psnr, psnr_deviation, 2)} / {_value(ssim, ssim_deviation, 4)}')
+            columns.setdefault(j, []).append((psnr, len(rows), len(cell.seeds)))
+        for test_set in sets:
+            row.append('–' if base is None or cell is base else _gain(cell, base, test_set))
+        validation = cell.validation()
+        row.append('–' if validation is None else _value(*validation, 3))
+        rows.append([*row, f'{cell.mean_seconds():.0f}', str(len(cell.seeds))])
+    return Table(header, rows, _marks(columns))
+
+
+def summary(results, scale, references=True, seconds=False):
+    """PSNR of all students at one scale: a row for each reference and each method, mean ± standard
+    deviation over seeds.
+
+    Args:
+        results (Results): All of a comparison.
+        scale (int): Factor.
+        references (bool): Whether bicubic, teachers and targets are shown.
+        seconds (bool): Whether the seconds of the trainings are shown beside each student.
+
+    Returns:
+        Table
+    """
+    students = {student: cells for student, found, cells in results.groups() if found == scale}
+    sets = list(results.plan.test)
+    time = 'training, s'
+    shown_of = [*sets, *([time] if seconds else [])]
+    header = [f'×{scale}: PSNR, dB', *(f'{student}, {s}' for student in students for s in shown_of)]
+    shown = results.references.get(scale, {}) if references else {}
+    rows = [
+        [name, *(f'{values[s][0]:.2f}' if s in values else '–' for _ in students for s in shown_of)]
+        for name, values in shown.items()
+    ]
+    columns = {}
+    marked = {method for _, found, method in results.mixed() if found == scale}
+    for method in results.plan.methods:
+        row = [method + (MARK if method in marked else '')]
+        for column, (cells, s) in enumerate(
+            ((cells, s) for cells in students.values() for s in shown_of), 1
+        ):
+            if method not in cells:
+                row.append('–')
+                continue
+            if s == time:
+                row.append(f'{cells[method].mean_seconds():.0f}')
+                continue
+            psnr, deviation, *_ = cells[method].summary(s)
+            done = len(cells[method].seeds)
+            seeds = len(results.plan.seeds)
+            row.append(
+                _value(psnr, deviation, 2) + (f' ({done} of {seeds} seeds)' if done < seeds else '')
+            )
+            columns.setdefault(column, []).append((psnr, len(rows), done))
+        rows += [row] if set(row[1:]) != {'–'} else []
+    return Table(header, rows, _marks(columns))
+
+
+def significance(results, cells, test_set):
+    """Each method against each other one on one test set, against the baseline alone where there
+    are many.
+
+    Mean difference in dB ± standard deviation over seeds, and p over images, corrected for the
+    comparisons in the table.
+    """
+    base = results.plan.baseline
+    others = {base: cells[base]} if len(cells) > _MANY and base in cells else cells
+    found = {
+        (method, other): paired(cells[method], cells[other], test_set)
+        for method in cells
+        for other in others
+        if method != other
+    }
+    # Row against column and column against row are one comparison.
+    distinct = {
+        frozenset(pair): difference[1]
+        for pair, difference in found.items()
+        if difference is not None
+    }
+    corrected = dict(zip(distinct, holm(list(distinct.values()))))
+
+    def text(method, other):
+        if found.get((method, other)) is None:
+            return '–'
+        return f'{_gain(cells[method], cells[other], test_set)} (p {corrected[frozenset((method, other))]:.2g})'
+
+    return Table(
+        ['', *(f'− {name}' for name in others)],
+        [[method, *(text(method, other) for other in others)] for method in cells],
+    )
+
+
+def costs(measured):
+    """Size and speed of networks: name -> what :func:`~mtkd_basicsr.evaluation.measure.cost` gives."""
+    rows = [
+        [name, f'{c["parameters"]:,d}', f'{c["macs"] / 1e9:,.1f} G', f'{c["milliseconds"]:.0f}']
+        for name, c in measured.items()
+    ]
+    return Table(['network', 'parameters', 'multiply-adds, 1280×720 out', 'ms per image'], rows)
+
+
+def preparation(results):
+    """Seconds of what was done once, for all students, and of all trainings of students together."""
+    rows = [[name, f'{seconds:.0f}'] for name, seconds in results.prepared.items()]
+    seconds = [s for cell in results.cells.values() for s in cell.seconds]
+    return Table(
+        ['done once', 'seconds'],
+        [*rows, [f'{len(seconds)} trainings of students', f'{sum(seconds):.0f}']],
+    )
+
+
+def published_beside_ours(results, student, scale, cells):
+    """Published figures of the same student, scale and test sets; None if there are none."""
+    cell = next(iter(cells.values()))
+    network = next(
+        run.options['network_g']
+        for run in results.runs.values()
+        if (run.student, run.scale) == (student, scale)
+    )
+    found = published(network, scale, {s: len(names) for s, names in cell.names.items()})
+    sets = [s for s in results.plan.test if any(s in values for values in found.values())]
+    if not found:
+        return None
+    ours = {results.plan.baseline: 'scratch'}
+    rows = [
+        [f'{method} (published)', *(f'{values[s]:.2f}' if s in values else '–' for s in sets)]
+        for method, values in found.items()
+    ]
+    rows += [
+        [f'{ours.get(method, method)} (ours)', *(f'{c.summary(s)[0]:.2f}' for s in sets)]
+        for method, c in cells.items()
+    ]
+    return Table(['PSNR, dB', *sets], sorted(rows, key=lambda row: row[0].lower()))
+
+
+def write_csv(results, folder):
+    """``results.csv``, a line for each student, scale, method and test set; ``images.csv``, one for
+    each image and seed.
+
+    Returns:
+        list[Path]: The two files.
+    """
+    summary = folder / 'results.csv'
+    images = folder / 'images.csv'
+    with (
+        open(summary, 'w', newline='', encoding='utf-8') as a,
+        open(images, 'w', newline='', encoding='utf-8') as b,
+    ):
+        short = csv.writer(a)
+        whole = csv.writer(b)
+        short.writerow(
+            [
+                'student',
+                'scale',
+                'method',
+                'test_set',
+                'seeds',
+                'psnr',
+                'psnr_std',
+                'ssim',
+                'ssim_std',
+                'gain',
+                'gain_std',
+                'validation_psnr',
+                'validation_psnr_std',
+                'training_seconds',
+                'precision',
+            ]
+        )
+        whole.writerow(['student', 'scale', 'method', 'seed', 'test_set', 'image', 'psnr', 'ssim'])
+        for student, scale, cells in results.groups():
+            base = cells.get(results.plan.baseline)
+            for method, cell in cells.items():
+                for test_set in results.plan.test:
+                    gain = gains(cell, base, test_set) if base is not None else None
+                    short.writerow(
+                        [
+                            student,
+                            scale,
+                            method,
+                            test_set,
+                            len(cell.seeds),
+                            *cell.summary(test_set),
+                            *(gain or (None, None)),
+                            *(cell.validation() or (None, None)),
+                            cell.mean_seconds(),
+                            ' | '.join(dict.fromkeys(map(in_words, cell.precisions))),
+                        ]
+                    )
+                    for seed, values in zip(cell.seeds, cell.values[test_set]):
+                        whole.writerows(
+                            [student, scale, method, seed, test_set, name, *value]
+                            for name, value in zip(cell.names[test_set], values)
+                        )
+    return [summary, images]

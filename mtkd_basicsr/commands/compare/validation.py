@@ -1,0 +1,130 @@
+"""What can be wrong with a plan, found before its first run."""
+
+import json
+import os
+from pathlib import Path
+
+from ...distillers import check_method
+from ...errors import DataError, OptionError, WeightsError
+from ...host.option_schema import is_number
+from ...utils.resources import weights_file
+from ...weights.networks import SPANDREL, build
+from .expansion import method_name
+
+
+def _inside(path, folder):
+    return os.path.abspath(os.path.expanduser(path)).startswith(str(folder) + os.sep)
+
+
+def _check_networks(run, seen):
+    blocks = {'network_g': run.options.get('network_g')}
+    for name, teacher in (run.options.get('teachers') or {}).items():
+        if isinstance(teacher, dict) and 'images' in teacher:
+            raise OptionError(
+                f'{run.name}: teachers.{name}.images: a plan measures its teachers on every test '
+                'set; expected network and '
+                'weights'
+            )
+        blocks[f'teachers.{name}.network'] = (
+            teacher.get('network') if isinstance(teacher, dict) else teacher
+        )
+    if run.options.get('fusion'):
+        blocks['fusion.network'] = run.options['fusion'].get('network')
+    for key, block in blocks.items():
+        if not isinstance(block, dict):
+            raise OptionError(
+                f'{run.name}: {key}: {block!r}; expected a mapping with the type of a network'
+            )
+        text = json.dumps(block, default=str)
+        # Of some the arch stands in the weights alone.
+        if text not in seen and block.get('type') != SPANDREL:
+            build(block, f'{run.name}: {key}')
+            seen.add(text)
+
+
+def _check_weights(run, runs, out):
+    written = {
+        Path(out) / 'experiments' / other.name / 'models'
+        for other in runs
+        if other.name in run.after
+    }
+    blocks = {
+        f'teachers.{name}': block for name, block in (run.options.get('teachers') or {}).items()
+    }
+    blocks.update({'fusion': run.options['fusion']} if run.options.get('fusion') else {})
+    for key, block in blocks.items():
+        path = weights_file(block.get('weights'), f'{run.name}: {key}.weights')
+        if path is None or (
+            not os.path.isfile(os.path.expanduser(path)) and Path(path).parent not in written
+        ):
+            raise WeightsError(
+                f"{run.name}: {key}.weights: no file '{path}', and no run of the plan writes it"
+            )
+
+
+def check(plan, runs, out):
+    """Builds every network once, and looks for every folder and file that is read.
+
+    Args:
+        plan (PlanOptions): The plan.
+        runs (list[Run]): What it consists of.
+        out (Path): Folder of the results; what is inside of it is made by the plan itself.
+
+    Raises:
+        OptionError, WeightsError, DataError: names the run, the key, the value, and what was
+        expected.
+    """
+    seen = set()
+    for run in runs:
+        train = run.options['datasets']['train']
+        if run.kind == 'cache':
+            continue
+        if run.kind == 'student':
+            if run.options['model_type'] != 'MTKDFusionModel':
+                if method_name(run.options) is None:
+                    raise OptionError(
+                        f'{run.name}: train.kd.type: missing; name a method, or Scratch for none '
+                        '(model_type is '
+                        f'{run.options["model_type"]})'
+                    )
+                check_method(run.options['train'].get('kd', {'type': 'MTKD'}))
+            if not is_number(train.get('gt_size'), 1, whole=True) or train['gt_size'] % run.scale:
+                raise OptionError(
+                    f'{run.name}: datasets.train.gt_size: {train.get("gt_size")!r}; expected a '
+                    f'multiple of {run.scale}'
+                )
+        _check_networks(run, seen)
+        _check_weights(run, runs, out)
+        folders = [
+            block.get(key)
+            for block in run.options['datasets'].values()
+            for key in ('dataroot_gt', 'dataroot_lq')
+        ]
+        folders += [
+            block[key]
+            for block in test_sets(plan.test, run.scale, out).values()
+            for key in ('dataroot_gt', 'dataroot_lq')
+        ]
+        for folder in folders:
+            if folder is None or not (
+                Path(folder).expanduser().exists() or (plan.photographs and _inside(folder, out))
+            ):
+                raise DataError(f"{run.name}: no folder '{folder}'")
+
+
+def test_sets(test, scale, out):
+    """The blocks of a plan's ``test`` for one scale, each a whole ``PairedImageDataset``."""
+    from .overlay import fill
+
+    blocks = fill(test, {'scale': scale, 'out': str(out)}, 'test')
+    return {
+        name: {
+            'type': 'PairedImageDataset',
+            'io_backend': {'type': 'disk'},
+            'phase': 'val',
+            'scale': scale,
+            'name': name,
+            **block,
+        }
+        for name, block in blocks.items()
+    }

@@ -1,0 +1,210 @@
+"""Doing one run of a plan: training and testing, or a cache, in this process."""
+
+import argparse
+import json
+import os
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import yaml
+
+from ...errors import MTKDError
+from ...evaluation.measure import measure, references, trained
+from ...host.log_parser import read_training
+from .._arguments import make_folder
+from .._jobs import archive, write_json
+from ..cache import cli as cache_cli
+from ..cache import targets as cache_command
+from ..train import cli as train_cli
+from ..train import run as train_command
+from .expansion import movable
+from .precisions import of_cache, of_training
+from .store import describe_machine, is_done, record_of, result_of, result_path
+from .validation import test_sets
+
+_HEADER = 'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows its version\n\n'
+
+
+def options_path(run, out):
+    """Where the option file of a run is."""
+    return out / 'options' / f'{run.name}.yml'
+
+
+def write_options(run, out):
+    """Writes the option file of a run; it also works with ``mtkd train`` and with BasicSR's
+    ``train.py``.
+    """
+    path = options_path(run, out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f'.{os.getpid()}.tmp')
+    temporary.write_text(_HEADER + yaml.safe_dump(run.options, sort_keys=False), encoding='utf-8')
+    os.replace(temporary, path)
+
+
+@contextmanager
+def _locked(path, name):
+    """Keeps a second process, also of another machine with the same folder, from the same run."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with open(path, 'w', encoding='utf-8') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise MTKDError(
+                f'{name}: another process is doing this run (it holds {path})'
+            ) from error
+        yield
+
+
+def _train(run, out):
+    latest = out / 'experiments' / run.name / 'models' / 'net_g_latest.pth'
+    # stopped between training and testing: BasicSR writes this file at the end
+    if latest.is_file():
+        return
+    parser = argparse.ArgumentParser()
+    train_cli.add_arguments(parser)
+    train_command.train(
+        parser.parse_args(['-opt', str(options_path(run, out)), '--auto_resume', '--safe']),
+        root=str(out),
+    )
+
+
+def _cache(run, out, begun):
+    path = run.options['datasets']['train']['target_cache']
+    parser = argparse.ArgumentParser()
+    cache_cli.add_arguments(parser)
+    # What the plan has made for itself it may replace; a cache of somebody else it may not.
+    more = (
+        ['--overwrite'] if not begun and os.path.abspath(path).startswith(str(out) + os.sep) else []
+    )
+    more += ['--self-ensemble'] if run.self_ensemble else []
+    cache_command.cache(
+        parser.parse_args(
+            ['-opt', str(options_path(run, out)), '--what', run.what, '--safe', *more]
+        )
+    )
+
+
+def _commit():
+    """Of the source tree that this package is used from; None where it was installed from
+    elsewhere.
+    """
+    root = Path(__file__).resolve().parents[3]
+    try:
+        if not (root / '.git').exists():
+            return None
+        commit, changes = (
+            subprocess.run(
+                ['git', '-C', str(root), *command],
+                capture_output=True,
+                encoding='utf-8',
+                errors='replace',
+                check=True,
+            ).stdout.strip()
+            for command in (
+                ('rev-parse', 'HEAD'),
+                ('status', '--porcelain', '--untracked-files=no'),
+            )
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + (' and changes' if changes else '')
+
+
+def _write_result(run, out, results, seconds, precision):
+    curve, training = (
+        read_training(out / 'experiments' / run.name)
+        if run.kind in ('prepare', 'student')
+        else (None, None)
+    )
+    content = {
+        'name': run.name,
+        'kind': run.kind,
+        'student': run.student,
+        'method': run.method,
+        'scale': run.scale,
+        'seed': run.seed,
+        'fingerprint': run.fingerprint,
+        'machine': describe_machine(),
+        'commit': _commit(),
+        'options': run.options,
+        'precision': precision,
+        'seconds': round(seconds, 1),
+        'training_seconds': training,
+        'curve': curve,
+        'results': results,
+    }
+    result_path(run, out).parent.mkdir(exist_ok=True)
+    write_json(json.loads(movable(content, out)), result_path(run, out))
+
+
+def _test(functions, run, plan, out, device):
+    """PSNR and SSIM of functions: name -> test set -> image -> (dB, SSIM). What was measured
+    before, for another plan, is kept.
+    """
+    known = result_of(run, out) or {'results': {}}
+    results = {name: dict(known['results'].get(name, {})) for name in functions}
+    for test_set, block in test_sets(plan.test, run.scale, out).items():
+        for name, function in functions.items():
+            if test_set not in results[name]:
+                results[name][test_set] = measure(
+                    function, block, run.scale, 'cpu' if name == 'bicubic' else device
+                )
+    return results
+
+
+def _device(options):
+    return 'cuda' if options.get('num_gpu') != 0 and torch.cuda.is_available() else 'cpu'
+
+
+def do(run, plan, out):
+    """Does a run, or what is left of it. A folder of other options gives way, under another name.
+
+    Args:
+        run (Run): What.
+        plan (PlanOptions): Where it belongs.
+        out (Path): Folder of the results.
+
+    Raises:
+        MTKDError: it failed, or another process is at it.
+    """
+    for folder in ('runs', 'caches'):
+        make_folder(out / folder)
+    with _locked(out / 'runs' / f'{run.name}.lock', run.name):
+        record = record_of(run, out)
+        start = time.time()
+        if is_done(run, plan, out):
+            print(f'{run.name}: finished before')
+            return
+        begun = record.is_begun()
+        if not begun:
+            archive(out / 'experiments' / run.name)
+            record.write(finished=False)
+        write_options(run, out)
+        device = _device(run.options)
+        results = {}
+        if run.kind == 'cache':
+            _cache(run, out, begun)
+            precision = of_cache(run.options['datasets']['train']['target_cache'])
+        elif run.kind == 'references':
+            functions, precision = references(run.options, device, run.self_ensemble)
+            results = _test(functions, run, plan, out, device)
+        else:
+            _train(run, out)
+            precision = of_training(out / 'experiments' / run.name)
+        if run.kind == 'student':
+            results = _test(
+                {run.method: trained(run.options, out / 'experiments' / run.name, device)},
+                run,
+                plan,
+                out,
+                device,
+            )
+        _write_result(run, out, results, time.time() - start, precision)
+        record.write(True, time.time() - start)

@@ -1,0 +1,46 @@
+"""``mtkd demo``: the whole of MTKD on the photographs that come with scikit-image."""
+
+import time
+from pathlib import Path
+
+import torch
+
+from ...data import sample_photographs
+from ...host.yaml_loader import read_options
+from ...utils.precision import Precision, student_precision
+from ...utils.resources import option_file
+from .._arguments import make_folder
+from . import summary, trainings
+
+SCALE = 4
+
+
+def _precision() -> Precision:
+    """Return what the students are trained in here, and why."""
+    asked = read_options(option_file('demo', 'mtkd.yml'))['train']['amp']
+    return student_precision(asked, 'cuda' if torch.cuda.is_available() else 'cpu')
+
+
+def demo(args):
+    """Trains a fusion of three teachers, and a student with and without MTKD; shows what they give.
+
+    A second call goes on where the first one was stopped, and repeats nothing that is finished.
+
+    Args:
+        args (argparse.Namespace): ``out`` and ``quick``.
+
+    Raises:
+        MTKDError: a cache or a training failed; names its log.
+    """
+    start = time.time()
+    cores = trainings.Cores.of(trainings.usable_cores())
+    torch.set_num_threads(cores.threads)
+    out = Path(args.out or ('mtkd_demo_quick' if args.quick else 'mtkd_demo')).resolve()
+    make_folder(out)
+    sample_photographs.prepare(out / 'datasets', SCALE)
+    print(f'Everything goes to {out}')
+    print(f'Precision: {_precision().reason}', flush=True)
+    trainings.run_steps(trainings.steps(args.quick), out, args.quick, cores)
+    table, picture = summary.report(out, SCALE, quick=args.quick)
+    print(f'\n{table.read_text(encoding="utf-8")}\nTable:   {table}\nPicture: {picture}')
+    print(f'Wall time of this call: {time.time() - start:.0f} s')

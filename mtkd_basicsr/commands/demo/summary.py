@@ -1,0 +1,244 @@
+"""What the demo shows at its end: a table of all networks, and a picture of what they make of the
+same places.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import torch
+
+from ...config import parse_fusion, parse_teachers
+from ...data.sample_photographs import TRAIN, VALIDATION
+from ...functional.padding import run_padded
+from ...host.api import calculate_psnr, calculate_ssim, img2tensor, imresize, tensor2img
+from ...host.yaml_loader import read_options
+from ...teachers import FusedTeachers, TeacherEnsemble
+from ...utils.resources import option_file
+from ...weights.networks import build, load_weights, size_multiple
+from .trainings import seconds_of
+
+_CROP = 64  # pixels of the ground truth
+
+
+def _options(name):
+    return read_options(option_file('demo', f'{name}.yml'))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Method:
+    """A row of the table.
+
+    Attributes:
+        function: (1, 3, h, w) -> (1, 3, scale · h, scale · w), RGB, [0, 1]. One that ``joins``
+            takes the outputs of all teachers, (1, 3 N, scale · h, scale · w). None is bicubic.
+        parameters (int): Of all its networks.
+        teacher (bool): Whether its output is one of those that are joined.
+        joins (bool): Whether it takes what the teachers have made of the image, and their seconds
+            with it.
+    """
+
+    function: Callable | None
+    parameters: int = 0
+    teacher: bool = False
+    joins: bool = False
+
+
+def _methods(out, scale):
+    """The methods by their names, in the order of the table; and the fused teachers."""
+    opt = _options('mtkd')
+    absolute = {
+        name: dataclasses.replace(t, weights=str(out / t.weights))
+        for name, t in parse_teachers(opt).items()
+    }
+    fusion = parse_fusion(opt)
+    target = FusedTeachers(
+        TeacherEnsemble(absolute, scale),
+        dataclasses.replace(fusion, weights=str(out / fusion.weights)),
+    )
+    methods = {'bicubic': _Method(None)}
+
+    def size(net):
+        return sum(p.numel() for p in net.parameters())
+
+    def padded(net):
+        return lambda lq: run_padded(net, lq, size_multiple(net), scale)
+
+    for name, net in zip(target.ensemble.names, target.ensemble.networks):
+        methods[f'teacher {name}'] = _Method(padded(net), size(net), teacher=True)
+
+    def mean(images):
+        return images.unflatten(1, (-1, 3)).mean(1)
+
+    methods['mean of teachers'] = _Method(mean, size(target.ensemble), joins=True)
+    methods['fused teachers'] = _Method(target.fusion, size(target), joins=True)
+    for label, name in (('student from scratch', 'scratch'), ('student MTKD', 'mtkd')):
+        net = build(_options(name)['network_g'], 'network_g').eval()
+        load_weights(
+            net, str(out / 'experiments' / f'demo_{name}' / 'models' / 'net_g_latest.pth'), name
+        )
+        methods[label] = _Method(padded(net), size(net))
+    return methods, target
+
+
+def _bicubic(lq, scale):
+    """As the field's benchmarks enlarge: (h, w, 3), BGR, uint8 -> (scale · h, scale · w, 3), BGR,
+    uint8.
+    """
+    return (
+        (np.clip(imresize(lq.astype(np.float64) / 255, scale), 0, 1) * 255).round().astype(np.uint8)
+    )
+
+
+def _enlarge(methods, lq, scale):
+    """An image as every method makes it, (scale · h, scale · w, 3), BGR, uint8, and its seconds."""
+    image = img2tensor(lq.astype(np.float32) / 255)[None]
+    images = {}
+    seconds = {}
+    outputs = []
+    of_teachers = 0.0
+    for name, method in methods.items():
+        start = time.perf_counter()
+        if method.function is None:
+            images[name] = _bicubic(lq, scale)
+        else:
+            with torch.no_grad():
+                result = method.function(torch.cat(outputs, 1) if method.joins else image).clamp(
+                    0, 1
+                )
+            images[name] = tensor2img(result)
+        seconds[name] = time.perf_counter() - start
+        if method.teacher:
+            outputs.append(result)
+            of_teachers += seconds[name]
+        if method.joins:
+            seconds[name] += of_teachers
+    return images, seconds
+
+
+def _measure(methods, folder, scale):
+    """Mean PSNR, SSIM and seconds of every method, and its images of every photograph."""
+    rows = {name: [] for name in methods}
+    pictures = {}
+    border = {'crop_border': scale, 'test_y_channel': True}
+    for photograph in VALIDATION:
+        gt = cv2.imread(str(folder / 'GT' / f'{photograph}.png'))
+        lq = cv2.imread(str(folder / f'LRbicx{scale}' / f'{photograph}.png'))
+        images, seconds = _enlarge(methods, lq, scale)
+        for name, image in images.items():
+            psnr = calculate_psnr(image, gt, **border)
+            ssim = calculate_ssim(image, gt, **border)
+            rows[name].append((psnr, ssim, seconds[name]))
+        pictures[photograph] = {'ground truth': gt, **images}
+    return {name: np.mean(values, 0) for name, values in rows.items()}, pictures
+
+
+def _table(methods, measured, scale, quick):
+    scratch = measured['student from scratch'][0]
+    lines = [
+        f'# mtkd demo, ×{scale}',
+        '',
+        f'PSNR and SSIM on the Y channel, {scale} pixels cut from each border, mean over '
+        f'{", ".join(VALIDATION)}. '
+        'The teachers come with the package, and were trained on other photographs (BSDS500). All '
+        'else was trained on '
+        f'{", ".join(TRAIN)}' + (', with few of the iterations (`--quick`).' if quick else '.'),
+        '',
+        '| | PSNR (dB) | SSIM | against scratch (dB) | parameters | seconds per image |',
+        '|---|---|---|---|---|---|',
+    ]
+    for name, method in methods.items():
+        psnr, ssim, per_image = measured[name]
+        gain = f'{psnr - scratch:+.2f}' if name != 'student from scratch' else '–'
+        lines.append(
+            f'| {name} | {psnr:.2f} | {ssim:.4f} | {gain} | {method.parameters:,d} | '
+            f'{per_image:.3f} |'
+        )
+    threads = torch.get_num_threads()
+    return '\n'.join(
+        [
+            *lines,
+            '',
+            f'Seconds on this machine, one image at a time, {threads} CPU '
+            f'thread{"s" if threads > 1 else ""}.',
+            '',
+        ]
+    )
+
+
+def _saved(out, target):
+    """What the caches cost, and what the teachers would have cost at every step."""
+    spent = 0.0
+    online = 0.0
+    for name, network in (('fusion', target.ensemble), ('mtkd', target)):
+        opt = _options(name)
+        train = opt['datasets']['train']
+        batch = torch.rand(train['batch_size_per_gpu'], 3, *[train['gt_size'] // opt['scale']] * 2)
+        start = time.perf_counter()
+        network(batch)
+        online += (time.perf_counter() - start) * opt['train']['total_iter']
+        spent += seconds_of(out, f'cache_{name}')
+    return (
+        f'Targets were computed once, before the trainings, in {spent:.0f} s of all processes '
+        '(mtkd cache). '
+        f'At every step the teachers would have taken {online:.0f} s.\n'
+    )
+
+
+def _busiest(image, reference, size):
+    """Upper left corner of the square where two images differ most."""
+    difference = np.abs(image.astype(np.float32) - reference).mean(2)
+    mean = cv2.boxFilter(difference, -1, (size, size), anchor=(0, 0))[:-size, :-size]
+    return np.unravel_index(mean.argmax(), mean.shape)
+
+
+def _picture(images, path):
+    from matplotlib.figure import Figure
+
+    names = list(next(iter(images.values())))
+    figure = Figure(figsize=(1.75 * len(names), 1.95 * len(images)), layout='constrained')
+    axes = figure.subplots(len(images), len(names), squeeze=False)
+    for i, (photograph, results) in enumerate(images.items()):
+        # Where the fused target differs most from bicubic: the place is chosen without looking at
+        # either student.
+        y, x = _busiest(results['fused teachers'], results['bicubic'], _CROP)
+        gt = results['ground truth'][y : y + _CROP, x : x + _CROP]
+        for axis, name in zip(axes[i], names):
+            crop = results[name][y : y + _CROP, x : x + _CROP]
+            axis.imshow(crop[..., ::-1], interpolation='nearest')
+            axis.set_xticks([])
+            axis.set_yticks([])
+            label = photograph
+            if name != 'ground truth':
+                label = (
+                    f'{10 * np.log10(255**2 / np.mean((crop.astype(np.float64) - gt) ** 2)):.2f} dB'
+                )
+            axis.set_xlabel(label, fontsize=8)
+            if i == 0:
+                axis.set_title(name, fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def report(out, scale, quick):
+    """Measures every network on the validation photographs, and writes the table and the picture.
+
+    Args:
+        out (Path): Folder of the demo.
+        scale (int): Factor.
+        quick (bool): Whether the trainings were short ones.
+
+    Returns:
+        tuple[Path, Path]: ``results.md`` and ``results.png``.
+    """
+    methods, target = _methods(out, scale)
+    measured, images = _measure(methods, out / 'datasets' / 'val', scale)
+    table = out / 'results.md'
+    picture = out / 'results.png'
+    text = _table(methods, measured, scale, quick)
+    if not quick:
+        text += '\n' + _saved(out, target)
+    table.write_text(text, encoding='utf-8')
+    _picture(images, picture)
+    return table, picture

@@ -1,0 +1,54 @@
+"""``mtkd options``: its arguments."""
+
+import argparse
+
+from .network_templates import STUDENTS
+from .paper_files import METHODS, SCALES
+
+HELP = 'write the option files of the paper, or what their keys mean'
+DESCRIPTION = (
+    'Writes the option files of the paper: both stages of MTKD, the baselines, and '
+    'testing. Or prints what their keys mean.'
+)
+# What it does needs neither torch nor BasicSR.
+NEEDS_BASICSR = False
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to its parser."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument('--out', metavar='DIR', help='where they go')
+    what.add_argument(
+        '--reference',
+        action='store_true',
+        help='print every option key with its meaning instead (docs/options.md)',
+    )
+    parser.add_argument(
+        '--student',
+        nargs='+',
+        choices=tuple(STUDENTS),
+        default=tuple(STUDENTS),
+        help='for these students alone',
+    )
+    parser.add_argument(
+        '--scale',
+        nargs='+',
+        type=int,
+        choices=SCALES,
+        default=SCALES,
+        help='for these scales alone',
+    )
+    parser.add_argument(
+        '--method',
+        nargs='+',
+        choices=('mtkd', *METHODS),
+        default=('mtkd', *METHODS),
+        help='for these methods alone',
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command, as its parser has read the command line."""
+    from .run import options
+
+    options(args)

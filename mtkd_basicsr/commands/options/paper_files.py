@@ -1,0 +1,293 @@
+"""Every option file of the paper as a text."""
+
+from . import network_templates
+from .section_templates import (
+    DATA,
+    HEADER,
+    LOGGING,
+    METRICS,
+    PATH,
+    SCHEDULE,
+    TEST_SET,
+    VALIDATION,
+    block,
+    loss,
+)
+
+SCALES = (2, 3, 4)
+TEACHERS = ('swinir', 'edsr', 'rcan')
+TEST_SETS = ('Set5', 'Set14', 'B100', 'Urban100')
+# Low-resolution pixels of a patch: gt_size is 256 and 128 at ×4, as in the paper, and as many
+# low-resolution pixels elsewhere.
+_FUSION_PATCH = 64
+_STUDENT_PATCH = 32
+
+_PAPER = 'Jiang, Feng, Zhang, Bull: Multi-Teacher Knowledge Distillation for Image Super-Resolution, ECCV 2024'
+_SAME = (
+    "# Data, schedule (lr 2e-5, 500,000 iterations, batch 16) and patches are those of MTKD's "
+    'stage 2 in all files, whatever a\n'
+    '# method was published with: only the method differs.\n'
+)
+# By name in a file: train.kd.type, what the student learns from, where it was published.
+METHODS = {
+    'scratch': (
+        'Scratch',
+        'the ground truth alone',
+        'No distillation: what the others are compared with',
+    ),
+    'logitkd': ('LogitKD', 'the output of one frozen teacher', 'Basic knowledge distillation'),
+    'at': (
+        'AT',
+        'the output and the attention maps of one frozen teacher',
+        'Zagoruyko, Komodakis: Paying More Attention to Attention, ICLR 2017',
+    ),
+    'fakd': (
+        'FAKD',
+        'the output and the feature affinities of one frozen teacher',
+        'He et al.: FAKD: Feature-Affinity Based Knowledge Distillation for Efficient Image '
+        'Super-Resolution, ICIP 2020',
+    ),
+    'dukd': (
+        'DUKD',
+        'one frozen teacher, also on images made out of the training images',
+        'Zhang et al.: Data Upcycling Knowledge Distillation for Image Super-Resolution, arXiv '
+        '2309.14162',
+    ),
+    'crosskd': (
+        'CrossKD',
+        "one frozen teacher's output, and from inside of it",
+        'Fang et al.: (Dual) Cross Knowledge Distillation for Image Super-Resolution, 2022',
+    ),
+}
+# DUKD's own weights of truth and teacher, and where it zooms out.
+_DUKD = {
+    ('edsr', None): (5.0, True),
+    ('rcan', None): (1.0, False),
+    ('rcan', 3): (2.0, True),
+    ('swinir', None): (5.0, False),
+}
+
+
+def _commands(path, what='train'):
+    stock = f'python basicsr/{what}.py -opt options/{path}'
+    return f'#   {stock}     in a BasicSR folder\n#   {f"mtkd {what} -opt options/{path}":<{len(stock)}}     anywhere else\n'
+
+
+def _data(scale, patch, cache):
+    return DATA.format(scale=scale, gt_size=patch * scale, cache=cache)
+
+
+def _teachers(names, scale, comment):
+    parts = []
+    for name in names:
+        network, weights = network_templates.teacher(name, scale)
+        parts.append(block(name, block('network', network) + f'weights: {weights}\n', 1))
+    return f'# {comment}\nteachers:\n' + ''.join(parts) + '\n'
+
+
+def _student(name, scale):
+    return (
+        '# network structures\n'
+        + block('network_g', network_templates.student(name, scale), comment='  # the student')
+        + '\n'
+    )
+
+
+def fusion_file(scale):
+    """Stage 1 of MTKD."""
+    path = f'fusion_x{scale}.yml'
+    head = (
+        f'# MTKD, stage 1 (knowledge aggregation), x{scale}: a DCT-Swin network learns to fuse the '
+        'outputs of three frozen teachers.\n' + _commands(path) + f'# {_PAPER}\n'
+    )
+    cache = f'datasets/DIV2K/teachers_x{scale}.lmdb  # of mtkd cache; without it the teachers run at every step'
+    comment = 'the teachers, frozen. Their names go into the checkpoint of the fusion network: stage 2 finds them by name'
+    losses = (
+        loss('pixel_opt', 'against the ground truth', 'L1Loss', '1.0') + '\n'
+        '  mix_batches: 50  # skip: adaptive starts at the best mix of the teachers on these first '
+        'batches. 0: at their mean\n'
+    )
+    return path, (
+        head
+        + HEADER.format(name=f'MTKD_fusion_x{scale}', model='MTKDFusionModel', scale=scale)
+        + _data(scale, _FUSION_PATCH, cache)
+        + _teachers(TEACHERS, scale, comment)
+        + '# network structures\n'
+        + block('network_g', network_templates.fusion(scale))
+        + '\n'
+        + PATH
+        + SCHEDULE.format(rate='2e-4')
+        + losses
+        + VALIDATION.format(scale=scale)
+        + LOGGING
+    )
+
+
+def mtkd_file(student, scale):
+    """Stage 2 of MTKD."""
+    path = f'mtkd_{student}.yml' if scale == 4 else f'mtkd_{student}_x{scale}.yml'
+    text, name = network_templates.STUDENTS[student]
+    head = (
+        f'# MTKD, stage 2 (model distillation), x{scale}: {text} learns from the fused output of '
+        'three frozen teachers.\n'
+        f'# The fusion network is trained before, by options/fusion_x{scale}.yml.\n'
+        + _commands(path)
+        + f'# {_PAPER}\n'
+    )
+    cache = f'datasets/DIV2K/mtkd_x{scale}.lmdb  # of mtkd cache; without it the teachers run at every step'
+    comment = 'the teachers, frozen. Their order does not matter: the checkpoint of the fusion network knows them by name'
+    fusion = (
+        block('network', network_templates.fusion(scale))
+        + f'weights: experiments/MTKD_fusion_x{scale}/models/net_g_latest.pth\n'
+    )
+    losses = loss('pixel_opt', 'against the ground truth', 'L1Loss', '0.1') + loss(
+        'distill_opt',
+        'against the fused output of the teachers',
+        'WaveletLoss',
+        '1.0',
+        'level: 1',
+        'wave: haar',
+    )
+    return path, (
+        head
+        + HEADER.format(
+            name=f'MTKD_{name.format(scale=scale)}_DIV2K', model='MTKDModel', scale=scale
+        )
+        + _data(scale, _STUDENT_PATCH, cache)
+        + _teachers(TEACHERS, scale, comment)
+        + '# the fusion network, frozen\n'
+        + block('fusion', fusion)
+        + '\n'
+        + _student(student, scale)
+        + PATH
+        + SCHEDULE.format(rate='2e-5')
+        + losses
+        + VALIDATION.format(scale=scale)
+        + LOGGING
+    )
+
+
+def baseline_file(method, student, scale):
+    """One of the methods that the paper compares with; the teacher is of the student's own arch."""
+    path = f'baselines/{method}_{student}_x{scale}.yml'
+    (kind, source, paper), (text, name) = METHODS[method], network_templates.STUDENTS[student]
+    head = (
+        f'# {kind}, x{scale}: {text} learns from {source}.\n'
+        + _commands(path)
+        + f'# {paper}\n'
+        + _SAME
+    )
+    cache = '~  # there are no targets'
+    teachers = ''
+    if method != 'scratch':
+        cache = (
+            f'datasets/DIV2K/teachers_x{scale}.lmdb  # of mtkd cache -opt '
+            f'options/fusion_x{scale}.yml; without it the '
+            'teacher runs at every step'
+        )
+        teachers = _teachers(
+            (student,),
+            scale,
+            'the teacher, frozen. Where there are several, train.kd.teacher names one of them',
+        )
+    truth, target, keys = {
+        'fakd': (
+            0.5,
+            0.5,
+            ['weight: 0.0392156862745098  # 10 / 255: 10 in the paper, for images in [0, 255]'],
+        ),
+        'dukd': (None, 1.0, []),
+    }.get(method, (1.0, 1.0, []))
+    if method == 'dukd':
+        truth, zoom_out = _DUKD.get((student, scale), _DUKD[student, None])
+        keys = ['zoom_out: true'] if zoom_out else []
+    losses = loss('pixel_opt', 'against the ground truth', 'L1Loss', truth)
+    if method != 'scratch':
+        losses += loss('distill_opt', 'against the output of the teacher', 'L1Loss', target)
+        keys = [f'teacher: {student}', *keys]
+    if method in ('at', 'fakd'):
+        keys += [
+            '# where features are read, as outputs of modules or the input of one; these are the '
+            'defaults',
+            *(
+                f'# {who}_features: {positions}'
+                for who, positions in zip(
+                    ('student', 'teacher'), network_templates.POSITIONS[student]
+                )
+            ),
+        ]
+    losses += block('kd', '\n'.join([f'type: {kind}', *keys]) + '\n', 1)
+    return path, (
+        head
+        + HEADER.format(
+            name=f'{kind}_{name.format(scale=scale)}_DIV2K', model='KDModel', scale=scale
+        )
+        + _data(scale, _STUDENT_PATCH, cache)
+        + teachers
+        + _student(student, scale)
+        + PATH
+        + SCHEDULE.format(rate='2e-5')
+        + losses
+        + VALIDATION.format(scale=scale)
+        + LOGGING
+    )
+
+
+def test_file(student, scale):
+    """Testing a student on the four sets of the paper."""
+    path = f'test/{student}_x{scale}.yml'
+    text, name = network_templates.STUDENTS[student]
+    trained = f'MTKD_{name.format(scale=scale)}_DIV2K'
+    head = (
+        f'# Testing {text}, x{scale}, on the four test sets of the paper. No teacher is needed.\n'
+        + _commands(path, 'test')
+    )
+    sets = ''.join(
+        TEST_SET.format(number=i + 1, name=test_set, scale=scale)
+        for i, test_set in enumerate(TEST_SETS)
+    )
+    paths = (
+        f'# path\npath:\n  pretrain_network_g: experiments/{trained}/models/net_g_latest.pth\n'
+        '  param_key_g: params_ema\n  strict_load_g: true\n\n'
+    )
+    validation = (
+        '# validation settings\nval:\n  save_img: true\n  suffix: ~  # add suffix to saved images, '
+        'if None, use exp name\n'
+        '  tile: ~           # a number of low-resolution pixels, for images that do not fit into '
+        'memory\n  tile_overlap: 16\n\n'
+    )
+    return path, (
+        head
+        + HEADER.format(name=f'test_{trained}', model='KDModel', scale=scale).replace(
+            'manual_seed: 0\n', ''
+        )
+        + '# dataset settings\ndatasets:\n'
+        + sets
+        + _student(student, scale)
+        + paths
+        + validation
+        + METRICS.format(scale=scale)
+    )
+
+
+def files(students=tuple(network_templates.STUDENTS), scales=SCALES, methods=('mtkd', *METHODS)):
+    """Option files of the paper.
+
+    Args:
+        students (iterable[str]): Of ``edsr``, ``rcan``, ``swinir``.
+        scales (iterable[int]): Of 2, 3, 4.
+        methods (iterable[str]): ``mtkd`` (both stages) and names of ``METHODS``.
+
+    Returns:
+        dict[str, str]: Path below ``options/`` -> text.
+    """
+    found = []
+    for scale in scales:
+        found += [fusion_file(scale)] if 'mtkd' in methods else []
+        for student in students:
+            found += [mtkd_file(student, scale)] if 'mtkd' in methods else []
+            found += [
+                baseline_file(method, student, scale) for method in METHODS if method in methods
+            ]
+            found.append(test_file(student, scale))
+    return dict(found)

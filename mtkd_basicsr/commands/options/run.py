@@ -1,0 +1,46 @@
+"""``mtkd options``: writes the option files of the paper, or the table of all option keys."""
+
+from pathlib import Path
+
+from ...errors import OptionError
+from .._arguments import make_folder
+from .paper_files import files
+
+
+def options(args):
+    """Writes the option files of the paper: both stages of MTKD, the baselines, and testing. Or
+    prints what their keys mean.
+
+    Files that are there and say the same are left; one that says something else is an error, and
+    nothing is written.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+
+    Raises:
+        OptionError: a file of the same name says something else.
+    """
+    if args.reference:
+        # It reads what the methods say of themselves, and imports them.
+        from .key_reference import reference
+
+        print(reference(), end='')
+        return
+    out = Path(args.out)
+    texts = files(args.student, args.scale, args.method)
+    others = [
+        path
+        for path, text in texts.items()
+        if (out / path).exists() and (out / path).read_text(encoding='utf-8') != text
+    ]
+    if others:
+        more = f' and {len(others) - 3} more' if len(others) > 3 else ''
+        raise OptionError(
+            f"--out: '{out}' has other files of these names: {', '.join(others[:3])}{more}; "
+            'nothing was written, '
+            'choose another folder or move them'
+        )
+    for path, text in texts.items():
+        make_folder((out / path).parent)
+        (out / path).write_text(text, encoding='utf-8')
+    print(f"{len(texts)} option files in '{out}'")

@@ -1,0 +1,17 @@
+"""``mtkd test``: BasicSR's own test loop with the current directory as root."""
+
+import os
+
+from ...checks.preflight import check_options
+from ...host.scripts import test_pipeline
+from .._option_files import basicsr_arguments, command_line
+
+
+def test(args):
+    """Tests as ``python basicsr/test.py`` does; results/ goes into the current directory.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+    """
+    with command_line('test', basicsr_arguments(args), args.safe):
+        test_pipeline(os.getcwd(), check_options)

@@ -1,0 +1,59 @@
+"""``mtkd upscale``: its arguments."""
+
+import argparse
+
+from ...utils.choices import TILE_OVERLAP
+from .._arguments import add_safe_argument, check_tile, number
+
+HELP = 'enlarge pictures with a trained student'
+DESCRIPTION = (
+    'Enlarges pictures with a trained network; grey, transparent and 16-bit ones stay '
+    'what they are.'
+)
+NEEDS_BASICSR = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to its parser."""
+    parser.add_argument('images', nargs='+', metavar='PICTURE', help='what to enlarge')
+    parser.add_argument('--weights', required=True, metavar='FILE', help='checkpoint of a student')
+    parser.add_argument(
+        '-opt',
+        '--opt',
+        metavar='FILE',
+        help='option file with its network_g; not needed for checkpoints of mtkd train',
+    )
+    parser.add_argument(
+        '--out',
+        default='upscaled',
+        metavar='DIR',
+        help='where results go, as NAME_x4.png (upscaled)',
+    )
+    parser.add_argument(
+        '--tile',
+        type=number(1),
+        metavar='N',
+        help='pixels of a tile, for pictures that do not fit into memory',
+    )
+    parser.add_argument(
+        '--tile-overlap',
+        type=int,
+        default=TILE_OVERLAP,
+        metavar='N',
+        help='what neighbouring tiles share',
+    )
+    parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
+    parser.add_argument('--overwrite', action='store_true', help='replace results that are there')
+    add_safe_argument(parser)
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse arguments that do not fit together."""
+    check_tile(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the command, as its parser has read the command line."""
+    from .run import upscale
+
+    upscale(args)

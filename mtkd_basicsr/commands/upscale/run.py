@@ -1,0 +1,139 @@
+"""``mtkd upscale``: enlarges pictures with a trained student."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from ...errors import DataError, OptionError
+from ...functional.padding import run_padded
+from ...functional.tiling import run_tiled
+from ...host.resize import resize_bicubic
+from ...utils.progress import progress, say
+from ...weights.networks import build, check_scale, load_weights, network_of, size_multiple
+from .._arguments import device_of, make_folder
+
+_RANGES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+# These have no transparency, but may say that they are to be turned, which OpenCV does in this mode
+# alone.
+_TURNED = ('.jpg', '.jpeg')
+
+
+def read_picture(path):
+    """A picture with all that is in it.
+
+    Args:
+        path (Path): Any format of OpenCV's.
+
+    Returns:
+        ndarray: (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16.
+
+    Raises:
+        DataError: no file, not a picture, or of another depth.
+    """
+    if not path.is_file():
+        raise DataError(f"'{path}': no such file")
+    mode = (
+        cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+        if path.suffix.lower() in _TURNED
+        else cv2.IMREAD_UNCHANGED
+    )
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    image = cv2.imdecode(data, mode) if data.size else None
+    if image is None:
+        raise DataError(f"'{path}': cannot be read as a picture")
+    if image.dtype not in _RANGES or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+        raise DataError(
+            f"'{path}': {image.shape} {image.dtype}; expected grey, colour or colour with "
+            'transparency, of 8 or 16 bits'
+        )
+    return image
+
+
+def enlarge(image, function, scale):
+    """Enlarges a picture: colours by a network, transparency by bicubic interpolation.
+
+    Args:
+        image (ndarray): (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16.
+        function: (1, 3, h, w) -> (1, 3, scale · h, scale · w), RGB, [0, 1].
+        scale (int): Factor.
+
+    Returns:
+        ndarray: Of the same kind, scale times as high and as wide.
+    """
+    largest = _RANGES[image.dtype]
+    x = torch.from_numpy(np.atleast_3d(image).astype(np.float32) / largest).permute(2, 0, 1)[None]
+    colours = x[:, :3].flip(1) if x.shape[1] > 1 else x.expand(1, 3, *x.shape[2:])
+    result = function(colours).float().cpu()
+    result = result.flip(1) if x.shape[1] > 1 else result.mean(1, keepdim=True)
+    if x.shape[1] == 4:
+        result = torch.cat([result, resize_bicubic(x[:, 3:], scale)], 1)
+    pixels = (result[0].clamp(0, 1) * largest).round().permute(1, 2, 0).numpy().astype(image.dtype)
+    return pixels[..., 0] if image.ndim == 2 else pixels
+
+
+def _target(path, out, scale):
+    return out / f'{path.stem}_x{scale}.png'
+
+
+def upscale(args):
+    """Enlarges pictures with a trained network; grey, transparent and 16-bit ones stay what they
+    are.
+
+    Args:
+        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+
+    Raises:
+        MTKDError: the network cannot be built or loaded, results stand there already, or
+            pictures cannot be read (all of them named; the others are done).
+    """
+    device = device_of(args.device)
+    network, scale = network_of(args.opt, args.weights, args.safe)
+    out = Path(args.out)
+    paths = [Path(image) for image in args.images]
+    targets = [_target(path, out, scale) for path in paths]
+    twice = next((target for target in targets if targets.count(target) > 1), None)
+    if twice is not None:
+        raise OptionError(
+            f"two pictures would both become '{twice}'; enlarge them into two folders with --out"
+        )
+    there = [str(target) for target in targets if target.exists()]
+    if there and not args.overwrite:
+        raise OptionError(
+            f'--out: {", ".join(there[:3])} {"is" if len(there) == 1 else "are"} there already; '
+            'use another folder, or '
+            '--overwrite'
+        )
+    net = build(network, 'network_g').eval().requires_grad_(False)
+    load_weights(net, args.weights, '--weights')
+    check_scale(net, scale, 'network_g')
+    net.to(device)
+
+    def function(colours):
+        with torch.no_grad():
+            return run_tiled(
+                lambda part: run_padded(net, part, size_multiple(net), scale),
+                colours.to(device),
+                scale,
+                args.tile,
+                args.tile_overlap,
+            )
+
+    wrong = []
+    for path, target in progress(list(zip(paths, targets)), unit='picture', lines=False):
+        try:
+            result = enlarge(read_picture(path), function, scale)
+        except DataError as error:
+            wrong.append(str(error))
+            continue
+        make_folder(out)
+        temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
+        temporary.write_bytes(cv2.imencode('.png', result)[1].tobytes())
+        os.replace(temporary, target)
+        say(f'{target}: {result.shape[1]}×{result.shape[0]}')
+    if wrong:
+        raise DataError(
+            '\n'.join([f'{len(wrong)} of {len(paths)} pictures cannot be enlarged:', *wrong])
+        )

@@ -1,0 +1,55 @@
+"""Our keys of an option file."""
+
+from .overrides import apply_overrides
+from .parsing import (
+    check_near_misses,
+    choice,
+    parse,
+    parse_fusion,
+    parse_keep_last,
+    parse_max_skipped,
+    parse_mix_batches,
+    parse_speed,
+    parse_teacher,
+    parse_teachers,
+    parse_val,
+    require,
+)
+from .schema import (
+    OURS,
+    DatasetOptions,
+    FileOptions,
+    FolderOptions,
+    KDOptions,
+    LoggerOptions,
+    SpeedOptions,
+    TeacherOptions,
+    TrainOptions,
+    ValOptions,
+)
+
+__all__ = [
+    'DatasetOptions',
+    'FileOptions',
+    'FolderOptions',
+    'KDOptions',
+    'LoggerOptions',
+    'OURS',
+    'SpeedOptions',
+    'TeacherOptions',
+    'TrainOptions',
+    'ValOptions',
+    'check_near_misses',
+    'apply_overrides',
+    'choice',
+    'parse',
+    'parse_fusion',
+    'parse_keep_last',
+    'parse_max_skipped',
+    'parse_mix_batches',
+    'parse_speed',
+    'parse_teacher',
+    'parse_teachers',
+    'parse_val',
+    'require',
+]

@@ -1,0 +1,72 @@
+"""Whether a complete cache still is what was written."""
+
+import multiprocessing
+import os
+import sys
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from ...errors import CacheError
+from ...utils.progress import progress
+
+_reader = None  # of a worker process
+
+
+def _read_with(reader):
+    global _reader
+    _reader = reader
+
+
+def _is_damaged(index, kind, checksum):
+    try:
+        return zlib.crc32(_reader.array(index, kind)) != checksum
+    except CacheError:
+        return True
+
+
+def _damaged_kinds(index):
+    """Those arrays of an image that are missing, of another size, or have another CRC-32."""
+    try:
+        expected = _reader.checksums(index)
+    except CacheError:
+        return ['checksums']
+    return [kind for kind, checksum in expected.items() if _is_damaged(index, kind, checksum)]
+
+
+def damaged_images(reader, workers=None):
+    """Reads all of a cache, and compares it with the checksums that were written with it.
+
+    Args:
+        reader (CacheReader): With ``readahead=True`` it reads as fast as the disk gives.
+        workers (int | None): Processes; None for one on each core.
+
+    Returns:
+        dict[int, list[str]]: For each damaged image its number, and which of its arrays are
+        damaged.
+    """
+    count = len(reader.manifest['images'])
+    workers = workers or os.cpu_count() or 1
+    # A page with wrong numbers in it can end the process that follows them, which must not be this
+    # one. Forked ones begin at once. macOS can fork, but its own libraries do not survive it.
+    forks = sys.platform == 'linux' and hasattr(os, 'fork')
+    context = multiprocessing.get_context('fork' if forks else 'spawn')
+    with ProcessPoolExecutor(min(workers, count), context, _read_with, (reader,)) as pool:
+        results = pool.map(
+            _damaged_kinds, range(count), chunksize=max(1, min(16, count // (8 * workers)))
+        )
+        try:
+            found = list(progress(results, total=count, unit='image', desc='verify'))
+        except BrokenProcessPool:  # the system has ended one, and nobody knows at which image
+            return {index: ['all'] for index in range(count)}
+    return {index: kinds for index, kinds in enumerate(found) if kinds}
+
+
+def describe(reader, damaged):
+    """What is damaged, in words: the first three images, and how many they are."""
+    images = reader.manifest['images']
+    first = ', '.join(
+        f"{' and '.join(kinds)} of '{images[index][0]}'"
+        for index, kinds in list(damaged.items())[:3]
+    )
+    return f'{len(damaged)} of {len(images)} images: {first}{", …" if len(damaged) > 3 else ""}'

@@ -1,0 +1,278 @@
+"""Targets on disk: low-resolution image, ground truth and target of each photograph as raw bytes in
+one memory map.
+
+An LMDB whose keys are ``manifest`` (JSON), ``id`` (its SHA-256), and for the image number i of the
+manifest ``i/lq``, ``i/gt``, then ``i/target`` or ``i/teacher/NAME`` (height × width × 3 bytes, BGR
+as OpenCV has it), and ``i/crc`` (CRC-32 of all of them, JSON). All of an image is written in one
+transaction, so that it is there whole or not at all. A cache that is being written has the ending
+``.partial`` and gets its name when it is complete.
+"""
+
+import hashlib
+import json
+import os
+
+import lmdb
+import numpy as np
+
+from ...errors import CacheError, DamagedCacheError
+
+_REBUILD = 'rebuild what is damaged with mtkd cache -opt FILE --overwrite'
+
+
+def partial_path(path):
+    """Where a cache is while it is written: beside the folder itself, where a symbolic link points
+    to one.
+    """
+    return f'{os.path.realpath(path)}.partial'
+
+
+def data_file(folder):
+    """The file of an LMDB that holds its content."""
+    return os.path.join(folder, 'data.mdb')
+
+
+def state_of(path):
+    """``'complete'``, ``'partial'`` or ``'none'``."""
+    if os.path.isfile(data_file(path)):
+        return 'complete'
+    return 'partial' if os.path.isfile(data_file(partial_path(path))) else 'none'
+
+
+def key_of(index, kind):
+    """Under which key an LMDB has an array of an image, or its checksums (kind ``'crc'``)."""
+    return f'{index}/{kind}'.encode()
+
+
+def id_of(text):
+    """What tells caches apart: the SHA-256 of their manifest.
+
+    Args:
+        text (bytes): JSON of the manifest.
+    """
+    return hashlib.sha256(text).hexdigest().encode()
+
+
+def shape_of(manifest, index, kind):
+    """(height, width, 3) of an array."""
+    _, h, w = manifest['images'][index]
+    scale = manifest['scale'] if kind == 'lq' else 1
+    return h // scale, w // scale, 3
+
+
+def kinds_of(manifest):
+    """Names of the arrays of each image, in their order."""
+    if manifest['what'] == 'target':
+        return ['lq', 'gt', 'target']
+    return ['lq', 'gt', *(f'teacher/{name}' for name in manifest['teachers'])]
+
+
+def bytes_needed(manifest):
+    """How many bytes the arrays of all images have together."""
+    scale = manifest['scale']
+    outputs = len(kinds_of(manifest)) - 1
+    # LMDB rounds each large value up to whole pages of 4096 bytes.
+    return sum(
+        (outputs * h * w + h * w // scale**2) * 3 + 4096 * (outputs + 2)
+        for _, h, w in manifest['images']
+    )
+
+
+def missing_end(env, size):
+    """What is wrong if pages that an LMDB speaks of are not in its file; None if all are.
+
+    Who reads past the end of a file in a memory map is ended by the system.
+
+    Args:
+        env (lmdb.Environment): Just opened.
+        size (int): Bytes of its file.
+    """
+    expected = (env.info()['last_pgno'] + 1) * env.stat()['psize']
+    return f'its file ends after {size} bytes, {expected} were written' if size < expected else None
+
+
+# (Device, inode) -> (process, descriptor, transaction, environment). One map for each file and
+# process: LMDB refuses to open a file twice in a process, and a map that was opened before a fork
+# must not be used after it. A worker process opens it again through the descriptor that it
+# inherits, which is the same file even when the path has another one by now.
+_maps = {}
+
+
+def _open_map(path, descriptor, readahead):
+    address = f'/dev/fd/{descriptor}'
+    try:
+        env = lmdb.open(
+            address if os.path.exists(address) else data_file(path),
+            subdir=False,
+            readonly=True,
+            lock=False,
+            readahead=readahead,
+            meminit=False,
+        )
+    except lmdb.Error as error:
+        raise DamagedCacheError(f"target cache '{path}' is damaged: {error}; {_REBUILD}") from error
+    return env
+
+
+def _refuse_short(path, env, descriptor):
+    wrong = missing_end(env, os.fstat(descriptor).st_size)
+    if wrong:
+        raise DamagedCacheError(f"target cache '{path}' is damaged: {wrong}; {_REBUILD}")
+
+
+def _map(path, file, readahead):
+    """Opens a map, or finds the one that is open.
+
+    Args:
+        path (str): The LMDB.
+        file (tuple | None): Device and inode of the file that was read before.
+        readahead (bool): Whether all of it will be read, one after the other.
+
+    Returns:
+        tuple: Device and inode, and a transaction in the map.
+    """
+    if file not in _maps:
+        try:
+            descriptor = os.open(data_file(path), os.O_RDONLY)
+        except OSError as error:
+            raise CacheError(f"target cache '{path}' cannot be read: {error.strerror}") from error
+        status = os.fstat(descriptor)
+        file = status.st_dev, status.st_ino
+        if file in _maps:
+            os.close(descriptor)
+    if file in _maps:
+        owner, descriptor, txn, env = _maps[file]
+        if owner == os.getpid():
+            _refuse_short(path, env, descriptor)
+            return file, txn
+        txn.abort()
+        env.close()
+        del _maps[file]
+    try:
+        env = _open_map(path, descriptor, readahead)
+        _refuse_short(path, env, descriptor)
+    except CacheError:
+        os.close(descriptor)
+        raise
+    _maps[file] = os.getpid(), descriptor, env.begin(buffers=True), env
+    return file, _maps[file][2]
+
+
+def close_map(path: str) -> None:
+    """Close the map of a cache, if this process has opened it. Arrays that were read from it must
+    not be used any more.
+
+    Args:
+        path: The LMDB.
+    """
+    status = os.stat(data_file(path))
+    _, descriptor, txn, env = _maps.pop((status.st_dev, status.st_ino), (None, None, None, None))
+    if env is not None:
+        txn.abort()
+        env.close()
+        os.close(descriptor)
+
+
+class CacheReader:
+    """Reads from a complete cache. It can be handed to worker processes: each opens the map for
+    itself.
+
+    It goes on reading the same file when ``mtkd cache --overwrite`` puts another one in its place.
+
+    Args:
+        path (str): The LMDB.
+        readahead (bool): Whether all of it will be read, one after the other. A training reads
+            here and there.
+
+    Attributes:
+        manifest (dict): What the cache says about itself.
+        id (bytes): Its SHA-256.
+        file (tuple): Device and inode of the file that is read.
+
+    Raises:
+        CacheError: not there, not finished, not a cache, or damaged
+            (:class:`~mtkd_basicsr.errors.DamagedCacheError`).
+    """
+
+    def __init__(self, path, readahead=False):
+        self.path = path
+        self.readahead = readahead
+        self.id = None
+        self.file = None
+        self._owner = None
+        self._txn = None
+        state = state_of(path)
+        if state == 'partial':
+            raise CacheError(
+                f"target cache '{path}' is not finished ('{partial_path(path)}'); "
+                'go on with mtkd cache -opt FILE'
+            )
+        if state == 'none':
+            raise CacheError(f"no target cache at '{path}'; make it with mtkd cache -opt FILE")
+        content = self._get(b'manifest')
+        if content is None:
+            raise CacheError(f"'{path}' is an LMDB, but not a target cache")
+        self.id = id_of(content)
+        if self._get(b'id') != self.id:
+            raise DamagedCacheError(
+                f"target cache '{path}' is damaged: its manifest is not the one that was written; "
+                f'{_REBUILD}'
+            )
+        self.manifest = json.loads(bytes(content))
+
+    def __getstate__(self):
+        return {**self.__dict__, '_owner': None, 'file': None, '_txn': None}
+
+    def _get(self, key):
+        try:
+            if self._owner != os.getpid():
+                self.file, self._txn = _map(self.path, self.file, self.readahead)
+                self._owner = os.getpid()
+                if self.id is not None and self._txn.get(b'id') != self.id:
+                    raise CacheError(f"target cache '{self.path}' was replaced while it was read")
+            return self._txn.get(key)
+        except lmdb.Error as error:
+            raise DamagedCacheError(
+                f"target cache '{self.path}' is damaged: {error}; {_REBUILD}"
+            ) from error
+
+    def _damaged(self, index, kind):
+        return DamagedCacheError(
+            f"target cache '{self.path}' is damaged: {kind} of "
+            f"'{self.manifest['images'][index][0]}'; {_REBUILD}"
+        )
+
+    def array(self, index, kind):
+        """An array of an image without copying it: (h, w, 3), BGR, uint8, read-only, in the memory
+        map.
+
+        Args:
+            index (int): Number of the image in ``manifest['images']``.
+            kind (str): One of :func:`kinds_of`.
+
+        Raises:
+            CacheError: it is not there, or has the wrong size: the file is damaged.
+        """
+        h, w, channels = shape_of(self.manifest, index, kind)
+        value = self._get(key_of(index, kind))
+        if value is None or len(value) != h * w * channels:
+            raise self._damaged(index, kind)
+        return np.frombuffer(value, np.uint8).reshape(h, w, channels)
+
+    def checksums(self, index):
+        """CRC-32 of each array of an image, as it was when it was written.
+
+        Args:
+            index (int): Number of the image in ``manifest['images']``.
+
+        Returns:
+            dict[str, int]: For each of :func:`kinds_of`.
+
+        Raises:
+            CacheError: they are not there, or cannot be read: the file is damaged.
+        """
+        value = self._get(key_of(index, 'crc'))
+        try:
+            return {kind: int(json.loads(bytes(value))[kind]) for kind in kinds_of(self.manifest)}
+        except (TypeError, ValueError, KeyError) as error:
+            raise self._damaged(index, 'checksums') from error

@@ -1,0 +1,157 @@
+"""That a cache is written by one job alone."""
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import time
+
+from basicsr.utils import get_root_logger
+
+from ...errors import CacheError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+# Bytes of the file: who is at it for a moment (comes, writes, goes), and that a job writes the
+# cache.
+_GATE = 0
+_JOB = 1
+_NO_LOCKS = errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP
+
+
+def _job(environment):
+    """What the processes of one torchrun have in common; None where a process works alone."""
+    keys = 'TORCHELASTIC_RUN_ID', 'MASTER_ADDR', 'MASTER_PORT', 'WORLD_SIZE'
+    return (
+        [environment.get(key) for key in keys]
+        if int(environment.get('WORLD_SIZE', 1)) > 1
+        else None
+    )
+
+
+class CacheLock:
+    """A lock file that the processes of one torchrun share, and that the system gives back when
+    they end, however they end.
+
+    These are POSIX record locks, not those of ``flock``: a worker process that decodes images would
+    inherit the latter, and keep the cache locked for some seconds after a kill.
+
+    Args:
+        path (str): The lock file. It is removed by the last process that leaves in order.
+        cache (str): What is written, for messages.
+
+    Raises:
+        CacheError: another process or job writes the cache.
+        OSError: the file cannot be written.
+    """
+
+    def __init__(self, path, cache):
+        self.path = path
+        self.cache = cache
+        self._file = None
+        if fcntl is None:
+            self._warn('this system has no record locks')
+            return
+        try:
+            file = self._open()
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            self._warn(f'the file system: {error.strerror}')
+            os.remove(path)
+            return
+        try:
+            self._take(file, _job(os.environ))
+        except BaseException:
+            file.close()
+            raise
+        fcntl.lockf(file, fcntl.LOCK_UN, 1, _GATE)
+        self._file = file
+
+    def _warn(self, reason):
+        get_root_logger().warning(
+            f"'{self.cache}' is written without a lock ({reason}): take care that no other process "
+            'writes it'
+        )
+
+    def _open(self):
+        """The lock file, with its gate closed to others."""
+        while True:
+            file = os.fdopen(
+                os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), 'r+', encoding='utf-8'
+            )
+            fcntl.lockf(file, fcntl.LOCK_EX, 1, _GATE)
+            # Whoever had it before may have removed it.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(self.path)):
+                    return file
+            file.close()
+
+    def _take(self, file, job):
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _JOB)
+        except (BlockingIOError, PermissionError):
+            holder = json.loads(file.read())
+            if job is None or holder['job'] != job:
+                raise CacheError(
+                    f"'{self.cache}' is written by process {holder['pid']} on {holder['host']} "
+                    f'since {holder["since"]} '
+                    f"(it holds '{self.path}'): wait for it, or stop it"
+                ) from None
+        else:
+            file.truncate(0)
+            file.write(
+                json.dumps(
+                    {
+                        'job': job,
+                        'pid': os.getpid(),
+                        'host': socket.gethostname(),
+                        'since': time.strftime('%Y-%m-%d %H:%M:%S'),
+                    }
+                )
+            )
+            file.flush()
+        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _JOB)
+
+    @contextlib.contextmanager
+    def alone(self):
+        """While no other process of the job writes, comes or goes."""
+        if self._file is None:
+            yield
+            return
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _GATE)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _GATE)
+
+    def _is_last(self):
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _JOB)
+        except OSError:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def leaving(self):
+        """Gives the lock back after what is done in this context.
+
+        Yields:
+            bool: Whether no other process of the job is left; False where that cannot be known.
+        """
+        if self._file is None:
+            yield False
+            return
+        try:
+            with self.alone():
+                last = self._is_last()
+                yield last
+                if last:
+                    os.remove(self.path)
+        finally:
+            self._file.close()
+            self._file = None

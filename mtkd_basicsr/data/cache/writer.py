@@ -1,0 +1,334 @@
+"""Writing of what ``target_cache`` reads.
+
+It can be killed at any moment: a cache is complete, to be gone on with, or the old one.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import time
+import zlib
+
+import lmdb
+import numpy as np
+
+from ...errors import CacheError, DamagedCacheError, DataError
+from ...utils.atomic import sync_folder
+from .format import (
+    bytes_needed,
+    close_map,
+    data_file,
+    id_of,
+    key_of,
+    kinds_of,
+    missing_end,
+    partial_path,
+    shape_of,
+)
+from .lock import CacheLock
+
+_SPARE = 1 << 24  # bytes of a map beside what is known to go in
+_FLUSH_BYTES = 1 << 26
+_FLUSH_SECONDS = 5.0
+
+
+def lock_path(path):
+    """What is locked while a cache is written."""
+    return f'{os.path.realpath(path)}.lock'
+
+
+def free_bytes(path):
+    """Free space where a file or folder is, or would be."""
+    path = os.path.abspath(path)
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return shutil.disk_usage(path).free
+
+
+def remove_left_overs(path):
+    """Removes what stays when a writer is killed just after its cache has become complete: a lock
+    file, a folder without content.
+
+    Args:
+        path (str): The LMDB.
+    """
+    partial = partial_path(path)
+    if os.path.isdir(partial) or os.path.isfile(lock_path(path)):
+        with (
+            contextlib.suppress(CacheError, OSError),
+            CacheLock(lock_path(path), path).leaving() as last,
+        ):
+            if last and not os.path.isfile(data_file(partial)):
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+class CacheWriter:
+    """Writes a cache, or goes on writing one that was stopped. The processes of one torchrun may
+    write into the same one.
+
+    As a context manager it is closed at the end.
+
+    Args:
+        path (str): The LMDB as it will be called when it is complete.
+        manifest (dict): From :func:`~.manifest.new_manifest`.
+        overwrite (bool): Whether an unfinished cache of other options, or a damaged one, is
+            begun again.
+
+    Raises:
+        CacheError: another process writes it, an unfinished cache of other options stands
+            there, or something else of that name.
+        DataError: the folder cannot be written, or the disk has too little space.
+    """
+
+    def __init__(self, path, manifest, overwrite=False):
+        self.path = str(path)
+        self.partial = partial_path(path)
+        self.manifest = manifest
+        self.overwrite = overwrite
+        self._place = os.path.realpath(path)
+        self._folder = os.path.dirname(os.path.realpath(path))
+        self._waiting = {}
+        self._bytes = 0
+        self._since = time.monotonic()
+        self._env = None
+        text = json.dumps(manifest, sort_keys=True).encode()
+        self._id = id_of(text)
+        if os.path.isfile(self._place):
+            raise CacheError(
+                f"target_cache: '{path}' is a file; expected the folder of an LMDB, or nothing"
+            )
+        with self._explained():
+            os.makedirs(self._folder, exist_ok=True)
+            self._lock = CacheLock(lock_path(path), self.path)
+        try:
+            self._check_space()
+            with self._lock.alone():
+                try:
+                    self._open(text)
+                except DamagedCacheError:
+                    if not overwrite:
+                        raise
+                    self._open_again(text)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _space(self):
+        """Bytes that are still to be written, and those that are free."""
+        file = data_file(self.partial)
+        there = os.path.getsize(file) if os.path.isfile(file) else 0
+        return max(0, bytes_needed(self.manifest) + _SPARE - there), free_bytes(self._folder)
+
+    def _check_space(self):
+        needed, free = self._space()
+        if free < needed:
+            raise DataError(
+                f"target_cache: '{self.path}' needs {needed / 1e9:.2f} GB; {self._folder} has "
+                f'{free / 1e9:.2f} GB free'
+            )
+
+    @contextlib.contextmanager
+    def _explained(self):
+        """Says of errors of LMDB and of the system what they mean here."""
+        try:
+            yield
+        except (
+            lmdb.InvalidError,
+            lmdb.CorruptedError,
+            lmdb.PageNotFoundError,
+            lmdb.VersionMismatchError,
+        ) as error:
+            raise self._damaged(error) from error
+        except (lmdb.Error, OSError) as error:
+            needed, free = self._space()
+            # A full disk has several names: LMDB says "Input/output error" where a write was cut
+            # short.
+            raise DataError(
+                f"target_cache: '{self.path}' cannot be written: {error}; {needed / 1e9:.2f} GB "
+                'are still to be written, '
+                f'{self._folder} has {free / 1e9:.2f} GB free; the same command goes on when this '
+                'is put right'
+            ) from error
+
+    def _damaged(self, reason):
+        return DamagedCacheError(
+            f"the unfinished cache '{self.partial}' is damaged: {reason}; begin it again with "
+            'mtkd cache -opt FILE --overwrite'
+        )
+
+    def _open(self, text):
+        with self._explained():
+            os.makedirs(self.partial, exist_ok=True)
+            size = int((bytes_needed(self.manifest) + _SPARE) * 1.1)
+            self._env = lmdb.open(self.partial, map_size=size, meminit=False, max_readers=256)
+            self._file = os.stat(data_file(self.partial))
+            wrong = missing_end(self._env, self._file.st_size)
+            if wrong:
+                self._close_env()
+                raise self._damaged(wrong)
+        self._transact(lambda txn: self._claim(txn, text))
+
+    def _open_again(self, text):
+        self._close_env()
+        with self._explained():
+            shutil.rmtree(self.partial)
+        self._open(text)
+
+    def _close_env(self):
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+
+    def _claim(self, txn, text):
+        known = txn.get(b'id')
+        if known is not None and known != self._id:
+            if not self.overwrite:
+                raise CacheError(
+                    'an unfinished cache of other options, images or settings stands at '
+                    f"'{self.partial}'; "
+                    'finish it with those, or replace it with --overwrite'
+                )
+            txn.drop(self._env.open_db(None, txn), delete=False)
+        txn.put(b'id', self._id)
+        txn.put(b'manifest', text)
+
+    def _transact(self, work):
+        while True:
+            with self._explained():
+                try:
+                    with self._env.begin(write=True) as txn:
+                        return work(txn)
+                except lmdb.MapFullError:
+                    self._env.set_mapsize(self._env.info()['map_size'] * 2)
+                except lmdb.MapResizedError:  # another process has made the map larger
+                    self._env.set_mapsize(0)
+
+    def _is_in(self, folder):
+        """Whether the file that this process writes is in a folder."""
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.stat(data_file(folder)), self._file)
+        return False
+
+    def done(self):
+        """Numbers of the images that are in the cache."""
+        with self._explained(), self._env.begin() as txn:
+            return {
+                i
+                for i in range(len(self.manifest['images']))
+                if txn.get(key_of(i, 'crc')) is not None
+            }
+
+    def put(self, index, arrays):
+        """Takes all of an image. It is on disk after the next :meth:`flush`, at the latest some
+        seconds later.
+
+        Args:
+            index (int): Its number in the manifest.
+            arrays (dict[str, ndarray]): (h, w, 3), BGR, uint8, for each of
+                :func:`~.target_cache.kinds_of`.
+
+        Raises:
+            CacheError: another process has begun to replace this cache.
+            DataError: an array has the wrong size, or the disk is full.
+        """
+        crc = {}
+        for kind in kinds_of(self.manifest):
+            array = np.ascontiguousarray(arrays[kind])
+            shape = shape_of(self.manifest, index, kind)
+            if array.shape != shape or array.dtype != np.uint8:
+                raise DataError(
+                    f'{self.manifest["images"][index][0]}: {kind} is {array.dtype} {array.shape}; '
+                    f'expected uint8 {shape}'
+                )
+            self._waiting[key_of(index, kind)] = array.data
+            self._bytes += array.nbytes
+            crc[kind] = zlib.crc32(array)
+        self._waiting[key_of(index, 'crc')] = json.dumps(crc).encode()
+        # Each transaction waits for the disk: not one for each image.
+        if self._bytes > _FLUSH_BYTES or time.monotonic() - self._since > _FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self):
+        """Writes what waits, in one transaction.
+
+        Raises:
+            CacheError: another process has begun to replace this cache.
+            DataError: the disk is full, or cannot be written for another reason.
+        """
+        with self._lock.alone():
+            self._flush()
+
+    def _flush(self):
+        def work(txn):
+            if not self._is_in(self.partial) or txn.get(b'id') != self._id:
+                raise CacheError(f"'{self.partial}' was replaced by another process")
+            for key, value in self._waiting.items():
+                txn.put(key, value)
+
+        self._transact(work)
+        self._waiting = {}
+        self._bytes = 0
+        self._since = time.monotonic()
+
+    def finish(self):
+        """Gives a complete cache its name, in the place of the one that stands there; does nothing
+        while images are missing.
+
+        One file takes the place of another in one step, so that there is the old cache or the new
+        one at any moment. Who reads the old one goes on reading it.
+
+        Returns:
+            bool: Whether the cache is complete.
+
+        Raises:
+            CacheError, DataError: as :meth:`flush`.
+        """
+        with self._lock.alone():
+            # of several processes that come here at the same time, the first puts it there
+            if not self._is_in(self._place):
+                self._flush()
+                if len(self.done()) < len(self.manifest['images']):
+                    return False
+                with self._explained():
+                    self._put_in_place()
+        self.close()
+        return True
+
+    def _put_in_place(self):
+        self._env.sync(True)
+        self._close_env()
+        os.makedirs(self._place, exist_ok=True)
+        sync_folder(self._folder)
+        try:
+            os.replace(data_file(self.partial), data_file(self._place))
+        # Windows replaces no file that is open: this process may have read the old cache
+        except PermissionError:
+            close_map(self._place)
+            os.replace(data_file(self.partial), data_file(self._place))
+        sync_folder(self._place)
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def _is_empty(self):
+        with contextlib.suppress(lmdb.Error), self._env.begin() as txn:
+            return txn.get(b'id') == self._id and txn.stat()['entries'] == 2  # id and manifest
+        return False
+
+    def close(self):
+        """Lets others write.
+
+        What is there can be gone on with; where no image is, nothing is left.
+        """
+        with self._lock.leaving() as last:
+            if self._env is None:
+                return
+            empty = self._is_empty()
+            self._close_env()
+            if last and empty:
+                shutil.rmtree(self.partial, ignore_errors=True)

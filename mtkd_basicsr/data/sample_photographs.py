@@ -1,0 +1,118 @@
+"""The photographs of the demo: high-resolution images, and their low-resolution versions, in
+BasicSR's folders.
+"""
+
+import os
+import shutil
+
+import cv2
+import numpy as np
+from basicsr.utils.matlab_functions import imresize
+
+# The two never share a scene. All of them come inside the package of scikit-image; nothing is
+# downloaded.
+TRAIN = (
+    'motorcycle_left',
+    'motorcycle_right',
+    'rocket',
+    'retina',
+    'immunohistochemistry',
+    'hubble_deep_field',
+    'camera',
+    'brick',
+    'grass',
+    'gravel',
+    'coins',
+    'moon',
+)
+VALIDATION = ('astronaut', 'chelsea', 'coffee')
+# Training images are cut, because BasicSR decodes a whole file for each patch.
+_SUB_IMAGE = 160
+_TEST_TILE = 120
+# sub-images with a smaller standard deviation, of 255, are left out: black sky teaches nothing
+_FLAT = 10
+
+
+def load(name):
+    """A photograph of scikit-image by its name there.
+
+    Args:
+        name (str): One of ``TRAIN`` or ``VALIDATION``.
+
+    Returns:
+        ndarray: (h, w, 3), RGB, uint8; grey photographs have three equal channels.
+    """
+    import skimage.data
+
+    if name.startswith('motorcycle_'):
+        image = skimage.data.stereo_motorcycle()[name.endswith('right')]
+    else:
+        image = getattr(skimage.data, name)()
+    return (
+        np.repeat(image[..., None], 3, 2)
+        if image.ndim == 2
+        else np.ascontiguousarray(image[..., :3])
+    )
+
+
+def low_resolution(image, scale):
+    """MATLAB-like bicubic reduction, as in the benchmarks of the field.
+
+    Args:
+        image (ndarray): (scale · h, scale · w, 3), uint8.
+        scale (int): Factor.
+
+    Returns:
+        ndarray: (h, w, 3), uint8.
+    """
+    small = imresize(image.astype(np.float64) / 255, 1 / scale)
+    return (np.clip(small, 0, 1) * 255).round().astype(np.uint8)
+
+
+def _tiles(image, size):
+    h, w = image.shape[:2]
+    for y in range(0, h - size + 1, size):
+        for x in range(0, w - size + 1, size):
+            tile = image[y : y + size, x : x + size]
+            if tile.std() > _FLAT:
+                yield tile
+
+
+def _write(folder, name, image, scale):
+    h, w = (n // scale * scale for n in image.shape[:2])
+    image = image[:h, :w, ::-1]
+    for kind, pixels in (('GT', image), (f'LRbicx{scale}', low_resolution(image, scale))):
+        os.makedirs(os.path.join(folder, kind), exist_ok=True)
+        cv2.imwrite(os.path.join(folder, kind, f'{name}.png'), pixels)
+
+
+def prepare(folder, scale, tiles=False):
+    """Writes ``train/`` and ``val/`` with ``GT/`` and ``LRbicx<scale>/`` in each, unless they are
+    there.
+
+    Args:
+        folder (str | Path): Where they go.
+        scale (int): Factor between high and low resolution.
+        tiles (bool): Also ``val_tiles/``, the validation photographs in tiles: enough of them
+            for a test of significance.
+    """
+    for split, names in (
+        ('train', TRAIN),
+        ('val', VALIDATION),
+        *([('val_tiles', VALIDATION)] if tiles else []),
+    ):
+        target = os.path.join(folder, split)
+        if os.path.isdir(target):
+            continue
+        temporary = target + '.tmp'
+        shutil.rmtree(temporary, ignore_errors=True)
+        for name in names:
+            image = load(name)
+            parts = (
+                [image]
+                if split == 'val'
+                else _tiles(image, _SUB_IMAGE if split == 'train' else _TEST_TILE)
+            )
+            for i, part in enumerate(parts):
+                _write(temporary, name if split == 'val' else f'{name}_s{i:03d}', part, scale)
+        os.rename(temporary, target)

@@ -1,0 +1,127 @@
+"""Whole images of BasicSR's paired datasets."""
+
+import copy
+
+import torch
+from basicsr.data.paired_image_dataset import PairedImageDataset
+from basicsr.utils import FileClient, imfrombytes
+from torch.utils.data import Dataset
+
+from ..config import choice
+from ..errors import DataError
+from ..utils.image_folder import read_head
+from .distill_dataset import image_names
+
+_BACKENDS = ('disk', 'lmdb', 'memcached')
+
+
+def paired_dataset(block, key):
+    """A ``PairedImageDataset`` over a block; targets of a cache are not needed to look at images.
+
+    Args:
+        block (dict): With ``phase`` and ``scale``, as BasicSR's ``parse_options`` leaves it.
+        key (str): Where it stands in the option file, for messages.
+
+    Raises:
+        DataError: BasicSR cannot list the images.
+        OptionError: it knows no such ``io_backend``.
+    """
+    try:
+        dataset = PairedImageDataset(
+            copy.deepcopy({k: v for k, v in block.items() if k != 'target_cache'})
+        )
+    except Exception as error:  # it asserts, and takes its keys as they come
+        raise DataError(
+            f'{key}: BasicSR cannot list its images: {type(error).__name__}: {error}'
+        ) from error
+    choice(dataset.io_backend_opt['type'], _BACKENDS, f'{key}.io_backend.type')
+    return dataset
+
+
+class Pairs(Dataset):
+    """Whole images of a ``PairedImageDataset`` that are still to be done, as files have them."""
+
+    def __init__(self, dataset, indices, scale):
+        self.dataset = dataset
+        self.indices = indices
+        self.scale = scale
+        self.client = None
+
+    def __len__(self):
+        return len(self.indices)
+
+    def bytes_of(self, index, kind):
+        if self.client is None:
+            options = dict(self.dataset.io_backend_opt)
+            self.client = FileClient(options.pop('type'), **options)
+        return self.client.get(self.dataset.paths[index][f'{kind}_path'], kind)
+
+    def size(self, index, kind='gt'):
+        """(height, width) of an image, out of the head of its file."""
+        return self.head(index, kind)[:2]
+
+    def head(self, index, kind='gt'):
+        """What the head of an image says: a :class:`~mtkd_basicsr.utils.image_folder.Head`."""
+        path = self.dataset.paths[index][f'{kind}_path']
+        return read_head(
+            path if self.dataset.io_backend_opt['type'] == 'disk' else self.bytes_of(index, kind),
+            path,
+        )
+
+    def check_sizes(self, index, gt, lq):
+        """Refuses a pair whose sizes, (height, width), are not the scale apart."""
+        if tuple(gt[:2]) != (lq[0] * self.scale, lq[1] * self.scale):
+            raise DataError(
+                f'{self.dataset.paths[index]["gt_path"]}: {gt[0]}×{gt[1]} pixels, and '
+                f'{lq[0]}×{lq[1]} in the low-resolution '
+                f'image; scale is {self.scale}'
+            )
+
+    def _image(self, index, kind):
+        content = self.bytes_of(index, kind)
+        image = imfrombytes(content) if content else None
+        if image is None:
+            raise DataError(
+                f"'{self.dataset.paths[index][f'{kind}_path']}' cannot be read as an image"
+            )
+        return image
+
+    def __getitem__(self, i):
+        try:
+            return self._pair(self.indices[i])
+        # for the main process to raise: from here it would come with a traceback in its text
+        except DataError as error:
+            return error, None, None
+
+    def _pair(self, index):
+        lq, gt = (self._image(index, kind) for kind in ('lq', 'gt'))
+        self.check_sizes(index, gt.shape, lq.shape)
+        return index, torch.from_numpy(lq), torch.from_numpy(gt)
+
+
+def list_images(dataset, root, scale):
+    """Names and sizes of the ground truths of a dataset, out of the heads of their files.
+
+    Args:
+        dataset (PairedImageDataset): Any.
+        root (str): Its ``dataroot_gt``.
+        scale (int): What the low-resolution images are smaller by.
+
+    Returns:
+        list: ``[name, height, width]`` of each.
+
+    Raises:
+        DataError: an image cannot be read, or sizes do not fit the scale.
+    """
+    pairs = Pairs(dataset, [], scale)
+    images = []
+    for index, name in enumerate(image_names(dataset, root)):
+        h, w = pairs.size(index)
+        if h % scale or w % scale:
+            raise DataError(
+                f'{dataset.paths[index]["gt_path"]}: {h}×{w} pixels; expected multiples of the '
+                f'scale, {scale}'
+            )
+        pairs.check_sizes(index, (h, w), pairs.size(index, 'lq'))
+        images.append([name, h, w])
+    return images

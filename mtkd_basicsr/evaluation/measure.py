@@ -1,0 +1,186 @@
+"""Testing networks with BasicSR's dataset and metrics, and what they cost."""
+
+import copy
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..config import TeacherOptions, parse_fusion, parse_teachers, parse_val
+from ..functional.padding import pad_to_multiple, run_padded
+from ..functional.self_ensemble import eightfold
+from ..functional.tiling import run_tiled
+from ..host.api import build_dataset, calculate_psnr, calculate_ssim, imresize, tensor2img
+from ..teachers import FusedTeachers, TeacherEnsemble
+from ..weights.networks import build, load_weights, size_multiple
+
+# Multiply-adds are given for an output of this size, as in the papers of the field.
+HEIGHT = 720
+WIDTH = 1280
+
+
+def bicubic(lq, scale):
+    """MATLAB-like bicubic enlargement: (1, 3, h, w) -> (1, 3, scale · h, scale · w), [0, 1]."""
+    return imresize(lq[0].cpu(), scale)[None].clamp(0, 1)
+
+
+def weights_path(experiment):
+    """Where BasicSR writes the network of a training at its end."""
+    return Path(experiment) / 'models' / 'net_g_latest.pth'
+
+
+def trained(options, experiment, device):
+    """The network of a training as a function of images; a fusion network with its teachers.
+
+    The moving average of the weights is taken where there is one.
+
+    Args:
+        options (dict): Options of the training.
+        experiment (Path): Its folder.
+        device: Where it runs.
+
+    Returns:
+        Function (1, 3, h, w) -> (1, 3, scale · h, scale · w).
+    """
+    path = str(weights_path(experiment))
+    if options['model_type'] == 'MTKDFusionModel':
+        ensemble = TeacherEnsemble(parse_teachers(options), options['scale'], device)
+        return _tiled(
+            FusedTeachers(ensemble, TeacherOptions(options['network_g'], path), device), options
+        )
+    net = build(options['network_g'], 'network_g')
+    load_weights(net, path, path)
+    return enlarger(net.eval().requires_grad_(False).to(device), options)
+
+
+def _tiled(function, options):
+    val = parse_val(options)
+
+    def run(lq):
+        with torch.no_grad():
+            return run_tiled(function, lq, options['scale'], val.tile, val.tile_overlap)
+
+    return run
+
+
+def enlarger(net, options):
+    """A network as a function of images of any size, with the tiles that ``val`` asks for."""
+    return _tiled(lambda part: run_padded(net, part, size_multiple(net), options['scale']), options)
+
+
+def references(options, device, self_ensemble=False):
+    """Bicubic, the teachers and their mean, and the target of a run, as functions by name.
+
+    Args:
+        options (dict): Options of a run; teachers and fusion network are used if they are there.
+        device: Where they run.
+        self_ensemble (bool): Also the target as the mean over eight flips and rotations.
+
+    Returns:
+        tuple[dict, dict]: Name -> function (1, 3, h, w) -> (1, 3, scale · h, scale · w); and what
+        ``teachers`` and ``target`` (their mean and fusion) run in.
+    """
+    scale = options['scale']
+    found = {'bicubic': lambda lq: bicubic(lq, scale)}
+    if not options.get('teachers'):
+        return found, {}
+    ensemble = TeacherEnsemble(parse_teachers(options), scale, device)
+    for name, net in zip(ensemble.names, ensemble.networks):
+        found[f'teacher {name}'] = enlarger(net, options)
+    if len(ensemble.names) > 1:
+        found['mean of teachers'] = _tiled(ensemble.mean, options)
+    if options.get('fusion'):
+        fused = FusedTeachers(ensemble, parse_fusion(options), device)
+        found['fused teachers'] = _tiled(fused, options)
+        if self_ensemble:
+            found['fused teachers, self-ensemble'] = _tiled(
+                lambda lq: eightfold(fused, lq), options
+            )
+    # Alone a teacher runs as a student does.
+    return found, {'teachers': 'fp32', 'target': ensemble.precision}
+
+
+def pairs(block):
+    """Images of a test set: name, low-resolution image (1, 3, h, w), ground truth (1, 3, scale · h,
+    scale · w), RGB, [0, 1].
+    """
+    dataset = build_dataset(copy.deepcopy(block))
+    for item in sorted(range(len(dataset)), key=lambda i: dataset.paths[i]['gt_path']):
+        data = dataset[item]
+        yield Path(data['gt_path']).stem, data['lq'][None], data['gt'][None]
+
+
+def measure(function, block, scale, device):
+    """PSNR and SSIM of every image of a test set: on the Y channel, with as many pixels cut as the
+    scale, by BasicSR.
+
+    Args:
+        function: (1, 3, h, w) -> (1, 3, scale · h, scale · w).
+        block (dict): A ``PairedImageDataset``.
+        scale (int): Factor.
+        device: Where the function wants its input.
+
+    Returns:
+        dict[str, list[float]]: By name of the image: PSNR in dB, SSIM.
+    """
+    border = {'crop_border': scale, 'test_y_channel': True}
+    result = {}
+    for name, lq, gt in pairs(block):
+        image = tensor2img(function(lq.to(device)))
+        truth = tensor2img(gt)
+        result[name] = [
+            float(calculate_psnr(image, truth, **border)),
+            float(calculate_ssim(image, truth, **border)),
+        ]
+    return result
+
+
+def cost(network, scale, lq, device):
+    """Size and speed of a network.
+
+    Args:
+        network (dict): Its block in the option file.
+        scale (int): Factor.
+        lq (Tensor): (1, 3, h, w), an image that it is timed on.
+        device: Where.
+
+    Returns:
+        dict: ``parameters``; ``macs``, multiply-adds for an output of 1280×720;
+            ``milliseconds`` for ``lq``, median of five.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.utils.flop_counter import FlopCounterMode
+
+    net = build(network, 'network').eval().requires_grad_(False)
+    multiple = size_multiple(net)
+    channels = network.get('in_chans', 3)
+    net.to(device)
+    x = lq.to(device).repeat(1, channels // 3, 1, 1)
+    is_fusion = channels > 3
+    if is_fusion:
+        x = x.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+    times = []
+    with torch.no_grad():
+        for _ in range(6):
+            start = time.perf_counter()
+            net(pad_to_multiple(x, multiple))
+            if torch.device(device).type == 'cuda':
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+        size = (HEIGHT, WIDTH) if is_fusion else (HEIGHT // scale, WIDTH // scale)
+        net.to('cpu')
+        # Sizes without numbers: nothing is computed.
+        with FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
+            net(pad_to_multiple(torch.empty(1, channels, *size), multiple))
+    return {
+        'parameters': sum(p.numel() for p in net.parameters()),
+        'macs': counter.get_total_flops() / 2,
+        'milliseconds': 1000 * float(np.median(times[1:])),
+    }
+
+
+def read_json(path):
+    """A JSON file, None where there is none."""
+    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else None

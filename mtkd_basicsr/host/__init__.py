@@ -1,0 +1,1 @@
+"""All that patches, imitates or reads BasicSR."""

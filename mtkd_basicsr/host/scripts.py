@@ -1,0 +1,130 @@
+"""What BasicSR's own ``train.py`` and ``test.py`` are given while they run, in this process only."""
+
+import os
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import basicsr
+
+from ..utils.version import __version__
+from .resume import load_resume_state
+
+
+def folder_of(module: ModuleType) -> str:
+    """Return the folder that a module, or a package, was imported from."""
+    return os.path.dirname(os.path.abspath(module.__file__))
+
+
+def script_name(module: ModuleType | None) -> str | None:
+    """Return ``'train.py'`` or ``'test.py'`` if the module is that script of BasicSR.
+
+    Args:
+        module: ``basicsr.train``, ``basicsr.test``, ``__main__``, or any other module.
+
+    Returns:
+        The name of the script; None for any other module.
+    """
+    folder, name = os.path.split(os.path.abspath(getattr(module, '__file__', None) or ''))
+    is_script = os.path.basename(folder) == 'basicsr' and name in ('train.py', 'test.py')
+    return name if is_script else None
+
+
+def version_lines(script: ModuleType | None = None) -> list[str]:
+    """Say which BasicSR and which mtkd_basicsr are running, and from where.
+
+    Args:
+        script: The module of the script that was started; where it lies in another tree than
+            the BasicSR that was imported, a line says so.
+
+    Returns:
+        Lines for the log.
+    """
+    used = folder_of(basicsr)
+    lines = [
+        f'BasicSR: {basicsr.__version__} from {used}',
+        f'mtkd_basicsr: {__version__} from {os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}',
+    ]
+    if script is not None and not os.path.samefile(folder_of(script), used):
+        # Python puts the folder of the script on its path, not the one above, which `import
+        # basicsr` would need.
+        lines.append(
+            f'Note: the script is {script.__file__}, but the BasicSR that runs is the installed '
+            'one; for the code of '
+            'that folder, set PYTHONPATH=. or install it (pip install -e .)'
+        )
+    return lines
+
+
+def _checked(function: Callable, check: Callable[[dict, bool], None], is_train: bool) -> Callable:
+    def checked(opt: dict) -> Any:
+        check(opt, is_train)
+        return function(opt)
+
+    checked.is_checked = True
+    return checked
+
+
+def repair(script: ModuleType | None, check: Callable[[dict, bool], None]) -> None:
+    """Make a script of BasicSR resume without CUDA, name wrong option keys, and log what is
+    running.
+
+    ``load_resume_state`` asks for the current CUDA device, whatever ``num_gpu`` says
+    (https://github.com/XPixelGroup/BasicSR/issues/679), takes the newest state even if its writer
+    was killed, and executes what is in it. A folder that is not there ends in a bare
+    ``FileNotFoundError`` of ``os.scandir``.
+
+    Args:
+        script: The module of the script, ``basicsr.train`` or ``basicsr.test`` or ``__main__``.
+            Any other module is left alone. Harmless when done twice.
+        check: Gets the options, and whether they are for a training; raises if they are wrong.
+    """
+    name = script_name(script)
+    if name is None:
+        return
+    if name == 'train.py':
+        # The first function that the script calls with its options.
+        script.load_resume_state = _checked(load_resume_state, check, is_train=True)
+    elif not getattr(script.make_exp_dirs, 'is_checked', False):
+        script.make_exp_dirs = _checked(script.make_exp_dirs, check, is_train=False)
+    if not getattr(script.get_env_info, 'is_checked', False):
+        original = script.get_env_info
+
+        def get_env_info() -> str:
+            return '\n\t'.join([original(), *version_lines(script)])
+
+        get_env_info.is_checked = True
+        script.get_env_info = get_env_info
+
+
+def repair_running_script(check: Callable[[dict, bool], None]) -> None:
+    """Do so for the script that this process was started with."""
+    repair(sys.modules.get('__main__'), check)
+
+
+def train_pipeline(root: str, check: Callable[[dict, bool], None]) -> None:
+    """Run BasicSR's training loop with the options of ``sys.argv``.
+
+    Args:
+        root: The folder that experiments/ and tb_logger/ go into.
+        check: See :func:`repair`.
+    """
+    # Not at the head: a script that is running would be imported a second time.
+    import basicsr.train
+
+    repair(basicsr.train, check)
+    basicsr.train.train_pipeline(root)
+
+
+def test_pipeline(root: str, check: Callable[[dict, bool], None]) -> None:
+    """Run BasicSR's test loop with the options of ``sys.argv``.
+
+    Args:
+        root: The folder that results/ goes into.
+        check: See :func:`repair`.
+    """
+    import basicsr.test
+
+    repair(basicsr.test, check)
+    basicsr.test.test_pipeline(root)

@@ -1,0 +1,124 @@
+"""Stand-ins for modules that BasicSR imports and that can be missing. Imports nothing but the
+standard library.
+
+``python basicsr/train.py`` imports BasicSR before it reads the option file that names this package,
+which is too late for a repair. A line in ``mtkd_basicsr.pth``, installed beside the package,
+therefore runs :func:`install` whenever Python starts. ``import mtkd_basicsr`` does the same, for a
+source tree on ``PYTHONPATH``.
+
+The finder stands at the very end of ``sys.meta_path``: it is asked only for what nobody else has
+found. Where the real module exists, and for any other name, it has no say. No file of BasicSR or
+torchvision is touched.
+"""
+
+import os
+import re
+import sys
+from importlib.machinery import ModuleSpec
+
+
+def _fill_functional_tensor(module):
+    # torchvision 0.17 renamed this module; BasicSR 1.4.2 imports rgb_to_grayscale from the old
+    # name, which ends `import basicsr`. https://github.com/XPixelGroup/BasicSR/issues/663; mended
+    # on its master (8d56e3a), never released.
+    try:
+        from torchvision.transforms import _functional_tensor as source
+    except ImportError:
+        from torchvision.transforms import functional as source
+    module.__dict__.update(
+        {name: value for name, value in vars(source).items() if not name.startswith('__')}
+    )
+
+
+def _fill_filters(module):
+    # SciPy 2 removes this alias of scipy.ndimage, from which BasicSR's NIQE imports convolve.
+    from scipy import ndimage
+
+    module.__dict__.update({name: getattr(ndimage, name) for name in ndimage.__all__})
+
+
+def _fill_version(module):
+    # BasicSR's setup.py writes basicsr/version.py; a clone that was never installed has none, and
+    # cannot be imported.
+    try:
+        with open(
+            os.path.join(os.path.dirname(module.__spec__.folder), 'VERSION'), encoding='utf-8'
+        ) as file:
+            version = file.read().strip()
+    except OSError:
+        version = 'unknown'
+    module.__version__ = version
+    module.__gitsha__ = 'unknown'
+    module.version_info = tuple(
+        int(part) if part.isdigit() else part for part in re.split(r'[.+-]', version)
+    )
+
+
+_STAND_INS = {
+    'torchvision.transforms.functional_tensor': _fill_functional_tensor,
+    'scipy.ndimage.filters': _fill_filters,
+    'basicsr.version': _fill_version,
+}
+
+
+class StandInFinder:
+    """Finder and loader of the modules in ``_STAND_INS``."""
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        """Return a spec for a stand-in, None for every other name."""
+        if name not in _STAND_INS:
+            return None
+        spec = ModuleSpec(name, cls, origin=f'stand-in of {__name__}')
+        spec.folder = next(iter(path or ()), '')
+        return spec
+
+    @staticmethod
+    def create_module(spec):
+        """Leave the creation of the module to Python."""
+
+    @staticmethod
+    def exec_module(module):
+        """Fill the module."""
+        _STAND_INS[module.__spec__.name](module)
+
+
+def install():
+    """Put the finder at the end of ``sys.meta_path``.
+
+    Harmless when done twice, also by two copies of this file.
+    """
+    if not any(
+        getattr(finder, '__name__', '') == StandInFinder.__name__ for finder in sys.meta_path
+    ):
+        sys.meta_path.append(StandInFinder)
+
+
+def _is_our_script(path: str) -> bool:
+    # Somebody's program may have that name. What pip writes names our entry point, in an .exe
+    # behind its machine code.
+    try:
+        with open(path, 'rb') as file:
+            return b'mtkd_basicsr.commands.cli' in file.read()
+    except OSError:  # on Windows the ending is left out
+        return True
+
+
+def is_our_command() -> bool:
+    """Return whether this process is the command ``mtkd`` (or ``python -m mtkd_basicsr``), or a
+    worker of it.
+
+    Such a process imports torch and BasicSR when it knows that they are needed. The workers of a
+    command are given its arguments by multiprocessing, before they import anything.
+    """
+    arguments = getattr(sys, 'argv', None) or ['']
+    folder, name = os.path.split(arguments[0])
+    if name in ('mtkd', 'mtkd.exe', 'mtkd-script.py', 'mtkd-script.pyw'):
+        return _is_our_script(arguments[0])
+    if name == '__main__.py':
+        return os.path.basename(folder) == 'mtkd_basicsr'
+    # `python -m mtkd_basicsr` imports the package before it puts the path of __main__.py here.
+    if name != '-m' or '-m' not in sys.orig_argv:
+        return False
+    module = sys.orig_argv[sys.orig_argv.index('-m') + 1]
+    return module == 'mtkd_basicsr'

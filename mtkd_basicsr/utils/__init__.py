@@ -1,0 +1,1 @@
+"""Files, images, registries and random state; no torch.nn, no BasicSR."""

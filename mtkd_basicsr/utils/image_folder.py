@@ -1,0 +1,212 @@
+"""Images as files: what their heads say, and folders with what a teacher has made, for teachers
+that cannot be run here.
+"""
+
+import hashlib
+import io
+import os
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ..errors import DataError
+
+_ENDINGS = (
+    '.png',
+    '.PNG',
+    '.bmp',
+    '.BMP',
+    '.tif',
+    '.tiff',
+    '.webp',
+    '.jpg',
+    '.jpeg',
+    '.JPG',
+    '.JPEG',
+)
+_NAMED = 3
+# bytes at the end of a PNG, in which its last chunk begins; some programs write a little behind it
+_TAIL = 4096
+
+
+class Head(NamedTuple):
+    """What the head of an image says.
+
+    Attributes:
+        height, width (int): In pixels.
+        eight_bits, opaque (bool): Whether nothing is lost where BasicSR reads it as three channels
+        of 8 bits.
+    """
+
+    height: int
+    width: int
+    eight_bits: bool
+    opaque: bool
+
+
+def read_head(content, name):
+    """Looks at the head of an image, and at the end of a PNG, without decoding it.
+
+    Args:
+        content (str | bytes): A path, or the bytes of a file.
+        name (str): Of the image, for messages.
+
+    Returns:
+        Head: Of the image.
+
+    Raises:
+        DataError: it is no image, or was cut off.
+    """
+    try:
+        with (
+            io.BytesIO(content) if isinstance(content, bytes) else open(content, 'rb') as file,
+            Image.open(file) as image,
+        ):
+            png = image.format == 'PNG'
+            deep = image.mode[0] in 'IF'
+            if png:
+                file.seek(24)
+                deep = file.read(1)[0] > 8
+                file.seek(0, os.SEEK_END)
+                file.seek(max(file.tell() - _TAIL, 0))
+                if b'IEND' not in file.read():
+                    raise DataError(f"'{name}' was cut off: its end is missing")
+            return Head(
+                image.height,
+                image.width,
+                not deep,
+                image.mode[-1] not in 'Aa' and 'transparency' not in image.info,
+            )
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"'{name}' cannot be read as an image") from error
+
+
+def _sizes_differ(path, found, size, key):
+    return DataError(
+        f"{key}: '{path}' has {found[0]}×{found[1]} pixels; expected {size[0]}×{size[1]}, as the "
+        'ground truth has'
+    )
+
+
+class ImageFolder:
+    """Images that belong to others by their names.
+
+    Args:
+        path (str): A folder, where an image has the name of its ground truth with any ending;
+            or a pattern of files with ``{}`` in
+            the place of that name: ``'RCAN/{}_x4_SR.png'``.
+        key (str): Where it stands in the option file, for messages.
+    """
+
+    def __init__(self, path, key):
+        self.key = key
+        path = os.path.expanduser(path)
+        self.patterns = (
+            [path] if '{}' in path else [os.path.join(path, '{}' + ending) for ending in _ENDINGS]
+        )
+        self.root = os.path.dirname(path.partition('{}')[0] + 'x') if '{}' in path else path
+        self.path = path
+
+    def exists(self):
+        """Whether the folder is there."""
+        return os.path.isdir(self.root)
+
+    def find(self, name):
+        """The file that belongs to an image.
+
+        Args:
+            name (str): Path of the ground truth, or a part of it: looked for with its folders
+                and without.
+
+        Returns:
+            str | None: Its path; None where there is none.
+        """
+        stem = os.path.splitext(name)[0]
+        names = (
+            [os.path.basename(stem)]
+            if os.path.isabs(stem)
+            else list(dict.fromkeys((stem, os.path.basename(stem))))
+        )
+        candidates = (pattern.replace('{}', each) for each in names for pattern in self.patterns)
+        return next((path for path in candidates if os.path.isfile(path)), None)
+
+    def check(self, images):
+        """Looks for the files of all images, and for their sizes, without decoding one.
+
+        Args:
+            images (list): ``(name, height, width)`` of each ground truth.
+
+        Raises:
+            DataError: some are missing, not readable, or of another size; names the first.
+        """
+        if not self.exists():
+            raise DataError(f"{self.key}: no folder '{self.root}'")
+        found = {name: self.find(name) for name, _, _ in images}
+        missing = [name for name, path in found.items() if path is None]
+        if missing:
+            more = ', …' if len(missing) > _NAMED else ''
+            raise DataError(
+                f"{self.key}: '{self.path}' has no image for {len(missing)} of {len(images)} "
+                'ground truths '
+                f'({", ".join(missing[:_NAMED])}{more}); expected their names with any ending, or '
+                'a pattern such as '
+                "'FOLDER/{}_SR.png'"
+            )
+        for name, h, w in images:
+            try:
+                head = read_head(found[name], found[name])
+            except DataError as error:
+                raise DataError(f'{self.key}: {error}') from error
+            if head[:2] != (h, w):
+                raise _sizes_differ(found[name], head, (h, w), self.key)
+
+    def read(self, name, size):
+        """The image that belongs to another one.
+
+        Args:
+            name (str): As for :meth:`find`.
+            size (tuple[int, int]): Height and width that it has to have.
+
+        Returns:
+            ndarray: (h, w, 3), BGR, uint8.
+
+        Raises:
+            DataError: not there, not readable, or of another size.
+        """
+        path = self.find(name)
+        if path is None:
+            raise DataError(f"{self.key}: '{self.path}' has no image for '{name}'")
+        with open(path, 'rb') as file:
+            data = np.frombuffer(file.read(), np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if image is None:
+            raise DataError(f"{self.key}: '{path}' cannot be read as an image")
+        if image.shape[:2] != tuple(size):
+            raise _sizes_differ(path, image.shape, size, self.key)
+        return image
+
+    def digest(self, names):
+        """SHA-256 over the endings and sizes in bytes of the files that belong to images, and over
+        the images' names.
+
+        Args:
+            names (iterable[str]): As for :meth:`find`.
+
+        Returns:
+            str | None: As text; None where the folder is not on this machine.
+        """
+        if not self.exists():
+            return None
+        digest = hashlib.sha256()
+        for name in names:
+            path = self.find(name)
+            digest.update(
+                f'{name} {os.path.splitext(path)[1]} {os.path.getsize(path)}\n'.encode()
+                if path
+                else f'{name} -\n'.encode()
+            )
+        return digest.hexdigest()

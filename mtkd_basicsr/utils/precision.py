@@ -1,0 +1,261 @@
+"""Which precision a machine is made for: bfloat16 where it is native, float32 where it is emulated."""
+
+import functools
+import platform
+import time
+from dataclasses import dataclass
+from typing import Union
+
+import torch
+
+from ..errors import OptionError
+
+# Where torch does not say whether bfloat16 is native: the most that a layer may take of the
+# seconds in float32.
+_WORTH_IT = 0.9
+_RUNS = 3
+# Batch, channels, height and width of the layer that is timed.
+_LAYER = {'cpu': (8, 16, 48, 48), 'cuda': (16, 64, 96, 96)}
+
+Device = Union[str, torch.device]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What networks run in, and why.
+
+    Attributes:
+        name: ``'bf16'`` (autocast) or ``'fp32'``.
+        reason: For the log: ``'auto: fp32 (AVX2, no native bfloat16)'``.
+        warning: Where ``name`` is slow here: what to know, and what to do. It begins with the
+            option key. Else None.
+    """
+
+    name: str
+    reason: str
+    warning: str | None = None
+
+
+# What torch says about a machine. Tests put other machines in the place of these.
+
+
+def _cpu_capability() -> str:
+    """The vector instructions that torch uses, ``'AVX2'``, ``'AVX512'``, ``'DEFAULT'``, …"""
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def _cpu_features() -> dict:
+    """Features of the CPU by name, from torch 2.12 on; empty in older ones."""
+    ask = getattr(torch.cpu, 'get_capabilities', None)
+    return dict(ask()) if ask is not None else {}
+
+
+def _cpu_has_bf16_instructions() -> bool | None:
+    """What torch 2.6 and later say about an x86 CPU; None in older ones."""
+    names = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
+    questions = [getattr(torch.cpu, name, None) for name in names]
+    if None in questions:
+        return None
+    return any(ask() for ask in questions)
+
+
+def _gpu_has_bf16_instructions(device: torch.device) -> bool:
+    """Whether a CUDA or ROCm device has native bfloat16."""
+    with torch.cuda.device(device):
+        try:
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        except TypeError:  # torch before 2.5 has no such argument
+            return torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
+
+
+def _gpu_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device)
+
+
+def _is_x86() -> bool:
+    return platform.machine().lower() in ('x86_64', 'amd64', 'i386', 'i686', 'x86')
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+
+
+def _seconds(device: torch.device, bf16: bool) -> float:
+    """Seconds of a convolution forward and backward, in bfloat16 autocast or not; the least of a
+    few.
+    """
+    batch, channels, height, width = _LAYER.get(device.type, _LAYER['cpu'])
+    # Not drawn from torch's generator: whoever asks about a machine changes no training by it.
+    pixels = torch.linspace(0, 1, batch * channels * height * width, device=device)
+    image = pixels.view(batch, channels, height, width).requires_grad_()
+    numbers = torch.linspace(-1, 1, channels * channels * 9, device=device)
+    weight = numbers.view(channels, channels, 3, 3).requires_grad_()
+    shortest = float('inf')
+    for _ in range(1 + _RUNS):
+        _wait_for(device)
+        start = time.perf_counter()
+        with torch.enable_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            output = torch.nn.functional.conv2d(image, weight, padding=1)
+            torch.autograd.grad(output.float().sum(), (image, weight))
+        _wait_for(device)
+        shortest = min(shortest, time.perf_counter() - start)
+    return shortest
+
+
+# What is made of it
+
+
+@functools.cache
+def _slowdown(device: torch.device) -> float:
+    return _seconds(device, bf16=True) / _seconds(device, bf16=False)
+
+
+def bf16_slowdown(device: Device) -> float:
+    """Seconds of a convolution, forward and backward, in bfloat16 autocast, divided by those in
+    float32.
+
+    It is measured once for each process and device, in well under a second, with the threads of
+    this moment.
+
+    Args:
+        device: Where.
+
+    Returns:
+        float: Below 1 where bfloat16 is faster.
+
+    Raises:
+        RuntimeError: the device has no kernels for bfloat16.
+    """
+    return _slowdown(torch.device(device))
+
+
+def _cpu_is_native() -> bool:
+    if _is_x86():
+        features = _cpu_features()
+        if features.get('avx512_bf16') or features.get('amx_bf16'):
+            return True
+        # Some CPUs with AVX2 convert in hardware. What that is worth has to be measured.
+        if not features.get('avx_ne_convert'):
+            known = False if 'avx512_bf16' in features else _cpu_has_bf16_instructions()
+            if known is not None:
+                return known
+            if _cpu_capability() != 'AVX512':  # its instructions for bfloat16 belong to AVX512
+                return False
+    return bf16_slowdown('cpu') < _WORTH_IT
+
+
+@functools.cache
+def _native(device: torch.device) -> bool:
+    if device.type == 'cuda':
+        return _gpu_has_bf16_instructions(device)
+    # Nobody has measured others (mps, xpu, …).
+    return device.type == 'cpu' and _cpu_is_native()
+
+
+def supports_native_bf16(device: Device) -> bool:
+    """Whether a device computes in bfloat16 itself, and does not emulate it.
+
+    Torch is asked first. Of a CPU that it says nothing about (another architecture than x86, an old
+    version of torch) a layer is timed.
+
+    Args:
+        device: Where.
+
+    Returns:
+        bool: False for devices that are neither a CPU nor a CUDA device.
+    """
+    return _native(torch.device(device))
+
+
+def describe(device: Device) -> str:
+    """Features of a device in a few words: ``'AVX2, no native bfloat16'``, ``'NVIDIA H100, native
+    bfloat16'``.
+    """
+    device = torch.device(device)
+    name = device.type
+    if name == 'cpu':
+        name = _cpu_capability()
+    elif name == 'cuda':
+        name = _gpu_name(device)
+    return f'{name}, {"native" if supports_native_bf16(device) else "no native"} bfloat16'
+
+
+def describe_cpu() -> str:
+    """Features of the CPU in a few words: ``'AVX2, no native bfloat16'``."""
+    return describe('cpu')
+
+
+def _drawback(device: torch.device, key: str, advice: str) -> str | None:
+    """What is to be said of bfloat16 where it is not native; None where it is.
+
+    Raises:
+        OptionError: there are no kernels for it.
+    """
+    if supports_native_bf16(device):
+        return None
+    kind = {'cpu': 'CPU', 'cuda': 'GPU'}.get(device.type, device.type)
+    try:
+        factor = bf16_slowdown(device)
+    except RuntimeError as error:
+        raise OptionError(
+            f'{key}: bf16, but this {kind} ({describe(device)}) has no kernels for it; {advice}'
+        ) from error
+    slower = f'{factor:.1f} times slower than fp32' if factor >= 1.05 else 'no slower than fp32'
+    return (
+        f'{key}: bf16 is emulated on this {kind} ({describe(device)}), a convolution is measured '
+        f'{slower}; {advice}'
+    )
+
+
+def resolve(asked: str, device: Device, key: str, began: str | None = None) -> Precision:
+    """The precision that networks run in.
+
+    Args:
+        asked: ``'auto'`` (bf16 where the device has it natively, else fp32), ``'bf16'``,
+            ``'fp32'``.
+        device: Where they run.
+        key: Who asks, for messages: ``'train.amp'``.
+        began: What ``auto`` was, where something is gone on with: it stays that. None at the start.
+
+    Returns:
+        Precision: Never ``'auto'``.
+
+    Raises:
+        OptionError: the device has no kernels for it.
+    """
+    device = torch.device(device)
+    if asked == 'fp32':
+        return Precision('fp32', 'fp32')
+    if asked == 'bf16':
+        return Precision('bf16', 'bf16', _drawback(device, key, 'use auto'))
+    if began is None:
+        name = 'bf16' if supports_native_bf16(device) else 'fp32'
+        return Precision(name, f'auto: {name} ({describe(device)})')
+    warning = None
+    if began == 'bf16':
+        warning = _drawback(
+            device, key, 'it stays, as it was begun with it, unless fp32 is asked for'
+        )
+    return Precision(began, f'auto: {began} (as it was begun)', warning)
+
+
+def student_precision(asked: str | None, device: Device, began: str | None = None) -> Precision:
+    """What ``train.amp`` means: :func:`resolve`, and fp32 where nothing (``~``) is asked for."""
+    if asked is None:
+        return Precision('fp32', 'fp32 (the default)')
+    return resolve(asked, device, 'train.amp', began)
+
+
+def teacher_precision(
+    asked: str | None,
+    device: Device,
+    began: str | None = None,
+    key: str = 'train.teacher_precision',
+) -> Precision:
+    """What ``train.teacher_precision`` means: :func:`resolve`; ``~`` is ``auto`` on a GPU, fp32 on
+    a CPU.
+    """
+    if asked is None and began is None and torch.device(device).type != 'cuda':
+        return Precision('fp32', 'fp32 (the default on a CPU)')
+    return resolve(asked or 'auto', device, key, began)

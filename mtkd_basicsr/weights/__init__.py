@@ -1,0 +1,1 @@
+"""Building networks; reading, converting and matching their weights."""

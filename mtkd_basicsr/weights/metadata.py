@@ -1,0 +1,36 @@
+"""What checkpoints say about themselves."""
+
+import json
+
+# What a checkpoint says about its network or its teachers stands under this key, beside BasicSR's
+# 'params'.
+METADATA = 'mtkd'
+
+_VERSION = 'mtkd_basicsr'  # in files whose metadata are texts; tells ours from others'
+
+
+def metadata_texts(metadata):
+    """What a student's checkpoint says about itself, for file formats whose metadata are texts.
+
+    Args:
+        metadata (dict): ``network`` (block of the option file), ``scale``, ``version``.
+
+    Returns:
+        dict[str, str]: ``network`` as JSON, ``scale``, ``mtkd_basicsr``: the version.
+    """
+    return {
+        'network': json.dumps(metadata['network']),
+        'scale': str(metadata['scale']),
+        _VERSION: metadata['version'],
+    }
+
+
+def metadata_of_texts(texts):
+    """The inverse of :func:`metadata_texts`; None where the texts are of another program."""
+    if not texts or _VERSION not in texts:
+        return None
+    return {
+        'network': json.loads(texts['network']),
+        'scale': int(texts['scale']),
+        'version': texts[_VERSION],
+    }
