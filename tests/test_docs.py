@@ -2,6 +2,7 @@
 keys, messages.
 """
 
+import ast
 import contextlib
 import io
 import re
@@ -335,7 +336,12 @@ def test_the_commands_of_the_data_page_make_what_the_option_files_name(here, tmp
 
 def test_messages_are_those_of_the_code():
     sources = [*(ROOT / 'mtkd_basicsr').rglob('*.py'), Path(basicsr.utils.registry.__file__)]
-    code = ''.join(path.read_text() for path in sources)
+    code = '\n'.join(
+        node.value
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
     pages = DOCS['troubleshooting'], DOCS['data_and_weights'].split('| it says |')[1]
     messages, quoted = (re.findall(r'^\| `([^`]+)` \|', page, re.MULTILINE) for page in pages)
     assert len(messages) >= 8

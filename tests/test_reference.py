@@ -28,7 +28,7 @@ def test_they_are_small():
     assert sum(file.stat().st_size for file in files) < 12e6
     for file in files:
         with safe_open(file, framework='pt') as opened:
-            assert {opened.get_tensor(name).dtype for name in opened} <= {
+            assert {opened.get_tensor(name).dtype for name in opened.keys()} <= {
                 torch.float16,
                 torch.int64,
             }

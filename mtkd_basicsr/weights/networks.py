@@ -99,7 +99,7 @@ def arch_name(net):
 
 def _read_safetensors(path):
     with safe_open(path, framework='pt') as file:
-        state = {name: file.get_tensor(name) for name in file}
+        state = {name: file.get_tensor(name) for name in file.keys()}
         metadata = metadata_of_texts(file.metadata())
     return state if metadata is None else {'params': state, METADATA: metadata}
 
