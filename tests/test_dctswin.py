@@ -130,6 +130,55 @@ def test_bfloat16_autocast_is_finite(norm):
     assert all(torch.isfinite(p.grad).all() for p in net.parameters())
 
 
+@pytest.mark.parametrize('norm', ['ortho', 'none'])
+def test_transforms_stay_in_float32_under_autocast(norm):
+    net = DCTSwin(**SMALL, upscale=2, dct_norm=norm).eval()
+    block, _ = net.layers[0].residual_group.blocks
+    seen = []
+    block.attn.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    block.attn.register_forward_hook(lambda _, inputs, output: seen.append(output.dtype))
+    block.drop_path.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16):
+        net(torch.rand(1, 9, 32, 32))
+    # after the transform, after attention, after the inverse, after the MLP
+    assert seen == [torch.float32, torch.bfloat16, torch.float32, torch.bfloat16]
+
+
+def tiny_double(**changes):
+    """A network of doubles that takes images of 4×4 pixels, with no weight at its start at zero."""
+    arguments = {**SMALL, 'upscale': 1, 'in_chans': 6, 'embed_dim': 4, 'window_size': 2, **changes}
+    net = build({'type': 'DCTSwin', **arguments}).double().eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return net
+
+
+@pytest.mark.parametrize('norm', ['ortho', 'none'])
+def test_float64_is_computed_in_float64(norm):
+    net = tiny_double(dct_norm=norm)
+    x = torch.rand(1, 6, 4, 4, dtype=torch.float64)
+    with torch.no_grad():
+        y = net(x)
+        assert y.dtype == torch.float64
+        assert (net.float()(x.float()) - y).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize('mask', ['none', 'authors'])
+@pytest.mark.parametrize('skip', ['none', 'adaptive'])
+def test_gradients_of_the_network(skip, mask):
+    net = tiny_double(skip=skip, shift_mask=mask)
+    x = torch.rand(1, 6, 4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(net, (x,))
+
+
+def test_gradients_of_a_block():
+    net = tiny_double()
+    _, block = net.layers[0].residual_group.blocks
+    x = torch.randn(1, 16, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: block(x, 4, 4, net.dct, net.inverse_dct), (x,))
+
+
 def test_drop_path_only_in_training():
     net = build(
         {'type': 'DCTSwin', **SMALL, 'drop_path_rate': 0.5, 'upscale': 2, 'skip': 'learned'}

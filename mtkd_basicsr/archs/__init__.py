@@ -1,3 +1,5 @@
+"""Fusion networks for BasicSR's option files."""
+
 from .conv_fusion_arch import ConvFusion
 from .dctswin_arch import DCTSwin
 

@@ -1,5 +1,9 @@
 """ConvFusion, the plain convolutional network that DCTSwin is measured against."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import torch
 from basicsr.archs.arch_util import ResidualBlockNoBN
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
@@ -9,19 +13,25 @@ from .dctswin_arch import DCTSwin
 
 
 class ConvGroup(nn.Module):
-    """Residual blocks and a 3×3 convolution, and a skip around all: what a group of DCTSwin blocks
-    is exchanged for.
+    """Residual blocks and a 3×3 convolution, and a skip around all.
+
+    It takes the place of a group of DCTSwin blocks.
+
+    Args:
+        dim: Channels.
+        blocks: Residual blocks.
     """
 
-    def __init__(self, dim, blocks):
+    def __init__(self, dim: int, blocks: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
             *[ResidualBlockNoBN(dim) for _ in range(blocks)], nn.Conv2d(dim, dim, 3, 1, 1)
         )
 
-    def forward(self, x, *_):
-        """(b, h, w, dim) -> the same shape."""
-        return x + self.body(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    def forward(self, x: torch.Tensor, *_: Any) -> torch.Tensor:
+        """Run the blocks: (b, h, w, dim) -> the same shape; further arguments are not used."""
+        y: torch.Tensor = self.body(x.permute(0, 3, 1, 2))
+        return x + y.permute(0, 2, 3, 1)
 
 
 @register(ARCH_REGISTRY)
@@ -48,15 +58,15 @@ class ConvFusion(DCTSwin):
 
     def __init__(
         self,
-        upscale=4,
-        in_chans=9,
-        num_out_ch=3,
-        img_range=1.0,
-        depths=(2, 2),
-        embed_dim=96,
-        patch_norm=True,
-        skip='none',
-    ):
+        upscale: int = 4,
+        in_chans: int = 9,
+        num_out_ch: int = 3,
+        img_range: float = 1.0,
+        depths: Sequence[int] = (2, 2),
+        embed_dim: int = 96,
+        patch_norm: bool = True,
+        skip: str = 'none',
+    ) -> None:
         # The windows are of no use here: 2, the smallest, needs the least padding.
         super().__init__(
             upscale,

@@ -1,36 +1,40 @@
 """Window attention on DCT coefficients: the block that DCTSwin is made of."""
 
+from typing import Any, cast
+
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 from ..functional.dct import window_dct_matrices
 
 SHIFT_MASKS = ('none', 'authors')
 _MASKED = -100.0  # what Swin adds to a masked score
-# scores of one head that the backward pass on a CPU works on at a time: 2 MiB in fp32
+# Scores of one head that the backward pass on a CPU works on at a time: 2 MiB in fp32.
 _CHUNK = 2**19
 
 
-def window_order(h, w, size, shift, device=None):
-    """The order in which the pixels of an image stand window by window.
+def window_order(
+    h: int, w: int, size: int, shift: int, device: torch.device | None = None
+) -> torch.Tensor:
+    """Return the order in which the pixels of an image stand window by window.
 
     Args:
-        h, w (int): Size of the image, multiples of ``size``.
-        size (int): Window size.
-        shift (int): The image is rolled up and to the left by so many pixels before it is cut.
+        h, w: Size of the image, multiples of ``size``.
+        size: Window size.
+        shift: The image is rolled up and to the left by so many pixels before it is cut.
         device: Where the result is.
 
     Returns:
-        Tensor: (h · w), the numbers of the pixels, counted row by row.
+        (h · w), the numbers of the pixels, counted row by row.
     """
     pixels = torch.arange(h * w, device=device).view(h, w).roll((-shift, -shift), (0, 1))
     return pixels.view(h // size, size, w // size, size).transpose(1, 2).flatten()
 
 
-def authors_shift_mask(h, w, size, shift, norm):
-    """The attention mask that the authors' code makes for a feature map.
+def authors_shift_mask(h: int, w: int, size: int, shift: int, norm: str) -> torch.Tensor:
+    """Compute the attention mask that the authors' code makes for a feature map.
 
     Swin numbers the regions that meet in a window after the cyclic shift, and masks pairs of pixels
     with different numbers. In the authors' code the DCT sits inside the window partition, so that
@@ -39,13 +43,13 @@ def authors_shift_mask(h, w, size, shift, norm):
     it separates the DC from all others.
 
     Args:
-        h, w (int): Size of the feature map, multiples of ``size``.
-        size (int): Window size.
-        shift (int): Cyclic shift, 0 or half of the window size.
-        norm (str): Scaling of the DCT.
+        h, w: Size of the feature map, multiples of ``size``.
+        size: Window size.
+        shift: Cyclic shift, 0 or half of the window size.
+        norm: Scaling of the DCT.
 
     Returns:
-        Tensor: (h/size · w/size, size², size²), 0 where a pair may attend and -100 where not.
+        (h/size · w/size, size², size²), 0 where a pair may attend and -100 where not.
     """
     labels = torch.full((h, w), 8, dtype=torch.float64)
     if shift:
@@ -66,7 +70,7 @@ def authors_shift_mask(h, w, size, shift, norm):
 
 
 class _AttentionOnCPU(torch.autograd.Function):
-    """softmax(scale · q kᵀ + bias + mask) v, with a gradient for the bias.
+    """Attention, softmax(scale · q kᵀ + bias + mask) v, with a gradient for the bias.
 
     PyTorch's fused attention for CPUs has none for what is added to the scores: asked for one, it
     falls back to the plain formula, with half a dozen tensors of (n, heads, tokens, tokens). Here
@@ -75,9 +79,24 @@ class _AttentionOnCPU(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, qkv, bias, mask, scale):
-        """(n, tokens, 3, heads, d), (heads, tokens, tokens), None or (n, tokens, tokens) -> (n,
-        tokens, heads, d).
+    def forward(
+        ctx: Any,
+        qkv: torch.Tensor,
+        bias: torch.Tensor,
+        mask: torch.Tensor | None,
+        scale: float,
+    ) -> torch.Tensor:
+        """Compute the attention of each window.
+
+        Args:
+            ctx: What :meth:`backward` needs goes here.
+            qkv: (n, tokens, 3, heads, d).
+            bias: (heads, tokens, tokens).
+            mask: (n, tokens, tokens), or None.
+            scale: Factor of the scores.
+
+        Returns:
+            (n, tokens, heads, d).
         """
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         # Detached, because the fused kernel is chosen by whether the mask requires a gradient.
@@ -89,7 +108,7 @@ class _AttentionOnCPU(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
         qkv, bias, mask, out = ctx.saved_tensors
         n, tokens, _, heads, _ = qkv.shape
         dtype = torch.promote_types(qkv.dtype, torch.float32)
@@ -116,21 +135,32 @@ class _AttentionOnCPU(torch.autograd.Function):
 
 
 class WindowAttention(nn.Module):
-    """Multi-head self-attention inside a window, with a learned bias for each relative position
-    (Swin, ICCV 2021).
+    """Multi-head self-attention inside a window, with a learned bias for each relative position.
+
+    Liu et al.: *Swin Transformer: Hierarchical Vision Transformer using Shifted Windows*, ICCV
+    2021.
 
     Args:
-        dim (int): Channels.
-        size (int): Window height and width.
-        num_heads (int): Attention heads; divides ``dim``.
-        qkv_bias (bool): Whether query, key and value have a bias.
-        qk_scale (float | None): Factor of the scores; None is 1 / sqrt(dim / num_heads).
-        attn_drop, proj_drop (float): Dropout rates of attention weights and of the output.
+        dim: Channels.
+        size: Window height and width.
+        num_heads: Attention heads; divides ``dim``.
+        qkv_bias: Whether query, key and value have a bias.
+        qk_scale: Factor of the scores; None is 1 / sqrt(dim / num_heads).
+        attn_drop, proj_drop: Dropout rates of attention weights and of the output.
     """
 
+    relative_position_index: torch.Tensor
+
     def __init__(
-        self, dim, size, num_heads, qkv_bias=True, qk_scale=None, attn_drop=0.0, proj_drop=0.0
-    ):
+        self,
+        dim: int,
+        size: int,
+        num_heads: int,
+        qkv_bias: bool = True,
+        qk_scale: float | None = None,
+        attn_drop: float = 0.0,
+        proj_drop: float = 0.0,
+    ) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.scale = (dim // num_heads) ** -0.5 if qk_scale is None else qk_scale
@@ -150,9 +180,16 @@ class WindowAttention(nn.Module):
         index = (y[:, None] - y + size - 1) * (2 * size - 1) + (x[:, None] - x + size - 1)
         self.register_buffer('relative_position_index', index.flatten(), persistent=False)
 
-    def forward(self, x, mask=None):
-        """(windows, tokens, dim) -> the same shape; ``mask`` is (masks, tokens, tokens) and is
-        added to the scores.
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Attend inside of each window.
+
+        Args:
+            x: (windows, tokens, dim).
+            mask: (masks, tokens, tokens), added to the scores. Window i gets mask i modulo
+                ``masks``.
+
+        Returns:
+            (windows, tokens, dim).
         """
         n, tokens, dim = x.shape
         qkv = self.qkv(x).view(n, tokens, 3, self.num_heads, dim // self.num_heads)
@@ -162,7 +199,7 @@ class WindowAttention(nn.Module):
             mask = mask.to(qkv.dtype).repeat(n // mask.shape[0], 1, 1)
         dropout = self.attn_drop if self.training else 0.0
         if bias.requires_grad and x.device.type == 'cpu' and not dropout:
-            x = _AttentionOnCPU.apply(qkv, bias, mask, self.scale)
+            x = cast(torch.Tensor, _AttentionOnCPU.apply(qkv, bias, mask, self.scale))
         else:
             q, k, v = qkv.permute(2, 0, 3, 1, 4)
             # Four axes also without a mask: with three the fused kernels are not taken.
@@ -170,32 +207,45 @@ class WindowAttention(nn.Module):
             x = F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=self.scale).transpose(
                 1, 2
             )
-        return self.proj_drop(self.proj(x.reshape(n, tokens, dim)))
+        out: torch.Tensor = self.proj_drop(self.proj(x.reshape(n, tokens, dim)))
+        return out
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a GELU between them."""
+    """Two linear layers with a GELU between them.
 
-    def __init__(self, dim, hidden, drop=0.0):
+    Args:
+        dim: Channels of input and output.
+        hidden: Channels between the layers.
+        drop: Dropout rate after each layer.
+    """
+
+    def __init__(self, dim: int, hidden: int, drop: float = 0.0) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
         self.fc2 = nn.Linear(hidden, dim)
         self.drop = nn.Dropout(drop)
 
-    def forward(self, x):
-        return self.drop(self.fc2(self.drop(F.gelu(self.fc1(x)))))
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run the layers: (..., dim) -> the same shape."""
+        out: torch.Tensor = self.drop(self.fc2(self.drop(F.gelu(self.fc1(x)))))
+        return out
 
 
 class DropPath(nn.Module):
-    """Leaves out the residual branch of a sample with probability ``rate`` while training
-    (stochastic depth).
+    """Stochastic depth: leaves out the residual branch of some samples while training.
+
+    Args:
+        rate: Probability of leaving it out; the branches that are kept are scaled up to make up for
+            it.
     """
 
-    def __init__(self, rate=0.0):
+    def __init__(self, rate: float = 0.0) -> None:
         super().__init__()
         self.rate = rate
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Zero or scale each sample of a branch: (b, ...) -> the same shape."""
         if self.rate == 0.0 or not self.training:
             return x
         keep = torch.rand(x.shape[0], *[1] * (x.ndim - 1), device=x.device) >= self.rate
@@ -215,36 +265,36 @@ class DCTSwinBlock(nn.Module):
     and back inside of each.
 
     Args:
-        dim (int): Channels.
-        num_heads (int): Attention heads.
-        size (int): Window height and width.
-        shift (int): Cyclic shift in pixels; 0 or ``size // 2``.
-        mlp_ratio (float): Hidden channels of the MLP as a multiple of ``dim``.
+        dim: Channels.
+        num_heads: Attention heads.
+        size: Window height and width.
+        shift: Cyclic shift in pixels; 0 or ``size // 2``.
+        mlp_ratio: Hidden channels of the MLP as a multiple of ``dim``.
         qkv_bias, qk_scale, attn_drop, drop: See :class:`WindowAttention`.
-        drop_path (float): See :class:`DropPath`.
-        dct_norm (str): Scaling of the DCT, ``'ortho'`` or ``'none'``.
-        shift_mask (str): ``'none'``: a coefficient belongs to the whole window, nothing is
-            masked. ``'authors'``: see :func:`authors_shift_mask`.
-        img_size (int): Only with the authors' mask: at feature maps of this size a block
-            without shift has no mask.
+        drop_path: See :class:`DropPath`.
+        dct_norm: Scaling of the DCT, ``'ortho'`` or ``'none'``.
+        shift_mask: ``'none'``: a coefficient belongs to the whole window, nothing is masked.
+            ``'authors'``: see :func:`authors_shift_mask`.
+        img_size: Only with the authors' mask: at feature maps of this size a block without shift
+            has no mask.
     """
 
     def __init__(
         self,
-        dim,
-        num_heads,
-        size,
-        shift,
-        mlp_ratio,
-        qkv_bias=True,
-        qk_scale=None,
-        drop=0.0,
-        attn_drop=0.0,
-        drop_path=0.0,
-        dct_norm='ortho',
-        shift_mask='none',
-        img_size=64,
-    ):
+        dim: int,
+        num_heads: int,
+        size: int,
+        shift: int,
+        mlp_ratio: float,
+        qkv_bias: bool = True,
+        qk_scale: float | None = None,
+        drop: float = 0.0,
+        attn_drop: float = 0.0,
+        drop_path: float = 0.0,
+        dct_norm: str = 'ortho',
+        shift_mask: str = 'none',
+        img_size: int = 64,
+    ) -> None:
         super().__init__()
         self.size = size
         self.shift = shift
@@ -256,9 +306,9 @@ class DCTSwinBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, int(dim * mlp_ratio), drop)
-        self._masks = {}
+        self._masks: dict[tuple[int, int, torch.device], torch.Tensor] = {}
 
-    def _mask(self, h, w, device):
+    def _mask(self, h: int, w: int, device: torch.device) -> torch.Tensor | None:
         if self.shift_mask == 'none' or (not self.shift and h == w == self.img_size):
             return None
         key = (h, w, device)
@@ -267,18 +317,28 @@ class DCTSwinBlock(nn.Module):
             self._masks = {key: mask.to(device, torch.float32)}
         return self._masks[key]
 
-    def forward(self, x, h, w, dct, inverse):
-        """Tokens of an image of h × w pixels in :func:`window_order`, (b, h · w, dim) -> the same.
+    def forward(
+        self, x: torch.Tensor, h: int, w: int, dct: torch.Tensor, inverse: torch.Tensor
+    ) -> torch.Tensor:
+        """Run the block on the tokens of an image of h × w pixels in :func:`window_order`.
 
-        ``dct`` and ``inverse`` are the (size², size²) transforms of a window.
+        Args:
+            x: (b, h · w, dim).
+            h, w: Size of the image, multiples of ``size``.
+            dct, inverse: (size², size²), the transforms of a window.
+
+        Returns:
+            (b, h · w, dim), in the same order.
         """
-        y = self.norm1(x)
+        y: torch.Tensor = self.norm1(x)
         # Under autocast the two transforms stay in fp32: without normalisation a coefficient is up
-        # to 256 x a pixel.
+        # to 256 x a pixel. In a network of doubles they are in fp64.
+        dtype = torch.promote_types(dct.dtype, torch.float32)
         with torch.autocast(x.device.type, enabled=False):
-            y = dct @ y.float().view(-1, self.size**2, x.shape[-1])
+            y = dct.to(dtype) @ y.to(dtype).view(-1, self.size**2, x.shape[-1])
         y = self.attn(y, self._mask(h, w, x.device))
         with torch.autocast(x.device.type, enabled=False):
-            y = (inverse @ y.float()).view(x.shape)
+            y = (inverse.to(dtype) @ y.to(dtype)).view(x.shape)
         x = x + self.drop_path(y)
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        branch: torch.Tensor = self.drop_path(self.mlp(self.norm2(x)))
+        return x + branch

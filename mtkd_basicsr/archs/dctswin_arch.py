@@ -1,9 +1,12 @@
 """DCTSwin, the network that fuses the outputs of several super-resolution teachers."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import OptionError, did_you_mean
@@ -22,11 +25,18 @@ _COMPUTED = ('attn_mask', 'relative_position_index')
 
 
 class ResidualGroup(nn.Module):
-    """DCTSwin blocks, every second one with shifted windows, then a 3×3 convolution, and a skip
-    around all.
-    """
+    """DCTSwin blocks, every second one with shifted windows, a 3×3 convolution, and a skip."""
 
-    def __init__(self, dim, depth, num_heads, size, drop_paths, use_checkpoint, **block):
+    def __init__(
+        self,
+        dim: int,
+        depth: int,
+        num_heads: int,
+        size: int,
+        drop_paths: Sequence[float],
+        use_checkpoint: bool,
+        **block: Any,
+    ) -> None:
         super().__init__()
         self.use_checkpoint = use_checkpoint
         self.residual_group = nn.Module()
@@ -38,15 +48,22 @@ class ResidualGroup(nn.Module):
         )
         self.conv = nn.Conv2d(dim, dim, 3, 1, 1)
 
-    def forward(self, x, orders, dct, inverse):
-        """(b, h, w, dim) -> the same shape; ``orders`` has the :func:`~.dct_window.window_order` of
-        each shift.
+    def forward(
+        self,
+        x: torch.Tensor,
+        orders: Mapping[int, torch.Tensor],
+        dct: torch.Tensor,
+        inverse: torch.Tensor,
+    ) -> torch.Tensor:
+        """Run the group: (b, h, w, dim) -> the same shape.
+
+        ``orders`` has the :func:`~.dct_attention.window_order` of each shift.
         """
         _, h, w, _ = x.shape
         y = x.flatten(1, 2)
         place = torch.arange(h * w, device=x.device)
-        for block in self.residual_group.blocks:
-            order = orders[block.shift]
+        for block in cast(nn.ModuleList, self.residual_group.blocks):
+            order = orders[cast(int, block.shift)]
             y = y.index_select(1, place[order])
             place = order.argsort()
             if self.use_checkpoint and torch.is_grad_enabled():
@@ -54,13 +71,14 @@ class ResidualGroup(nn.Module):
             else:
                 y = block(y, h, w, dct, inverse)
         y = y.index_select(1, place).view(x.shape)
-        return x + self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        y = cast(torch.Tensor, self.conv(y.permute(0, 3, 1, 2)))
+        return x + y.permute(0, 2, 3, 1)
 
 
 class Upsample(nn.Sequential):
     """3×3 convolutions and pixel shuffles: ×2 once per factor of 2, or ×3 once."""
 
-    def __init__(self, scale, channels):
+    def __init__(self, scale: int, channels: int) -> None:
         factors = {1: [], 2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}[scale]
         super().__init__(
             *[
@@ -74,30 +92,33 @@ class Upsample(nn.Sequential):
         )
 
 
-def _layer_by_layer(layers, x, pad=(1, 1, 1, 1)):
-    """3×3 convolutions and pixel shuffles in turn; ``pad`` says where zeros are added (left, right,
-    top, bottom).
-    """
+def _layer_by_layer(
+    layers: Sequence[nn.Module], x: torch.Tensor, pad: Sequence[int] = (1, 1, 1, 1)
+) -> torch.Tensor:
+    """Run 3×3 convolutions, padded by ``pad`` (left, right, top, bottom), and pixel shuffles."""
     for layer in layers:
         if isinstance(layer, nn.PixelShuffle):
             x = layer(x)
         else:
-            x = F.conv2d(F.pad(x, pad), layer.weight, layer.bias)
+            convolution = cast(nn.Conv2d, layer)
+            x = F.conv2d(F.pad(x, pad), convolution.weight, convolution.bias)
     return x
 
 
-def _merged_convolution(layers, scale):
-    """The 5×5 convolution that, before a pixel shuffle by ``scale``, is what the layers are
-    together.
+def _merged_convolution(
+    layers: Sequence[nn.Module], scale: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute the 5×5 convolution that, before one pixel shuffle, does what all layers do.
 
-    The layers are linear. A row of the weight is what their transposed maps make of a 1 at one
-    place of an output cell of scale × scale pixels: it spreads over 5×5 pixels of the input.
+    The layers are linear, and the pixel shuffle is one by ``scale``. A row of the weight is what
+    the transposed maps of the layers make of a 1 at one place of an output cell of scale × scale
+    pixels: it spreads over 5×5 pixels of the input.
 
     Returns:
-        tuple[Tensor, Tensor]: weight (n · scale², channels, 5, 5) and bias (n · scale²), n channels
-        of the output.
+        Weight (n · scale², channels, 5, 5) and bias (n · scale²), n channels of the output.
     """
-    *upsample, last = layers
+    *upsample, final = layers
+    last = cast(nn.Conv2d, final)
     n = last.out_channels
     with torch.autocast(last.weight.device.type, enabled=False):
         ones = torch.eye(n * scale**2, dtype=last.weight.dtype, device=last.weight.device)
@@ -111,32 +132,30 @@ def _merged_convolution(layers, scale):
                 weight = F.pixel_unshuffle(F.pad(weight, [-beyond % factor] * 4), factor)
                 cell //= factor
             else:
-                weight = F.conv_transpose2d(weight, layer.weight)
+                weight = F.conv_transpose2d(weight, cast(nn.Conv2d, layer).weight)
         zeros = torch.zeros((1, weight.shape[1], 3, 3), dtype=weight.dtype, device=weight.device)
         bias = F.pixel_unshuffle(_layer_by_layer(layers, zeros), scale)[0, :, 1, 1]
     return weight, bias
 
 
-def upsample_to_image(layers, x, scale):
-    """What the layers give one after the other, for a fraction of the work and memory.
+def upsample_to_image(layers: Sequence[nn.Module], x: torch.Tensor, scale: int) -> torch.Tensor:
+    """Compute what the layers give one after the other, for a fraction of the work and memory.
 
     There is no activation between them, so that one 5×5 convolution at the small size can do for
-    all, without large
-    maps of many channels. Only the outermost cells differ, because every layer pads its own input
-    with zeros: these four strips are computed layer by layer, from the three outermost rows or
-    columns of ``x``.
+    all, without large maps of many channels. Only the outermost cells differ, because every layer
+    pads its own input with zeros: these four strips are computed layer by layer, from the three
+    outermost rows or columns of ``x``.
 
     The weights of the layers are used, the layers themselves are not called: forward hooks on them
     do not run.
 
     Args:
-        layers (list): 3×3 convolutions with zero padding, each but the last followed by a pixel
-            shuffle.
-        x (Tensor): (b, channels, h, w).
-        scale (int): Product of the factors of the pixel shuffles.
+        layers: 3×3 convolutions with zero padding, each but the last followed by a pixel shuffle.
+        x: (b, channels, h, w).
+        scale: Product of the factors of the pixel shuffles.
 
     Returns:
-        Tensor: (b, n, scale · h, scale · w), n channels of the last convolution's output.
+        (b, n, scale · h, scale · w), n channels of the last convolution's output.
     """
     if len(layers) == 1 or min(x.shape[-2:]) < 3:
         return _layer_by_layer(layers, x)
@@ -205,31 +224,36 @@ class DCTSwin(nn.Module):
           cut off.
     """
 
+    dct: torch.Tensor
+    inverse_dct: torch.Tensor
+    rgb_mean: torch.Tensor
+    mix: nn.Conv2d  # with a ``skip`` that is learned
+
     def __init__(
         self,
-        upscale=4,
-        in_chans=9,
-        num_out_ch=3,
-        img_size=64,
-        window_size=8,
-        img_range=1.0,
-        depths=(4, 4),
-        embed_dim=96,
-        num_heads=(6, 6),
-        mlp_ratio=2.0,
-        qkv_bias=True,
-        qk_scale=None,
-        drop_rate=0.0,
-        attn_drop_rate=0.0,
-        drop_path_rate=0.1,
-        patch_norm=True,
-        upsampler='pixelshuffle',
-        resi_connection='1conv',
-        use_checkpoint=False,
-        dct_norm='ortho',
-        shift_mask='none',
-        skip='none',
-    ):
+        upscale: int = 4,
+        in_chans: int = 9,
+        num_out_ch: int = 3,
+        img_size: int = 64,
+        window_size: int = 8,
+        img_range: float = 1.0,
+        depths: Sequence[int] = (4, 4),
+        embed_dim: int = 96,
+        num_heads: Sequence[int] = (6, 6),
+        mlp_ratio: float = 2.0,
+        qkv_bias: bool = True,
+        qk_scale: float | None = None,
+        drop_rate: float = 0.0,
+        attn_drop_rate: float = 0.0,
+        drop_path_rate: float = 0.1,
+        patch_norm: bool = True,
+        upsampler: str = 'pixelshuffle',
+        resi_connection: str = '1conv',
+        use_checkpoint: bool = False,
+        dct_norm: str = 'ortho',
+        shift_mask: str = 'none',
+        skip: str = 'none',
+    ) -> None:
         super().__init__()
         for key, value, known in (
             ('upscale', upscale, (1, 2, 3, 4, 8)),
@@ -306,7 +330,7 @@ class DCTSwin(nn.Module):
         self.register_buffer('rgb_mean', torch.tensor(_RGB_MEAN).view(1, 3, 1, 1), persistent=False)
         self._initialise()
 
-    def _initialise(self):
+    def _initialise(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
@@ -314,55 +338,58 @@ class DCTSwin(nn.Module):
                     nn.init.zeros_(module.bias)
         if self.skip != 'none':
             nn.init.zeros_(self.conv_last.weight)
-            nn.init.zeros_(self.conv_last.bias)
+            nn.init.zeros_(cast(torch.Tensor, self.conv_last.bias))
         if self.skip in ('learned', 'adaptive'):
             self.mix = nn.Conv2d(self.in_chans, self.num_out_ch, 1, bias=False)
             with torch.no_grad():
                 self.mix.weight.copy_(self.mean_mix()[:, :, None, None])
 
-    def mean_mix(self):
-        """Weights of the mix that is the mean of the teachers: (num_out_ch, in_chans)."""
+    def mean_mix(self) -> torch.Tensor:
+        """Return the weights of the teachers' mean as a mix: (num_out_ch, in_chans)."""
         teachers = self.in_chans // self.num_out_ch
         return torch.eye(self.num_out_ch).repeat(1, teachers) / teachers
 
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
         for key in [
             k for k in state_dict if k.startswith(prefix) and k.rsplit('.', 1)[-1] in _COMPUTED
         ]:
             del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
-    def _correction(self, x):
-        """Padded (b, in_chans, H, W) -> (b, num_out_ch, H, W)."""
+    def _correction(self, x: torch.Tensor) -> torch.Tensor:
+        """Run the net on teachers that are padded: (b, in_chans, H, W) -> (b, channels, H, W)."""
         # Channels last, as the blocks want it: then nothing has to be moved between blocks and
         # convolutions.
         x = F.pixel_unshuffle(x * self.img_range, self.upscale).contiguous(
             memory_format=torch.channels_last
         )
         x = self.conv_first(x)
-        y = self.patch_embed.norm(x.permute(0, 2, 3, 1))
+        y = cast(nn.Module, self.patch_embed.norm)(x.permute(0, 2, 3, 1))
+        _, h, w, _ = y.shape
         orders = {
-            shift: window_order(*y.shape[1:3], self.window_size, shift, x.device)
+            shift: window_order(h, w, self.window_size, shift, x.device)
             for shift in (0, self.window_size // 2)
         }
         for layer in self.layers:
             y = layer(y, orders, self.dct, self.inverse_dct)
         x = x + self.conv_after_body(self.norm(y).permute(0, 3, 1, 2))
-        x = upsample_to_image(
-            [*self.upsample, self.conv_last], self.conv_before_upsample(x), self.upscale
-        )
+        x = self.conv_before_upsample(x)
+        x = upsample_to_image([*self.upsample, self.conv_last], x, self.upscale)
         return x / self.img_range
 
-    def forward(self, x):
-        """(b, in_chans, H, W) in [0, 1] -> (b, num_out_ch, H, W) in [0, 1]."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Fuse the teachers: (b, in_chans, H, W) in [0, 1] -> (b, num_out_ch, H, W) in [0, 1]."""
         y = run_padded(self._correction, x, self.upscale * self.window_size, 1)
         if self.skip == 'none':
             return y / 255 + self.rgb_mean
-        teachers = x.unflatten(1, (-1, self.num_out_ch))
+        teachers: torch.Tensor = x.unflatten(1, (-1, self.num_out_ch))
         if self.skip == 'mean':
             return y + teachers.mean(1)
         if self.skip == 'adaptive':
             y, gates = y[:, : self.num_out_ch], _GATE_GAIN * y[:, self.num_out_ch :]
             # Weights that add up to 0: what one teacher gains the others lose.
             y = y + ((gates - gates.mean(1, keepdim=True))[:, :, None] * teachers).sum(1)
-        return y + self.mix(x)
+        mixed: torch.Tensor = self.mix(x)
+        return y + mixed

@@ -1,14 +1,17 @@
-"""Spatial affinity of feature maps, and the distance between two of them, without holding a whole
-affinity map.
+"""Spatial affinity of feature maps, and the distance between two of them.
+
+The distance is computed without holding a whole affinity map.
 """
+
+from typing import Any, cast
 
 import torch
 
 _EPS = 1e-8
 
 
-def affinity(feature):
-    r"""Cosine similarity of every two pixels.
+def affinity(feature: torch.Tensor) -> torch.Tensor:
+    r"""Compute the cosine similarity of every two pixels.
 
     .. math::
         A = \hat F^T \hat F, \quad \hat F_{:,p} = F_{:,p} / (\|F_{:,p}\|_2 + 10^{-8})
@@ -17,17 +20,17 @@ def affinity(feature):
     Super-Resolution*, ICIP 2020.
 
     Args:
-        feature (Tensor): (b, c, h, w).
+        feature: (b, c, h, w).
 
     Returns:
-        Tensor: (b, h · w, h · w), in [-1, 1].
+        (b, h · w, h · w), in [-1, 1].
     """
     unit = normalize_pixels(feature)
     return unit.transpose(1, 2) @ unit
 
 
-def normalize_pixels(feature):
-    """Every pixel's vector divided by its L2 norm: (b, c, h, w) -> (b, c, h · w), float32."""
+def normalize_pixels(feature: torch.Tensor) -> torch.Tensor:
+    """Divide every pixel's vector by its L2 norm: (b, c, h, w) -> (b, c, h · w), float32."""
     flat = feature.float().flatten(2)
     # Not torch.norm: its gradient at a zero vector is not finite where sqrt's is.
     norm = flat.square().sum(1, keepdim=True).clamp_min(1e-24).sqrt()
@@ -35,7 +38,7 @@ def normalize_pixels(feature):
 
 
 class _AffinityDistance(torch.autograd.Function):
-    """mean |SᵀS − TᵀT| and its gradient with respect to S, by strips of rows of some images.
+    """Mean |SᵀS − TᵀT| and its gradient with respect to S, by strips of rows of some images.
 
     The difference D is symmetric: of each strip only what is right of the diagonal is computed, and
     counts twice. With the sign matrix G of D the gradient is 2 S G / n, which comes out of the same
@@ -43,7 +46,9 @@ class _AffinityDistance(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, student, teacher, strip_bytes):
+    def forward(
+        ctx: Any, student: torch.Tensor, teacher: torch.Tensor, strip_bytes: int
+    ) -> torch.Tensor:
         b, _, n = student.shape
         count = b * n * n
         images = min(b, max(1, strip_bytes // (4 * n * n)))
@@ -72,30 +77,33 @@ class _AffinityDistance(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_output):
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * grad_output, None, None
 
 
-def affinity_distance(student, teacher, strip_bytes=None):
-    """Mean absolute difference of two affinity maps: ``(affinity(student) -
-    affinity(teacher)).abs().mean()``.
+def affinity_distance(
+    student: torch.Tensor, teacher: torch.Tensor, strip_bytes: int | None = None
+) -> torch.Tensor:
+    """Compute the mean absolute difference of two affinity maps.
 
-    The maps have (h · w)² elements for each image, 324 MiB for 16 images of 48×48. They are
-    computed by strips of rows, and so is the gradient.
+    It is ``(affinity(student) - affinity(teacher)).abs().mean()``. The maps have (h · w)² elements
+    for each image, 324 MiB for 16 images of 48×48. They are computed by strips of rows, and so is
+    the gradient.
 
     Args:
-        student (Tensor): (b, c, h, w); the gradient goes here.
-        teacher (Tensor): (b, c', h, w); no gradient. The numbers of channels may differ.
-        strip_bytes (int | None): Size of a strip; about three of them are in memory at a time.
+        student: (b, c, h, w); the gradient goes here.
+        teacher: (b, c', h, w); no gradient. The numbers of channels may differ.
+        strip_bytes: Size of a strip; about three of them are in memory at a time.
             None is 64 MiB, and on a CPU 1 MiB, which its caches hold.
 
     Returns:
-        Tensor: Scalar, float32, from 0 to 2.
+        Scalar, float32, from 0 to 2.
     """
     if strip_bytes is None:
         strip_bytes = 1 << 20 if student.device.type == 'cpu' else 64 << 20
     with torch.autocast(student.device.type, enabled=False):
-        return _AffinityDistance.apply(
+        distance = _AffinityDistance.apply(
             normalize_pixels(student), normalize_pixels(teacher.detach()), strip_bytes
         )
+    return cast(torch.Tensor, distance)

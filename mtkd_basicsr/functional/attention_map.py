@@ -1,10 +1,12 @@
 """Spatial attention maps of features, and the distance between two of them."""
 
+import torch
+
 FORMS = ('mean_l1', 'paper', 'authors')
 
 
-def attention_map(feature):
-    r"""Sum of squares over the channels, divided by its L2 norm over the pixels.
+def attention_map(feature: torch.Tensor) -> torch.Tensor:
+    r"""Compute the sum of squares over the channels, divided by its L2 norm over the pixels.
 
     .. math::
         Q(F) = \frac{\sum_c F_c^2}{\| \sum_c F_c^2 \|_2}
@@ -13,27 +15,30 @@ def attention_map(feature):
     https://arxiv.org/abs/1612.03928.
 
     Args:
-        feature (Tensor): (b, c, h, w).
+        feature: (b, c, h, w).
 
     Returns:
-        Tensor: (b, h · w), float32, not negative, of norm 1.
+        (b, h · w), float32, not negative, of norm 1.
     """
-    power = feature.float().square().sum(1).flatten(1)
-    return power / power.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    power: torch.Tensor = feature.float().square().sum(1).flatten(1)
+    norm: torch.Tensor = power.norm(dim=1, keepdim=True)
+    return power / norm.clamp_min(1e-12)
 
 
-def attention_distance(student, teacher, form='mean_l1'):
-    r"""Distance between the attention maps of two features.
+def attention_distance(
+    student: torch.Tensor, teacher: torch.Tensor, form: str = 'mean_l1'
+) -> torch.Tensor:
+    r"""Compute the distance between the attention maps of two features.
 
     Args:
-        student (Tensor): (b, c, h, w).
-        teacher (Tensor): (b, c', h, w). The numbers of channels may differ.
-        form (str): With D = Q(student) - Q(teacher): ``'mean_l1'`` the mean of \|D\|, as codes
+        student: (b, c, h, w).
+        teacher: (b, c', h, w). The numbers of channels may differ.
+        form: With D = Q(student) - Q(teacher): ``'mean_l1'`` the mean of \|D\|, as codes
             for super-resolution have it; ``'paper'`` the L2 norm of D, mean over the batch;
             ``'authors'`` the mean of D², as their code has it.
 
     Returns:
-        Tensor: Scalar. A map has values of about 1 / sqrt(h · w): the three differ by orders of
+        Scalar. A map has values of about 1 / sqrt(h · w): the three differ by orders of
             magnitude.
     """
     difference = attention_map(student) - attention_map(teacher)
@@ -42,4 +47,5 @@ def attention_distance(student, teacher, form='mean_l1'):
     if form == 'authors':
         return difference.square().mean()
     # The gradient of a norm at zero is not defined; PyTorch's is zero there.
-    return difference.norm(dim=1).mean()
+    norm: torch.Tensor = difference.norm(dim=1)
+    return norm.mean()

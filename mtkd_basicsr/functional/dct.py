@@ -7,9 +7,10 @@ import torch
 NORMS = ('ortho', 'none')
 
 
-def dct_matrix(n, norm='ortho', dtype=torch.float64):
-    r"""Matrix :math:`D` of the DCT-II, so that :math:`D x` is the transform of the column vector
-    :math:`x`.
+def dct_matrix(n: int, norm: str = 'ortho', dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    r"""Compute the matrix :math:`D` of the DCT-II.
+
+    :math:`D x` is the transform of the column vector :math:`x`.
 
     :math:`D_{ki} = 2 \cos(\pi k (2 i + 1) / (2 n))` for ``norm='none'``. With ``norm='ortho'`` row
     0 is scaled by :math:`\sqrt{1 / (4 n)}` and the others by :math:`\sqrt{1 / (2 n)}`, which makes
@@ -17,12 +18,15 @@ def dct_matrix(n, norm='ortho', dtype=torch.float64):
     those of ``scipy.fft.dct``).
 
     Args:
-        n (int): Length of the signal.
-        norm (str): ``'ortho'`` or ``'none'``.
+        n: Length of the signal.
+        norm: ``'ortho'`` or ``'none'``.
         dtype: Type of the result.
 
     Returns:
-        Tensor: (n, n).
+        (n, n).
+
+    Raises:
+        ValueError: an unknown ``norm``.
     """
     if norm not in NORMS:
         raise ValueError(f"norm: expected one of {NORMS}, got '{norm}'")
@@ -35,21 +39,22 @@ def dct_matrix(n, norm='ortho', dtype=torch.float64):
     return d.to(dtype)
 
 
-def window_dct_matrices(window_size, norm='ortho', dtype=torch.float32):
-    """Matrices of the 2-D DCT of a flattened square window, forward and inverse.
+def window_dct_matrices(
+    window_size: int, norm: str = 'ortho', dtype: torch.dtype = torch.float32
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute the matrices of the 2-D DCT of a flattened square window, forward and inverse.
 
     The 2-D transform :math:`D X D^T` of a window whose pixels stand row by row in a vector is one
-    product with the
-    Kronecker product :math:`D \\otimes D`.
+    product with the Kronecker product :math:`D \\otimes D`.
 
     Args:
-        window_size (int): Height and width of the window, *w*.
-        norm (str): ``'ortho'`` or ``'none'``; with ``'none'`` the DC of a flat window is
+        window_size: Height and width of the window, *w*.
+        norm: ``'ortho'`` or ``'none'``; with ``'none'`` the DC of a flat window is
             :math:`4 w^2` times its value.
         dtype: Type of the results.
 
     Returns:
-        tuple[Tensor, Tensor]: forward and inverse, each (w², w²).
+        Forward and inverse, each (w², w²).
     """
     d = dct_matrix(window_size, norm)
     forward = torch.kron(d, d)

@@ -3,34 +3,38 @@
 import torch
 
 
-def normal_equations(images, target):
-    r"""Sums that :func:`solve_mix` needs; those of several batches are added.
+def normal_equations(
+    images: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    r"""Compute the sums that :func:`solve_mix` needs; those of several batches are added.
 
     Args:
-        images (Tensor): (b, n, h, w), channels of all images, X.
-        target (Tensor): (b, m, h, w), Y.
+        images: (b, n, h, w), channels of all images, X.
+        target: (b, m, h, w), Y.
 
     Returns:
-        tuple[Tensor, Tensor]: :math:`X X^T`, (n, n), and :math:`Y X^T`, (m, n), over all pixels,
-        float64.
+        :math:`X X^T`, (n, n), and :math:`Y X^T`, (m, n), over all pixels, float64.
     """
     x = images.detach().transpose(0, 1).flatten(1).double()
     y = target.detach().transpose(0, 1).flatten(1).double()
     return x @ x.T, y @ x.T
 
 
-def solve_mix(xx, yx, prior, ridge=1e-6):
-    r"""The matrix W that minimises :math:`|W X - Y|^2 + \lambda |W - W_0|^2`.
+def solve_mix(
+    xx: torch.Tensor, yx: torch.Tensor, prior: torch.Tensor, ridge: float = 1e-6
+) -> torch.Tensor:
+    r"""Compute the matrix W that minimises :math:`|W X - Y|^2 + \lambda |W - W_0|^2`.
 
     Args:
-        xx, yx (Tensor): (n, n) and (m, n), from :func:`normal_equations`.
-        prior (Tensor): (m, n), :math:`W_0`: what W is where the images do not decide, as for
-            two equal ones.
-        ridge (float): :math:`\lambda`, as a part of the mean square of a channel.
+        xx, yx: (n, n) and (m, n), from :func:`normal_equations`.
+        prior: (m, n), :math:`W_0`: what W is where the images do not decide, as for two equal
+            ones.
+        ridge: :math:`\lambda`, as a part of the mean square of a channel.
 
     Returns:
-        Tensor: (m, n), float64.
+        (m, n), float64.
     """
     weight = ridge * xx.diagonal().mean()
     eye = torch.eye(len(xx), dtype=xx.dtype, device=xx.device)
-    return torch.linalg.solve(xx + weight * eye, (yx + weight * prior).T).T
+    transposed: torch.Tensor = torch.linalg.solve(xx + weight * eye, (yx + weight * prior).T)
+    return transposed.T

@@ -1,21 +1,23 @@
 """Padding by reflection to sizes that a network can take, and cropping back."""
 
+from collections.abc import Callable
+
 import torch
 
 
-def reflected(size, total, device=None):
-    """Which pixels of a row stand in the row that is made longer by reflection.
+def reflected(size: int, total: int, device: torch.device | None = None) -> torch.Tensor:
+    """Return which pixels of a row stand in the row that is made longer by reflection.
 
     Written as an index, reflection also works where the padding is larger than the image, which
     ``torch.nn.functional.pad`` refuses.
 
     Args:
-        size (int): Of the row, from 1 on.
-        total (int): Of the longer one.
+        size: Of the row, from 1 on.
+        total: Of the longer one.
         device: Where the result is.
 
     Returns:
-        Tensor: (total), numbers from 0 to ``size - 1``.
+        (total), numbers from 0 to ``size - 1``.
 
     Example:
         >>> reflected(3, 8)
@@ -29,20 +31,19 @@ def reflected(size, total, device=None):
     return torch.where(i <= last, i, period - i)
 
 
-def pad_to_multiple(x, multiple):
-    """Pads an image at the bottom and at the right, by reflection, to a multiple of ``multiple`` in
-    height and width.
+def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Pad an image to a multiple of ``multiple`` in height and width.
 
-    Equal to ``torch.nn.functional.pad(mode='reflect')`` where that is defined; smaller images are
-    reflected as often as it takes, and an image of one pixel is repeated.
+    The padding is at the bottom and at the right, by reflection. The result equals that of
+    ``torch.nn.functional.pad(mode='reflect')`` where that is defined; smaller images are reflected
+    as often as it takes, and an image of one pixel is repeated.
 
     Args:
-        x (Tensor): (b, c, h, w).
-        multiple (int): What height and width shall be divisible by.
+        x: (b, c, h, w).
+        multiple: What height and width shall be divisible by.
 
     Returns:
-        Tensor: (b, c, h', w') with h' and w' the next multiples; ``x`` itself if nothing is
-            missing.
+        (b, c, h', w') with h' and w' the next multiples; ``x`` itself if nothing is missing.
     """
     h, w = x.shape[-2:]
     th = -(-h // multiple) * multiple
@@ -54,18 +55,19 @@ def pad_to_multiple(x, multiple):
     return x
 
 
-def run_padded(function, x, multiple, scale):
-    """Runs ``function`` on the padded image and crops its output to ``scale`` times the size of
-    ``x``.
+def run_padded(
+    function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, multiple: int, scale: int
+) -> torch.Tensor:
+    """Run a function on the padded image and crop its output to ``scale`` times the size of ``x``.
 
     Args:
         function: (b, c, h', w') -> (b, c', scale·h', scale·w').
-        x (Tensor): (b, c, h, w).
-        multiple (int): See :func:`pad_to_multiple`.
-        scale (int): How much larger the output is than the input.
+        x: (b, c, h, w).
+        multiple: See :func:`pad_to_multiple`.
+        scale: How much larger the output is than the input.
 
     Returns:
-        Tensor: (b, c', scale·h, scale·w).
+        (b, c', scale·h, scale·w).
     """
     h, w = x.shape[-2:]
     return function(pad_to_multiple(x, multiple))[..., : h * scale, : w * scale]

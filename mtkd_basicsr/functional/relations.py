@@ -10,9 +10,11 @@ from torch.nn.functional import smooth_l1_loss
 _TINY = 1e-24
 
 
-def _products(embedding):
-    """⟨e_i - e_j, e_k - e_j⟩ for all triples, (b, b, b) with indices j, i, k, float64, out of b × b
-    scalar products alone.
+def _products(embedding: torch.Tensor) -> torch.Tensor:
+    """Compute ⟨e_i - e_j, e_k - e_j⟩ for all triples, out of b × b scalar products alone.
+
+    Returns:
+        (b, b, b), indices j, i, k, float64.
     """
     # Centred, and in double precision: the differences are small beside the embeddings.
     centred = (embedding.float() - embedding.float().mean(0)).double()
@@ -21,66 +23,71 @@ def _products(embedding):
     return gram[None] - gram[:, :, None] - gram[:, None, :] + diagonal[:, None, None]
 
 
-def _lengths(products):
-    """‖e_i - e_j‖, (b, b) with indices j, i; no infinite gradient at zero."""
+def _lengths(products: torch.Tensor) -> torch.Tensor:
+    """Compute ‖e_i - e_j‖, (b, b) with indices j, i, with no infinite gradient at zero."""
     squares = products.diagonal(dim1=1, dim2=2)
     return torch.where(squares > _TINY, squares.clamp_min(_TINY).sqrt(), torch.zeros_like(squares))
 
 
-def _relative_distances(lengths):
+def _relative_distances(lengths: torch.Tensor) -> torch.Tensor:
     b = len(lengths)
     return lengths / (lengths.sum() / (b * (b - 1))).clamp_min(1e-12)
 
 
-def _cosines(products, lengths):
+def _cosines(products: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     scale = lengths[:, :, None] * lengths[:, None, :]
     return torch.where(scale > 0, products / scale.clamp_min(_TINY), torch.zeros_like(products))
 
 
-def pair_distances(embedding):
-    r"""Euclidean distances of all pairs, divided by their mean.
+def pair_distances(embedding: torch.Tensor) -> torch.Tensor:
+    r"""Compute the Euclidean distances of all pairs, divided by their mean.
 
     .. math::
         \psi_D(e_i, e_j) = \|e_i - e_j\|_2 / \mu, \quad \mu = \mathrm{mean}_{i \ne j} \|e_i -
         e_j\|_2
 
     Args:
-        embedding (Tensor): (b, d), b > 1.
+        embedding: (b, d), b > 1.
 
     Returns:
-        Tensor: (b, b), float64, zero on the diagonal.
+        (b, b), float64, zero on the diagonal.
     """
     return _relative_distances(_lengths(_products(embedding)))
 
 
-def triple_angles(embedding):
-    r"""Cosines of the angles at e_j in the triangles of all triples.
+def triple_angles(embedding: torch.Tensor) -> torch.Tensor:
+    r"""Compute the cosines of the angles at e_j in the triangles of all triples.
 
     .. math::
         \psi_A(e_i, e_j, e_k) = \langle e^{ij}, e^{kj} \rangle, \quad e^{ij} = (e_i - e_j) / \|e_i -
         e_j\|_2
 
     Args:
-        embedding (Tensor): (b, d).
+        embedding: (b, d).
 
     Returns:
-        Tensor: (b, b, b), float64, indices j, i, k; zero where two of the three are the same point.
+        (b, b, b), float64, indices j, i, k; zero where two of the three are the same point.
     """
     products = _products(embedding)
     return _cosines(products, _lengths(products))
 
 
-def relation_distance(student, teacher, distance_weight=1.0, angle_weight=2.0):
-    """Smooth L1 between the relations of two sets of embeddings.
+def relation_distance(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    distance_weight: float = 1.0,
+    angle_weight: float = 2.0,
+) -> torch.Tensor:
+    """Compute the smooth L1 distance between the relations of two sets of embeddings.
 
     Args:
-        student (Tensor): (b, d), b > 1.
-        teacher (Tensor): (b, d'). The sizes of the embeddings may differ.
-        distance_weight (float): Of the distances of pairs.
-        angle_weight (float): Of the angles of triples.
+        student: (b, d), b > 1.
+        teacher: (b, d'). The sizes of the embeddings may differ.
+        distance_weight: Of the distances of pairs.
+        angle_weight: Of the angles of triples.
 
     Returns:
-        Tensor: Scalar.
+        Scalar.
     """
     s = _products(student)
     t = _products(teacher)

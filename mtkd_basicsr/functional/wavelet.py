@@ -1,16 +1,22 @@
 """The Haar wavelet transform in a few additions, and the distance of two images over its bands."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
 import torch
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
+
+# Horizontal edges (LH), vertical edges (HL) and diagonals (HH).
+HighBands = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 # Values that the closed-form gradient works on at a time on a CPU: 1 MiB in fp32, which stays in a
 # core's cache.
 _CHUNK = 2**18
 
 
-def haar_dwt(x):
-    r"""One level of the 2-D Haar transform.
+def haar_dwt(x: torch.Tensor) -> tuple[torch.Tensor, HighBands]:
+    r"""Apply one level of the 2-D Haar transform.
 
     With a, b / c, d the four pixels of a 2×2 block (a b in the upper row):
 
@@ -22,11 +28,10 @@ def haar_dwt(x):
     with ``mode='zero'``.
 
     Args:
-        x (Tensor): (b, c, h, w).
+        x: (b, c, h, w).
 
     Returns:
-        tuple[Tensor, tuple[Tensor, Tensor, Tensor]]: LL and (LH, HL, HH), each (b, c, ⌈h/2⌉,
-        ⌈w/2⌉).
+        LL and (LH, HL, HH), each (b, c, ⌈h/2⌉, ⌈w/2⌉).
     """
     h, w = x.shape[-2:]
     if h % 2 or w % 2:
@@ -42,15 +47,17 @@ def haar_dwt(x):
     return left + right, (left_d + right_d, left - right, left_d - right_d)
 
 
-def inverse_haar_dwt(low, high, size):
-    """The image of one level of the transform.
+def inverse_haar_dwt(
+    low: torch.Tensor, high: Iterable[torch.Tensor], size: Sequence[int]
+) -> torch.Tensor:
+    """Put the image together from the bands of one level of the transform.
 
     Args:
-        low (Tensor), high (tuple[Tensor, Tensor, Tensor]): As :func:`haar_dwt` gives them.
-        size (tuple[int, int]): Height and width of the image.
+        low, high: As :func:`haar_dwt` gives them.
+        size: Height and width of the image.
 
     Returns:
-        Tensor: (b, c, h, w).
+        (b, c, h, w).
     """
     lh, hl, hh = high
     upper = low + lh
@@ -62,18 +69,17 @@ def inverse_haar_dwt(low, high, size):
 
 
 @torch.no_grad()
-def where_nearer(output, target, truth):
-    """The target where it is nearer to the ground truth than the output of a student, and that
-    output elsewhere.
+def where_nearer(output: torch.Tensor, target: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Take the target where it is nearer to the ground truth, and the student's output elsewhere.
 
     Chosen for each Haar coefficient of one level: a loss over them has no gradient where the
     student is the better one already.
 
     Args:
-        output, target, truth (Tensor): (b, c, h, w), the same shape.
+        output, target, truth: (b, c, h, w), the same shape.
 
     Returns:
-        Tensor: (b, c, h, w), without gradients.
+        (b, c, h, w), without gradients.
     """
     own, others, wanted = (
         torch.stack((low, *high)) for low, high in map(haar_dwt, (output, target, truth))
@@ -82,44 +88,49 @@ def where_nearer(output, target, truth):
     return inverse_haar_dwt(low, high, output.shape[-2:])
 
 
-def haar_bands(x, level):
-    """All bands of a Haar transform that the MTKD loss compares: the last low band and three high
-    bands of each level.
+def haar_bands(x: torch.Tensor, level: int) -> list[torch.Tensor]:
+    """Compute all bands of a Haar transform that the MTKD loss compares.
 
     Args:
-        x (Tensor): (b, c, h, w).
-        level (int): How often the low band is transformed again, K in the paper.
+        x: (b, c, h, w).
+        level: How often the low band is transformed again, K in the paper.
 
     Returns:
-        list[Tensor]: 3 · level + 1 bands.
+        3 · level + 1 bands: three high bands of each level, and the last low band.
     """
-    bands = []
+    bands: list[torch.Tensor] = []
     for _ in range(level):
         x, high = haar_dwt(x)
         bands.extend(high)
     return bands + [x]
 
 
-def mean_absolute(bands, reduction='mean'):
-    """Sum over bands of the mean (or the sum) of absolute values within the band.
+def mean_absolute(bands: Iterable[torch.Tensor], reduction: str = 'mean') -> torch.Tensor:
+    """Add up the means (or the sums) of the absolute values within each band.
 
     Args:
-        bands (list[Tensor]): Tensors of any shapes.
-        reduction (str): ``'mean'`` or ``'sum'``.
+        bands: Tensors of any shapes, at least one.
+        reduction: ``'mean'`` or ``'sum'``.
 
     Returns:
-        Tensor: A scalar.
+        A scalar.
     """
-    return sum(getattr(band.abs(), reduction)() for band in bands)
+    return cast(torch.Tensor, sum(getattr(band.abs(), reduction)() for band in bands))
 
 
-def _butterfly(x, factor):
-    """The Haar transform of (n, h, w), h and w even, up to ``factor`` and signs, each 2×2 block
-    kept in its place.
+def _butterfly(x: torch.Tensor, factor: complex) -> torch.Tensor:
+    """Apply the Haar transform, up to ``factor`` and signs, and keep each 2×2 block in its place.
 
     A block of the result is LL, HL above LH, HH. Neighbours in a row are taken as one complex
-    number: the product (a + bi) · (1 - i) is a + b and b - a at once, where slicing every
-        second column would read memory in strides.
+    number: the product (a + bi) · (1 - i) is a + b and b - a at once, where slicing every second
+    column would read memory in strides.
+
+    Args:
+        x: (n, h, w), h and w even.
+        factor: What the complex numbers are multiplied by.
+
+    Returns:
+        (n, h, w).
     """
     n, h, w = x.shape
     rows = x.view(n, h // 2, 2, w)
@@ -130,8 +141,8 @@ def _butterfly(x, factor):
     return out.view(n, h, w)
 
 
-def _band_gradient(x, level, scale, mean):
-    """Gradient of ``scale`` · Σ |bands of x|, x and gradient (n, h, w).
+def _band_gradient(x: torch.Tensor, level: int, scale: float, mean: bool) -> torch.Tensor:
+    """Compute the gradient of ``scale`` · Σ |bands of x|, x and gradient (n, h, w).
 
     With ``mean`` the next level weighs more, as its bands are smaller and each counts by its mean.
     """
@@ -153,14 +164,16 @@ class _HaarL1(torch.autograd.Function):
     """See :func:`haar_l1`."""
 
     @staticmethod
-    def forward(ctx, x, y, level, reduction):
+    def forward(
+        ctx: Any, x: torch.Tensor, y: torch.Tensor, level: int, reduction: str
+    ) -> torch.Tensor:
         b, c, h, w = x.shape
         gradient = torch.empty((b * c, h, w), dtype=x.dtype, device=x.device)
         scale = 1 / (b * c * -(-h // 2) * -(-w // 2)) if reduction == 'mean' else 1.0
         planes = max(1, _CHUNK // (h * w)) if x.device.type == 'cpu' else b * c
         value = x.new_zeros(())
         for x_i, y_i, gradient_i in zip(
-            *(t.reshape(b * c, h, w).split(planes) for t in (x, y, gradient))
+            *(t.reshape(b * c, h, w).split(planes) for t in (x, y, gradient)), strict=True
         ):
             difference = torch.sub(x_i, y_i).contiguous()
             gradient_i.copy_(_band_gradient(difference, level, scale, reduction == 'mean'))
@@ -172,7 +185,9 @@ class _HaarL1(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(
+        ctx: Any, grad: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, None, None]:
         (gradient,) = ctx.saved_tensors
         return (
             gradient * grad if ctx.needs_input_grad[0] else None,
@@ -182,19 +197,20 @@ class _HaarL1(torch.autograd.Function):
         )
 
 
-def haar_l1(x, y, level, reduction='mean'):
-    """``mean_absolute(haar_bands(x - y, level), reduction)`` with its gradient in closed form.
+def haar_l1(x: torch.Tensor, y: torch.Tensor, level: int, reduction: str = 'mean') -> torch.Tensor:
+    """Compute the distance of two images over their bands, with its gradient in closed form.
 
-    The signs of the bands, transformed back, are the gradient; a band that is 0 adds nothing to it.
-    It is computed together with the value, on a CPU a few planes at a time, so that what lies
-    between stays in the cache. A second derivative raises RuntimeError.
+    The value is that of ``mean_absolute(haar_bands(x - y, level), reduction)``. The signs of the
+    bands, transformed back, are the gradient; a band that is 0 adds nothing to it. It is computed
+    together with the value, on a CPU a few planes at a time, so that what lies between stays in the
+    cache. A second derivative raises RuntimeError.
 
     Args:
-        x, y (Tensor): (b, c, h, w), the same shape, fp32 or fp64.
-        level (int): Levels of the transform.
-        reduction (str): ``'mean'`` or ``'sum'`` within each band.
+        x, y: (b, c, h, w), the same shape, fp32 or fp64.
+        level: Levels of the transform.
+        reduction: ``'mean'`` or ``'sum'`` within each band.
 
     Returns:
-        Tensor: A scalar.
+        A scalar.
     """
-    return _HaarL1.apply(x, y, level, reduction)
+    return cast(torch.Tensor, _HaarL1.apply(x, y, level, reduction))

@@ -1,3 +1,5 @@
+"""Losses for BasicSR's option files, and building any loss from its block."""
+
 from .dct_loss import DCTLoss
 from .wavelet_loss import WaveletLoss
 

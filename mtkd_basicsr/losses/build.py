@@ -1,22 +1,24 @@
 """Building a loss from its block in the option file."""
 
 import logging
+from typing import Any, cast
 
 import basicsr.losses  # noqa: F401  (registers BasicSR's)
 from basicsr.utils.registry import LOSS_REGISTRY
+from torch import nn
 
 from ..errors import OptionError, did_you_mean
 
 
-def build(loss, key):
-    """Builds a loss by BasicSR's registry.
+def build(loss: dict[str, Any], key: str) -> nn.Module:
+    """Build a loss by BasicSR's registry.
 
     Args:
-        loss (dict): ``type`` and the arguments of that loss.
-        key (str): Where it stands in the option file, for messages.
+        loss: ``type`` and the arguments of that loss.
+        key: Where it stands in the option file, for messages.
 
     Returns:
-        nn.Module: (pred, target) -> scalar.
+        (pred, target) -> scalar.
 
     Raises:
         OptionError: unknown loss, or arguments that it does not take.
@@ -35,4 +37,4 @@ def build(loss, key):
     # BasicSR's build_loss takes the root logger, which a check before the training must leave to
     # the training.
     logging.getLogger('basicsr').info(f'Loss [{name}] is created.')
-    return built
+    return cast(nn.Module, built)

@@ -3,7 +3,7 @@
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 from ..errors import OptionError
 from ..functional.dct import dct_matrix
@@ -34,7 +34,11 @@ class DCTLoss(nn.Module):
         - Output: a scalar.
     """
 
-    def __init__(self, loss_weight=1.0, window_size=8, reduction='mean'):
+    dct: torch.Tensor
+
+    def __init__(
+        self, loss_weight: float = 1.0, window_size: int = 8, reduction: str = 'mean'
+    ) -> None:
         super().__init__()
         if not isinstance(window_size, int) or isinstance(window_size, bool) or window_size < 1:
             raise OptionError(
@@ -46,8 +50,8 @@ class DCTLoss(nn.Module):
         self.window_size = window_size
         self.register_buffer('dct', dct_matrix(window_size, dtype=torch.float32), persistent=False)
 
-    def forward(self, pred, target):
-        """(b, c, h, w) against (b, c, h, w) -> a scalar."""
+    def forward(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Compute the loss: (b, c, h, w) against (b, c, h, w) -> a scalar."""
         if pred.shape != target.shape:
             raise ValueError(
                 f'DCTLoss: pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in '
@@ -60,5 +64,6 @@ class DCTLoss(nn.Module):
             difference = F.pad(difference, (0, -w % size, 0, -h % size))
             # (b, c, h / size, size, w / size, size): rows and columns of a window are the axes 3
             # and 5.
-            windows = difference.unflatten(3, (-1, size)).unflatten(2, (-1, size)).transpose(3, 4)
-            return self.loss_weight * (self.dct @ windows @ self.dct.T).abs().mean()
+            windows: torch.Tensor = difference.unflatten(3, (-1, size)).unflatten(2, (-1, size))
+            coefficients = self.dct @ windows.transpose(3, 4) @ self.dct.T
+            return self.loss_weight * coefficients.abs().mean()

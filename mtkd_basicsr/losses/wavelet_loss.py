@@ -1,5 +1,7 @@
 """The wavelet loss of MTKD's second stage."""
 
+from typing import cast
+
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
@@ -13,9 +15,14 @@ REDUCTIONS = ('mean', 'sum')
 BANDS = ('all', 'high')
 
 
-def _other_wavelet(level, wave):
-    """Transform by pytorch_wavelets: (b, c, h, w) -> its low band and, for each level, (b, c, 3,
-    h', w').
+def _other_wavelet(level: int, wave: str) -> nn.Module:
+    """Build the transform by pytorch_wavelets.
+
+    Returns:
+        (b, c, h, w) -> its low band and, for each level, (b, c, 3, h', w').
+
+    Raises:
+        OptionError: PyWavelets does not know the wavelet.
     """
     import pywt
 
@@ -26,7 +33,7 @@ def _other_wavelet(level, wave):
         )
     with patches.pkg_resources():
         from pytorch_wavelets import DWTForward
-    return DWTForward(J=level, wave=wave, mode='zero')
+    return cast(nn.Module, DWTForward(J=level, wave=wave, mode='zero'))
 
 
 @register(LOSS_REGISTRY)
@@ -65,7 +72,14 @@ class WaveletLoss(nn.Module):
         tensor(0.)
     """
 
-    def __init__(self, loss_weight=1.0, level=1, wave='haar', reduction='mean', bands='all'):
+    def __init__(
+        self,
+        loss_weight: float = 1.0,
+        level: int = 1,
+        wave: str = 'haar',
+        reduction: str = 'mean',
+        bands: str = 'all',
+    ) -> None:
         super().__init__()
         for key, value, known in (('reduction', reduction, REDUCTIONS), ('bands', bands, BANDS)):
             if value not in known:
@@ -81,8 +95,8 @@ class WaveletLoss(nn.Module):
         self.high_alone = bands == 'high'
         self.transform = None if wave == 'haar' else _other_wavelet(level, wave)
 
-    def forward(self, pred, target):
-        """(b, c, h, w) against (b, c, h, w) -> a scalar."""
+    def forward(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Compute the loss: (b, c, h, w) against (b, c, h, w) -> a scalar."""
         if pred.shape != target.shape:
             raise ValueError(
                 f'WaveletLoss: pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in '
@@ -97,7 +111,7 @@ class WaveletLoss(nn.Module):
                 *bands, low = haar_bands(pred - target, self.level)
             else:
                 low, high = self.transform(pred - target)
-                bands = [band for bands in high for band in bands.unbind(2)]
+                bands = [band for level in high for band in level.unbind(2)]
             return self.loss_weight * mean_absolute(
                 bands if self.high_alone else [low, *bands], self.reduction
             )

@@ -1,18 +1,20 @@
 """Weights as they are released, under the names that BasicSR's networks have.
 
-========================
-================================================================================= EDSR-PyTorch,
-``.pt``     ``head.0``, ``body.{i}.body.{0,2}``, ``body.{n}``, ``tail.0.*``, ``tail.1``; [0, 255]
-official RCAN, ``.pt``    ``head.0``, ``body.{g}.body.{b}.body.{0,2}``, ``….3.conv_du.{0,2}``,
-``tail.*``; [0, 255] official SwinIR, ``.pth``  BasicSR's names ========================
-=================================================================================
+EDSR-PyTorch, ``.pt``, [0, 255]:
+    ``head.0``, ``body.{i}.body.{0,2}``, ``body.{n}``, ``tail.0.*``, ``tail.1``
+official RCAN, ``.pt``, [0, 255]:
+    ``head.0``, ``body.{g}.body.{b}.body.{0,2}``, ``….3.conv_du.{0,2}``, ``tail.*``
+official SwinIR, ``.pth``:
+    BasicSR's names
 
 The first two subtract the colour mean by 1×1 convolutions, ``sub_mean`` and ``add_mean``, whose
-biases are ∓255 times the
-mean of their training images: those of DF2K have another one than those of DIV2K.
+biases are ∓255 times the mean of their training images: those of DF2K have another one than those
+of DIV2K.
 """
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import cast
 
 import torch
 
@@ -42,7 +44,7 @@ _MEANS = ('sub_mean', 'add_mean')
 RANGE = 255.0
 
 
-def _renamed(name, rules):
+def _renamed(name: str, rules: Iterable[tuple[str, str]]) -> str:
     for pattern, new in rules:
         # `body.4.weight` is a whole name, the others are beginnings.
         match = re.fullmatch(pattern, name) if pattern.endswith(')') else re.match(pattern, name)
@@ -51,16 +53,17 @@ def _renamed(name, rules):
     return name
 
 
-def to_basicsr(state):
-    """Weights under BasicSR's names, whichever of the known formats they have.
+def to_basicsr(
+    state: dict[str, torch.Tensor],
+) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    """Rename weights to BasicSR's names, whichever of the known formats they have.
 
     Args:
-        state (dict[str, Tensor]): A state dict.
+        state: A state dict.
 
     Returns:
-        tuple: The state dict under BasicSR's names, and the colour mean in [0, 1] as a tensor
-            (1, 3, 1, 1), or None where the
-        file has none. With a mean the weights work in [0, 255].
+        The state dict under BasicSR's names, and the colour mean in [0, 1] as a tensor
+        (1, 3, 1, 1), or None where the file has none. With a mean the weights work in [0, 255].
     """
     if 'head.0.weight' not in state or 'tail.1.weight' not in state:
         return state, None
@@ -76,13 +79,13 @@ def to_basicsr(state):
     return renamed, mean.view(1, -1, 1, 1)
 
 
-def _count(state, pattern):
+def _count(state: Iterable[str], pattern: str) -> int:
     found = {int(match.group(1)) for match in (re.match(pattern, name) for name in state) if match}
     return len(found)
 
 
-def _scale(state):
-    """What convolutions before a pixel shuffle enlarge by."""
+def _scale(state: Mapping[str, torch.Tensor]) -> int:
+    """Compute the factor that the convolutions before pixel shuffles enlarge by."""
     scale = 1
     for name in sorted(name for name in state if re.fullmatch(r'upsample\.\d\.weight', name)):
         out, into = state[name].shape[:2]
@@ -92,14 +95,14 @@ def _scale(state):
     return scale
 
 
-def settings(state):
-    """Arguments of an EDSR, RCAN or SwinIR as far as the shapes of its weights show them.
+def settings(state: Mapping[str, torch.Tensor]) -> dict[str, int | str | list[int]]:
+    """Infer the arguments of an EDSR, RCAN or SwinIR from the shapes of its weights.
 
     Args:
-        state (dict[str, Tensor]): Under BasicSR's names.
+        state: Under BasicSR's names.
 
     Returns:
-        dict: By the argument's name; empty for another network.
+        Values by the argument's name, those that the shapes show; empty for another network.
     """
     first = state.get('conv_first.weight')
     if first is None or first.ndim != 4 or not any(name.startswith('upsample.') for name in state):
@@ -138,11 +141,11 @@ def settings(state):
     }
 
 
-def set_mean(net, mean):
-    """Gives a network of BasicSR the colour mean of its weights.
+def set_mean(net: torch.nn.Module, mean: torch.Tensor) -> None:
+    """Give a network of BasicSR the colour mean of its weights.
 
     Args:
-        net (nn.Module): EDSR or RCAN, with the attribute ``mean``.
-        mean (Tensor): (1, 3, 1, 1), [0, 1].
+        net: EDSR or RCAN, with the attribute ``mean``.
+        mean: (1, 3, 1, 1), [0, 1].
     """
-    net.mean = torch.as_tensor(mean).to(net.mean)
+    net.mean = torch.as_tensor(mean).to(cast(torch.Tensor, net.mean))

@@ -1,6 +1,8 @@
 """What checkpoints say about themselves."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 # What a checkpoint says about its network or its teachers stands under this key, beside BasicSR's
 # 'params'.
@@ -9,14 +11,14 @@ METADATA = 'mtkd'
 _VERSION = 'mtkd_basicsr'  # in files whose metadata are texts; tells ours from others'
 
 
-def metadata_texts(metadata):
-    """What a student's checkpoint says about itself, for file formats whose metadata are texts.
+def metadata_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Convert what a checkpoint says about itself for file formats whose metadata are texts.
 
     Args:
-        metadata (dict): ``network`` (block of the option file), ``scale``, ``version``.
+        metadata: ``network`` (block of the option file), ``scale``, ``version``.
 
     Returns:
-        dict[str, str]: ``network`` as JSON, ``scale``, ``mtkd_basicsr``: the version.
+        ``network`` as JSON, ``scale``, ``mtkd_basicsr``: the version.
     """
     return {
         'network': json.dumps(metadata['network']),
@@ -25,8 +27,8 @@ def metadata_texts(metadata):
     }
 
 
-def metadata_of_texts(texts):
-    """The inverse of :func:`metadata_texts`; None where the texts are of another program."""
+def metadata_of_texts(texts: Mapping[str, str] | None) -> dict[str, Any] | None:
+    """Undo :func:`metadata_texts`; None where there are no texts, or those of another program."""
     if not texts or _VERSION not in texts:
         return None
     return {

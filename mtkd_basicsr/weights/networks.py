@@ -2,6 +2,8 @@
 
 import math
 import os
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
@@ -21,15 +23,15 @@ SPANDREL = 'Spandrel'
 _COMPUTED = ('attn_mask', 'relative_position_index')
 
 
-def build(network, key):
-    """Builds a network by BasicSR's registry.
+def build(network: dict[str, Any], key: str) -> torch.nn.Module:
+    """Build a network by BasicSR's registry.
 
     Args:
-        network (dict): ``type`` and the arguments of that arch.
-        key (str): Where it stands in the option file, for messages.
+        network: ``type`` and the arguments of that arch.
+        key: Where it stands in the option file, for messages.
 
     Returns:
-        nn.Module: with random weights.
+        The network, with random weights.
 
     Raises:
         OptionError: unknown arch, or arguments that it does not take.
@@ -47,33 +49,32 @@ def build(network, key):
         ) from error
 
 
-def size_multiple(net):
-    """What height and width of the input of a network have to be divisible by.
+def size_multiple(net: torch.nn.Module) -> int:
+    """Return what height and width of the input of a network have to be divisible by.
 
     Args:
-        net (nn.Module): A network.
+        net: A network.
 
     Returns:
-        int: What the network says itself, as ``size_multiple``; else the window size of Swin
-            networks, the factor of the pixel
-        unshuffle of RRDBNet at ×1 and ×2, else 1.
+        What the network says itself, as ``size_multiple``; else the window size of Swin networks,
+        the factor of the pixel unshuffle of RRDBNet at ×1 and ×2, else 1.
     """
     own = getattr(net, 'size_multiple', None)
     if isinstance(own, int):
         return own
     if type(net).__name__ == 'RRDBNet':
-        return {1: 4, 2: 2}.get(net.scale, 1)
+        return {1: 4, 2: 2}.get(cast(int, net.scale), 1)
     sizes = (getattr(module, 'window_size', None) for module in net.modules())
     return math.lcm(*(size for size in sizes if isinstance(size, int)))
 
 
-def check_scale(net, scale, key):
-    """Refuses a network that does not enlarge by the scale.
+def check_scale(net: torch.nn.Module, scale: int, key: str) -> None:
+    """Raise if a network does not enlarge by the scale.
 
     Args:
-        net (nn.Module): RGB to RGB, on the CPU.
-        scale (int): Factor.
-        key (str): Where it stands in the option file, for messages.
+        net: RGB to RGB, on the CPU.
+        scale: Factor.
+        key: Where it stands in the option file, for messages.
 
     Raises:
         OptionError: it cannot be run, or gives another size.
@@ -92,28 +93,29 @@ def check_scale(net, scale, key):
         )
 
 
-def arch_name(net):
-    """What a network is called in logs: its class, or what it says itself as ``arch_name``."""
-    return getattr(net, 'arch_name', type(net).__name__)
+def arch_name(net: torch.nn.Module) -> str:
+    """Return the name of a network for logs: its ``arch_name``, or else that of its class."""
+    return cast(str, getattr(net, 'arch_name', type(net).__name__))
 
 
-def _read_safetensors(path):
+def _read_safetensors(path: str) -> dict[str, Any]:
     with safe_open(path, framework='pt') as file:
+        # It is no mapping: it cannot be iterated over.
         state = {name: file.get_tensor(name) for name in file.keys()}
         metadata = metadata_of_texts(file.metadata())
     return state if metadata is None else {'params': state, METADATA: metadata}
 
 
-def read_weights(path, key):
-    """Reads a file with weights. Nothing in it is executed.
+def read_weights(path: str, key: str) -> dict[str, Any]:
+    """Read a file with weights, without executing anything in it.
 
     Args:
-        path (str): A file written by ``torch.save``, ``.safetensors``, or ``reference:…``;
+        path: A file written by ``torch.save``, ``.safetensors``, or ``reference:…``;
             safetensors as ``mtkd export`` writes it has the form of a student's checkpoint.
-        key (str): The option that names it, for messages.
+        key: The option that names it, for messages.
 
     Returns:
-        dict: What the file holds, tensors on the CPU.
+        What the file holds, tensors on the CPU.
 
     Raises:
         WeightsError: no such file, not readable without executing code, or not a mapping.
@@ -137,38 +139,36 @@ def read_weights(path, key):
     return content
 
 
-def _check_metadata(metadata, path, key):
+def _check_metadata(metadata: Any, path: str, key: str) -> None:
     kinds = {'network': dict, 'scale': int, 'teachers': list, 'version': str}
-    wrong = (
-        [METADATA]
-        if not isinstance(metadata, dict)
-        else [
+    if not isinstance(metadata, dict):
+        wrong = [METADATA]
+    else:
+        wrong = [
             f'{METADATA}.{name}'
             for name, kind in kinds.items()
             if name in metadata and not isinstance(metadata[name], kind)
         ]
-    )
-    wrong += (
-        []
-        if wrong or all(isinstance(name, str) for name in metadata.get('teachers', []))
-        else [f'{METADATA}.teachers']
-    )
+        if not wrong and not all(isinstance(name, str) for name in metadata.get('teachers', [])):
+            wrong = [f'{METADATA}.teachers']
     if wrong:
         raise WeightsError(
             f"{key}: '{path}': {wrong[0]} is not what mtkd_basicsr writes into a checkpoint"
         )
 
 
-def network_of(opt, weights, safe=False):
-    """Block of a trained network, and its scale: out of an option file, or out of the checkpoint.
+def network_of(opt: str | None, weights: str, safe: bool = False) -> tuple[dict[str, Any], int]:
+    """Read the block of a trained network, and its scale.
+
+    They come out of an option file where there is one, else out of the checkpoint.
 
     Args:
-        opt (str | None): The option file of ``-opt``, if there is one.
-        weights (str): The checkpoint of ``--weights``; only read without option file.
-        safe (bool): Executes nothing that the option file names.
+        opt: The option file of ``-opt``, if there is one.
+        weights: The checkpoint of ``--weights``; only read without option file.
+        safe: Executes nothing that the option file names.
 
     Returns:
-        tuple[dict, int]: ``network_g`` and ``scale``.
+        ``network_g`` and ``scale``.
 
     Raises:
         OptionError: no such option file, or it has none.
@@ -193,9 +193,20 @@ def network_of(opt, weights, safe=False):
     return metadata['network'], metadata['scale']
 
 
-def state_dict_of(content, path, key, param_key=None):
-    """The state dict in the content of a weights file: under ``param_key``, or the first of
-    ``params_ema``, ``params``, bare.
+def state_dict_of(
+    content: dict[str, Any], path: str, key: str, param_key: str | None = None
+) -> dict[str, torch.Tensor]:
+    """Find the state dict in the content of a weights file.
+
+    Args:
+        content: As :func:`read_weights` gives it.
+        path: The file, for messages.
+        key: The option that names the file, for messages.
+        param_key: Takes this entry; None takes ``params_ema``, else ``params``, else the whole
+            content.
+
+    Returns:
+        Tensors by their names, without the ``module.`` that DistributedDataParallel puts before.
 
     Raises:
         WeightsError: there is none.
@@ -230,15 +241,21 @@ def state_dict_of(content, path, key, param_key=None):
     return {k[len(prefix) :]: v for k, v in state.items()}
 
 
-def _setting_differences(net, state, own, mean, strict):
-    """Arguments of the network that the weights were not made with, in words."""
+def _setting_differences(
+    net: torch.nn.Module,
+    state: Mapping[str, torch.Tensor],
+    own: Mapping[str, torch.Tensor],
+    mean: torch.Tensor | None,
+    strict: bool,
+) -> list[str]:
+    """List the arguments of the network that the weights were not made with, in words."""
     try:
         found = settings(state)
         wanted = settings(own)
-        differences = []
     # shapes that no network has, which are listed with the others
     except (ValueError, ArithmeticError, LookupError):
         return []
+    differences: list[str] = []
     if strict and set(found) == set(wanted):
         differences = [
             f'{name}: {found[name]} in the file, {wanted[name]} in the network'
@@ -252,35 +269,37 @@ def _setting_differences(net, state, own, mean, strict):
     return differences
 
 
-def pretrained_key(content, param_key):
-    """Which entry of a file BasicSR takes for ``path.param_key_g``: ``params`` where there is no
-    such entry.
+def pretrained_key(content: Mapping[str, Any], param_key: str | None) -> str | None:
+    """Return the entry of a file that BasicSR takes for ``path.param_key_g``.
 
     Args:
-        content (dict): Of the file.
-        param_key (str | None): None is the file itself.
-    """
-    return (
-        'params'
-        if param_key is not None and param_key not in content and 'params' in content
-        else param_key
-    )
-
-
-def load_weights(net, path, key, strict=True, param_key=None):
-    """Gives a network the weights of a file.
-
-    Args:
-        net (nn.Module): The network.
-        path (str): BasicSR's format (``params_ema`` preferred, ``params``), or a bare state
-            dict; names as BasicSR, EDSR-PyTorch, the official RCAN or SwinIR have them. A colour
-            mean in the file is given to the network.
-        key (str): The option that names the file, for messages.
-        strict (bool): Whether all names have to match. Shapes have to in any case.
-        param_key (str | None): Takes this entry of the file instead.
+        content: Of the file.
+        param_key: None is the file itself.
 
     Returns:
-        dict: The whole content of the file, which may hold more than weights.
+        ``param_key``; ``'params'`` where there is no such entry.
+    """
+    if param_key is not None and param_key not in content and 'params' in content:
+        return 'params'
+    return param_key
+
+
+def load_weights(
+    net: torch.nn.Module, path: str, key: str, strict: bool = True, param_key: str | None = None
+) -> dict[str, Any]:
+    """Give a network the weights of a file.
+
+    Args:
+        net: The network.
+        path: BasicSR's format (``params_ema`` preferred, ``params``), or a bare state
+            dict; names as BasicSR, EDSR-PyTorch, the official RCAN or SwinIR have them. A colour
+            mean in the file is given to the network.
+        key: The option that names the file, for messages.
+        strict: Whether all names have to match. Shapes have to in any case.
+        param_key: Takes this entry of the file instead.
+
+    Returns:
+        The whole content of the file, which may hold more than weights.
 
     Raises:
         WeightsError: unreadable, or it does not fit; lists the first differences.
@@ -290,8 +309,20 @@ def load_weights(net, path, key, strict=True, param_key=None):
     return content
 
 
-def fit_weights(net, content, path, key, strict=True, param_key=None):
-    """:func:`load_weights` for the content of a file, as :func:`read_weights` gives it.
+def fit_weights(
+    net: torch.nn.Module,
+    content: dict[str, Any],
+    path: str,
+    key: str,
+    strict: bool = True,
+    param_key: str | None = None,
+) -> None:
+    """Give a network the weights in the content of a file.
+
+    Args:
+        net: The network.
+        content: As :func:`read_weights` gives it.
+        path, key, strict, param_key: As of :func:`load_weights`.
 
     Raises:
         WeightsError: it does not fit; lists the first differences.
