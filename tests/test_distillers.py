@@ -23,7 +23,8 @@ from kd import (
 )
 
 from mtkd_basicsr.distillers import METHODS as KNOWN
-from mtkd_basicsr.errors import WeightsError
+from mtkd_basicsr.distillers import Method, register_method
+from mtkd_basicsr.errors import OptionError, WeightsError
 from mtkd_basicsr.utils.precision import supports_native_bf16
 
 
@@ -33,6 +34,24 @@ def make(photographs, tmp_path):
         return kd_options(photographs, tmp_path, kd, *args, **changes)
 
     return make
+
+
+@pytest.fixture
+def add_method():
+    """Registers a method with one loss of a given name; afterwards nobody knows it any more."""
+    before = dict(KNOWN)
+
+    def add_method(name, loss):
+        members = {
+            '__module__': __name__,
+            '__qualname__': name,
+            'losses': lambda self, step: {loss: step.output.square().mean()},
+        }
+        register_method(type(name, (Method,), members))
+
+    yield add_method
+    KNOWN.clear()
+    KNOWN.update(before)
 
 
 def keys_of(method):
@@ -291,3 +310,42 @@ def test_scratch_is_basicsr_itself(make, tmp_path):
         assert step(ours, batch_of(seed=i), i) == step(theirs, batch_of(seed=i), i)
     assert changed(snapshot(ours.net_g), theirs.net_g) == set()
     assert changed(snapshot(ours.net_g_ema), theirs.net_g_ema) == set()
+
+
+@pytest.mark.parametrize('distill', [True, False])
+@pytest.mark.parametrize(
+    ('first', 'second', 'kd', 'owners', 'loss'),
+    [
+        ('l_same', 'l_same', {'type': 'First', 'also': ['Second']}, 'First and Second', 'l_same'),
+        ('l_one', 'l_at', {'type': 'AT', 'also': ['First', 'Second']}, 'AT and Second', 'l_at'),
+        ('l_pix', 'l_two', {'type': 'First'}, 'train.pixel_opt and First', 'l_pix'),
+        (
+            'l_one',
+            'l_distill',
+            {'type': 'First', 'also': ['Second']},
+            'train.distill_opt and Second',
+            'l_distill',
+        ),
+    ],
+    ids=['of_two', 'of_ours', 'l_pix', 'l_distill'],
+)
+def test_a_loss_does_not_take_the_place_of_another(
+    make, tmp_path, add_method, first, second, kd, owners, loss, distill
+):
+    add_method('First', first)
+    add_method('Second', second)
+    opt = make(kd)
+    if not distill:
+        del opt['train']['distill_opt']
+    model = model_of(opt, tmp_path)
+    with pytest.raises(OptionError, match=f"^train.kd: {owners} both have a loss '{loss}'; "):
+        step(model, batch_of())
+
+
+def test_losses_of_different_names_stand_side_by_side(make, tmp_path, add_method):
+    add_method('First', 'l_one')
+    add_method('Second', 'l_two')
+    model = model_of(make({'type': 'First', 'also': ['Second']}), tmp_path)
+    log = step(model, batch_of())
+    assert set(log) == {'l_pix', 'l_distill', 'l_one', 'l_two'}
+    assert log['l_one'] == log['l_two']

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from ..config import choice
 from ..functional.attention_map import FORMS, attention_distance
-from .base import FeatureMethod, FeatureOptions
+from .base import FeatureMethod, FeatureOptions, Step
+from .teacher_provider import Context
 
 
 class AT(FeatureMethod):
@@ -35,11 +38,13 @@ class AT(FeatureMethod):
         weight: float = 10.0
         form: str = 'mean_l1'
 
-    def __init__(self, options, context, key):
+    options: Options
+
+    def __init__(self, options: Options, context: Context, key: str) -> None:
         super().__init__(options, context, key)
         choice(options.form, FORMS, f'{key}.form')
 
-    def losses(self, step):
+    def losses(self, step: Step) -> dict[str, torch.Tensor]:
         return {
             'l_at': self.options.weight
             * self.mean(step, lambda s, t: attention_distance(s, t, self.options.form))

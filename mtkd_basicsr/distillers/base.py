@@ -1,9 +1,8 @@
-"""What every distillation method is: something that adds named losses to those against ground truth
-and target.
-"""
+"""The base of the distillation methods, which add named losses to those of the training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import nn
@@ -11,6 +10,7 @@ from torch import nn
 from ..config import KDOptions
 from ..errors import OptionError
 from .features import body_end, default_positions, widths
+from .teacher_provider import Context
 
 
 @dataclass
@@ -18,14 +18,13 @@ class Batch:
     """Images of one step, RGB, [0, 1], on the training device.
 
     Attributes:
-        lq (Tensor): (b, 3, h, w).
-        gt (Tensor): (b, 3, scale · h, scale · w).
-        target (Tensor | None): Out of a cache: (b, 3, scale · h, scale · w), or one after the
+        lq: (b, 3, h, w).
+        gt: (b, 3, scale · h, scale · w).
+        target: Out of a cache: (b, 3, scale · h, scale · w), or one after the
             other for each of its teachers, (b, 3 N, scale · h, scale · w).
-        generator (torch.Generator | None): Of the CPU, for what a method draws: it depends on
-            seed and iteration alone, so that a training that was stopped goes on with the same
-            numbers.
-        progress (float): How much of the training is over, from 0 to 1.
+        generator: Of the CPU, for what a method draws: it depends on seed and iteration alone, so
+            that a training that was stopped goes on with the same numbers.
+        progress: How much of the training is over, from 0 to 1.
     """
 
     lq: torch.Tensor
@@ -40,32 +39,30 @@ class Step:
     """What is known when the methods add their losses.
 
     Attributes:
-        batch (Batch): Images.
+        batch: Images.
         student: The network that is trained, as a function: (b, 3, h, w) -> (b, 3, scale · h,
             scale · w).
-        output (Tensor): What it made of ``batch.lq``.
-        target (Tensor | None): What it shall make of it according to the teachers; None if
-            nobody asked for it.
-        student_features (dict[str, Tensor]): By position: (b, c, h, w).
-        teacher_features (dict[str, dict[str, Tensor]]): By teacher and position: (b, c, h, w),
-            without gradients.
+        output: What it made of ``batch.lq``.
+        target: What it shall make of it according to the teachers; None if nobody asked for it.
+        student_features: By position: (b, c, h, w).
+        teacher_features: By teacher and position: (b, c, h, w), without gradients.
     """
 
     batch: Batch
-    student: Callable
+    student: Callable[[torch.Tensor], torch.Tensor]
     output: torch.Tensor
     target: torch.Tensor | None = None
-    student_features: dict = field(default_factory=dict)
-    teacher_features: dict = field(default_factory=dict)
+    student_features: dict[str, torch.Tensor] = field(default_factory=dict)
+    teacher_features: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
 
 class Method(nn.Module):
     """Base of the methods. Its parameters are trained with the student and never saved with it.
 
     Args:
-        options (KDOptions): Parsed keys of the method.
-        context (Context): Student, teachers, and the losses against ground truth and target.
-        key (str): Where the options stand in the option file, for messages.
+        options: Parsed keys of the method.
+        context: Student, teachers, and the losses against ground truth and target.
+        key: Where the options stand in the option file, for messages.
     """
 
     Options = KDOptions
@@ -80,19 +77,20 @@ class Method(nn.Module):
     needs_target = False
     needs_targets_of_other_images = False
 
-    def __init__(self, options, context, key):
+    def __init__(self, options: KDOptions, context: Context, key: str) -> None:
         super().__init__()
         self.options = options
         self.key = key
 
-    def losses(self, step):
-        """The losses that the method adds.
+    def losses(self, step: Step) -> dict[str, torch.Tensor]:
+        """Compute the losses that the method adds.
 
         Args:
-            step (Step): Images, outputs, features.
+            step: Images, outputs, features.
 
         Returns:
-            dict[str, Tensor]: Scalars by log name, ready to be added up.
+            Scalars by log name, ready to be added up. No other method of the training, and not
+            the training itself (``l_pix``, ``l_distill``), has a loss of such a name.
         """
         return {}
 
@@ -119,7 +117,9 @@ class FeatureMethod(Method):
     # Where features are read by default.
     default_positions = staticmethod(default_positions)
 
-    def __init__(self, options, context, key):
+    options: FeatureOptions
+
+    def __init__(self, options: FeatureOptions, context: Context, key: str) -> None:
         super().__init__(options, context, key)
         self.teacher = context.teacher_of(options, key)
         net = context.network(self.teacher)
@@ -132,35 +132,42 @@ class FeatureMethod(Method):
             )
         context.student_tap.add(own, f'{key}.student_features')
         context.teacher_tap(self.teacher).add(others, f'{key}.teacher_features')
-        self.positions = list(zip(own, others))
+        self.positions = list(zip(own, others, strict=True))
 
-    def pairs(self, step):
-        """Features of student and teacher, (b, c, h, w) and (b, c', h, w), for each pair of
-        positions.
+    def pairs(self, step: Step) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return features of student and teacher for each pair of positions.
+
+        Args:
+            step: With the features of both.
+
+        Returns:
+            Pairs of (b, c, h, w) and (b, c', h, w).
         """
         teacher = step.teacher_features[self.teacher]
         return [(step.student_features[own], teacher[other]) for own, other in self.positions]
 
-    def mean(self, step, distance):
-        """Mean of a distance over all pairs of positions."""
+    def mean(
+        self, step: Step, distance: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Return the mean of a distance over all pairs of positions."""
         losses = [distance(own, other) for own, other in self.pairs(step)]
-        return sum(losses) / len(losses)
+        return cast(torch.Tensor, sum(losses)) / len(losses)
 
 
-def last_position(net):
-    """The end of the body alone, for methods that look at one position."""
+def last_position(net: nn.Module) -> tuple[str, ...]:
+    """Return the end of the body alone, for methods that look at one position."""
     return (body_end(net),)
 
 
-def adapters(method, context):
-    """1×1 convolutions from the width of the student to that of the teacher, where they differ.
+def adapters(method: FeatureMethod, context: Context) -> nn.ModuleList:
+    """Make 1×1 convolutions from the student's width to the teacher's, where they differ.
 
     Args:
-        method (FeatureMethod): With its positions.
-        context (Context): Student and teachers.
+        method: With its positions.
+        context: Student and teachers.
 
     Returns:
-        nn.ModuleList: One for each pair of positions; the identity where the widths are equal.
+        One for each pair of positions; the identity where the widths are equal.
     """
     own = widths(context.student_tap, context.device)
     other = widths(context.teacher_tap(method.teacher), context.device)

@@ -2,13 +2,16 @@
 
 import functools
 from dataclasses import dataclass
+from typing import cast
 
+import torch
 from torch import nn
 from torch.nn.functional import l1_loss
 
 from ..config import KDOptions
-from .base import Method
+from .base import Method, Step
 from .features import Splice, body_end, widths
+from .teacher_provider import Context
 
 
 class CrossKD(Method):
@@ -40,9 +43,11 @@ class CrossKD(Method):
         student_cut: str | None = None
         teacher_cut: str | None = None
 
+    options: Options
+
     needs_target = True
 
-    def __init__(self, options, context, key):
+    def __init__(self, options: Options, context: Context, key: str) -> None:
         super().__init__(options, context, key)
         teacher = context.teacher_of(options, key)
         net = context.network(teacher)
@@ -54,11 +59,12 @@ class CrossKD(Method):
         other = self.rest.width(context.device)
         self.adapter = nn.Identity() if own == other else nn.Conv2d(own, other, 1)
 
-    def losses(self, step):
+    def losses(self, step: Step) -> dict[str, torch.Tensor]:
         adapted = self.adapter(step.student_features[self.position])
         with self.autocast():
             image = self.rest(step.batch.lq, adapted).float()
+        target = cast(torch.Tensor, step.target)  # there is one: `needs_target`
         return {
             'l_cross': self.options.weight
-            * (l1_loss(image, step.batch.gt) + l1_loss(image, step.target))
+            * (l1_loss(image, step.batch.gt) + l1_loss(image, target))
         }

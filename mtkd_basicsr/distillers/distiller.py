@@ -1,17 +1,23 @@
 """The methods of one training together: which losses a batch and a student give."""
 
 import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
 
+import torch
 from torch import nn
 
 from ..config import KDOptions, parse, require
 from ..errors import OptionError, did_you_mean
 from ..functional.wavelet import where_nearer
-from .base import Step
+from .base import Batch, Method, Step
 from .teacher_provider import Context
 
+# Losses of the training itself, by log name, and the keys that they come from.
+_OWN = {'l_pix': 'train.pixel_opt', 'l_distill': 'train.distill_opt'}
 
-def _parse(methods, block, key):
+
+def _parse(methods: Mapping[str, type[Method]], block: Any, key: str) -> KDOptions:
     # The type alone: which other keys there are depends on it.
     name = parse(
         KDOptions,
@@ -23,9 +29,9 @@ def _parse(methods, block, key):
     return parse(methods[name].Options, block, key)
 
 
-def _parse_also(methods, kd):
-    """``train.kd.also``: names, or mappings with a type and the method's keys."""
-    parsed = []
+def _parse_also(methods: Mapping[str, type[Method]], kd: KDOptions) -> list[tuple[KDOptions, str]]:
+    """Parse ``train.kd.also``: names, or mappings with a type and the method's keys."""
+    parsed: list[tuple[KDOptions, str]] = []
     for i, block in enumerate(kd.also or []):
         key = f'train.kd.also[{i}]'
         options = _parse(methods, {'type': block} if isinstance(block, str) else block, key)
@@ -47,15 +53,17 @@ def _parse_also(methods, kd):
     return parsed
 
 
-def parse_methods(methods, block):
-    """``train.kd`` with all that is in it.
+def parse_methods(
+    methods: Mapping[str, type[Method]], block: Any
+) -> tuple[KDOptions, list[tuple[KDOptions, str]]]:
+    """Parse ``train.kd`` with all that is in it.
 
     Args:
-        methods (dict[str, type]): Known methods.
-        block (dict): ``train.kd``.
+        methods: Known methods.
+        block: ``train.kd``, as it stands in the option file.
 
     Returns:
-        tuple: Options of the method, and a list of ``(options, key)`` of those in ``also``.
+        Options of the method, and a list of ``(options, key)`` of those in ``also``.
 
     Raises:
         OptionError: an unknown method or key, a value of the wrong type, methods that cannot be
@@ -87,18 +95,25 @@ class Distiller(nn.Module):
     trained with the student.
 
     Args:
-        methods (dict[str, type]): Known methods.
-        block (dict): ``train.kd``.
-        opt (dict): All options of the training.
+        methods: Known methods.
+        block: ``train.kd``, as it stands in the option file.
+        opt: All options of the training.
         device: Where the student is.
-        student (nn.Module): The bare network that is trained.
+        student: The bare network that is trained.
 
     Raises:
         OptionError, WeightsError, CacheError: something in the option file, or a file that it
         names, cannot be used.
     """
 
-    def __init__(self, methods, block, opt, device, student):
+    def __init__(
+        self,
+        methods: Mapping[str, type[Method]],
+        block: Any,
+        opt: dict[str, Any],
+        device: str | torch.device,
+        student: nn.Module,
+    ) -> None:
         super().__init__()
         kd, also = parse_methods(methods, block)
         main = methods[kd.type]
@@ -128,16 +143,20 @@ class Distiller(nn.Module):
             )
         self.to(device)
 
-    def losses(self, student, batch):
-        """Losses of one step.
+    def losses(
+        self, student: Callable[[torch.Tensor], torch.Tensor], batch: Batch
+    ) -> dict[str, torch.Tensor]:
+        """Compute the losses of one step.
 
         Args:
             student: The network that is trained: (b, 3, h, w) -> (b, 3, scale · h, scale · w).
-            batch (Batch): Images.
+            batch: Images.
 
         Returns:
-            dict[str, Tensor]: Scalars by log name (``l_pix``, ``l_distill``, …); their sum is
-            minimised.
+            Scalars by log name (``l_pix``, ``l_distill``, …); their sum is minimised.
+
+        Raises:
+            OptionError: two methods name a loss alike, or one names it ``l_pix`` or ``l_distill``.
         """
         context = self.context
         from_cache = self.needs_target and context.cached is not None
@@ -145,7 +164,7 @@ class Distiller(nn.Module):
             batch.lq, wanted=self.needs_target and not from_cache
         )
         if from_cache:
-            target = batch.target[:, context.cached]
+            target = cast(torch.Tensor, batch.target)[:, context.cached]
         with context.student_tap.reading(batch.lq.shape[-2:]) as own:
             output = student(batch.lq)
         losses = {'l_pix': context.pixel(output, batch.gt)}
@@ -153,8 +172,7 @@ class Distiller(nn.Module):
             chosen = where_nearer(output, target, batch.gt) if self.selective else target
             losses['l_distill'] = context.distill(output, chosen)
         step = Step(batch, student, output, target, own, features)
-        for method in self.methods:
-            losses.update(method.losses(step))
+        self._add_losses_of_methods(losses, step)
         if self.anneal:
             weight = (1 + math.cos(math.pi * batch.progress)) / 2
             losses = {
@@ -162,8 +180,21 @@ class Distiller(nn.Module):
             }
         return losses
 
-    def describe(self):
-        """Lines for the log: what the student learns from, and with what."""
+    def _add_losses_of_methods(self, losses: dict[str, torch.Tensor], step: Step) -> None:
+        owners = dict(_OWN)
+        for method in cast(Iterable[Method], self.methods):
+            owner = type(method).__name__
+            for name, loss in method.losses(step).items():
+                if name in owners:
+                    raise OptionError(
+                        f"train.kd: {owners[name]} and {owner} both have a loss '{name}'; "
+                        f'expected a name that no other loss has: rename that of {owner}'
+                    )
+                owners[name] = owner
+                losses[name] = loss
+
+    def describe(self) -> list[str]:
+        """Return lines for the log: what the student learns from, and with what."""
         names = ' + '.join(type(method).__name__ for method in self.methods)
         adapters = sum(p.numel() for p in self.parameters())
         return [

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch.nn.functional import l1_loss
 
 from ..config import KDOptions, choice
@@ -10,7 +11,8 @@ from ..functional.padding import run_padded
 from ..functional.upcycle import ORDERS, augment, invert, random_flags, zoom_in
 from ..host.resize import resize_bicubic
 from ..weights.networks import size_multiple
-from .base import Method
+from .base import Method, Step
+from .teacher_provider import Context
 
 
 class DUKD(Method):
@@ -50,9 +52,11 @@ class DUKD(Method):
         zoom_out: bool = False
         inverse: str = 'exact'
 
+    options: Options
+
     needs_targets_of_other_images = True
 
-    def __init__(self, options, context, key):
+    def __init__(self, options: Options, context: Context, key: str) -> None:
         super().__init__(options, context, key)
         choice(options.inverse, ORDERS, f'{key}.inverse')
         if not 0 <= options.probability <= 1:
@@ -62,7 +66,7 @@ class DUKD(Method):
         self.context = context
         self.multiple = size_multiple(context.student_tap.net)
 
-    def losses(self, step):
+    def losses(self, step: Step) -> dict[str, torch.Tensor]:
         u = zoom_in(step.batch.gt, self.context.scale, step.batch.generator)
         flags = random_flags(len(u), self.options.probability, step.batch.generator)
         restored = invert(step.student(augment(u, flags)), flags, self.options.inverse)
@@ -71,7 +75,7 @@ class DUKD(Method):
             losses['l_zoom_out'] = self._zoom_out(step)
         return losses
 
-    def _zoom_out(self, step):
+    def _zoom_out(self, step: Step) -> torch.Tensor:
         scale = self.context.scale
         h, w = (n // scale * scale for n in step.batch.lq.shape[-2:])
         x = step.batch.lq[..., :h, :w]

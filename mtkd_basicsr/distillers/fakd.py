@@ -1,9 +1,12 @@
 """FAKD: feature affinity."""
 
 from dataclasses import dataclass
+from typing import cast
+
+import torch
 
 from ..functional.affinity import affinity_distance
-from .base import FeatureMethod, FeatureOptions
+from .base import FeatureMethod, FeatureOptions, Step
 
 
 class FAKD(FeatureMethod):
@@ -28,8 +31,8 @@ class FAKD(FeatureMethod):
 
         weight: float = 10 / 255
 
-    def losses(self, step):
-        return {
-            'l_fakd': self.options.weight
-            * sum(affinity_distance(own, other) for own, other in self.pairs(step))
-        }
+    options: Options
+
+    def losses(self, step: Step) -> dict[str, torch.Tensor]:
+        distances = (affinity_distance(own, other) for own, other in self.pairs(step))
+        return {'l_fakd': self.options.weight * cast(torch.Tensor, sum(distances))}

@@ -1,9 +1,9 @@
-"""Features of any network by dotted module paths: read with hooks, or put in the place of what a
-module gets.
-"""
+"""Features of any network by dotted module paths, read with hooks or put into a module's input."""
 
 import copy
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -19,9 +19,10 @@ _TAILS = ('conv_before_upsample', 'upsample')
 _BODIES = {'EDSR': 'body', 'RCAN': 'body', 'SwinIR': 'layers'}
 
 
-def body_end(net):
-    """Position of the end of the body with the head's skip, before the upsampler:
-    ``'upsample:input'`` for EDSR.
+def body_end(net: nn.Module) -> str:
+    """Return the position of the end of the body, before the upsampler.
+
+    The head's skip is part of it: ``'upsample:input'`` for EDSR.
 
     Raises:
         OptionError: not EDSR, RCAN or SwinIR, whose parts have these names.
@@ -35,16 +36,18 @@ def body_end(net):
     )
 
 
-def default_positions(net):
-    """Three positions, those of FAKD: EDSR after a third and two thirds of the blocks, RCAN after a
-    fifth and three fifths of the groups (2 and 6 of 10), SwinIR after a third and two thirds of the
-    layers; and the end of the body.
+def default_positions(net: nn.Module) -> tuple[str, ...]:
+    """Return the three positions of FAKD.
+
+    They are the end of the body, and before it: for EDSR after a third and two thirds of the
+    blocks, for RCAN after a fifth and three fifths of the groups (2 and 6 of 10), for SwinIR after
+    a third and two thirds of the layers.
 
     Args:
-        net (nn.Module): EDSR, RCAN or SwinIR of BasicSR.
+        net: EDSR, RCAN or SwinIR of BasicSR.
 
     Returns:
-        tuple[str]: For example ``('body.4', 'body.9', 'upsample:input')`` for EDSR of 16 blocks.
+        For example ``('body.4', 'body.9', 'upsample:input')`` for EDSR of 16 blocks.
 
     Raises:
         OptionError: another arch.
@@ -56,7 +59,7 @@ def default_positions(net):
     return (*(f'{body}.{max(part, 1) - 1}' for part in parts), end)
 
 
-def _module(net, position, key):
+def _module(net: nn.Module, position: str, key: str) -> tuple[nn.Module, bool]:
     path, _, side = position.partition(':')
     modules = dict(net.named_modules())
     if path not in modules or not path:
@@ -69,14 +72,15 @@ def _module(net, position, key):
     return modules[path], side == 'input'
 
 
-def image_range(net):
-    """What a network multiplies images by (255 for EDSR and RCAN, 1 for SwinIR); its features are
-    proportional to it.
+def image_range(net: nn.Module) -> float:
+    """Return what a network multiplies images by, which its features are proportional to.
+
+    It is 255 for EDSR and RCAN, 1 for SwinIR.
     """
     return float(getattr(net, 'img_range', 1.0))
 
 
-class _Done(Exception):
+class _Done(Exception):  # noqa: N818  (it ends a run, and is no error)
     pass
 
 
@@ -89,24 +93,24 @@ class FeatureTap:
     ``conv_after_body``) is read as changed.
 
     Args:
-        net (nn.Module): Any network.
+        net: Any network.
     """
 
-    def __init__(self, net):
+    def __init__(self, net: nn.Module) -> None:
         self.net = net
-        self.positions = []
+        self.positions: list[str] = []
         self._open = False
-        self._stop_after = None
-        self._raw = {}
+        self._stop_after: int | None = None
+        self._raw: dict[str, torch.Tensor] = {}
         self._range = image_range(net)
 
-    def add(self, positions, key='features'):
-        """Registers hooks, which do nothing while the tap is closed.
+    def add(self, positions: Iterable[str], key: str = 'features') -> None:
+        """Register hooks, which do nothing while the tap is closed.
 
         Args:
-            positions (iterable[str]): Dotted paths of modules, whose output is read; with
-                ``:input`` their first input.
-            key (str): Where the positions stand in the option file, for messages.
+            positions: Dotted paths of modules, whose output is read; with ``:input`` their first
+                input.
+            key: Where the positions stand in the option file, for messages.
 
         Raises:
             OptionError: no such module.
@@ -123,24 +127,23 @@ class FeatureTap:
                     lambda m, args, output, p=position: self._take(p, output)
                 )
 
-    def _take(self, position, value):
+    def _take(self, position: str, value: torch.Tensor) -> None:
         if self._open:
             self._raw[position] = value
             if self._stop_after is not None and len(self._raw) == self._stop_after:
                 raise _Done
 
     @contextmanager
-    def reading(self, size):
-        """While it is open, runs of the network fill the mapping that it gives.
+    def reading(self, size: Sequence[int]) -> Iterator[dict[str, torch.Tensor]]:
+        """Open the tap for a block, at whose end the mapping is filled by the network's last run.
 
         Args:
-            size (tuple[int, int]): Height and width of the low-resolution images.
+            size: Height and width of the low-resolution images.
 
         Yields:
-            dict[str, Tensor]: Empty; after the block by position: (b, c, h, w), float32, of the
-            last run.
+            Empty; after the block by position: (b, c, h, w), float32.
         """
-        features = {}
+        features: dict[str, torch.Tensor] = {}
         self._raw = {}
         self._open = True
         try:
@@ -150,26 +153,25 @@ class FeatureTap:
         features.update({p: self._as_map(p, self._raw[p], size) for p in self.positions})
         self._raw = {}
 
-    def features(self, lq):
-        """Features of images; the network runs as far as the last position, and no further.
+    def features(self, lq: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Compute features of images, running the network only as far as the last position.
 
         Args:
-            lq (Tensor): (b, 3, h, w); padded here as the network needs it.
+            lq: (b, 3, h, w); padded here as the network needs it.
 
         Returns:
-            dict[str, Tensor]: By position: (b, c, h, w), float32.
+            By position: (b, c, h, w), float32.
         """
         with self.reading(lq.shape[-2:]) as features:
             self._stop_after = len(self.positions)
             try:
-                self.net(pad_to_multiple(lq, size_multiple(self.net)))
-            except _Done:
-                pass
+                with suppress(_Done):
+                    self.net(pad_to_multiple(lq, size_multiple(self.net)))
             finally:
                 self._stop_after = None
         return features
 
-    def _as_map(self, position, value, size):
+    def _as_map(self, position: str, value: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         h, w = size
         multiple = size_multiple(self.net)
         padded = tuple(-(-n // multiple) * multiple for n in size)
@@ -184,15 +186,15 @@ class FeatureTap:
         return value[..., :h, :w].float() / self._range
 
 
-def widths(tap, device):
-    """Number of channels at each position of a tap.
+def widths(tap: FeatureTap, device: str | torch.device) -> dict[str, int]:
+    """Return the number of channels at each position of a tap.
 
     Args:
-        tap (FeatureTap): Of a network in any mode, which it has again afterwards.
+        tap: Of a network in any mode, which it has again afterwards.
         device: Where the network is.
 
     Returns:
-        dict[str, int]: By position.
+        By position.
     """
     size = size_multiple(tap.net) * 8
     training = tap.net.training
@@ -206,12 +208,12 @@ def widths(tap, device):
 class _Bypass(nn.Module):
     """Gives its first input back."""
 
-    def forward(self, x, *_):
+    def forward(self, x: torch.Tensor, *_: Any) -> torch.Tensor:
         return x
 
 
-def _shallow(module):
-    """A copy that shares parameters, buffers and children with the original, and has no hooks."""
+def _shallow(module: nn.Module) -> nn.Module:
+    """Copy a module without its hooks; parameters, buffers and children are shared."""
     twin = copy.copy(module)
     for name in ('_modules', '_parameters', '_buffers'):
         setattr(twin, name, dict(getattr(module, name)))
@@ -221,23 +223,22 @@ def _shallow(module):
 
 
 class Splice:
-    """A network from one position on: runs it with the input of a module replaced by a given
-    feature.
+    """A network from one position on, run with the input of a module replaced by a feature.
 
     Before the upsampler of EDSR, RCAN and SwinIR, and anywhere in a chain of modules (``body.7``),
     what only feeds the replaced input is left out of the run. Elsewhere all of it runs, which costs
     time and changes nothing.
 
     Args:
-        net (nn.Module): A frozen network, which is left as it is.
-        position (str): Dotted path of a module, with ``:input`` or without.
-        key (str): Where it stands in the option file, for messages.
+        net: A frozen network, which is left as it is.
+        position: Dotted path of a module, with ``:input`` or without.
+        key: Where it stands in the option file, for messages.
 
     Raises:
         OptionError: no such module, or one whose output is named.
     """
 
-    def __init__(self, net, position, key='cut'):
+    def __init__(self, net: nn.Module, position: str, key: str = 'cut') -> None:
         path, _, side = position.partition(':')
         _module(net, position, key)
         self._key = key
@@ -246,7 +247,7 @@ class Splice:
                 f"{key}: '{position}'; expected PATH or PATH:input: the feature replaces what a "
                 'module gets'
             )
-        self._feature = None
+        self._feature: torch.Tensor | None = None
         self._range = image_range(net)
         self._multiple = size_multiple(net)
         self.net = _shallow(net)
@@ -255,25 +256,26 @@ class Splice:
         names = path.split('.')
         chain = [self.net]
         for name in names[:-1]:
-            chain[-1]._modules[name] = _shallow(chain[-1]._modules[name])
-            chain.append(chain[-1]._modules[name])
+            twin = _shallow(cast(nn.Module, chain[-1]._modules[name]))
+            chain[-1]._modules[name] = twin
+            chain.append(twin)
         # From the inside out as long as there is nothing but a chain: a block with a skip needs
         # what came before it.
-        for parent, name in zip(reversed(chain), reversed(names)):
+        for parent, name in zip(reversed(chain), reversed(names), strict=True):
             if not isinstance(parent, (nn.Sequential, nn.ModuleList)):
                 break
             for earlier in list(parent._modules)[: list(parent._modules).index(name)]:
                 parent._modules[earlier] = _Bypass()
         parent = chain[-1]
         last = names[-1]
-        parent._modules[last] = _shallow(parent._modules[last])
-        self._replaced = parent._modules[last]
+        self._replaced = _shallow(cast(nn.Module, parent._modules[last]))
+        parent._modules[last] = self._replaced
         self._replaced.register_forward_pre_hook(self._replace)
 
-    def width(self, device):
-        """Number of channels that the feature has to have."""
+    def width(self, device: str | torch.device) -> int:
+        """Return the number of channels that the feature has to have."""
         size = 8 * self._multiple
-        seen = []
+        seen: list[torch.Tensor] = []
         handle = self._replaced.register_forward_pre_hook(
             lambda module, args: seen.append(args[0]), prepend=True
         )
@@ -283,13 +285,13 @@ class Splice:
         return seen[0].shape[1 if seen[0].ndim == 4 else 2]
 
     @staticmethod
-    def _leave_out(net, name):
+    def _leave_out(net: nn.Module, name: str) -> None:
         body = net._modules[name]
         net._modules[name] = (
             nn.ModuleList([_Bypass()]) if isinstance(body, nn.ModuleList) else _Bypass()
         )
 
-    def _replace(self, module, args):
+    def _replace(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         feature = self._feature
         if feature is None:
             return None
@@ -303,19 +305,17 @@ class Splice:
             )
         return (feature.to(args[0].dtype), *args[1:])
 
-    def __call__(self, lq, feature):
-        """Runs the network.
+    def __call__(self, lq: torch.Tensor, feature: torch.Tensor) -> torch.Tensor:
+        """Run the network.
 
         Args:
-            lq (Tensor): (b, 3, h, w), for what does not come from the feature.
-            feature (Tensor): (b, c, h, w), divided by :func:`image_range` as
-                :class:`FeatureTap` gives it.
+            lq: (b, 3, h, w), for what does not come from the feature.
+            feature: (b, c, h, w), divided by :func:`image_range` as :class:`FeatureTap` gives it.
 
         Returns:
-            Tensor: The output of the network, cut to the size that belongs to ``lq``. Where the
-                network needs ``lq`` padded,
-            the feature is padded by reflection too, which is not what the network would make of the
-            padded image.
+            The output of the network, cut to the size that belongs to ``lq``. Where the network
+            needs ``lq`` padded, the feature is padded by reflection too, which is not what the
+            network would make of the padded image.
         """
         h, w = lq.shape[-2:]
         padded = pad_to_multiple(lq, self._multiple)

@@ -1,9 +1,13 @@
 """FitNet: hints."""
 
 from dataclasses import dataclass
+from typing import cast
+
+import torch
 
 from ..config import choice
-from .base import FeatureMethod, FeatureOptions, adapters
+from .base import FeatureMethod, FeatureOptions, Step, adapters
+from .teacher_provider import Context
 
 FORMS = ('l1', 'paper', 'channel_mean')
 
@@ -34,12 +38,14 @@ class FitNet(FeatureMethod):
         weight: float = 1.0
         form: str = 'l1'
 
-    def __init__(self, options, context, key):
+    options: Options
+
+    def __init__(self, options: Options, context: Context, key: str) -> None:
         super().__init__(options, context, key)
         choice(options.form, FORMS, f'{key}.form')
         self.adapters = None if options.form == 'channel_mean' else adapters(self, context)
 
-    def losses(self, step):
+    def losses(self, step: Step) -> dict[str, torch.Tensor]:
         distances = []
         for i, (own, other) in enumerate(self.pairs(step)):
             if self.adapters is None:
@@ -51,4 +57,5 @@ class FitNet(FeatureMethod):
                 if self.options.form == 'l1'
                 else difference.square().mean() / 2
             )
-        return {'l_fitnet': self.options.weight * sum(distances) / len(distances)}
+        total = cast(torch.Tensor, sum(distances))
+        return {'l_fitnet': self.options.weight * total / len(distances)}

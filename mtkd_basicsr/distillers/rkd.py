@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from ..errors import OptionError
 from ..functional.relations import relation_distance
-from .base import FeatureMethod, FeatureOptions, last_position
+from .base import FeatureMethod, FeatureOptions, Step, last_position
+from .teacher_provider import Context
 
 
 class RKD(FeatureMethod):
@@ -35,7 +38,9 @@ class RKD(FeatureMethod):
         distance_weight: float = 1.0
         angle_weight: float = 2.0
 
-    def __init__(self, options, context, key):
+    options: Options
+
+    def __init__(self, options: Options, context: Context, key: str) -> None:
         super().__init__(options, context, key)
         batch = context.opt['datasets']['train']['batch_size_per_gpu']
         if batch < 3:
@@ -45,8 +50,8 @@ class RKD(FeatureMethod):
                 'expected 3 or more'
             )
 
-    def losses(self, step):
-        def distance(own, other):
+    def losses(self, step: Step) -> dict[str, torch.Tensor]:
+        def distance(own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
             return relation_distance(
                 own.flatten(1),
                 other.flatten(1),

@@ -2,11 +2,15 @@
 
 import copy
 import json
+import os
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..config import TeacherOptions, parse_fusion, parse_teachers, parse_val
 from ..functional.padding import pad_to_multiple, run_padded
@@ -20,25 +24,38 @@ from ..weights.networks import build, load_weights, size_multiple
 HEIGHT = 720
 WIDTH = 1280
 
+# (1, 3, h, w) -> (1, 3, scale · h, scale · w), RGB, [0, 1].
+ImageFunction = Callable[[torch.Tensor], torch.Tensor]
 
-def bicubic(lq, scale):
-    """MATLAB-like bicubic enlargement: (1, 3, h, w) -> (1, 3, scale · h, scale · w), [0, 1]."""
+
+def bicubic(lq: torch.Tensor, scale: int) -> torch.Tensor:
+    """Enlarge an image bicubically, as MATLAB does.
+
+    Args:
+        lq: (1, 3, h, w), [0, 1].
+        scale: Factor.
+
+    Returns:
+        (1, 3, scale · h, scale · w), on the CPU, cut to [0, 1].
+    """
     return imresize(lq[0].cpu(), scale)[None].clamp(0, 1)
 
 
-def weights_path(experiment):
-    """Where BasicSR writes the network of a training at its end."""
+def weights_path(experiment: str | os.PathLike[str]) -> Path:
+    """Return the path where BasicSR writes the network of a training at its end."""
     return Path(experiment) / 'models' / 'net_g_latest.pth'
 
 
-def trained(options, experiment, device):
-    """The network of a training as a function of images; a fusion network with its teachers.
+def trained(
+    options: dict[str, Any], experiment: str | os.PathLike[str], device: str | torch.device
+) -> ImageFunction:
+    """Load the network of a training as a function of images; a fusion network with its teachers.
 
     The moving average of the weights is taken where there is one.
 
     Args:
-        options (dict): Options of the training.
-        experiment (Path): Its folder.
+        options: Options of the training.
+        experiment: Its folder.
         device: Where it runs.
 
     Returns:
@@ -55,44 +72,46 @@ def trained(options, experiment, device):
     return enlarger(net.eval().requires_grad_(False).to(device), options)
 
 
-def _tiled(function, options):
+def _tiled(function: ImageFunction, options: dict[str, Any]) -> ImageFunction:
     val = parse_val(options)
 
-    def run(lq):
+    def run(lq: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             return run_tiled(function, lq, options['scale'], val.tile, val.tile_overlap)
 
     return run
 
 
-def enlarger(net, options):
-    """A network as a function of images of any size, with the tiles that ``val`` asks for."""
+def enlarger(net: nn.Module, options: dict[str, Any]) -> ImageFunction:
+    """Make a network a function of images of any size, with the tiles that ``val`` asks for."""
     return _tiled(lambda part: run_padded(net, part, size_multiple(net), options['scale']), options)
 
 
-def references(options, device, self_ensemble=False):
-    """Bicubic, the teachers and their mean, and the target of a run, as functions by name.
+def references(
+    options: dict[str, Any], device: str | torch.device, self_ensemble: bool = False
+) -> tuple[dict[str, ImageFunction], dict[str, str]]:
+    """Make functions of bicubic, the teachers and their mean, and the target of a run.
 
     Args:
-        options (dict): Options of a run; teachers and fusion network are used if they are there.
+        options: Options of a run; teachers and fusion network are used if they are there.
         device: Where they run.
-        self_ensemble (bool): Also the target as the mean over eight flips and rotations.
+        self_ensemble: Also the target as the mean over eight flips and rotations.
 
     Returns:
-        tuple[dict, dict]: Name -> function (1, 3, h, w) -> (1, 3, scale · h, scale · w); and what
-        ``teachers`` and ``target`` (their mean and fusion) run in.
+        Name -> function (1, 3, h, w) -> (1, 3, scale · h, scale · w); and what ``teachers`` and
+        ``target`` (their mean and fusion) run in.
     """
     scale = options['scale']
-    found = {'bicubic': lambda lq: bicubic(lq, scale)}
+    found: dict[str, ImageFunction] = {'bicubic': lambda lq: bicubic(lq, scale)}
     if not options.get('teachers'):
         return found, {}
     ensemble = TeacherEnsemble(parse_teachers(options), scale, device)
-    for name, net in zip(ensemble.names, ensemble.networks):
+    for name, net in zip(ensemble.names, ensemble.networks, strict=True):
         found[f'teacher {name}'] = enlarger(net, options)
     if len(ensemble.names) > 1:
         found['mean of teachers'] = _tiled(ensemble.mean, options)
     if options.get('fusion'):
-        fused = FusedTeachers(ensemble, parse_fusion(options), device)
+        fused = FusedTeachers(ensemble, cast(TeacherOptions, parse_fusion(options)), device)
         found['fused teachers'] = _tiled(fused, options)
         if self_ensemble:
             found['fused teachers, self-ensemble'] = _tiled(
@@ -102,31 +121,40 @@ def references(options, device, self_ensemble=False):
     return found, {'teachers': 'fp32', 'target': ensemble.precision}
 
 
-def pairs(block):
-    """Images of a test set: name, low-resolution image (1, 3, h, w), ground truth (1, 3, scale · h,
-    scale · w), RGB, [0, 1].
+def pairs(block: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Iterate over the images of a test set, by the names of their files.
+
+    Args:
+        block: A ``PairedImageDataset``.
+
+    Yields:
+        Name, low-resolution image (1, 3, h, w), ground truth (1, 3, scale · h, scale · w), RGB,
+        [0, 1].
     """
-    dataset = build_dataset(copy.deepcopy(block))
+    dataset: Any = build_dataset(copy.deepcopy(block))
     for item in sorted(range(len(dataset)), key=lambda i: dataset.paths[i]['gt_path']):
         data = dataset[item]
         yield Path(data['gt_path']).stem, data['lq'][None], data['gt'][None]
 
 
-def measure(function, block, scale, device):
-    """PSNR and SSIM of every image of a test set: on the Y channel, with as many pixels cut as the
-    scale, by BasicSR.
+def measure(
+    function: ImageFunction, block: dict[str, Any], scale: int, device: str | torch.device
+) -> dict[str, list[float]]:
+    """Compute PSNR and SSIM of every image of a test set.
+
+    They are BasicSR's, on the Y channel, with as many pixels cut as the scale.
 
     Args:
         function: (1, 3, h, w) -> (1, 3, scale · h, scale · w).
-        block (dict): A ``PairedImageDataset``.
-        scale (int): Factor.
+        block: A ``PairedImageDataset``.
+        scale: Factor.
         device: Where the function wants its input.
 
     Returns:
-        dict[str, list[float]]: By name of the image: PSNR in dB, SSIM.
+        By name of the image: PSNR in dB, SSIM.
     """
     border = {'crop_border': scale, 'test_y_channel': True}
-    result = {}
+    result: dict[str, list[float]] = {}
     for name, lq, gt in pairs(block):
         image = tensor2img(function(lq.to(device)))
         truth = tensor2img(gt)
@@ -137,18 +165,20 @@ def measure(function, block, scale, device):
     return result
 
 
-def cost(network, scale, lq, device):
-    """Size and speed of a network.
+def cost(
+    network: dict[str, Any], scale: int, lq: torch.Tensor, device: str | torch.device
+) -> dict[str, float]:
+    """Measure size and speed of a network.
 
     Args:
-        network (dict): Its block in the option file.
-        scale (int): Factor.
-        lq (Tensor): (1, 3, h, w), an image that it is timed on.
+        network: Its block in the option file.
+        scale: Factor.
+        lq: (1, 3, h, w), an image that it is timed on.
         device: Where.
 
     Returns:
-        dict: ``parameters``; ``macs``, multiply-adds for an output of 1280×720;
-            ``milliseconds`` for ``lq``, median of five.
+        ``parameters``, a whole number; ``macs``, multiply-adds for an output of 1280×720;
+        ``milliseconds`` for ``lq``, median of five.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
@@ -181,6 +211,6 @@ def cost(network, scale, lq, device):
     }
 
 
-def read_json(path):
-    """A JSON file, None where there is none."""
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON file with an object; None where there is no file."""
     return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else None

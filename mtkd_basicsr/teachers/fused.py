@@ -1,23 +1,30 @@
 """The target of the second stage: the teachers and their fusion network."""
 
-import torch
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
+from torch import nn
+
+from ..config import TeacherOptions
 from ..errors import OptionError
 from ..weights.metadata import METADATA
 from ..weights.networks import build, load_weights
-from .ensemble import Frozen
+from .ensemble import Frozen, TeacherEnsemble
 
 
-def match_teachers(names, metadata, path):
-    """The order of teachers that a fusion checkpoint was trained with.
+def match_teachers(
+    names: Sequence[str], metadata: Mapping[str, Any] | None, path: str
+) -> list[str] | None:
+    """Return the order of teachers that a fusion checkpoint was trained with.
 
     Args:
-        names (list[str]): Teachers of the option file.
-        metadata (dict | None): What the checkpoint says, if it says anything.
-        path (str): The checkpoint, for messages.
+        names: Teachers of the option file.
+        metadata: What the checkpoint says, if it says anything.
+        path: The checkpoint, for messages.
 
     Returns:
-        list[str] | None: The order; None if the checkpoint does not name its teachers.
+        The order; None if the checkpoint does not name its teachers.
 
     Raises:
         OptionError: the option file names other teachers.
@@ -37,13 +44,13 @@ def match_teachers(names, metadata, path):
     return list(trained)
 
 
-def check_channels(network, teachers, key):
-    """Refuses a fusion network whose input channels are not three for each teacher.
+def check_channels(network: nn.Module, teachers: Sequence[str], key: str) -> None:
+    """Raise if the input channels of a fusion network are not three for each teacher.
 
     Args:
-        network (nn.Module): Fusion network.
-        teachers (list[str]): Names.
-        key (str): Where the network stands in the option file.
+        network: Fusion network.
+        teachers: Names.
+        key: Where the network stands in the option file.
 
     Raises:
         OptionError: they do not fit.
@@ -57,13 +64,11 @@ def check_channels(network, teachers, key):
 
 
 class FusedTeachers(Frozen):
-    """The target of the second stage: all teachers, and the frozen network that fuses their
-    outputs.
+    """The target of the second stage: all teachers, and the frozen network over their outputs.
 
     Args:
-        ensemble (TeacherEnsemble): The teachers; put into the order that the fusion network was
-            trained with.
-        fusion (TeacherOptions): The fusion network.
+        ensemble: The teachers; put into the order that the fusion network was trained with.
+        fusion: The fusion network.
         device: Where it runs.
 
     Raises:
@@ -75,7 +80,12 @@ class FusedTeachers(Frozen):
         - Output: (b, 3, scale · h, scale · w), RGB, cut to [0, 1].
     """
 
-    def __init__(self, ensemble, fusion, device='cpu'):
+    def __init__(
+        self,
+        ensemble: TeacherEnsemble,
+        fusion: TeacherOptions,
+        device: str | torch.device = 'cpu',
+    ) -> None:
         super().__init__()
         self.ensemble = ensemble
         self.fusion = build(fusion.network, 'fusion.network')
@@ -88,19 +98,27 @@ class FusedTeachers(Frozen):
         ensemble.reorder(order or ensemble.names)
         self.freeze(device, ensemble.channels_last)
 
-    def set_precision(self, precision):
-        """From now on teachers and fusion network run in ``'fp32'`` or ``'bf16'``."""
+    def set_precision(self, precision: str) -> None:
+        """Make teachers and fusion network run in ``'fp32'`` or ``'bf16'`` from now on."""
         self.ensemble.set_precision(precision)
         self.lay_out(self.ensemble.channels_last)
 
-    def forward(self, lq, given=None):
-        """(b, 3, h, w) and (b, 3 · M, scale · h, scale · w) -> (b, 3, scale · h, scale · w)."""
+    def forward(self, lq: torch.Tensor, given: torch.Tensor | None = None) -> torch.Tensor:
+        """Run all teachers, and the fusion network on their outputs.
+
+        Args:
+            lq: (b, 3, h, w).
+            given: (b, 3 · M, scale · h, scale · w), what the teachers that are folders have.
+
+        Returns:
+            (b, 3, scale · h, scale · w).
+        """
         outputs = self.ensemble(lq, given)
         with torch.no_grad(), self.ensemble.autocast():
             return self.fusion(outputs).float().clamp_(0, 1)
 
-    def describe(self):
-        """One line for each network, in the order in which they are used."""
+    def describe(self) -> list[str]:
+        """Return one line for each network, in the order in which they are used."""
         lines = self.ensemble.describe()
         size = sum(p.numel() for p in self.fusion.parameters())
         lines.append(

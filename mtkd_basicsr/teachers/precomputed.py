@@ -1,34 +1,39 @@
-"""Teachers that are folders of images: outputs of networks that are not PyTorch's, or not at hand."""
+"""Teachers that are folders of images: outputs of networks that cannot be run here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import nn
 
-from ..config import FolderOptions
+from ..config import FolderOptions, TeacherOptions
 from ..errors import OptionError
 from ..utils.image_folder import ImageFolder
 
 
-def folders_of(teachers):
-    """Those teachers that are folders.
+def folders_of(
+    teachers: Mapping[str, TeacherOptions | FolderOptions],
+) -> dict[str, FolderOptions]:
+    """Return those teachers that are folders.
 
     Args:
-        teachers (dict[str, TeacherOptions | FolderOptions]): By name.
+        teachers: By name.
 
     Returns:
-        dict[str, FolderOptions]: By name.
+        By name.
     """
     return {
         name: options for name, options in teachers.items() if isinstance(options, FolderOptions)
     }
 
 
-def require_val_images(options, key, opt):
-    """Refuses a folder that cannot be asked for what stage 1 is measured on.
+def require_val_images(options: FolderOptions, key: str, opt: dict[str, Any]) -> None:
+    """Raise if a folder cannot be asked for what stage 1 is measured on.
 
     Args:
-        options (FolderOptions): The folders.
-        key (str): Where they stand in the option file, for messages.
-        opt (dict): All options.
+        options: The folders.
+        key: Where they stand in the option file, for messages.
+        opt: All options.
 
     Raises:
         OptionError: there are datasets to measure on, and no ``val_images``.
@@ -46,11 +51,11 @@ class FolderTeacher(nn.Module):
     """A teacher that cannot be run: its outputs lie in folders, by the names of the images.
 
     Args:
-        options (FolderOptions): The folders.
-        key (str): Where they stand in the option file, for messages.
+        options: The folders.
+        key: Where they stand in the option file, for messages.
     """
 
-    def __init__(self, options, key):
+    def __init__(self, options: FolderOptions, key: str) -> None:
         super().__init__()
         self.key = key
         self.images = ImageFolder(options.images, f'{key}.images')
@@ -62,8 +67,8 @@ class FolderTeacher(nn.Module):
         self.arch_name = f"images in '{options.images}'"
 
     @staticmethod
-    def refusal(key):
-        """The error for a place where a teacher has to be run on images that are not in its folder."""
+    def refusal(key: str) -> OptionError:
+        """Return the error for images that are not in the folder, which a network is needed for."""
         return OptionError(
             f'{key}.images: images in a folder are not a network that can be run, which is needed '
             'here: give network and '
@@ -71,19 +76,25 @@ class FolderTeacher(nn.Module):
             '-opt FILE)'
         )
 
-    def forward(self, lq):
+    def forward(self, lq: torch.Tensor) -> NoReturn:
+        """Raise, as there is nothing that can be run."""
         raise self.refusal(self.key)
 
-    def read(self, name, size, validation=False):
-        """What it has for an image: (1, 3, height, width), RGB, [0, 1].
+    def read(self, name: str, size: Sequence[int], validation: bool = False) -> torch.Tensor:
+        """Read what it has for an image.
 
         Args:
-            name (str): Path of the ground truth, or the end of it.
-            size (tuple[int, int]): Height and width of the ground truth.
-            validation (bool): Whether it is an image of a validation.
+            name: Path of the ground truth, or the end of it.
+            size: Height and width of the ground truth.
+            validation: Whether it is an image of a validation.
+
+        Returns:
+            (1, 3, height, width), RGB, [0, 1].
 
         Raises:
             DataError: not there, not readable, or of another size.
         """
-        array = (self.val_images if validation else self.images).read(name, size)
+        # Whoever validates has asked for them: `require_val_images`.
+        folder = cast(ImageFolder, self.val_images) if validation else self.images
+        array = folder.read(name, size)
         return torch.from_numpy(array[..., ::-1].transpose(2, 0, 1).copy())[None].float() / 255

@@ -1,22 +1,30 @@
 """Teachers of any architecture that spandrel knows, which it reads off the weights."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
 from torch import nn
 from torch.nn.functional import pad
 
+from ..config import TeacherOptions
 from ..errors import OptionError, WeightsError
 from ..weights.networks import SPANDREL, read_weights, state_dict_of
 
+if TYPE_CHECKING:  # it is an extra, which need not be installed
+    from spandrel import ImageModelDescriptor
+
 
 class SpandrelNetwork(nn.Module):
-    """A super-resolution network that spandrel has built, with the size of its inputs taken care
-    of.
+    """A super-resolution network that spandrel has built, for inputs of more sizes.
 
     Args:
-        descriptor (spandrel.ImageModelDescriptor): The network and what is known about it.
+        descriptor: The network and what is known about it.
 
     Attributes:
-        size_multiple (int): What height and width of an input have to be divisible by.
-        arch_name (str): As spandrel calls the architecture.
+        size_multiple: What height and width of an input have to be divisible by.
+        arch_name: As spandrel calls the architecture.
 
     Shape:
         - Input: (b, 3, h, w), RGB, [0, 1], h and w multiples of ``size_multiple``. What is
@@ -24,7 +32,7 @@ class SpandrelNetwork(nn.Module):
         - Output: (b, 3, scale · h, scale · w), RGB.
     """
 
-    def __init__(self, descriptor):
+    def __init__(self, descriptor: ImageModelDescriptor[Any]) -> None:
         super().__init__()
         self.model = descriptor.model
         self.scale = descriptor.scale
@@ -33,7 +41,8 @@ class SpandrelNetwork(nn.Module):
         self.requirements = descriptor.size_requirements
         self.size_multiple = self.requirements.multiple_of
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Enlarge images: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
         h, w = x.shape[-2:]
         right, bottom = self.requirements.get_padding(w, h)
         if right or bottom:
@@ -42,15 +51,15 @@ class SpandrelNetwork(nn.Module):
         return self.model(x)[..., : h * self.scale, : w * self.scale]
 
 
-def load_spandrel(options, key):
-    """Builds and loads a network whose architecture is read off its weights.
+def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
+    """Build and load a network whose architecture is read off its weights.
 
     Args:
-        options (TeacherOptions): ``network`` is ``{type: Spandrel}``.
-        key (str): Where they stand in the option file, for messages.
+        options: ``network`` is ``{type: Spandrel}``.
+        key: Where they stand in the option file, for messages.
 
     Returns:
-        SpandrelNetwork: RGB to RGB.
+        RGB to RGB.
 
     Raises:
         OptionError: spandrel is not installed, or the network is given arguments.
