@@ -72,7 +72,7 @@ def start(options, arguments):
         writer._FLUSH_SECONDS = 0
         cache_writer = writer.CacheWriter
         cache_writer.put = reporting(cache_writer.put, b'i', write)
-        writer.finish = reporting(writer.finish, b'f', write, b'x')
+        cache_writer.finish = reporting(cache_writer.finish, b'f', write, b'x')
         parser = argparse.ArgumentParser()
         add_arguments(parser)
         cache(parser.parse_args(['-opt', options, '--what', 'target', '--overwrite', *arguments]))

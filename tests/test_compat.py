@@ -9,6 +9,7 @@ import pytest
 import torch
 from basicsr.data import degradations
 
+from mtkd_basicsr.checks.preflight import check_options
 from mtkd_basicsr.host import distributed, patches, scripts, startup
 
 
@@ -85,7 +86,7 @@ def test_version_of_a_clone_that_was_never_installed(tmp_path):
 def test_pkg_resources_is_there_for_pytorch_wavelets_and_gone_after():
     code = (
         'import importlib.util, sys\n'
-        'from mtkd_basicsr import compat\n'
+        'from mtkd_basicsr.host import patches\n'
         'before = "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is '
         'not None\n'
         'with patches.pkg_resources():\n'
@@ -120,8 +121,8 @@ def test_scripts_of_basicsr_alone_are_repaired(tmp_path):
     ):
         module = script(tmp_path / name)
         originals = {each: getattr(module, each) for each in names}
-        scripts.repair(module)
-        scripts.repair(module)
+        scripts.repair(module, check_options)
+        scripts.repair(module, check_options)
         assert {
             each for each in names if getattr(module, each) is not originals[each]
         } == changed, name
@@ -130,7 +131,7 @@ def test_scripts_of_basicsr_alone_are_repaired(tmp_path):
             assert lines[0] == 'environment'
             assert len([line for line in lines if line.startswith('mtkd_basicsr: ')]) == 1
             assert 'Note: the script is' in lines[-1]
-    scripts.repair(None)
+    scripts.repair(None, check_options)
 
 
 def test_processes_meet_on_gloo_only_where_there_is_no_gpu(monkeypatch):

@@ -57,7 +57,7 @@ def tiny_demo(tmp_path_factory):
 CODE = """
 import sys
 from pathlib import Path
-from mtkd_basicsr import cli
+from mtkd_basicsr.commands import cli
 from mtkd_basicsr.demo import photographs, runs
 sample_photographs.TRAIN = ('brick', 'rocket')
 trainings.option_file = lambda *parts: Path(sys.argv[1]) / parts[-1]

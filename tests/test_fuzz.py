@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from mtkd_basicsr.checks.findings import Findings
 from mtkd_basicsr.checks.static import check_fast, refuse
 from mtkd_basicsr.commands._option_files import parse_like_basicsr
-from mtkd_basicsr.config import force
+from mtkd_basicsr.config import apply_overrides
+from mtkd_basicsr.host.yaml_loader import value_of_text
 from mtkd_basicsr.errors import MTKDError, OptionError
 from mtkd_basicsr.host.option_schema import structure_errors
 from mtkd_basicsr.host.yaml_loader import read_options
@@ -243,6 +244,6 @@ def test_a_failure_would_be_seen():
 
     with pytest.raises(KeyError):
         survives(fails)
-    assert not survives(force, {}, ['x'])
+    assert not survives(apply_overrides, {}, ['x'], value_of_text)
     with pytest.raises(OptionError):
-        force({}, ['x'])
+        apply_overrides({}, ['x'], value_of_text)

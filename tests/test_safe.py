@@ -15,7 +15,8 @@ from conftest import ROOT, build, parsed, run, tiny, write_options, write_weight
 
 import mtkd_basicsr
 from mtkd_basicsr.commands._option_files import parse_like_basicsr
-from mtkd_basicsr.config import force
+from mtkd_basicsr.config import apply_overrides
+from mtkd_basicsr.host.yaml_loader import value_of_text
 from mtkd_basicsr.errors import OptionError, WeightsError
 from mtkd_basicsr.host.yaml_loader import SafeLoader, basicsr_reads_safely, read_options
 
@@ -149,7 +150,7 @@ def test_force_is_what_basicsr_makes_of_it(make_options, tmp_path, monkeypatch):
     ]
     opt = parse_like_basicsr('train', Namespace(opt=path, force_yml=entries, safe=False))
     before = read_options(path)
-    ours = force(before, entries)
+    ours = apply_overrides(before, entries, value_of_text)
     assert before == read_options(path), 'its argument stays as it is'
     for block in ('train', 'val', 'logger', 'name'):
         assert ours[block] == opt[block]
@@ -217,7 +218,7 @@ def test_a_model_of_ours_executes_nothing_in_any_command(testing, tmp_path, stri
 def test_commands_load_no_pickles_whatever_torch_does_by_itself(tmp_path):
     saved(tmp_path / 'evil.pth', RunsCode())()
     code = (
-        'import sys, torch\nfrom mtkd_basicsr import cli\n'
+        'import sys, torch\nfrom mtkd_basicsr.commands import cli\n'
         "sys.argv = ['mtkd', 'options', '--out', 'out', '--student', 'edsr', '--scale', '4']\n"
         'assert cli.main() == 0\n'
         "try:\n    torch.load('evil.pth')\nexcept Exception as error:\n    print('refused')\n"

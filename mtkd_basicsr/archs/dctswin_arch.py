@@ -178,10 +178,13 @@ class DCTSwin(nn.Module):
     .. code-block:: text
 
         teachers' outputs (b, 3N, H, W)
-          │  PixelUnshuffle(scale) ─ conv_first ─┬─ groups of DCTSwin blocks ─ norm ─ conv ─ + ─
-          pixel shuffle ─ conv_last │
-          └───────────────────────────────────────────┘                     │ └─ skip: none, mean, a
-          learned or an adaptive mix ──────────────────────────────────────────────────────── + ─►
+          │
+          ├─ skip: none, mean, a learned or an adaptive mix ───────────────────────┐
+          │                                                                        │
+          └─ PixelUnshuffle(scale) ─ conv_first ─┬─ groups of DCTSwin blocks       │
+                                                 │    ─ norm ─ conv ─ +            │
+                                                 └────────────────────┤            │
+                                                        pixel shuffle ─ conv_last ─ + ─►
 
     The arguments are those of the authors' option files; ``skip``, ``dct_norm`` and ``shift_mask``
     are added. With ``dct_norm='none', shift_mask='authors'`` and the rest left alone this is the
