@@ -6,6 +6,7 @@ Every message names the option key or file, the value seen and what was expected
 import difflib
 import os
 import re
+from collections.abc import Iterable
 from pickle import UnpicklingError
 
 
@@ -41,13 +42,13 @@ class TrainingError(MTKDError, RuntimeError):
     """A training cannot go on: its losses or weights are no numbers any more."""
 
 
-def first_line(error):
-    """The first line of what an error says; its type where it says nothing."""
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its type where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def why_unreadable(error, path):
-    """Why a file could not be read by ``torch.load`` or safetensors, in a few words."""
+def why_unreadable(error: BaseException, path: str | os.PathLike[str]) -> str:
+    """Explain in a few words why ``torch.load`` or safetensors could not read a file."""
     if not os.path.getsize(path):
         return 'it is empty'
     if not isinstance(error, (UnpicklingError, LookupError, EOFError, UnicodeError)):
@@ -60,22 +61,22 @@ def why_unreadable(error, path):
     )
 
 
-def did_you_mean(name, known):
-    """Text that lists what is known and the nearest match.
+def did_you_mean(name: object, known: Iterable[object]) -> str:
+    """Return a text that lists what is known, and the nearest match.
 
     Args:
-        name: what was asked for.
-        known: iterable of names that would have been accepted.
+        name: What was asked for.
+        known: Names that would have been accepted.
 
     Returns:
-        str: ``"known: a, b (did you mean 'a'?)"``.
+        ``"known: a, b (did you mean 'a'?)"``.
 
     Example:
         >>> did_you_mean('levle', ['level', 'wave'])
         "known: level, wave (did you mean 'level'?)"
     """
-    known = [str(k) for k in known]
-    by_lower = {k.lower(): k for k in known}
+    names = [str(k) for k in known]
+    by_lower = {k.lower(): k for k in names}
     near = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
     hint = f" (did you mean '{by_lower[near[0]]}'?)" if near else ''
-    return f'known: {", ".join(known)}{hint}'
+    return f'known: {", ".join(names)}{hint}'

@@ -4,6 +4,8 @@ import ast
 import copy
 import dataclasses
 import re
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 from ..errors import OptionError, did_you_mean, first_line
 from .schema import OURS
@@ -12,7 +14,7 @@ from .schema import OURS
 _KEYS = re.compile(r'[\w.+-]+(:[\w.+-]+)*')
 
 
-def _value(text, entry, read_value):
+def _value(text: str, entry: str, read_value: Callable[[str], Any]) -> Any:
     try:
         # BasicSR evaluates what begins like a list, whatever is in it.
         return ast.literal_eval(text) if text.startswith('[') else read_value(text)
@@ -24,19 +26,21 @@ def _value(text, entry, read_value):
         ) from error
 
 
-def apply_overrides(opt, entries, read_value):
-    """Options with those of the command line in them, as BasicSR will set them.
+def apply_overrides(
+    opt: dict[str, Any], entries: Iterable[str] | None, read_value: Callable[[str], Any]
+) -> dict[str, Any]:
+    """Return options with those of the command line in them, as BasicSR will set them.
 
     Args:
-        opt (dict): All options; stays as it is.
-        entries (list[str] | None): ``a:b:c=value``, of keys that are there, or that are ours.
+        opt: All options; stays as it is.
+        entries: ``a:b:c=value``, of keys that are there, or that are ours.
         read_value: Turns the text of a value into what BasicSR makes of it.
 
     Returns:
-        dict: A copy.
+        A copy.
 
     Raises:
-        OptionError: not of that form, or a key that is not known.
+        OptionError: Not of that form, or a key that is not known.
     """
     opt = copy.deepcopy(opt)
     for entry in entries or []:
@@ -61,13 +65,13 @@ def apply_overrides(opt, entries, read_value):
             for cls in OURS.get('.'.join(blocks), ())
             for field in dataclasses.fields(cls)
         ]
-        _known(block, last, [*block, *(name for name in ours if name not in block)], entry)[
-            last
-        ] = _value(text, entry, read_value)
+        known = [*block, *(name for name in ours if name not in block)]
+        value = _value(text, entry, read_value)
+        _known(block, last, known, entry)[last] = value
     return opt
 
 
-def _known(block, key, known, entry):
+def _known(block: dict[str, Any], key: str, known: Collection[str], entry: str) -> dict[str, Any]:
     if key not in known:
         raise OptionError(
             f"--force_yml: '{entry}': no key '{key}' in the option file; {did_you_mean(key, known)}"

@@ -8,6 +8,8 @@ and a key of BasicSR's blocks that looks like one of ours misspelled.
 import dataclasses
 import difflib
 import typing
+from collections.abc import Collection
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from ..errors import OptionError, did_you_mean
 from ..utils.choices import PRECISIONS
@@ -22,7 +24,14 @@ from .schema import (
     ValOptions,
 )
 
-_TYPES = {
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+_Options = TypeVar('_Options', bound=_Dataclass)
+
+_TYPES: dict[type, str] = {
     dict: 'a mapping',
     list: 'a list',
     str: 'a text',
@@ -32,7 +41,7 @@ _TYPES = {
 }
 
 
-def _check_type(value, annotation, key):
+def _check_type(value: Any, annotation: Any, key: str) -> None:
     optional = getattr(annotation, '__args__', None)
     kind = optional[0] if optional else annotation
     accepted = (int, float) if kind is float else kind
@@ -45,19 +54,19 @@ def _check_type(value, annotation, key):
     )
 
 
-def parse(cls, block, key):
-    """Builds a dataclass out of a mapping of an option file.
+def parse(cls: type[_Options], block: Any, key: str) -> _Options:
+    """Build a dataclass out of a mapping of an option file.
 
     Args:
-        cls: A dataclass of this module.
+        cls: A dataclass, of which the option file can set every field.
         block: What stands in the option file.
-        key (str): Where it stands, for messages: ``'teachers.edsr'``.
+        key: Where it stands, for messages: ``'teachers.edsr'``.
 
     Returns:
         An instance of ``cls``.
 
     Raises:
-        OptionError: not a mapping, an unknown or missing key, a value of the wrong type.
+        OptionError: Not a mapping, an unknown or missing key, a value of the wrong type.
     """
     if not isinstance(block, dict):
         raise OptionError(
@@ -76,28 +85,33 @@ def parse(cls, block, key):
     return cls(**block)
 
 
-def choice(value, known, key):
-    """Refuses a value that is none of the known ones.
+def choice(value: Any, known: Collection[str], key: str) -> None:
+    """Raise if a value is none of the known ones.
+
+    Args:
+        value: What stands in the option file.
+        known: What may stand there.
+        key: Where it stands, for messages.
 
     Raises:
-        OptionError: names the key, the value, and what is known.
+        OptionError: Names the key, the value, and what is known.
     """
     if value not in known:
         raise OptionError(f'{key}: {value!r}; {did_you_mean(value, known)}')
 
 
-def parse_teacher(block, key):
-    """One entry of ``teachers:``.
+def parse_teacher(block: Any, key: str) -> TeacherOptions | FolderOptions:
+    """Parse one entry of ``teachers:``.
 
     Args:
         block: What stands in the option file.
-        key (str): Where it stands, for messages.
+        key: Where it stands, for messages.
 
     Returns:
-        TeacherOptions | FolderOptions: A network, or a folder of images.
+        A network, or a folder of images.
 
     Raises:
-        OptionError: as :func:`parse`, or both kinds in one.
+        OptionError: As :func:`parse`, or both kinds in one.
     """
     folder = [
         f.name
@@ -110,28 +124,26 @@ def parse_teacher(block, key):
             f"{key}: '{folder[0]}' and '{network[0]}'; expected either images, a folder of "
             'outputs, or network and weights'
         )
-    return (
-        parse(FolderOptions, block, key)
-        if folder
-        else _with_file(parse(TeacherOptions, block, key), key)
-    )
+    if folder:
+        return parse(FolderOptions, block, key)
+    return _with_file(parse(TeacherOptions, block, key), key)
 
 
-def _with_file(options, key):
+def _with_file(options: TeacherOptions, key: str) -> TeacherOptions:
     return dataclasses.replace(options, weights=weights_file(options.weights, f'{key}.weights'))
 
 
-def parse_teachers(opt):
-    """``teachers:`` in its order.
+def parse_teachers(opt: dict[str, Any]) -> dict[str, TeacherOptions | FolderOptions]:
+    """Parse ``teachers:``, in its order.
 
     Args:
-        opt (dict): All options.
+        opt: All options.
 
     Returns:
-        dict[str, TeacherOptions | FolderOptions]: By name.
+        The teachers by name.
 
     Raises:
-        OptionError: no teachers, or something is wrong with one of them.
+        OptionError: No teachers, or something is wrong with one of them.
     """
     teachers = opt.get('teachers')
     if not isinstance(teachers, dict) or not teachers:
@@ -145,20 +157,18 @@ def parse_teachers(opt):
     return {name: parse_teacher(block, f'teachers.{name}') for name, block in teachers.items()}
 
 
-def parse_fusion(opt):
-    """``fusion:``, or None where the option file has none."""
-    return (
-        None
-        if opt.get('fusion') is None
-        else _with_file(parse(TeacherOptions, opt['fusion'], 'fusion'), 'fusion')
-    )
+def parse_fusion(opt: dict[str, Any]) -> TeacherOptions | None:
+    """Parse ``fusion:``; return None where the option file has none."""
+    if opt.get('fusion') is None:
+        return None
+    return _with_file(parse(TeacherOptions, opt['fusion'], 'fusion'), 'fusion')
 
 
-def parse_val(opt):
-    """Our keys of ``val:``.
+def parse_val(opt: dict[str, Any]) -> ValOptions:
+    """Parse our keys of ``val:``.
 
     Raises:
-        OptionError: tile or overlap cannot be used.
+        OptionError: Tile or overlap cannot be used.
     """
     names = [f.name for f in dataclasses.fields(ValOptions)]
     val = parse(ValOptions, {k: v for k, v in (opt.get('val') or {}).items() if k in names}, 'val')
@@ -175,11 +185,13 @@ def parse_val(opt):
     return val
 
 
-def parse_speed(opt):
-    """``train.amp``, ``train.teacher_precision``, ``train.channels_last`` and ``train.compile``.
+def parse_speed(opt: dict[str, Any]) -> SpeedOptions:
+    """Parse the keys of ``train`` that make it faster.
+
+    They are ``amp``, ``teacher_precision``, ``channels_last`` and ``compile``.
 
     Raises:
-        OptionError: a value that is not known.
+        OptionError: A value that is not known.
     """
     names = [f.name for f in dataclasses.fields(SpeedOptions)]
     speed = parse(SpeedOptions, {k: v for k, v in opt['train'].items() if k in names}, 'train')
@@ -196,47 +208,47 @@ def parse_speed(opt):
     return speed
 
 
-def parse_max_skipped(opt):
-    """``train.max_skipped``.
+def parse_max_skipped(opt: dict[str, Any]) -> int:
+    """Parse ``train.max_skipped``.
 
     Raises:
-        OptionError: not a number of steps.
+        OptionError: Not a number of steps.
     """
     return _number(
         opt['train'].get('max_skipped', TrainOptions.max_skipped), 0, 'steps', 'train.max_skipped'
     )
 
 
-def parse_keep_last(opt):
-    """``logger.keep_last``; None keeps all.
+def parse_keep_last(opt: dict[str, Any]) -> int | None:
+    """Parse ``logger.keep_last``; None keeps all.
 
     Raises:
-        OptionError: not a number of checkpoints.
+        OptionError: Not a number of checkpoints.
     """
     keep = opt['logger'].get('keep_last', LoggerOptions.keep_last)
     return None if keep is None else _number(keep, 1, 'checkpoints', 'logger.keep_last')
 
 
-def _number(value, least, of, key):
+def _number(value: Any, least: int, of: str, key: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise OptionError(f'{key}: {value!r}; expected a number of {of}, from {least} on')
     return value
 
 
-def parse_mix_batches(opt):
-    """``train.mix_batches``, 0 where it is left out.
+def parse_mix_batches(opt: dict[str, Any]) -> int:
+    """Parse ``train.mix_batches``, 0 where it is left out.
 
     Raises:
-        OptionError: not a number of batches, or the fusion network has no mix.
+        OptionError: Not a number of batches, or the fusion network has no mix.
     """
-    batches = opt['train'].get('mix_batches', TrainOptions.mix_batches)
+    value = opt['train'].get('mix_batches', TrainOptions.mix_batches)
     for name in ('amp', 'channels_last', 'compile'):
         # fp32 is what stage 1 runs in.
         if opt['train'].get(name) and opt['train'][name] != 'fp32':
             raise OptionError(
                 f'train.{name}: {opt["train"][name]!r}; it is for students, not for stage 1'
             )
-    _number(batches, 0, 'batches', 'train.mix_batches')
+    batches = _number(value, 0, 'batches', 'train.mix_batches')
     if batches and opt['network_g'].get('skip') not in ('learned', 'adaptive'):
         raise OptionError(
             f'train.mix_batches: {batches}, but network_g.skip is '
@@ -246,16 +258,17 @@ def parse_mix_batches(opt):
     return batches
 
 
-def check_near_misses(opt):
-    """Refuses keys of BasicSR's blocks that are one of ours, misspelled: BasicSR would ignore them
-    in silence.
+def check_near_misses(opt: dict[str, Any]) -> None:
+    """Raise if a key of BasicSR's blocks is one of ours, misspelled.
+
+    BasicSR would ignore it in silence.
 
     Raises:
-        OptionError: names the key and the one that was probably meant.
+        OptionError: Names the key and the one that was probably meant.
     """
     for block, classes in OURS.items():
         ours = [f.name for cls in classes for f in dataclasses.fields(cls)]
-        found = opt
+        found: Any = opt
         for name in filter(None, block.split('.')):
             found = (found.get(name) if isinstance(found, dict) else None) or {}
         for key in found:
@@ -265,17 +278,20 @@ def check_near_misses(opt):
                 raise OptionError(f"{where}: unknown key '{key}' (did you mean '{near[0]}'?)")
 
 
-def require(opt, *path):
-    """The value at a path of keys.
+def require(opt: dict[str, Any], *path: str) -> Any:
+    """Return the value at a path of keys.
 
     Args:
-        opt (dict): All options.
-        *path (str): Keys from the outside in.
+        opt: All options.
+        *path: Keys from the outside in.
+
+    Returns:
+        The value.
 
     Raises:
-        OptionError: a key is missing or empty.
+        OptionError: A key is missing or empty.
     """
-    value = opt
+    value: Any = opt
     for i, key in enumerate(path):
         value = value.get(key) if isinstance(value, dict) else None
         if value is None:

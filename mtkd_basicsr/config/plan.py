@@ -1,5 +1,9 @@
 """The plan of a comparison, as its file has it."""
 
+# `config.parsing` compares values with the annotations of the fields: plain types, without
+# parameters.
+# mypy: disable-error-code="type-arg"
+
 from dataclasses import dataclass, field
 
 

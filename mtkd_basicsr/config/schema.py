@@ -1,6 +1,11 @@
 """Our blocks of an option file as frozen dataclasses. BasicSR's own keys are left to BasicSR."""
 
+# `config.parsing` compares values with the annotations of the fields: plain types, without
+# parameters.
+# mypy: disable-error-code="type-arg"
+
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,7 @@ class SpeedOptions:
 
 # Keys that we add to blocks which otherwise belong to BasicSR: a near miss of one of them is a
 # typing error.
-OURS = {
+OURS: dict[str, tuple[type[Any], ...]] = {
     '': (FileOptions,),
     'datasets.train': (DatasetOptions,),
     'train': (TrainOptions, SpeedOptions),

@@ -1,9 +1,12 @@
-"""Training in several processes: how they meet without a GPU, what they share beside the student,
-who speaks for them.
+"""Training in several processes.
+
+How they meet without a GPU, what they share beside the student, and who speaks for them.
 """
 
 import os
 import time
+from collections.abc import Iterable
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import distributed
@@ -14,10 +17,11 @@ from ..errors import OptionError
 # have.
 _PATIENCE = 5
 
+_Value = TypeVar('_Value')
 
-def meet_on_cpu(backend='gloo', **kwargs):
-    """What BasicSR does after ``--launcher pytorch``, without a CUDA device: the processes meet on
-    gloo.
+
+def meet_on_cpu(backend: str = 'gloo', **kwargs: Any) -> None:
+    """Let the processes of ``--launcher pytorch`` meet on gloo, without a CUDA device.
 
     Args:
         backend: BasicSR's, which is ``nccl`` and needs CUDA devices; not used.
@@ -26,12 +30,13 @@ def meet_on_cpu(backend='gloo', **kwargs):
     distributed.init_process_group('gloo', **kwargs)
 
 
-def refuse_slurm(*_, **__):
-    """What comes after ``--launcher slurm`` without a CUDA device: BasicSR counts the processes of
-    a machine by its devices.
+def refuse_slurm(*_: Any, **__: Any) -> NoReturn:
+    """Refuse ``--launcher slurm`` without a CUDA device.
+
+    BasicSR counts the processes of a machine by its devices.
 
     Raises:
-        OptionError: always.
+        OptionError: Always.
     """
     raise OptionError(
         '--launcher slurm: torch finds no CUDA device; on CPUs start with torchrun and --launcher '
@@ -39,35 +44,41 @@ def refuse_slurm(*_, **__):
     )
 
 
-def share(parameters):
-    """Gives all processes the values of the first one, as DistributedDataParallel does for the
-    student.
+def share(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Give all processes the values of the first one.
+
+    DistributedDataParallel does so for the student.
 
     Args:
-        parameters (iterable[Parameter]): In the same order everywhere.
+        parameters: In the same order everywhere.
     """
     for p in parameters:
         distributed.broadcast(p.data, 0)
 
 
-def of_the_first(value):
-    """What the first process has; for what each could decide for itself, and all have to decide
-    alike.
+def of_the_first(value: _Value) -> _Value:
+    """Return what the first process has, in all processes.
+
+    This is for what each could decide for itself, and all have to decide alike.
 
     Args:
         value: Anything that can be pickled.
+
+    Returns:
+        The value of the first process.
     """
     values = [value]
     distributed.broadcast_object_list(values, 0)
     return values[0]
 
 
-def average_gradients(parameters):
-    """Makes each gradient the mean over all processes, as DistributedDataParallel does for the
-    student.
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Make each gradient the mean over all processes.
+
+    DistributedDataParallel does so for the student.
 
     Args:
-        parameters (iterable[Parameter]): In the same order everywhere. One without a gradient
+        parameters: In the same order everywhere. One without a gradient
             counts as zeros, so that the processes never wait for each other in vain.
     """
     for p in parameters:
@@ -77,11 +88,11 @@ def average_gradients(parameters):
         p.grad /= distributed.get_world_size()
 
 
-def let_the_first_speak():
-    """Waits until the launcher, after the end of the first process of this machine, ends this one
-    too.
+def let_the_first_speak() -> None:
+    """Leave it to the first process of this machine to report an error that all of them have.
 
-    The first process returns at once. If this one is still there after some seconds, the error is
+    The first process returns at once. Another one waits for the launcher, which ends it after the
+    end of the first. If this one is still there after some seconds, the error is
     its own.
     """
     if int(os.environ.get('LOCAL_RANK', os.environ.get('SLURM_LOCALID', 0))):

@@ -1,6 +1,7 @@
 """What BasicSR takes for granted when it parses options, before any model sees them."""
 
 import math
+from typing import Any
 
 _UNUSABLE = set('/\\\0')
 # bytes; BasicSR makes the name of a log file with it, and file systems take 255
@@ -8,24 +9,22 @@ _LONGEST_NAME = 200
 _EXPECTED = {'mapping': 'a mapping', 'text': 'a text', 'text or nothing': 'a text or nothing (~)'}
 
 
-def _is(value, kind):
+def _is(value: Any, kind: str) -> bool:
     return isinstance(value, dict if kind == 'mapping' else str) or (
         value is None and kind.endswith('nothing')
     )
 
 
-def _problem(block, key, kind, where):
+def _problem(block: dict[str, Any], key: str, kind: str, where: str) -> list[str]:
     if block.get(key) is None and kind != 'text or nothing':
         return [f'{where}: missing; it is needed here']
-    return (
-        []
-        if _is(block.get(key), kind)
-        else [f'{where}: {block[key]!r}; expected {_EXPECTED[kind]}']
-    )
+    if _is(block.get(key), kind):
+        return []
+    return [f'{where}: {block[key]!r}; expected {_EXPECTED[kind]}']
 
 
-def is_number(value, least, most=math.inf, whole=False):
-    """Whether a value is a number from ``least`` to ``most``; infinity and true are none."""
+def is_number(value: Any, least: float, most: float = math.inf, whole: bool = False) -> bool:
+    """Return whether a value is a number from ``least`` to ``most``; infinity and true are none."""
     kind = int if whole else (int, float)
     return (
         isinstance(value, kind)
@@ -35,8 +34,8 @@ def is_number(value, least, most=math.inf, whole=False):
     )
 
 
-def name_errors(name):
-    """What keeps a value from being the name of a folder of results: a list of one text, or none."""
+def name_errors(name: Any) -> list[str]:
+    """Return what keeps a value from being the name of a folder of results: one text, or none."""
     if name is None:
         return ['name: missing; it is needed here']
     if (
@@ -49,7 +48,7 @@ def name_errors(name):
     return []
 
 
-def _datasets(opt, is_train):
+def _datasets(opt: dict[str, Any], is_train: bool) -> list[str]:
     found = _problem(opt, 'datasets', 'mapping', 'datasets')
     if found or not opt['datasets']:
         return found or [f'datasets{".train" if is_train else ""}: missing; it is needed here']
@@ -64,14 +63,12 @@ def _datasets(opt, is_train):
             found += _problem(block, key, 'text', f'{where}.{key}')
         for key in ('dataroot_gt', 'dataroot_lq'):
             found += _problem(block, key, 'text or nothing', f'{where}.{key}')
-    return found + (
-        []
-        if not is_train or 'train' in opt['datasets']
-        else ['datasets.train: missing; it is needed here']
-    )
+    if is_train and 'train' not in opt['datasets']:
+        found.append('datasets.train: missing; it is needed here')
+    return found
 
 
-def _path(opt):
+def _path(opt: dict[str, Any]) -> list[str]:
     found = _problem(opt, 'path', 'mapping', 'path')
     for key, value in ({} if found else opt['path']).items():
         if key == 'strict_load_g' and not isinstance(value, bool):
@@ -89,7 +86,7 @@ def _path(opt):
     return found
 
 
-def _val(opt, is_train):
+def _val(opt: dict[str, Any], is_train: bool) -> list[str]:
     if is_train and opt.get('val') is None:
         return []
     found = _problem(opt, 'val', 'mapping', 'val')
@@ -105,15 +102,15 @@ def _val(opt, is_train):
     return found
 
 
-def structure_errors(opt, is_train=True):
-    """What is missing, or of another kind, among the options that BasicSR reads without a look.
+def structure_errors(opt: dict[str, Any], is_train: bool = True) -> list[str]:
+    """Return what is missing, or of another kind, among the options that BasicSR does not check.
 
     Args:
-        opt (dict): An option file.
-        is_train (bool): For a training; else for a test.
+        opt: An option file.
+        is_train: For a training; else for a test.
 
     Returns:
-        list[str]: One text for each key: the key, the value seen, what was expected.
+        One text for each key: the key, the value seen, what was expected.
     """
     found = name_errors(opt.get('name'))
     found += _problem(opt, 'model_type', 'text', 'model_type')

@@ -7,6 +7,7 @@ touched.
 import contextlib
 import sys
 import types
+from collections.abc import Iterator
 
 import torch
 from basicsr.utils import dist_util
@@ -15,8 +16,8 @@ from . import startup
 from .distributed import meet_on_cpu, refuse_slurm
 
 
-def apply():
-    """Makes ``import basicsr`` and several processes work.
+def apply() -> None:
+    """Make ``import basicsr`` and several processes work.
 
     Harmless when done twice.
     """
@@ -24,7 +25,7 @@ def apply():
     _distributed()
 
 
-def _distributed():
+def _distributed() -> None:
     # BasicSR's processes meet on nccl alone, each with a CUDA device, whatever num_gpu says.
     if torch.cuda.is_available():
         return
@@ -33,9 +34,10 @@ def _distributed():
 
 
 @contextlib.contextmanager
-def pkg_resources():
-    """While it is open, ``import pkg_resources`` finds a module with the one function that
-    pytorch_wavelets imports.
+def pkg_resources() -> Iterator[None]:
+    """Stand in for ``pkg_resources`` while pytorch_wavelets is imported.
+
+    The stand-in has the one function that pytorch_wavelets uses.
 
     setuptools >= 82 has no pkg_resources (https://github.com/fbcotter/pytorch_wavelets/pull/66),
     and those shortly before warn whoever imports it. The stand-in goes again, so that nobody else
@@ -50,7 +52,9 @@ def pkg_resources():
     module = types.ModuleType(
         name, 'Stands in for a module that setuptools 82 removed (mtkd_basicsr.host.patches).'
     )
-    module.resource_stream = lambda package, resource: (files(package) / resource).open('rb')
+    module.resource_stream = (  # type: ignore[attr-defined]
+        lambda package, resource: (files(package) / resource).open('rb')
+    )
     sys.modules[name] = module
     try:
         yield

@@ -30,6 +30,9 @@ _OF_OTHERS: tuple[tuple[str, type[Warning], str], ...] = (
 
 
 def apply() -> None:
-    """Add the filters to those of this process. Harmless when done twice."""
+    """Add the filters to those of this process.
+
+    Harmless when done twice.
+    """
     for text, category, module in _OF_OTHERS:
         warnings.filterwarnings('ignore', text, category, module, append=True)

@@ -1,5 +1,6 @@
-"""BasicSR's MATLAB-like bicubic resize as two products of matrices: for batches, on any device, and
-fast.
+"""BasicSR's MATLAB-like bicubic resize as two products of matrices.
+
+It works on batches, on any device, and is fast.
 """
 
 import functools
@@ -11,21 +12,21 @@ from ..utils.bicubic import weights_and_sources
 
 
 @functools.lru_cache(maxsize=64)
-def _weights(size, out, scale, device):
-    """One dimension of the resize as a matrix, (out, size)."""
+def _weights(size: int, out: int, scale: float, device: torch.device) -> torch.Tensor:
+    """Return one dimension of the resize as a matrix, (out, size)."""
     weights, sources = map(torch.tensor, weights_and_sources(size, out, scale))
     return torch.zeros(out, size).scatter_add_(1, sources, weights).to(device)
 
 
-def resize_bicubic(x, scale):
-    """``basicsr.utils.matlab_functions.imresize(x, scale)`` for batches.
+def resize_bicubic(x: torch.Tensor, scale: float) -> torch.Tensor:
+    """Resize a batch as ``basicsr.utils.matlab_functions.imresize(x, scale)`` does an image.
 
     Args:
-        x (Tensor): (b, c, h, w), float32.
-        scale (float): Factor; below 1 with antialiasing.
+        x: (b, c, h, w), float32.
+        scale: Factor; below 1 with antialiasing.
 
     Returns:
-        Tensor: (b, c, ⌈scale · h⌉, ⌈scale · w⌉), neither rounded nor cut to [0, 1].
+        (b, c, ⌈scale · h⌉, ⌈scale · w⌉), neither rounded nor cut to [0, 1].
     """
     rows, columns = (_weights(n, math.ceil(n * scale), scale, x.device) for n in x.shape[-2:])
     return rows @ x @ columns.T

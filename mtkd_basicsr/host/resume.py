@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 import torch
 from basicsr.utils import check_resume
@@ -9,23 +10,24 @@ from basicsr.utils import check_resume
 from ..errors import WeightsError, why_unreadable
 
 
-def load_resume_state(opt):
-    """What BasicSR's function of this name does, on the CPU, and with a look at what it goes on
-    from.
+def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
+    """Load the state that a training goes on from, on the CPU, and check it.
+
+    This stands in for BasicSR's function of the same name.
 
     With ``auto_resume`` it is the newest training state that can be read together with its
     networks; those that cannot are named and left where they are.
 
     Args:
-        opt (dict): Options as parsed by BasicSR. ``path.pretrain_network_*`` are set to the
+        opt: Options as parsed by BasicSR. ``path.pretrain_network_*`` are set to the
             networks saved with the state.
 
     Returns:
-        dict | None: The state, tensors on the CPU (the optimizer moves them to its parameters);
+        The state, tensors on the CPU (the optimizer moves them to its parameters);
         None for a new start.
 
     Raises:
-        WeightsError: the named state, or all there are, cannot be read.
+        WeightsError: The named state, or all there are, cannot be read.
     """
     if opt['auto_resume']:
         path, state = _newest(opt)
@@ -39,7 +41,7 @@ def load_resume_state(opt):
     return state
 
 
-def _load(path, key):
+def _load(path: str, key: str) -> Any:
     if not os.path.isfile(path):
         raise WeightsError(f"{key}: no file '{path}'")
     try:
@@ -50,7 +52,7 @@ def _load(path, key):
         ) from error
 
 
-def _read(path, opt, key, networks=False):
+def _read(path: str, opt: dict[str, Any], key: str, networks: bool = False) -> dict[str, Any]:
     state = _load(path, key)
     missing = [
         name
@@ -64,28 +66,17 @@ def _read(path, opt, key, networks=False):
     ignored = opt['path'].get('ignore_resume_networks') or ()
     for name in opt if networks else ():
         if name.startswith('network_') and name not in ignored:
-            _load(
-                os.path.join(
-                    opt['path']['models'],
-                    f'net_{name.removeprefix("network_")}_{state["iter"]}.pth',
-                ),
-                key,
-            )
+            file = f'net_{name.removeprefix("network_")}_{state["iter"]}.pth'
+            _load(os.path.join(opt['path']['models'], file), key)
     return state
 
 
-def _newest(opt):
+def _newest(opt: dict[str, Any]) -> tuple[str, dict[str, Any]] | tuple[None, None]:
     folder = opt['path']['training_states']
     skipped = []
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    iterations = sorted(
-        (
-            int(name[: -len('.state')])
-            for name in names
-            if name.endswith('.state') and name[: -len('.state')].isdigit()
-        ),
-        reverse=True,
-    )
+    stems = (name.removesuffix('.state') for name in names if name.endswith('.state'))
+    iterations = sorted((int(stem) for stem in stems if stem.isdigit()), reverse=True)
     for iteration in iterations:
         path = os.path.join(folder, f'{iteration}.state')
         try:

@@ -1,20 +1,24 @@
-"""What BasicSR's own ``train.py`` and ``test.py`` are given while they run, in this process only."""
+"""What BasicSR's own ``train.py`` and ``test.py`` get while they run, in this process only."""
 
 import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import basicsr
 
 from ..utils.version import __version__
 from .resume import load_resume_state
 
+# Gets the options, and whether they are for a training; raises if they are wrong.
+Check: TypeAlias = Callable[[dict[str, Any], bool], None]
+
 
 def folder_of(module: ModuleType) -> str:
     """Return the folder that a module, or a package, was imported from."""
-    return os.path.dirname(os.path.abspath(module.__file__))
+    # Python knows modules without a file; these have one.
+    return os.path.dirname(os.path.abspath(cast(str, module.__file__)))
 
 
 def script_name(module: ModuleType | None) -> str | None:
@@ -42,33 +46,35 @@ def version_lines(script: ModuleType | None = None) -> list[str]:
         Lines for the log.
     """
     used = folder_of(basicsr)
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     lines = [
         f'BasicSR: {basicsr.__version__} from {used}',
-        f'mtkd_basicsr: {__version__} from {os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}',
+        f'mtkd_basicsr: {__version__} from {ours}',
     ]
     if script is not None and not os.path.samefile(folder_of(script), used):
         # Python puts the folder of the script on its path, not the one above, which `import
         # basicsr` would need.
         lines.append(
             f'Note: the script is {script.__file__}, but the BasicSR that runs is the installed '
-            'one; for the code of '
-            'that folder, set PYTHONPATH=. or install it (pip install -e .)'
+            'one; for the code of that folder, set PYTHONPATH=. or install it '
+            '(pip install -e .)'
         )
     return lines
 
 
-def _checked(function: Callable, check: Callable[[dict, bool], None], is_train: bool) -> Callable:
-    def checked(opt: dict) -> Any:
+def _checked(
+    function: Callable[[dict[str, Any]], Any], check: Check, is_train: bool
+) -> Callable[[dict[str, Any]], Any]:
+    def checked(opt: dict[str, Any]) -> Any:
         check(opt, is_train)
         return function(opt)
 
-    checked.is_checked = True
+    checked.is_checked = True  # type: ignore[attr-defined]
     return checked
 
 
-def repair(script: ModuleType | None, check: Callable[[dict, bool], None]) -> None:
-    """Make a script of BasicSR resume without CUDA, name wrong option keys, and log what is
-    running.
+def repair(script: ModuleType | None, check: Check) -> None:
+    """Make a script of BasicSR resume without CUDA, name wrong option keys, and log versions.
 
     ``load_resume_state`` asks for the current CUDA device, whatever ``num_gpu`` says
     (https://github.com/XPixelGroup/BasicSR/issues/679), takes the newest state even if its writer
@@ -83,27 +89,28 @@ def repair(script: ModuleType | None, check: Callable[[dict, bool], None]) -> No
     name = script_name(script)
     if name is None:
         return
+    module: Any = script  # whose functions are replaced
     if name == 'train.py':
         # The first function that the script calls with its options.
-        script.load_resume_state = _checked(load_resume_state, check, is_train=True)
-    elif not getattr(script.make_exp_dirs, 'is_checked', False):
-        script.make_exp_dirs = _checked(script.make_exp_dirs, check, is_train=False)
-    if not getattr(script.get_env_info, 'is_checked', False):
-        original = script.get_env_info
+        module.load_resume_state = _checked(load_resume_state, check, is_train=True)
+    elif not getattr(module.make_exp_dirs, 'is_checked', False):
+        module.make_exp_dirs = _checked(module.make_exp_dirs, check, is_train=False)
+    if not getattr(module.get_env_info, 'is_checked', False):
+        original = module.get_env_info
 
         def get_env_info() -> str:
             return '\n\t'.join([original(), *version_lines(script)])
 
-        get_env_info.is_checked = True
-        script.get_env_info = get_env_info
+        get_env_info.is_checked = True  # type: ignore[attr-defined]
+        module.get_env_info = get_env_info
 
 
-def repair_running_script(check: Callable[[dict, bool], None]) -> None:
-    """Do so for the script that this process was started with."""
+def repair_running_script(check: Check) -> None:
+    """Repair the script that this process was started with; see :func:`repair`."""
     repair(sys.modules.get('__main__'), check)
 
 
-def train_pipeline(root: str, check: Callable[[dict, bool], None]) -> None:
+def train_pipeline(root: str, check: Check) -> None:
     """Run BasicSR's training loop with the options of ``sys.argv``.
 
     Args:
@@ -117,7 +124,7 @@ def train_pipeline(root: str, check: Callable[[dict, bool], None]) -> None:
     basicsr.train.train_pipeline(root)
 
 
-def test_pipeline(root: str, check: Callable[[dict, bool], None]) -> None:
+def test_pipeline(root: str, check: Check) -> None:
     """Run BasicSR's test loop with the options of ``sys.argv``.
 
     Args:

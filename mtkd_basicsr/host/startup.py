@@ -1,5 +1,7 @@
-"""Stand-ins for modules that BasicSR imports and that can be missing. Imports nothing but the
-standard library.
+"""Stand-ins for modules that BasicSR imports and that can be missing.
+
+This file imports nothing but the standard library, and little of that: it runs at each start of
+Python.
 
 ``python basicsr/train.py`` imports BasicSR before it reads the option file that names this package,
 which is too late for a repair. A line in ``mtkd_basicsr.pth``, installed beside the package,
@@ -14,10 +16,12 @@ torchvision is touched.
 import os
 import re
 import sys
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 
-def _fill_functional_tensor(module):
+def _fill_functional_tensor(module: ModuleType) -> None:
     # torchvision 0.17 renamed this module; BasicSR 1.4.2 imports rgb_to_grayscale from the old
     # name, which ends `import basicsr`. https://github.com/XPixelGroup/BasicSR/issues/663; mended
     # on its master (8d56e3a), never released.
@@ -30,31 +34,31 @@ def _fill_functional_tensor(module):
     )
 
 
-def _fill_filters(module):
+def _fill_filters(module: ModuleType) -> None:
     # SciPy 2 removes this alias of scipy.ndimage, from which BasicSR's NIQE imports convolve.
     from scipy import ndimage
 
     module.__dict__.update({name: getattr(ndimage, name) for name in ndimage.__all__})
 
 
-def _fill_version(module):
+def _fill_version(module: ModuleType) -> None:
     # BasicSR's setup.py writes basicsr/version.py; a clone that was never installed has none, and
     # cannot be imported.
+    folder = module.__spec__.folder  # type: ignore[union-attr]  # which `find_spec` has set
     try:
-        with open(
-            os.path.join(os.path.dirname(module.__spec__.folder), 'VERSION'), encoding='utf-8'
-        ) as file:
+        with open(os.path.join(os.path.dirname(folder), 'VERSION'), encoding='utf-8') as file:
             version = file.read().strip()
     except OSError:
         version = 'unknown'
-    module.__version__ = version
-    module.__gitsha__ = 'unknown'
-    module.version_info = tuple(
-        int(part) if part.isdigit() else part for part in re.split(r'[.+-]', version)
+    parts = re.split(r'[.+-]', version)
+    module.__dict__.update(
+        __version__=version,
+        __gitsha__='unknown',
+        version_info=tuple(int(part) if part.isdigit() else part for part in parts),
     )
 
 
-_STAND_INS = {
+_STAND_INS: dict[str, Callable[[ModuleType], None]] = {
     'torchvision.transforms.functional_tensor': _fill_functional_tensor,
     'scipy.ndimage.filters': _fill_filters,
     'basicsr.version': _fill_version,
@@ -65,25 +69,31 @@ class StandInFinder:
     """Finder and loader of the modules in ``_STAND_INS``."""
 
     @classmethod
-    def find_spec(cls, name, path=None, target=None):
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         """Return a spec for a stand-in, None for every other name."""
         if name not in _STAND_INS:
             return None
-        spec = ModuleSpec(name, cls, origin=f'stand-in of {__name__}')
-        spec.folder = next(iter(path or ()), '')
+        spec = ModuleSpec(
+            name,
+            cls,  # type: ignore[arg-type]  # a class, with the methods of a loader
+            origin=f'stand-in of {__name__}',
+        )
+        spec.folder = next(iter(path or ()), '')  # type: ignore[attr-defined]
         return spec
 
     @staticmethod
-    def create_module(spec):
+    def create_module(spec: ModuleSpec) -> None:
         """Leave the creation of the module to Python."""
 
     @staticmethod
-    def exec_module(module):
+    def exec_module(module: ModuleType) -> None:
         """Fill the module."""
-        _STAND_INS[module.__spec__.name](module)
+        _STAND_INS[module.__spec__.name](module)  # type: ignore[union-attr]
 
 
-def install():
+def install() -> None:
     """Put the finder at the end of ``sys.meta_path``.
 
     Harmless when done twice, also by two copies of this file.
@@ -105,11 +115,11 @@ def _is_our_script(path: str) -> bool:
 
 
 def is_our_command() -> bool:
-    """Return whether this process is the command ``mtkd`` (or ``python -m mtkd_basicsr``), or a
-    worker of it.
+    """Return whether this process is the command ``mtkd``, or a worker of it.
 
-    Such a process imports torch and BasicSR when it knows that they are needed. The workers of a
-    command are given its arguments by multiprocessing, before they import anything.
+    ``python -m mtkd_basicsr`` is the same command. Such a process imports torch and BasicSR when it
+    knows that they are needed. The workers of a command are given its arguments by multiprocessing,
+    before they import anything.
     """
     arguments = getattr(sys, 'argv', None) or ['']
     folder, name = os.path.split(arguments[0])

@@ -1,11 +1,15 @@
-"""Reading option files and plans: whatever is wrong with a file is an error of ours, and with
-``--safe`` nothing in it is executed.
+"""Reading option files and plans.
+
+Whatever is wrong with a file is an error of ours, and with ``--safe`` nothing in it is executed.
 """
 
 import contextlib
 import functools
+import os
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import yaml
 from basicsr.utils import options as basicsr_options
@@ -24,13 +28,14 @@ _PYTHON = 'tag:yaml.org,2002:python/'
 HARMLESS = 'python/name:mtkd_basicsr.__version__'
 
 
-class SafeLoader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
-    """PyYAML's loader that knows plain values alone, with mappings in their order as BasicSR's has
-    them, and :data:`HARMLESS`.
+class SafeLoader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's loader that knows plain values alone, and :data:`HARMLESS`.
+
+    Mappings keep their order, as BasicSR's loader does it.
     """
 
 
-def _refuse_python(loader, suffix, node):
+def _refuse_python(loader: SafeLoader, suffix: str, node: yaml.Node) -> NoReturn:
     kind, _, name = suffix.partition(':')
     does = (
         {'name': 'import', 'module': 'import'}.get(kind, 'import and call')
@@ -54,12 +59,12 @@ SafeLoader.add_constructor(f'tag:yaml.org,2002:{HARMLESS}', lambda loader, node:
 SafeLoader.add_multi_constructor(_PYTHON, _refuse_python)
 
 
-def _where(mark):
+def _where(mark: yaml.Mark | None) -> str:
     return '' if mark is None else f', line {mark.line + 1}, column {mark.column + 1}'
 
 
-def _described(error):
-    """Where in the file, and what, of whatever PyYAML, or a class that the file names, raises."""
+def _described(error: Exception) -> str:
+    """Say where and what an error is that PyYAML, or a class that the file names, has raised."""
     if isinstance(error, yaml.MarkedYAMLError):
         return (
             f'{_where(error.problem_mark or error.context_mark)}: {error.problem or error.context}'
@@ -67,7 +72,7 @@ def _described(error):
     return f': {first_line(error)}'
 
 
-def _check_depth(text, loader):
+def _check_depth(text: str, loader: type) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=loader):
         depth += isinstance(event, _OPENING) - isinstance(event, _CLOSING)
@@ -78,11 +83,12 @@ def _check_depth(text, loader):
             )
 
 
-def _check_values(content):
-    """Refuses names that are no texts, which BasicSR cannot write into its log, and blocks that
-    contain themselves or grow by aliases.
+def _check_values(content: dict[Any, Any]) -> None:
+    """Refuse names that are no texts, and blocks that contain themselves or grow by aliases.
+
+    BasicSR cannot write such names into its log.
     """
-    todo = [('', content, 0)]
+    todo: list[tuple[str, Any, int]] = [('', content, 0)]
     count = 0
     while todo:
         key, value, depth = todo.pop()
@@ -106,18 +112,18 @@ def _check_values(content):
             todo += [(f'{key}[{i}]', each, depth + 1) for i, each in enumerate(value)]
 
 
-def read_options(path, safe=False):
-    """An option file, as BasicSR's own loader reads it.
+def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, Any]:
+    """Read an option file as BasicSR's own loader does.
 
     Args:
-        path (str | Path): The file.
-        safe (bool): Nothing that is named in it is imported or called: Python tags are refused.
+        path: The file.
+        safe: Nothing that is named in it is imported or called: Python tags are refused.
 
     Returns:
-        OrderedDict: All options.
+        All options, in their order.
 
     Raises:
-        OptionError: no such file, not text, not YAML, or not a mapping of names; with ``safe``,
+        OptionError: No such file, not text, not YAML, or not a mapping of names; with ``safe``,
             a Python tag, with its line.
     """
     if not Path(path).is_file():
@@ -144,15 +150,14 @@ def read_options(path, safe=False):
 
 
 @contextlib.contextmanager
-def basicsr_reads_safely(safe=True):
-    """While it is open, BasicSR reads option files as UTF-8, and with ``safe`` by
-    :class:`SafeLoader`.
+def basicsr_reads_safely(safe: bool = True) -> Iterator[None]:
+    """Let BasicSR read option files as UTF-8 and, with ``safe``, by :class:`SafeLoader`.
 
     Its own loader never sees the file, so that it does not matter whether somebody changes it
     between two looks at it.
 
     Args:
-        safe (bool): Whether nothing that a file names is executed.
+        safe: Whether nothing that a file names is executed.
     """
     before = basicsr_options.ordered_yaml
     if safe:
@@ -166,11 +171,11 @@ def basicsr_reads_safely(safe=True):
         basicsr_options.ordered_yaml = before
 
 
-def value_of_text(text):
-    """Reads a value of ``--force_yml`` as BasicSR does: ``'~'``, ``'true'``, ``'1e-4'``, a text.
+def value_of_text(text: str) -> Any:
+    """Read a value of ``--force_yml`` as BasicSR does: ``'~'``, ``'true'``, ``'1e-4'``, a text.
 
     Args:
-        text (str): What stands behind the ``=``.
+        text: What stands behind the ``=``.
 
     Returns:
         The value.

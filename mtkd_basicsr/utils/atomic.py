@@ -2,13 +2,16 @@
 
 import contextlib
 import os
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import torch
 
 
 def sync_folder(path: str) -> None:
-    """Wait until the names in a folder are on disk, where the system can do that: Windows opens no
-    folders.
+    """Wait until the names in a folder are on disk, where the system can do that.
+
+    Windows cannot: it opens no folders.
 
     Args:
         path: The folder.
@@ -21,24 +24,25 @@ def sync_folder(path: str) -> None:
             os.close(descriptor)
 
 
-def save_atomically(content, path):
-    """``torch.save`` into a temporary file beside ``path``, which then takes its name.
+def save_atomically(content: Any, path: str) -> None:
+    """Write a file with ``torch.save`` so that a reader never sees half of it.
 
-    A process that is killed while it writes leaves ``path`` as it was.
+    A process that is killed while it writes leaves ``path`` as it was; see
+    :func:`write_atomically`.
 
     Args:
         content: What ``torch.save`` takes.
-        path (str): Where it shall stand; replaced if it is there.
+        path: The file; replaced if it exists.
     """
     write_atomically(path, lambda file: torch.save(content, file))
 
 
-def write_atomically(path, write):
-    """Writes a temporary file beside ``path``, which takes its name when all of it is on the disk.
+def write_atomically(path: str, write: Callable[[BinaryIO], object]) -> None:
+    """Write a temporary file beside ``path`` and rename it when all of it is on the disk.
 
     Args:
-        path (str): Where it shall stand; replaced if it is there.
-        write: Gets the open file.
+        path: The file; replaced if it exists.
+        write: Gets the open temporary file; what it returns is not used.
     """
     temporary = f'{path}.{os.getpid()}.tmp'
     try:

@@ -1,5 +1,6 @@
-"""MATLAB-like bicubic resize of arrays, with numpy alone; and the weights of
-:mod:`~mtkd_basicsr.host.resize`.
+"""MATLAB-like bicubic resize of arrays, with numpy alone.
+
+The weights of :mod:`~mtkd_basicsr.host.resize` are computed here too.
 """
 
 import functools
@@ -11,7 +12,7 @@ _BLOCK = 1 << 15  # values computed at once, which stay in the cache of a core
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' cubic kernel, a = -1/2."""
+    """Return the values of Keys' cubic kernel, a = -1/2."""
     x = np.abs(x)
     x2 = x * x
     x3 = x2 * x
@@ -80,7 +81,7 @@ def _resize_rows(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def resize_bicubic_array(image: np.ndarray, scale: float) -> np.ndarray:
-    """Resize as ``basicsr.utils.matlab_functions.imresize(image, scale)`` does.
+    """Resize an array as ``basicsr.utils.matlab_functions.imresize(image, scale)`` does.
 
     Args:
         image: (h, w, c) or (h, w), float32.

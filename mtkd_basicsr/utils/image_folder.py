@@ -1,10 +1,12 @@
-"""Images as files: what their heads say, and folders with what a teacher has made, for teachers
-that cannot be run here.
+"""Images as files: what their heads say, and folders with the outputs of a teacher.
+
+Such folders stand in for teachers that cannot be run here.
 """
 
 import hashlib
 import io
 import os
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -35,9 +37,10 @@ class Head(NamedTuple):
     """What the head of an image says.
 
     Attributes:
-        height, width (int): In pixels.
-        eight_bits, opaque (bool): Whether nothing is lost where BasicSR reads it as three channels
-        of 8 bits.
+        height: In pixels.
+        width: In pixels.
+        eight_bits: Whether no value has more than the 8 bits that BasicSR reads.
+        opaque: Whether there is no transparency, which BasicSR's three channels do not hold.
     """
 
     height: int
@@ -46,18 +49,18 @@ class Head(NamedTuple):
     opaque: bool
 
 
-def read_head(content, name):
-    """Looks at the head of an image, and at the end of a PNG, without decoding it.
+def read_head(content: str | bytes, name: str) -> Head:
+    """Read the head of an image, and the end of a PNG, without decoding it.
 
     Args:
-        content (str | bytes): A path, or the bytes of a file.
-        name (str): Of the image, for messages.
+        content: A path, or the bytes of a file.
+        name: Name of the image, for messages.
 
     Returns:
-        Head: Of the image.
+        What the head says.
 
     Raises:
-        DataError: it is no image, or was cut off.
+        DataError: It is no image, or was cut off.
     """
     try:
         with (
@@ -85,7 +88,7 @@ def read_head(content, name):
         raise DataError(f"'{name}' cannot be read as an image") from error
 
 
-def _sizes_differ(path, found, size, key):
+def _sizes_differ(path: str, found: Sequence[int], size: Sequence[int], key: str) -> DataError:
     return DataError(
         f"{key}: '{path}' has {found[0]}×{found[1]} pixels; expected {size[0]}×{size[1]}, as the "
         'ground truth has'
@@ -96,13 +99,12 @@ class ImageFolder:
     """Images that belong to others by their names.
 
     Args:
-        path (str): A folder, where an image has the name of its ground truth with any ending;
-            or a pattern of files with ``{}`` in
-            the place of that name: ``'RCAN/{}_x4_SR.png'``.
-        key (str): Where it stands in the option file, for messages.
+        path: A folder, where an image has the name of its ground truth with any ending; or a
+            pattern of files with ``{}`` in the place of that name: ``'RCAN/{}_x4_SR.png'``.
+        key: Where it stands in the option file, for messages.
     """
 
-    def __init__(self, path, key):
+    def __init__(self, path: str, key: str) -> None:
         self.key = key
         path = os.path.expanduser(path)
         self.patterns = (
@@ -111,19 +113,19 @@ class ImageFolder:
         self.root = os.path.dirname(path.partition('{}')[0] + 'x') if '{}' in path else path
         self.path = path
 
-    def exists(self):
-        """Whether the folder is there."""
+    def exists(self) -> bool:
+        """Return whether the folder exists."""
         return os.path.isdir(self.root)
 
-    def find(self, name):
-        """The file that belongs to an image.
+    def find(self, name: str) -> str | None:
+        """Return the path of the file that belongs to an image.
 
         Args:
-            name (str): Path of the ground truth, or a part of it: looked for with its folders
-                and without.
+            name: Path of the ground truth, or a part of it: looked for with its folders and
+                without.
 
         Returns:
-            str | None: Its path; None where there is none.
+            The path; None where there is no such file.
         """
         stem = os.path.splitext(name)[0]
         names = (
@@ -134,14 +136,14 @@ class ImageFolder:
         candidates = (pattern.replace('{}', each) for each in names for pattern in self.patterns)
         return next((path for path in candidates if os.path.isfile(path)), None)
 
-    def check(self, images):
-        """Looks for the files of all images, and for their sizes, without decoding one.
+    def check(self, images: Sequence[tuple[str, int, int]]) -> None:
+        """Raise if the file of an image is missing or has another size, without decoding any.
 
         Args:
-            images (list): ``(name, height, width)`` of each ground truth.
+            images: ``(name, height, width)`` of each ground truth.
 
         Raises:
-            DataError: some are missing, not readable, or of another size; names the first.
+            DataError: Some are missing, not readable, or of another size; names the first.
         """
         if not self.exists():
             raise DataError(f"{self.key}: no folder '{self.root}'")
@@ -157,25 +159,27 @@ class ImageFolder:
                 "'FOLDER/{}_SR.png'"
             )
         for name, h, w in images:
+            path = found[name]
+            assert path is not None  # none is missing
             try:
-                head = read_head(found[name], found[name])
+                head = read_head(path, path)
             except DataError as error:
                 raise DataError(f'{self.key}: {error}') from error
             if head[:2] != (h, w):
-                raise _sizes_differ(found[name], head, (h, w), self.key)
+                raise _sizes_differ(path, head[:2], (h, w), self.key)
 
-    def read(self, name, size):
-        """The image that belongs to another one.
+    def read(self, name: str, size: Sequence[int]) -> np.ndarray:
+        """Read the image that belongs to another one.
 
         Args:
-            name (str): As for :meth:`find`.
-            size (tuple[int, int]): Height and width that it has to have.
+            name: As for :meth:`find`.
+            size: Height and width that it has to have.
 
         Returns:
-            ndarray: (h, w, 3), BGR, uint8.
+            (h, w, 3), BGR, uint8.
 
         Raises:
-            DataError: not there, not readable, or of another size.
+            DataError: Not there, not readable, or of another size.
         """
         path = self.find(name)
         if path is None:
@@ -189,15 +193,17 @@ class ImageFolder:
             raise _sizes_differ(path, image.shape, size, self.key)
         return image
 
-    def digest(self, names):
-        """SHA-256 over the endings and sizes in bytes of the files that belong to images, and over
-        the images' names.
+    def digest(self, names: Iterable[str]) -> str | None:
+        """Compute a SHA-256 that tells whether the files of some images have changed.
+
+        It is taken over the names of the images, and over the endings and sizes in bytes of the
+        files that belong to them.
 
         Args:
-            names (iterable[str]): As for :meth:`find`.
+            names: As for :meth:`find`.
 
         Returns:
-            str | None: As text; None where the folder is not on this machine.
+            Hexadecimal digits; None where the folder is not on this machine.
         """
         if not self.exists():
             return None

@@ -1,10 +1,10 @@
-"""Which precision a machine is made for: bfloat16 where it is native, float32 where it is emulated."""
+"""The precision that suits a machine: bfloat16 where it is native, float32 where it is emulated."""
 
 import functools
 import platform
 import time
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, TypeAlias
 
 import torch
 
@@ -17,7 +17,7 @@ _RUNS = 3
 # Batch, channels, height and width of the layer that is timed.
 _LAYER = {'cpu': (8, 16, 48, 48), 'cuda': (16, 64, 96, 96)}
 
-Device = Union[str, torch.device]
+Device: TypeAlias = str | torch.device
 
 
 @dataclass(frozen=True)
@@ -40,32 +40,33 @@ class Precision:
 
 
 def _cpu_capability() -> str:
-    """The vector instructions that torch uses, ``'AVX2'``, ``'AVX512'``, ``'DEFAULT'``, …"""
+    """Return the vector instructions that torch uses, for example ``'AVX2'``."""
     return torch.backends.cpu.get_cpu_capability()
 
 
-def _cpu_features() -> dict:
-    """Features of the CPU by name, from torch 2.12 on; empty in older ones."""
+def _cpu_features() -> dict[str, Any]:
+    """Return the features of the CPU by name, from torch 2.12 on; nothing in older ones."""
     ask = getattr(torch.cpu, 'get_capabilities', None)
     return dict(ask()) if ask is not None else {}
 
 
 def _cpu_has_bf16_instructions() -> bool | None:
-    """What torch 2.6 and later say about an x86 CPU; None in older ones."""
+    """Return what torch 2.6 and later say about an x86 CPU; None in older ones."""
     names = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
-    questions = [getattr(torch.cpu, name, None) for name in names]
+    questions: list[Any] = [getattr(torch.cpu, name, None) for name in names]
     if None in questions:
         return None
     return any(ask() for ask in questions)
 
 
 def _gpu_has_bf16_instructions(device: torch.device) -> bool:
-    """Whether a CUDA or ROCm device has native bfloat16."""
+    """Return whether a CUDA or ROCm device has native bfloat16."""
     with torch.cuda.device(device):
         try:
-            return torch.cuda.is_bf16_supported(including_emulation=False)
+            native: bool = torch.cuda.is_bf16_supported(including_emulation=False)
         except TypeError:  # torch before 2.5 has no such argument
             return torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
+        return native
 
 
 def _gpu_name(device: torch.device) -> str:
@@ -82,9 +83,7 @@ def _wait_for(device: torch.device) -> None:
 
 
 def _seconds(device: torch.device, bf16: bool) -> float:
-    """Seconds of a convolution forward and backward, in bfloat16 autocast or not; the least of a
-    few.
-    """
+    """Measure the seconds of a convolution, forward and backward; the least of a few runs."""
     batch, channels, height, width = _LAYER.get(device.type, _LAYER['cpu'])
     # Not drawn from torch's generator: whoever asks about a machine changes no training by it.
     pixels = torch.linspace(0, 1, batch * channels * height * width, device=device)
@@ -112,20 +111,19 @@ def _slowdown(device: torch.device) -> float:
 
 
 def bf16_slowdown(device: Device) -> float:
-    """Seconds of a convolution, forward and backward, in bfloat16 autocast, divided by those in
-    float32.
+    """Measure how many times as long a convolution takes in bfloat16 autocast as in float32.
 
-    It is measured once for each process and device, in well under a second, with the threads of
-    this moment.
+    The convolution, forward and backward, is timed once for each process and device, in well under
+    a second, with the number of threads that torch has at that moment.
 
     Args:
         device: Where.
 
     Returns:
-        float: Below 1 where bfloat16 is faster.
+        Seconds in bfloat16 divided by those in float32: below 1 where bfloat16 is faster.
 
     Raises:
-        RuntimeError: the device has no kernels for bfloat16.
+        RuntimeError: The device has no kernels for bfloat16.
     """
     return _slowdown(torch.device(device))
 
@@ -154,7 +152,7 @@ def _native(device: torch.device) -> bool:
 
 
 def supports_native_bf16(device: Device) -> bool:
-    """Whether a device computes in bfloat16 itself, and does not emulate it.
+    """Return whether a device computes in bfloat16 itself, and does not emulate it.
 
     Torch is asked first. Of a CPU that it says nothing about (another architecture than x86, an old
     version of torch) a layer is timed.
@@ -163,14 +161,19 @@ def supports_native_bf16(device: Device) -> bool:
         device: Where.
 
     Returns:
-        bool: False for devices that are neither a CPU nor a CUDA device.
+        False for devices that are neither a CPU nor a CUDA device.
     """
     return _native(torch.device(device))
 
 
 def describe(device: Device) -> str:
-    """Features of a device in a few words: ``'AVX2, no native bfloat16'``, ``'NVIDIA H100, native
-    bfloat16'``.
+    """Describe a device in a few words.
+
+    Args:
+        device: Which one.
+
+    Returns:
+        ``'AVX2, no native bfloat16'``, ``'NVIDIA H100, native bfloat16'``.
     """
     device = torch.device(device)
     name = device.type
@@ -182,15 +185,15 @@ def describe(device: Device) -> str:
 
 
 def describe_cpu() -> str:
-    """Features of the CPU in a few words: ``'AVX2, no native bfloat16'``."""
+    """Describe the CPU in a few words: ``'AVX2, no native bfloat16'``."""
     return describe('cpu')
 
 
 def _drawback(device: torch.device, key: str, advice: str) -> str | None:
-    """What is to be said of bfloat16 where it is not native; None where it is.
+    """Return what to say of bfloat16 where it is not native; None where it is.
 
     Raises:
-        OptionError: there are no kernels for it.
+        OptionError: There are no kernels for it.
     """
     if supports_native_bf16(device):
         return None
@@ -209,7 +212,7 @@ def _drawback(device: torch.device, key: str, advice: str) -> str | None:
 
 
 def resolve(asked: str, device: Device, key: str, began: str | None = None) -> Precision:
-    """The precision that networks run in.
+    """Decide on the precision that networks run in.
 
     Args:
         asked: ``'auto'`` (bf16 where the device has it natively, else fp32), ``'bf16'``,
@@ -219,10 +222,10 @@ def resolve(asked: str, device: Device, key: str, began: str | None = None) -> P
         began: What ``auto`` was, where something is gone on with: it stays that. None at the start.
 
     Returns:
-        Precision: Never ``'auto'``.
+        The precision, never ``'auto'``.
 
     Raises:
-        OptionError: the device has no kernels for it.
+        OptionError: The device has no kernels for it.
     """
     device = torch.device(device)
     if asked == 'fp32':
@@ -241,7 +244,7 @@ def resolve(asked: str, device: Device, key: str, began: str | None = None) -> P
 
 
 def student_precision(asked: str | None, device: Device, began: str | None = None) -> Precision:
-    """What ``train.amp`` means: :func:`resolve`, and fp32 where nothing (``~``) is asked for."""
+    """Return what ``train.amp`` means: :func:`resolve`, but fp32 for nothing (``~``)."""
     if asked is None:
         return Precision('fp32', 'fp32 (the default)')
     return resolve(asked, device, 'train.amp', began)
@@ -253,8 +256,9 @@ def teacher_precision(
     began: str | None = None,
     key: str = 'train.teacher_precision',
 ) -> Precision:
-    """What ``train.teacher_precision`` means: :func:`resolve`; ``~`` is ``auto`` on a GPU, fp32 on
-    a CPU.
+    """Return what ``train.teacher_precision`` means.
+
+    It is :func:`resolve`, where ``~`` is ``auto`` on a GPU and fp32 on a CPU.
     """
     if asked is None and began is None and torch.device(device).type != 'cuda':
         return Precision('fp32', 'fp32 (the default on a CPU)')

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
 from tqdm import tqdm
@@ -14,7 +14,7 @@ _PART = 0.05
 
 
 def on_terminal() -> bool:
-    """Whether a person looks at the output, rather than a log file."""
+    """Return whether a person looks at the output, rather than a log file."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
@@ -23,13 +23,13 @@ class _Lines:
 
     def __init__(
         self,
-        iterable: Iterable | None,
+        iterable: Iterable[Any] | None,
         total: int | None,
         initial: int,
         unit: str,
         desc: str,
         disable: bool,
-    ):
+    ) -> None:
         self.iterable = iterable
         self.total = total
         self.initial = initial
@@ -40,25 +40,25 @@ class _Lines:
         self.postfix = ''
         self.start = time.monotonic()
         self.last = self.start
-        self.printed = None
+        self.printed: int | None = None
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Any]:
         with self:
-            for item in self.iterable:
+            for item in self.iterable:  # type: ignore[union-attr]  # None is for `update`
                 yield item
                 self.update()
 
     def __enter__(self) -> '_Lines':
         return self
 
-    def __exit__(self, *error: Any):
+    def __exit__(self, *error: object) -> None:
         self.close()
 
-    def set_postfix_str(self, text: str):
+    def set_postfix_str(self, text: str) -> None:
         """Set what stands at the end of the next line."""
         self.postfix = text
 
-    def update(self, n: int = 1):
+    def update(self, n: int = 1) -> None:
         """Count ``n`` more; print a line if the last one is long enough ago."""
         self.n += n
         now = time.monotonic()
@@ -66,12 +66,12 @@ class _Lines:
             self.last = now
             self._print(now)
 
-    def close(self):
+    def close(self) -> None:
         """Print the last line, unless there was nothing to count, or it stands there already."""
         if self.n != self.initial and self.n != self.printed:
             self._print(time.monotonic())
 
-    def _print(self, now: float):
+    def _print(self, now: float) -> None:
         self.printed = self.n
         if self.disable:
             return
@@ -88,7 +88,7 @@ class _Lines:
 
 
 def progress(
-    iterable: Iterable | None = None,
+    iterable: Iterable[Any] | None = None,
     *,
     total: int | None = None,
     initial: int = 0,
@@ -97,7 +97,7 @@ def progress(
     disable: bool = False,
     lines: bool = True,
     **bar: Any,
-):
+) -> 'tqdm[Any] | _Lines':
     """Show how far a task is.
 
     It is used as ``tqdm`` is: iterated over, or as a context with ``update(n)``, and
@@ -105,16 +105,19 @@ def progress(
 
     Args:
         iterable: What is gone through; None for ``update``.
-        total (int | None): How many there are; None asks the iterable.
-        initial (int): How many of them were done before.
-        unit (str): What is counted.
-        desc (str): What is being done.
-        disable (bool): Show nothing, for example in the second of two processes.
-        lines (bool): Whether there are lines where there is no terminal: at most one in ten
+        total: How many there are; None asks the iterable.
+        initial: How many of them were done before.
+        unit: What is counted.
+        desc: What is being done.
+        disable: Show nothing, for example in the second of two processes.
+        lines: Whether there are lines where there is no terminal: at most one in ten
             seconds, and the last one.
         **bar: More for tqdm, on a terminal.
+
+    Returns:
+        The bar, or what prints lines in its place.
     """
-    if total is None and hasattr(iterable, '__len__'):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     if on_terminal():
         return tqdm(
@@ -123,7 +126,7 @@ def progress(
     return _Lines(iterable, total, initial, unit, desc, disable or not lines)
 
 
-def say(text: str):
+def say(text: str) -> None:
     """Print a line to the standard output, between the bars where there are some."""
     if on_terminal():
         tqdm.write(text)

@@ -2,20 +2,24 @@
 
 import contextlib
 import random
+from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 
-def random_state():
-    """States of the generators of Python, NumPy and torch: lists, numbers and tensors, which can be
-    read without executing anything.
+def random_state() -> dict[str, Any]:
+    """Return the states of the generators of Python, NumPy and torch.
+
+    They are lists, numbers and tensors, which can be read without executing anything.
 
     Returns:
-        dict: ``python``, ``numpy``, ``torch``; ``cuda`` where there is a device.
+        ``python``, ``numpy``, ``torch``; ``cuda`` where there is a device.
     """
     version, numbers, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()
+    numpy_state = cast(tuple[str, np.ndarray, int, int, float], np.random.get_state())
+    kind, keys, position, has_gauss, cached = numpy_state
     state = {
         'python': [version, list(numbers), gauss],
         'numpy': [str(kind), keys.tolist(), position, has_gauss, cached],
@@ -24,11 +28,11 @@ def random_state():
     return {**state, 'cuda': torch.cuda.get_rng_state()} if torch.cuda.is_available() else state
 
 
-def set_random_state(state):
-    """Brings back what :func:`random_state` gave.
+def set_random_state(state: dict[str, Any]) -> None:
+    """Restore what :func:`random_state` returned.
 
     Args:
-        state (dict): Of this or an earlier process.
+        state: Of this or an earlier process.
     """
     version, numbers, gauss = state['python']
     random.setstate((version, tuple(numbers), gauss))
@@ -40,8 +44,8 @@ def set_random_state(state):
 
 
 @contextlib.contextmanager
-def unchanged():
-    """What is drawn inside leaves the generators as they were."""
+def unchanged() -> Iterator[None]:
+    """Restore the generators after what is drawn inside."""
     state = random_state()
     try:
         yield
@@ -49,14 +53,16 @@ def unchanged():
         set_random_state(state)
 
 
-def seed_of(seed, rank, iteration, use):
-    """A number of 32 bits, which are all that a generator of torch's on the CPU takes, with all of
-    the arguments in it.
+def seed_of(seed: int, rank: int, iteration: int, use: str) -> int:
+    """Compute a seed that depends on all of the arguments.
 
     Args:
-        seed (int): ``manual_seed``.
-        rank (int): Of the process.
-        iteration (int): Of the training.
-        use (str): What it is for: different uses draw different numbers.
+        seed: ``manual_seed``.
+        rank: Rank of the process.
+        iteration: Iteration of the training.
+        use: What it is for: different uses draw different numbers.
+
+    Returns:
+        A number of 32 bits, which are all that a generator of torch's on the CPU takes.
     """
     return random.Random(f'{seed} {rank} {iteration} {use}').getrandbits(32)

@@ -1,8 +1,7 @@
-"""Where the files that come with the package are: option files, and the weights of the reference
-teachers.
-"""
+"""The files that come with the package: option files, and weights of the reference teachers."""
 
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import OptionError, did_you_mean
 
@@ -10,21 +9,23 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 # Weights that come with the package: reference:edsr_x4.
 REFERENCE = 'reference:'
 
+_Value = TypeVar('_Value')
 
-def option_file(*parts):
-    """Path of an option file of this project.
+
+def option_file(*parts: str) -> Path:
+    """Return the path of an option file of this project.
 
     They stand in ``options/`` beside the package in a source tree, and inside of it where it was
     installed.
 
     Args:
-        *parts (str): Below ``options/``, for example ``'demo', 'mtkd.yml'``.
+        *parts: Below ``options/``, for example ``'demo', 'mtkd.yml'``.
 
     Returns:
-        Path: An existing file.
+        An existing file.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: No such file.
     """
     for folder in (_PACKAGE / 'option_files', _PACKAGE.parent / 'options'):
         path = folder.joinpath(*parts)
@@ -33,19 +34,20 @@ def option_file(*parts):
     raise FileNotFoundError(f"no option file '{'/'.join(parts)}' in this installation")
 
 
-def weights_file(path, key):
-    """Path of a file with weights: ``reference:edsr_x4`` is one that comes with the package,
-    anything else is a path already.
+def weights_file(path: _Value, key: str) -> _Value | str:
+    """Return the path of a file with weights.
+
+    ``reference:edsr_x4`` is one that comes with the package; anything else is returned as it is.
 
     Args:
-        path (str): As it stands in an option file or on a command line.
-        key (str): Where it stands, for messages.
+        path: As it stands in an option file or on a command line.
+        key: Where it stands, for messages.
 
     Returns:
-        str: The path.
+        The path.
 
     Raises:
-        OptionError: the package has no such weights.
+        OptionError: The package has no such weights.
     """
     if not isinstance(path, str) or not path.startswith(REFERENCE):
         return path
