@@ -12,7 +12,7 @@ import math
 
 import torch
 from timing import arguments, interleaved_medians, machine
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 from mtkd_basicsr.archs import DCTSwin
 
@@ -39,7 +39,7 @@ def phases(n, sign, device):
 
 
 def dct(x, norm):
-    """DCT-II of the last axis, by one FFT of the even values followed by the odd ones, backwards."""
+    """DCT-II of the last axis, by one FFT of the even values and then the odd ones, backwards."""
     n = x.shape[-1]
     reordered = torch.cat([x[..., 0::2], x[..., 1::2].flip(-1)], dim=-1)
     y = 2 * (torch.fft.fft(reordered) * phases(n, -1, x.device)).real

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 import mtkd_basicsr  # noqa: F401  (registers)
-from mtkd_basicsr.commands.compare.validation import test_sets as blocks_of
 from mtkd_basicsr.commands.compare.store import describe_machine
+from mtkd_basicsr.commands.compare.validation import test_sets as blocks_of
 from mtkd_basicsr.data import sample_photographs
 from mtkd_basicsr.evaluation.measure import measure, references
 from mtkd_basicsr.host.yaml_loader import read_options
@@ -62,7 +62,8 @@ def main():
             for name, function in functions.items():
                 results[name][test_set] = measure(function, block, SCALE, 'cpu')
     print(
-        f'PSNR (dB) / SSIM on Y, ×{SCALE}, {SCALE} pixels cut from each border\n{describe_machine()}\n'
+        f'PSNR (dB) / SSIM on Y, ×{SCALE}, {SCALE} pixels cut from each border\n'
+        f'{describe_machine()}\n'
     )
     print(
         '\n'.join(

@@ -110,14 +110,15 @@ def test_other_commands_read_files_as_train_does(command, copied):
             raw(content)()
             before = snapshot('.')
             result = outcome(command.split())
-            assert text in result.printed and result.kind is OptionError and result.status == 1, (
-                what
-            )
+            assert text in result.printed, what
+            assert result.kind is OptionError, what
+            assert result.status == 1, what
             assert snapshot('.') == before, what
     for what, changes, text in STRUCTURE if command == CACHE else ():
         options(**changes)()
         result = outcome(command.split())
-        assert text in result.printed and result.kind is OptionError, what
+        assert text in result.printed, what
+        assert result.kind is OptionError, what
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,8 @@ def table():
                 kind,
                 said.replace(str(Path(folder) / str(i)), '.'),
             )
-            assert after == before and result.kind is row.kind, row
+            assert after == before, row
+            assert result.kind is row.kind, row
             lines.append('| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |')
     return lines
 

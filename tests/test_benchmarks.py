@@ -23,9 +23,8 @@ def test_prints_a_table_and_ratios(script):
     printed = run(
         [sys.executable, ROOT / 'benchmarks' / script, *CALLS[script]], cwd=ROOT / 'benchmarks'
     )
-    assert re.search(r'^\|---', printed, re.M) and re.search(
-        r'^torch \d.*native bfloat16.*threads$', printed, re.M
-    ), printed
+    assert re.search(r'^\|---', printed, re.M), printed
+    assert re.search(r'^torch \d.*native bfloat16.*threads$', printed, re.M), printed
     assert re.search(r'ratio| / |kills|against the student', printed)
 
 

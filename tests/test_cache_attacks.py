@@ -204,7 +204,10 @@ def holder(path):
 
 def test_a_second_writer_is_refused_until_the_first_is_dead(path, holder):
     pid = holder()
-    expected = rf"cache.lmdb' is written by process {pid} on {socket.gethostname()} since .*'.*cache.lmdb.lock'.*wait for it, or stop it"
+    expected = (
+        rf"cache.lmdb' is written by process {pid} on {socket.gethostname()} since "
+        r".*'.*cache.lmdb.lock'.*wait for it, or stop it"
+    )
     for overwrite in (False, True):
         with pytest.raises(CacheError, match=expected):
             CacheWriter(path, NEW, overwrite)

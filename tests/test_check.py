@@ -16,7 +16,7 @@ from mtkd_basicsr.utils.registry import register
 
 @register(ARCH_REGISTRY)
 class Sharpened(nn.Module):
-    """Bicubic of a sharpened image: above bicubic without any training; ``gain`` below zero blurs."""
+    """Bicubic of a sharpened image: better without any training; ``gain`` below zero blurs."""
 
     def __init__(self, upscale):
         super().__init__()
@@ -241,7 +241,6 @@ def test_training_does_the_fast_part_by_itself(tmp_path, good):
     printed = mtkd(
         'train', '-opt', write_options(tmp_path / 'wrong.yml', good), cwd=tmp_path, expect=1
     )
-    assert "teachers.a.weights: no file 'gone.pth'" in printed and 'val.tile: -1' in printed, (
-        'both at once'
-    )
+    assert "teachers.a.weights: no file 'gone.pth'" in printed, 'both at once'
+    assert 'val.tile: -1' in printed, 'both at once'
     assert not (tmp_path / 'experiments').exists()

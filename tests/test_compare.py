@@ -1,4 +1,4 @@
-"""``mtkd compare`` as a user types it: real trainings of tiny networks, stopped and gone on with."""
+"""``mtkd compare`` as a user types it: real trainings of tiny networks, stopped and resumed."""
 
 import csv
 import json
@@ -134,9 +134,8 @@ def test_stopped_and_gone_on_with(plan, here):
 
     printed = compare(plan, '--jobs', '2')
     after = finished(out)
-    assert len(after) == 10 and {name: after[name] for name in before} == before, (
-        'what is finished is never repeated'
-    )
+    assert len(after) == 10, 'what is finished is never repeated'
+    assert {name: after[name] for name in before} == before, 'what is finished is never repeated'
     assert f"'tiny': 10 runs, {len(before)} finished before" in printed
     assert len(re.findall(r'^\[\d+/\d+\] \S+: done in \d+ s$', printed, re.M)) == 10 - len(before)
 
@@ -175,7 +174,7 @@ def test_report(plan):
     assert '<td>scratch</td>' in html
     for picture in ('curves.png', 'gains.png', 'crops_SwinIR_x2.png'):
         assert cv2.imread(str(folder / picture)).std() > 5
-    lines = list(csv.DictReader(open(folder / 'images.csv')))
+    lines = list(csv.DictReader((folder / 'images.csv').open()))
     assert len(lines) == 2 * 2 * 2
     assert {line['image'] for line in lines} == {'chelsea', 'coffee'}
     assert 'student SwinIR' in text
@@ -193,9 +192,8 @@ def test_results_are_enough_for_a_report(plan, here, tmp_path):
     table = one.split('## SwinIR ×2')[1].split('\n\n')[1]
     assert table in other
     assert 'NOT FINISHED' not in other
-    assert 'crops_SwinIR_x2.png' in one and 'crops' not in other, (
-        'there are no networks to make pictures with'
-    )
+    assert 'crops_SwinIR_x2.png' in one, 'there are no networks to make pictures with'
+    assert 'crops' not in other, 'there are no networks to make pictures with'
     # What was moved is not done again; a cache and what it is made of are, where a student that is
     # missing needs them.
     assert '10 runs, 10 finished before' in here(
@@ -293,7 +291,7 @@ def test_measured_as_basicsr_measures(plan):
     validated = float(re.findall(r'# psnr: ([\d.]+)', log.read_text())[-1])
     lines = [
         line
-        for line in csv.DictReader(open(out / 'report' / 'images.csv'))
+        for line in csv.DictReader((out / 'report' / 'images.csv').open())
         if (line['method'], line['seed']) == ('scratch', '1')
     ]
     assert sum(float(line['psnr']) for line in lines) / 2 == pytest.approx(validated, abs=1e-4)

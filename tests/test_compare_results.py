@@ -151,9 +151,8 @@ def test_tables(tmp_path):
     rows = {row[0]: row for row in table.rows}
     assert rows['bicubic'][1] == '28.42 / 0.8100'
     assert rows['scratch'][1] == '30.00 ± 1.00 / 0.8000 ± 0.0000'
-    assert rows['MTKD'][2] == '-1.000 ± 0.000' and rows['AT'][2] == '-0.500', (
-        'seed by seed: AT has seed 1 alone'
-    )
+    assert rows['MTKD'][2] == '-1.000 ± 0.000', 'seed by seed: AT has seed 1 alone'
+    assert rows['AT'][2] == '-0.500', 'seed by seed: AT has seed 1 alone'
     assert [rows[m][-3] for m in ('bicubic', 'scratch', 'AT')] == [
         '–',
         '29.000 ± 0.000',
@@ -319,9 +318,8 @@ def test_published_figures_only_where_student_scale_and_test_set_are_the_same():
     }
     sets = {'Set5': 5, 'B100': 100, 'Manga109': 109}
     found = published(swinir, 4, sets)
-    assert found['FAKD'] == {'Set5': 32.22, 'B100': 27.61} and 'DUKD' not in found, (
-        'DUKD is published on Urban100 alone'
-    )
+    assert found['FAKD'] == {'Set5': 32.22, 'B100': 27.61}, 'DUKD is published on Urban100 alone'
+    assert 'DUKD' not in found, 'DUKD is published on Urban100 alone'
     assert published(swinir, 4, {'urban100': 100})['DUKD'] == {'urban100': 26.43}
     assert published(swinir, 2, sets) == {} == published({**swinir, 'embed_dim': 32}, 4, sets)
     assert published(swinir, 4, {'Set5': 3}) == {}, 'another set of the same name'
@@ -385,4 +383,5 @@ def test_document(tmp_path):
     assert '<h1>T &lt;1&gt;</h1>' in html
     assert 'a &amp; b' in html
     assert '<td class=best>2</td>' in html
-    assert 'src="data:image/png;base64,' in html and 'http' not in html, 'opens without a server'
+    assert 'src="data:image/png;base64,' in html, 'opens without a server'
+    assert 'http' not in html, 'opens without a server'

@@ -21,9 +21,10 @@ def test_training_and_validation_share_no_photograph():
     assert not set(sample_photographs.TRAIN) & set(sample_photographs.VALIDATION)
     for name in sample_photographs.TRAIN + sample_photographs.VALIDATION:
         image = sample_photographs.load(name)
-        assert (
-            image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.std() > 1
-        ), name
+        assert image.dtype == np.uint8, name
+        assert image.ndim == 3, name
+        assert image.shape[2] == 3, name
+        assert image.std() > 1, name
 
 
 def test_photographs_are_prepared_once_and_whole(tmp_path):
@@ -201,7 +202,7 @@ def test_failure_names_the_log(tiny_demo, monkeypatch, tmp_path):
 
 
 def running_in_session(session):
-    """Processes of a session, without those that are dead and wait for somebody to ask after them."""
+    """Processes of a session, without those that are dead and not yet waited for."""
     found = []
     for stat in Path('/proc').glob('[0-9]*/stat'):
         try:

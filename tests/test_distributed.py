@@ -173,7 +173,7 @@ def assert_equal(one, other, what, relative=0.0, absolute=0.0):
 
 
 def assert_same_everywhere(results):
-    """Both processes have the same student, adapters and moving average before and after each step."""
+    """Both processes have the same student, adapters and moving average at each step."""
     for first, second in zip(*(result['steps'] for result in results)):
         for what in ('before', 'gradients', 'after', 'ema'):
             assert_equal(first[what], second[what], what)

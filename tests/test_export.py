@@ -128,10 +128,8 @@ def test_a_file_gives_what_the_network_gives(here, tmp_path, weights, arch, form
         wanted = expected(net, lq)
         with torch.no_grad():
             given = function(lq)
-        assert (
-            given.shape == (size[0], 3, 2 * size[1], 2 * size[2])
-            and (given - wanted).abs().max() < 5e-6
-        ), size
+        assert given.shape == (size[0], 3, 2 * size[1], 2 * size[2]), size
+        assert (given - wanted).abs().max() < 5e-6, size
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(['student.pth', path.name]), (
         'nothing temporary is left'
     )

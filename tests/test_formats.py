@@ -157,7 +157,8 @@ def test_settings_are_read_from_the_shapes(arch, scale):
     ):
         network = tiny(arch, scale, **changes)
         found = settings(build(network).state_dict())
-        assert found and found == {k: network[k] for k in found}, (arch, changes)
+        assert found, (arch, changes)
+        assert found == {k: network[k] for k in found}, (arch, changes)
 
 
 def test_a_file_of_another_network_lists_what_differs(tmp_path):

@@ -19,10 +19,9 @@ from mtkd_basicsr.checks.findings import Findings
 from mtkd_basicsr.checks.static import check_fast, refuse
 from mtkd_basicsr.commands._option_files import parse_like_basicsr
 from mtkd_basicsr.config import apply_overrides
-from mtkd_basicsr.host.yaml_loader import value_of_text
 from mtkd_basicsr.errors import MTKDError, OptionError
 from mtkd_basicsr.host.option_schema import structure_errors
-from mtkd_basicsr.host.yaml_loader import read_options
+from mtkd_basicsr.host.yaml_loader import read_options, value_of_text
 
 MODELS = ('MTKDFusionModel', 'MTKDModel', 'KDModel')
 HEADER = 'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__\n'

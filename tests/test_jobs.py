@@ -10,7 +10,9 @@ from mtkd_basicsr.errors import MTKDError
 
 
 def job(folder, name, code='pass', after=(), iterations=None):
-    note = f"open('order.txt', 'a').write('+{name} '); {code}; open('order.txt', 'a').write('-{name} ')"
+    begin = f"open('order.txt', 'a').write('+{name} ')"
+    end = f"open('order.txt', 'a').write('-{name} ')"
+    note = f'{begin}; {code}; {end}'
     return Job(
         name,
         [sys.executable, '-c', f'import time; {note}'],

@@ -37,7 +37,8 @@ def test_a_wheel_carries_all_that_the_commands_need(tmp_path):
         for p in (ROOT / 'options').rglob('*.yml')
     }
     assert ours <= names, ours - names
-    assert options and options <= names, options - names
+    assert options, options - names
+    assert options <= names, options - names
     python = next(line for line in metadata.splitlines() if line.startswith('Requires-Python'))
     assert '>=3.10' in python
     assert '<' not in python

@@ -22,7 +22,8 @@ SUFFIX = {'onnx': '.onnx', 'torchscript': '.pt', 'safetensors': '.safetensors'}
 def assert_quiet(printed):
     """Ours are a WARNING in the log or in the findings of a check; Python's name a class."""
     for line in printed.splitlines():
-        assert 'Warning' not in line and not _OF_TORCH.match(line), line
+        assert 'Warning' not in line, line
+        assert not _OF_TORCH.match(line), line
     assert '\r' not in printed
 
 
@@ -116,7 +117,8 @@ def test_cache_and_data_in_a_log_file(photographs, tmp_path):
                 check=True,
             )
         written = log.read_bytes().decode()
-        assert '\r' not in written and last in written, written
+        assert '\r' not in written, written
+        assert last in written, written
         assert len(written.splitlines()) <= 5, written
 
 

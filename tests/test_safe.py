@@ -16,9 +16,13 @@ from conftest import ROOT, build, parsed, run, tiny, write_options, write_weight
 import mtkd_basicsr
 from mtkd_basicsr.commands._option_files import parse_like_basicsr
 from mtkd_basicsr.config import apply_overrides
-from mtkd_basicsr.host.yaml_loader import value_of_text
 from mtkd_basicsr.errors import OptionError, WeightsError
-from mtkd_basicsr.host.yaml_loader import SafeLoader, basicsr_reads_safely, read_options
+from mtkd_basicsr.host.yaml_loader import (
+    SafeLoader,
+    basicsr_reads_safely,
+    read_options,
+    value_of_text,
+)
 
 ARMED = 'name: x\nmine: !!python/object/apply:os.system ["touch EXECUTED"]\n'
 

@@ -141,7 +141,8 @@ from pathlib import Path
 import torch
 from mtkd_basicsr.functional.affinity import affinity_distance
 student, teacher = torch.randn(16, 64, 48, 48, requires_grad=True), torch.randn(16, 256, 48, 48)
-affinity_distance(student[:1, :, :8, :8], teacher[:1, :, :8, :8]).backward()  # what the library itself needs
+# What the library itself needs.
+affinity_distance(student[:1, :, :8, :8], teacher[:1, :, :8, :8]).backward()
 student.grad = None
 def peak():  # in KiB; getrusage starts at the peak of the process that has started this one
     return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 from mtkd_basicsr.functional.padding import pad_to_multiple, run_padded
 from mtkd_basicsr.functional.tiling import run_tiled
