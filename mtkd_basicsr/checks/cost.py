@@ -7,27 +7,29 @@ import logging
 import sys
 import tempfile
 import time
+from typing import Any
 
 import torch
 
 from ..data.cache.format import state_of
 from ..data.cache.writer import free_bytes
-from ..host.api import build_model
+from ..host.api import BaseModel, build_model
 from ..weights.networks import build
+from .findings import Findings
 
 try:
     import resource
 except ImportError:  # Windows
-    resource = None
+    resource = None  # type: ignore[assignment]
 
 _STEPS = 2
 
 
-def _gib(size):
+def _gib(size: float) -> str:
     return f'{size / 2**30:.2f} GiB'
 
 
-def _compare(findings, text, needed, path):
+def _compare(findings: Findings, text: str, needed: float, path: str) -> None:
     free = free_bytes(path)
     if needed > free:
         findings.error(f'{text} need about {_gib(needed)}, {_gib(free)} are free')
@@ -35,14 +37,14 @@ def _compare(findings, text, needed, path):
         findings.fine(f'{text} need about {_gib(needed)} of {_gib(free)} free')
 
 
-def check_disk(opt, pixels, what, findings):
-    """Space for the target cache, if it has still to be made, and for all checkpoints.
+def check_disk(opt: dict[str, Any], pixels: float, what: str, findings: Findings) -> None:
+    """Check the space for the target cache, if it has still to be made, and for all checkpoints.
 
     Args:
-        opt (dict): All options.
-        pixels (float): Of all ground truths of the training.
-        what (str): What a cache would hold.
-        findings (Findings): Grows.
+        opt: All options.
+        pixels: Of all ground truths of the training.
+        what: What a cache would hold: ``'target'``, ``'teachers'``, or nothing.
+        findings: Grows.
     """
     path = opt['datasets']['train'].get('target_cache')
     if what and path is not None and state_of(path) == 'none':
@@ -60,14 +62,14 @@ def check_disk(opt, pixels, what, findings):
         )
 
 
-def _quiet_model(opt, folder):
+def _quiet_model(opt: dict[str, Any], folder: str) -> BaseModel:
     opt['path'].update(models=folder, training_states=folder, log=folder, visualization=folder)
     with contextlib.redirect_stdout(io.StringIO()):
         return build_model(opt)
 
 
 def _peak_memory(device: torch.device) -> int | None:
-    """Bytes of memory that were in use at most; None where the system does not say."""
+    """Return the most bytes of memory that were in use; None if the system does not say."""
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated()
     if resource is None:
@@ -76,13 +78,13 @@ def _peak_memory(device: torch.device) -> int | None:
     return peak if sys.platform == 'darwin' else peak * 1024  # Linux counts in KiB
 
 
-def check_steps(opt, device, findings):
-    """Two real steps on random images: seconds of a step, memory, and hours of all of it.
+def check_steps(opt: dict[str, Any], device: torch.device, findings: Findings) -> None:
+    """Run two real steps on random images: seconds of a step, memory, and hours of all of it.
 
     Args:
-        opt (dict): All options.
-        device (torch.device): Where the training would run.
-        findings (Findings): Grows.
+        opt: All options.
+        device: Where the training would run.
+        findings: Grows.
     """
     opt = copy.deepcopy(opt)
     opt.update(dist=False, rank=0, world_size=1, is_train=True, num_gpu=int(device.type == 'cuda'))

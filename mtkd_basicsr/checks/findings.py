@@ -1,5 +1,6 @@
 """What a check finds: a list that grows, and goes on after every error."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,48 +16,47 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        level (str): ``'ERROR'`` (training would fail, or learn nonsense), ``'WARNING'`` or
-            ``'ok'``.
-        text (str): Begins with the option key; says what was seen, and what to do.
-        kind (type): What an error is raised as.
+        level: ``'ERROR'`` (training would fail, or learn nonsense), ``'WARNING'`` or ``'ok'``.
+        text: Begins with the option key; says what was seen, and what to do.
+        kind: What an error is raised as.
     """
 
     level: str
     text: str
-    kind: type = OptionError
+    kind: type[MTKDError] = OptionError
 
 
-class Findings(list):
+class Findings(list[Finding]):
     """Findings in the order in which they were made."""
 
-    def error(self, text, kind=OptionError):
-        """Training would fail. What was found twice is said once."""
+    def error(self, text: str, kind: type[MTKDError] = OptionError) -> None:
+        """Add an error, with which training would fail, unless it is there already."""
         if text not in [finding.text for finding in self]:
             self.append(Finding(ERROR, text, kind))
 
-    def warning(self, text):
-        """Training would run, and somebody may be sorry."""
+    def warning(self, text: str) -> None:
+        """Add a warning: training would run, and somebody may be sorry."""
         self.append(Finding(WARNING, text))
 
-    def fine(self, text):
-        """Nothing to do."""
+    def fine(self, text: str) -> None:
+        """Add something that is as it should be."""
         self.append(Finding(FINE, text))
 
     @contextmanager
-    def catching(self):
-        """Turns an error of ours into a finding, and goes on after the block."""
+    def catching(self) -> Iterator[None]:
+        """Turn an error of ours into a finding, and go on after the block."""
         try:
             yield
         except MTKDError as error:
             self.error(str(error), type(error))
 
     @property
-    def failed(self):
-        """Whether there is an error among them."""
+    def failed(self) -> bool:
+        """Return whether there is an error among them."""
         return any(finding.level == ERROR for finding in self)
 
-    def raise_errors(self):
-        """Raises all errors at once; nothing where there is none.
+    def raise_errors(self) -> None:
+        """Raise all errors at once; do nothing if there is none.
 
         Raises:
             MTKDError: of the type that all of them have, else an :class:`OptionError`.
@@ -68,5 +68,5 @@ class Findings(list):
                 '\n'.join(finding.text for finding in wrong)
             )
 
-    def __str__(self):
+    def __str__(self) -> str:
         return '\n'.join(f'{finding.level:<8}{finding.text}' for finding in self)

@@ -1,19 +1,28 @@
-"""Whether images fit together: sizes of pairs, and of patches."""
+"""Checks that images fit together: sizes of pairs, and of patches."""
 
 import math
 import os
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from ..data.whole_images import Pairs, paired_dataset
+from ..data.whole_images import PairedImageDataset, Pairs, paired_dataset
 from ..errors import DataError
+from ..utils.image_folder import Head
 from ..weights.networks import build, size_multiple
+from .findings import Findings
 from .static import paired
 
 _MOST = 2000  # pairs whose sizes are read; more of them are taken at equal distances
 _NAMED = 3
 
 
-def dataset_of(block, opt, phase):
-    """The dataset of a phase.
+def dataset_of(block: dict[str, Any], opt: dict[str, Any], phase: str) -> PairedImageDataset:
+    """Build the dataset of a phase.
+
+    Args:
+        block: Of the dataset.
+        opt: All options.
+        phase: ``'train'``, ``'val'``, or ``'val_'`` and a name.
 
     Raises:
         DataError: BasicSR cannot list the images.
@@ -23,28 +32,37 @@ def dataset_of(block, opt, phase):
     )
 
 
-def _heads(dataset, scale, chosen):
-    """(name, head of the ground truth, of the low-resolution image) of each pair; an error for a
-    file that is no image.
+def _heads(
+    dataset: PairedImageDataset, scale: int, chosen: Iterable[int]
+) -> Iterator[tuple[str, Head | DataError, Head | DataError]]:
+    """Read the heads of pairs.
+
+    Yields:
+        Path of the ground truth, its head, and that of the low-resolution image; an error in the
+        place of a head for a file that is no image.
     """
     pairs = Pairs(dataset, [], scale)
     for index in chosen:
-        found = []
+        found: list[Head | DataError] = []
         for kind in ('gt', 'lq'):
             try:
                 found.append(pairs.head(index, kind))
             except DataError as error:
                 found.append(error)
-        yield (dataset.paths[index]['gt_path'], *found)
+        gt, lq = found
+        yield dataset.paths[index]['gt_path'], gt, lq
 
 
-def _report(findings, key, wrong, text):
+def _report(findings: Findings, key: str, wrong: list[str], text: str) -> None:
     if wrong:
         more = f' and {len(wrong) - _NAMED} more' if len(wrong) > _NAMED else ''
         findings.error(f'{key}: {len(wrong)} {text}: {"; ".join(wrong[:_NAMED])}{more}', DataError)
 
 
-def _check_phase(opt, phase, block, findings):
+def _check_phase(
+    opt: dict[str, Any], phase: str, block: dict[str, Any], findings: Findings
+) -> float:
+    """Check the images of a dataset, and return how many pixels its ground truths have."""
     dataset = dataset_of(block, opt, phase)
     scale = opt['scale']
     count = len(dataset.paths)
@@ -57,7 +75,7 @@ def _check_phase(opt, phase, block, findings):
     unreadable = []
     unequal = []
     small = []
-    reduced = []
+    reduced: list[str] = []
     size = block.get('gt_size', 0) if phase == 'train' else 0
     pixels = 0
     for name, gt, lq in _heads(dataset, scale, chosen):
@@ -67,16 +85,16 @@ def _check_phase(opt, phase, block, findings):
             )
             continue
         wanted = lq.height * scale, lq.width * scale
-        # Of validation images BasicSR cuts what is too much.
-        if (
-            gt[:2] != wanted
-            if phase == 'train'
-            else (gt.height < wanted[0] or gt.width < wanted[1])
-        ):
+        if phase == 'train':
+            differs = gt[:2] != wanted
+        else:  # of validation images BasicSR cuts what is too much
+            differs = gt.height < wanted[0] or gt.width < wanted[1]
+        if differs:
             unequal.append(f'{name} {gt.height}×{gt.width}, low-resolution {lq.height}×{lq.width}')
         elif min(gt[:2]) < size:
             small.append(f'{name} {gt.height}×{gt.width}')
-        reduced += [name] if not all((gt.eight_bits, gt.opaque, lq.eight_bits, lq.opaque)) else []
+        if not all((gt.eight_bits, gt.opaque, lq.eight_bits, lq.opaque)):
+            reduced.append(name)
         pixels += gt.height * gt.width
     _report(
         findings,
@@ -110,9 +128,10 @@ def _check_phase(opt, phase, block, findings):
     return pixels * count / len(chosen)
 
 
-def _check_length(opt, count, findings):
-    """BasicSR counts a last, smaller batch in each epoch, and leaves it out: with few images its
-    loop ends too early.
+def _check_length(opt: dict[str, Any], count: int, findings: Findings) -> None:
+    """Check that BasicSR's loop does not end too early, as it does with few images.
+
+    It counts a last, smaller batch in each epoch, and leaves it out.
     """
     block = opt['datasets']['train']
     total = opt['train']['total_iter']
@@ -128,17 +147,17 @@ def _check_length(opt, count, findings):
         )
 
 
-def check_images(opt, findings):
-    """Looks at the images of all datasets.
+def check_images(opt: dict[str, Any], findings: Findings) -> float:
+    """Check the images of all datasets.
 
     Args:
-        opt (dict): All options.
-        findings (Findings): Grows.
+        opt: All options.
+        findings: Grows.
 
     Returns:
-        float: Pixels of all ground truths of the training; 0 if that is not known.
+        Pixels of all ground truths of the training; 0 if that is not known.
     """
-    pixels = 0
+    pixels: float = 0
     for phase, block in paired(opt).items():
         if not all(
             os.path.exists(os.path.expanduser(str(block.get(key))))

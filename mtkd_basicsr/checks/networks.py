@@ -1,4 +1,7 @@
-"""Whether weights load, and whether what comes out of the teachers is worth learning."""
+"""Checks that weights load, and that what comes out of the teachers is worth learning."""
+
+import functools
+from typing import Any
 
 import torch
 
@@ -9,19 +12,22 @@ from ..evaluation.measure import bicubic
 from ..teachers import FusedTeachers, TeacherEnsemble, check_channels, match_teachers
 from ..weights.metadata import METADATA
 from ..weights.networks import build, fit_weights, pretrained_key, read_weights
-from .sample_crops import mean_psnr, parts_of, run
+from .findings import Findings
+from .sample_crops import Part, mean_psnr, parts_of, run
 from .static import method_of, needs
 
 _BEHIND = 1.0  # dB behind the best teacher that are worth a warning
 
 
-def _which(parts):
+def _which(parts: list[Part]) -> str:
     return f'{len(parts)} {"validation" if parts[0].validation else "training"}'
 
 
-def _check_teachers(opt, parts, device, findings):
-    """PSNR of every teacher that can be built, by name; empty without images."""
-    measured = {}
+def _check_teachers(
+    opt: dict[str, Any], parts: list[Part], device: torch.device, findings: Findings
+) -> dict[str, float]:
+    """Return the PSNR of every teacher that can be built, by name; empty without images."""
+    measured: dict[str, float] = {}
     for name, block in opt['teachers'].items():
         with findings.catching():
             teacher = TeacherEnsemble(
@@ -29,7 +35,7 @@ def _check_teachers(opt, parts, device, findings):
             )
             if parts:
                 measured[name] = mean_psnr(
-                    lambda part, teacher=teacher: run(teacher, teacher, part), parts, opt['scale']
+                    functools.partial(run, teacher, teacher), parts, opt['scale']
                 )
     if not parts:
         return measured
@@ -51,7 +57,13 @@ def _check_teachers(opt, parts, device, findings):
     return measured
 
 
-def _check_fusion(opt, parts, device, measured, findings):
+def _check_fusion(
+    opt: dict[str, Any],
+    parts: list[Part],
+    device: torch.device,
+    measured: dict[str, float],
+    findings: Findings,
+) -> None:
     teachers = parse_teachers(opt)
     fusion = parse_fusion(opt) or require(opt, 'fusion')
     content = read_weights(fusion.weights, 'fusion.weights')
@@ -79,9 +91,14 @@ def _check_fusion(opt, parts, device, measured, findings):
         findings.fine(text)
 
 
-def load_pretrained(opt, net):
-    """Gives a network what ``path`` names, as BasicSR would; what it would leave out of a file that
-    need not fit is not looked at.
+def load_pretrained(opt: dict[str, Any], net: torch.nn.Module) -> None:
+    """Load into a network the weights that ``path`` names, as BasicSR would.
+
+    A file that need not fit is read, and nothing of it is loaded.
+
+    Args:
+        opt: All options.
+        net: ``network_g``.
 
     Raises:
         WeightsError: the file cannot be read, or does not fit.
@@ -101,16 +118,16 @@ def load_pretrained(opt, net):
             )
 
 
-def check_networks(opt, device, findings):
-    """Builds and loads all networks, and measures teachers and fusion on a few validation images.
+def check_networks(opt: dict[str, Any], device: torch.device, findings: Findings) -> str:
+    """Build and load all networks, and measure teachers and fusion on a few validation images.
 
     Args:
-        opt (dict): All options.
+        opt: All options.
         device: Where teachers run.
-        findings (Findings): Grows.
+        findings: Grows.
 
     Returns:
-        str: What a target cache would hold: ``'target'``, ``'teachers'``, or nothing where no
+        What a target cache would hold: ``'target'``, ``'teachers'``, or nothing where no
             teacher is used.
     """
     with findings.catching():
@@ -125,14 +142,14 @@ def check_networks(opt, device, findings):
     used = needs(opt)
     if not used or not isinstance(opt.get('teachers'), dict):
         return ''
-    parts = []
+    parts: list[Part] = []
     try:
         parts = list(parts_of(opt))
     except (MTKDError, StopIteration, ValueError, OSError) as error:
         findings.warning(
             f'datasets.val: no images to measure the teachers on ({type(error).__name__}: {error})'
         )
-    measured = {}
+    measured: dict[str, float] = {}
     with findings.catching(), torch.no_grad():
         measured = _check_teachers(opt, parts, device, findings)
     if 'fusion' in used:
@@ -140,10 +157,11 @@ def check_networks(opt, device, findings):
             _check_fusion(opt, parts, device, measured, findings)
     what = 'target' if 'fusion' in used else 'teachers'
     with findings.catching():
-        one = method_of(opt) is not None and not method_of(opt).fused
-        name = ((opt['train'].get('kd') or {}).get('teacher') if one else None) or next(
-            iter(opt['teachers'])
-        )
+        method = method_of(opt)
+        one = method is not None and not method.fused
+        name = (opt['train'].get('kd') or {}).get('teacher') if one else None
+        if not name:
+            name = next(iter(opt['teachers']))
         manifest = matching_cache(opt, what, [name] if one else None)
         path = opt['datasets']['train'].get('target_cache')
         if manifest is not None:

@@ -1,16 +1,16 @@
-"""Values of BasicSR's keys, which BasicSR takes as they come: numbers, optimizer, schedule,
-metrics.
-"""
+"""Values of BasicSR's keys, which it takes as they come: numbers, optimizer, schedule, metrics."""
 
 import copy
 import inspect
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 
 from ..errors import OptionError, did_you_mean, first_line
 from ..host.api import METRIC_REGISTRY, MODEL_REGISTRY, BaseModel
 from ..host.option_schema import is_number
+from .findings import Findings
 
 # Block, key, smallest value, whether it has to be there, whether it has to be a whole number.
 _NUMBERS = (
@@ -33,13 +33,13 @@ _CHOICES = (
 )
 
 
-def _block(opt, path):
+def _block(opt: dict[str, Any], path: str) -> dict[str, Any]:
     for key in path.split('.'):
         opt = opt[key]
     return opt
 
 
-def _check_numbers(opt, findings):
+def _check_numbers(opt: dict[str, Any], findings: Findings) -> None:
     for path, key, least, needed, whole in _NUMBERS:
         block = _block(opt, path)
         if (needed or key in block) and not is_number(block.get(key), least, whole=whole):
@@ -62,7 +62,7 @@ def _check_numbers(opt, findings):
         findings.error(f'train.ema_decay: {opt["train"]["ema_decay"]}; expected a number below 1')
 
 
-def _check_optimizer(opt, findings):
+def _check_optimizer(opt: dict[str, Any], findings: Findings) -> None:
     # BasicSR's own functions, on one number in the place of a network.
     train = copy.deepcopy({key: opt['train'][key] for key in ('optim_g', 'scheduler')})
     model = SimpleNamespace(
@@ -106,18 +106,16 @@ def _check_optimizer(opt, findings):
         )
 
 
-def _hint(block):
+def _hint(block: dict[str, Any]) -> str:
     name = next((key for key, value in block.items() if isinstance(value, str)), None)
+    if not name:
+        return ''
     # YAML 1.1 takes 1e-4 for a text.
-    return (
-        f"; {name} is the text '{block[name]}': YAML needs a dot in such a number, as in 1.0e-4"
-        if name
-        else ''
-    )
+    return f"; {name} is the text '{block[name]}': YAML needs a dot in such a number, as in 1.0e-4"
 
 
-def check_metrics(opt, findings):
-    """Whether the metrics of ``val.metrics`` are known, and take what is given to them."""
+def check_metrics(opt: dict[str, Any], findings: Findings) -> None:
+    """Check that the metrics of ``val.metrics`` are known, and take what is given to them."""
     metrics = (opt.get('val') or {}).get('metrics')
     if metrics is not None and not isinstance(metrics, dict):
         findings.error(f'val.metrics: {metrics!r}; expected a mapping')
@@ -142,22 +140,22 @@ def check_metrics(opt, findings):
             findings.error(f'{key}: {kind}: {error}')
 
 
-def check_factor(opt, findings):
-    """Whether ``scale`` is one."""
+def check_factor(opt: dict[str, Any], findings: Findings) -> None:
+    """Check that ``scale`` is a whole number from 1 on."""
     if not is_number(opt.get('scale'), 1, whole=True):
         findings.error(f'scale: {opt.get("scale")!r}; expected a whole number from 1 on')
 
 
-def check_values(opt, findings):
-    """Refuses values that end BasicSR's loop, or its first step, in an error that names no key.
+def check_values(opt: dict[str, Any], findings: Findings) -> bool:
+    """Find values that end BasicSR's loop, or its first step, in an error that names no key.
 
     Args:
-        opt (dict): All options, with the blocks that
-            :func:`~mtkd_basicsr.config.structure_errors` asks for.
-        findings (Findings): Grows.
+        opt: All options, with the blocks that
+            :func:`~mtkd_basicsr.host.option_schema.structure_errors` asks for.
+        findings: Grows.
 
     Returns:
-        bool: Whether the numbers are such that images and steps can be looked at with them.
+        Whether the numbers are such that images and steps can be looked at with them.
     """
     before = len(findings)
     _check_numbers(opt, findings)
@@ -167,8 +165,8 @@ def check_values(opt, findings):
     return usable
 
 
-def refuse_unknown_model(opt):
-    """Refuses a ``model_type`` that neither BasicSR nor this package has.
+def refuse_unknown_model(opt: dict[str, Any]) -> None:
+    """Raise if neither BasicSR nor this package has the ``model_type``.
 
     Raises:
         OptionError: names what is known.

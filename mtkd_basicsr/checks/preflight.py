@@ -1,4 +1,4 @@
-"""What is looked at before BasicSR's loop begins and makes its folders."""
+"""Checks that run before BasicSR's loop begins and makes its folders."""
 
 import contextlib
 import copy
@@ -6,6 +6,8 @@ import io
 import logging
 import os
 import traceback
+from collections.abc import Iterator
+from typing import Any
 
 from ..errors import DataError, MTKDError, OptionError, first_line
 from ..host.api import build_dataset, build_model, initialized_logger
@@ -22,9 +24,10 @@ _KNOWN = (*STAGES, 'SRModel')
 
 
 @contextlib.contextmanager
-def _unheard():
-    """What is said inside is not heard, and BasicSR's logger is as it was: the first who asks for
-    it decides where it goes.
+def _unheard() -> Iterator[None]:
+    """Silence what is said inside, and leave BasicSR's logger as it was.
+
+    The first who asks for that logger decides where it goes.
     """
     logger = logging.getLogger('basicsr')
     disabled = logger.disabled
@@ -36,13 +39,15 @@ def _unheard():
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        logger.disabled, logger.handlers[:], logger.propagate = disabled, handlers, propagate
+        logger.disabled = disabled
+        logger.handlers[:] = handlers
+        logger.propagate = propagate
         initialized_logger.clear()
         initialized_logger.update(known)
 
 
 @contextlib.contextmanager
-def _building(key, kind):
+def _building(key: str, kind: str) -> Iterator[None]:
     try:
         yield
     except MTKDError:
@@ -55,12 +60,13 @@ def _building(key, kind):
         ) from error
 
 
-def _rehearse(opt):
-    """Builds what BasicSR's loop would build, on the CPU, and throws it away: nothing is created
-    before all of it is known to work.
+def _rehearse(opt: dict[str, Any]) -> None:
+    """Build what BasicSR's loop would build, on the CPU, and throw it away.
+
+    Nothing is created before all of it is known to work.
 
     Args:
-        opt (dict): Options as parsed by BasicSR.
+        opt: Options as parsed by BasicSR.
 
     Raises:
         MTKDError: something cannot be built.
@@ -69,23 +75,24 @@ def _rehearse(opt):
     opt.update(dist=False, num_gpu=0)
     for phase, block in opt['datasets'].items():
         with _building(f'datasets.{phase}', block['type']):
-            if not len(build_dataset(block)):
+            dataset = build_dataset(block)
+            if not len(dataset):  # type: ignore[arg-type]  # torch declares no length
                 raise DataError(f"datasets.{phase}: no images in '{block.get('dataroot_gt')}'")
     with _building('model_type', opt['model_type']):
         build_model(opt)
 
 
-def _refuse_file_in_the_way(folder):
+def _refuse_file_in_the_way(folder: str) -> None:
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise OptionError(f'{folder}: a file stands where the folder of the results goes')
 
 
 @_unheard()
-def before_training(opt):
-    """Refuses what would end a training of ours, before BasicSR makes the first folder for it.
+def before_training(opt: dict[str, Any]) -> None:
+    """Refuse what would end a training of ours, before BasicSR makes the first folder for it.
 
     Args:
-        opt (dict): Options as parsed by BasicSR.
+        opt: Options as parsed by BasicSR.
 
     Raises:
         MTKDError: something cannot be used; as many of the findings as can be had at once.
@@ -102,11 +109,11 @@ def before_training(opt):
 
 
 @_unheard()
-def before_test(opt):
-    """Refuses what would end a test, before BasicSR makes the folder of its results.
+def before_test(opt: dict[str, Any]) -> None:
+    """Refuse what would end a test, before BasicSR makes the folder of its results.
 
     Args:
-        opt (dict): Options as parsed by BasicSR.
+        opt: Options as parsed by BasicSR.
 
     Raises:
         MTKDError: something cannot be used.
@@ -127,9 +134,10 @@ def before_test(opt):
     _refuse_file_in_the_way('results')
 
 
-def check_options(opt: dict, is_train: bool) -> None:
-    """Refuse, before BasicSR makes a folder, what would end its script in an error that names no
-    option key.
+def check_options(opt: dict[str, Any], is_train: bool) -> None:
+    """Refuse what would end a script of BasicSR, before it makes a folder.
+
+    Its own error would name no option key.
 
     Models of ours are looked at as ``mtkd train`` does at first; of those of others only the
     folders of images.

@@ -1,15 +1,16 @@
 """A few parts of images to measure teachers and fusion network on."""
 
 import contextlib
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from ..config import parse_teachers
+from ..config import FolderOptions, parse_teachers
 from ..errors import OptionError
 from ..host.api import calculate_psnr, tensor2img
-from ..teachers import folders_of
+from ..teachers import TeacherEnsemble, folders_of
 from .images import dataset_of
 
 _IMAGES = 3
@@ -20,35 +21,36 @@ class Part(NamedTuple):
     """The middle of an image.
 
     Attributes:
-        lq, gt (Tensor): (1, 3, h, w) and (1, 3, scale · h, scale · w), RGB, [0, 1].
-        name (str): Path of the ground truth.
-        size (tuple[int, int]): Of the whole ground truth.
-        place (tuple[slice, slice]): Of the part in it.
-        validation (bool): Whether it is an image of a validation.
+        lq, gt: (1, 3, h, w) and (1, 3, scale · h, scale · w), RGB, [0, 1].
+        name: Path of the ground truth.
+        size: Height and width of the whole ground truth.
+        place: Rows and columns of the part in it.
+        validation: Whether it is an image of a validation.
     """
 
     lq: torch.Tensor
     gt: torch.Tensor
     name: str
-    size: tuple
-    place: tuple
+    size: tuple[int, int]
+    place: tuple[slice, slice]
     validation: bool
 
 
-def parts_of(opt):
-    """Middles of a few validation images; of training images where a teacher that is a folder has
-    no others.
+def parts_of(opt: dict[str, Any]) -> Iterator[Part]:
+    """Cut the middles out of a few validation images.
+
+    They come out of training images if a teacher that is a folder has no others.
 
     Args:
-        opt (dict): All options.
+        opt: All options.
 
     Yields:
-        Part: One for each image.
+        One for each image.
 
     Raises:
         DataError, OSError, ValueError, StopIteration: there are no images, or they cannot be read.
     """
-    folders = {}
+    folders: dict[str, FolderOptions] = {}
     with contextlib.suppress(OptionError):  # which is reported elsewhere
         folders = folders_of(parse_teachers(opt))
     if any(options.val_images is None for options in folders.values()):
@@ -77,8 +79,14 @@ def parts_of(opt):
         )
 
 
-def mean_psnr(function, parts, scale):
-    """Mean PSNR on Y of what a function makes of parts, as papers measure it, in dB."""
+def mean_psnr(function: Callable[[Part], torch.Tensor], parts: Sequence[Part], scale: int) -> float:
+    """Return the mean PSNR on Y of what a function makes of parts, as papers measure it, in dB.
+
+    Args:
+        function: Gives an enlarged image, (1, 3, scale · h, scale · w).
+        parts: At least one.
+        scale: Pixels of the border that are left out.
+    """
     values = [
         calculate_psnr(
             tensor2img(function(part)), tensor2img(part.gt), crop_border=scale, test_y_channel=True
@@ -88,9 +96,16 @@ def mean_psnr(function, parts, scale):
     return float(np.mean(values))
 
 
-def run(network, ensemble, part):
-    """What an ensemble, or the fusion network over it, makes of a part: (1, c, scale · h, scale ·
-    w).
+def run(network: torch.nn.Module, ensemble: TeacherEnsemble, part: Part) -> torch.Tensor:
+    """Run an ensemble, or the fusion network over it, on a part.
+
+    Args:
+        network: ``ensemble``, or the teachers with their fusion network.
+        ensemble: The teachers.
+        part: Of an image.
+
+    Returns:
+        (1, c, scale · h, scale · w).
     """
     given = ensemble.given(part.name, part.size, part.validation)
     return network(

@@ -1,13 +1,14 @@
-"""What can be checked at once: keys, names of methods and losses, and whether every file that is
-named is there.
-"""
+"""Quick checks: keys, names of methods and losses, and files that have to exist."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from ..config import (
     FolderOptions,
+    TeacherOptions,
     check_near_misses,
     parse_fusion,
     parse_keep_last,
@@ -20,14 +21,14 @@ from ..config import (
     require,
 )
 from ..data.cache.format import state_of
-from ..distillers import METHODS, check_method
-from ..errors import DataError, WeightsError, did_you_mean
+from ..distillers import METHODS, Method, check_method
+from ..errors import DataError, MTKDError, WeightsError, did_you_mean
 from ..host.api import DATASET_REGISTRY
 from ..host.option_schema import structure_errors
 from ..losses.build import build as build_loss
 from ..teachers import require_val_images
 from ..utils.image_folder import ImageFolder
-from ..utils.precision import student_precision, teacher_precision
+from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.resources import weights_file
 from .findings import Findings
 from .optimizer import check_factor, check_values
@@ -46,20 +47,18 @@ _REQUIRED = (
 STAGES = ('MTKDFusionModel', 'MTKDModel', 'KDModel')
 
 
-def method_of(opt):
-    """The class of ``train.kd.type``; None for stage 1, or where it is wrong."""
+def method_of(opt: dict[str, Any]) -> type[Method] | None:
+    """Return the class of ``train.kd.type``; None for stage 1, or if it is wrong."""
     default = 'MTKD' if opt.get('model_type') == 'MTKDModel' else None
     kd = (opt.get('train') or {}).get('kd') or {}
     name = kd.get('type', default) if isinstance(kd, dict) else None
-    return (
-        METHODS.get(name)
-        if isinstance(name, str) and opt.get('model_type') != 'MTKDFusionModel'
-        else None
-    )
+    if isinstance(name, str) and opt.get('model_type') != 'MTKDFusionModel':
+        return METHODS.get(name)
+    return None
 
 
-def needs(opt):
-    """Which of ``teachers`` and ``fusion`` the training uses."""
+def needs(opt: dict[str, Any]) -> tuple[str, ...]:
+    """Return which of ``teachers`` and ``fusion`` the training uses."""
     if opt.get('model_type') == 'MTKDFusionModel':
         return ('teachers',)
     method = method_of(opt)
@@ -68,8 +67,8 @@ def needs(opt):
     return ('teachers', 'fusion') if method.fused else ('teachers',)
 
 
-def paired(opt):
-    """Datasets of pairs of images, by phase; those of other types belong to BasicSR."""
+def paired(opt: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the blocks of datasets of pairs, by phase; those of other types belong to BasicSR."""
     return {
         phase: block
         for phase, block in (opt.get('datasets') or {}).items()
@@ -78,14 +77,20 @@ def paired(opt):
     }
 
 
-def _there(findings, key, path, folder=False, kind=WeightsError):
+def _there(
+    findings: Findings,
+    key: str,
+    path: Any,
+    folder: bool = False,
+    kind: type[MTKDError] = WeightsError,
+) -> None:
     path = os.path.expanduser(str(path))
     if not (os.path.isdir(path) if folder and not path.endswith('.lmdb') else os.path.exists(path)):
         findings.error(f"{key}: no {'folder' if folder else 'file'} '{path}'", kind)
 
 
-def check_folders(opt, findings):
-    """Looks for the folders, LMDBs and lists of names that datasets of pairs of images are made of."""
+def check_folders(opt: dict[str, Any], findings: Findings) -> None:
+    """Look for the folders, LMDBs and lists of names that datasets of pairs are made of."""
     for phase, block in paired(opt).items():
         for name in ('dataroot_gt', 'dataroot_lq'):
             if block.get(name) is None:
@@ -103,10 +108,8 @@ def check_folders(opt, findings):
             )
 
 
-def check_datasets(opt, findings):
-    """Whether types of datasets are known, the folders of images are there, and patches fit the
-    scale.
-    """
+def check_datasets(opt: dict[str, Any], findings: Findings) -> None:
+    """Check the types of datasets, that their folders exist, and that patches fit the scale."""
     blocks = opt.get('datasets') or {}
     for phase, block in blocks.items():
         if block['type'] not in DATASET_REGISTRY:
@@ -121,10 +124,14 @@ def check_datasets(opt, findings):
         findings.error(f'datasets.train.gt_size: {size}; expected a multiple of the scale, {scale}')
 
 
-def _check_folder(findings, key, block, cache, opt):
-    """A teacher that is a folder of images: the folders themselves, and whether a cache stands in
-    for what it cannot be asked.
-    """
+def _check_folder(
+    findings: Findings,
+    key: str,
+    block: FolderOptions,
+    cache: str | None,
+    opt: dict[str, Any],
+) -> None:
+    """Check the folders of a teacher, and that a cache stands in for what they do not have."""
     if cache is None:
         findings.error(
             f'{key}.images: images in a folder are used through a cache; set '
@@ -144,8 +151,8 @@ def _check_folder(findings, key, block, cache, opt):
             require_val_images(block, key, opt)
 
 
-def _check_weights(opt, findings):
-    blocks = {}
+def _check_weights(opt: dict[str, Any], findings: Findings) -> None:
+    blocks: dict[str, TeacherOptions | FolderOptions] = {}
     teachers = opt.get('teachers') if 'teachers' in needs(opt) else {}
     if not isinstance(teachers, dict) or (not teachers and 'teachers' in needs(opt)):
         with findings.catching():
@@ -173,7 +180,7 @@ def _check_weights(opt, findings):
             )
 
 
-def _check_training(opt, findings):
+def _check_training(opt: dict[str, Any], findings: Findings) -> None:
     train = opt.get('train') or {}
     for parsing in (check_near_misses, parse_val, parse_max_skipped, parse_keep_last):
         with findings.catching():
@@ -200,22 +207,24 @@ def _check_training(opt, findings):
                 build_loss(train[name], f'train.{name}')
 
 
-def _teachers_run(opt):
-    """Whether teachers run in the training: not if there is a cache that has all that is used."""
+def _teachers_run(opt: dict[str, Any]) -> bool:
+    """Return whether teachers run in the training: not if a cache has all that is used."""
     if 'teachers' not in needs(opt):
         return False
     cache = paired(opt).get('train', {}).get('target_cache')
     if cache is None or state_of(cache) == 'none' or opt['model_type'] == 'MTKDFusionModel':
         return True  # those of stage 1 run in its validations
-    return method_of(opt).adds or bool(opt['train'].get('kd') and opt['train']['kd'].get('also'))
+    method = method_of(opt)
+    assert method is not None  # or needs() would have been empty
+    return method.adds or bool(opt['train'].get('kd') and opt['train']['kd'].get('also'))
 
 
-def _check_precision(opt, findings):
+def _check_precision(opt: dict[str, Any], findings: Findings) -> None:
     device = torch.device(
         'cuda' if opt.get('num_gpu') != 0 and torch.cuda.is_available() else 'cpu'
     )
     speed = parse_speed(opt)
-    used = []
+    used: list[tuple[str, Callable[[str | None, torch.device], Precision], str | None]] = []
     if opt['model_type'] != 'MTKDFusionModel':
         used.append(('train.amp', student_precision, speed.amp))
     if _teachers_run(opt):
@@ -229,7 +238,7 @@ def _check_precision(opt, findings):
                 findings.fine(f'{key}: {precision.reason}')
 
 
-def _check_protocol(opt, findings):
+def _check_protocol(opt: dict[str, Any], findings: Findings) -> None:
     metrics = (opt.get('val') or {}).get('metrics')
     for name, metric in (metrics if isinstance(metrics, dict) else {}).items():
         if not isinstance(metric, dict):
@@ -248,18 +257,17 @@ def _check_protocol(opt, findings):
             )
 
 
-def check_fast(opt, findings):
-    """Looks at the keys of an option file, and for every file that it names; builds and reads
-    nothing.
+def check_fast(opt: dict[str, Any], findings: Findings) -> bool:
+    """Check the keys of an option file, and look for every file that it names.
 
-    Where bf16 is asked for and not native, it times one layer.
+    Nothing is built or read. Where bf16 is asked for and not native, one layer is timed.
 
     Args:
-        opt (dict): All options.
-        findings (Findings): Grows.
+        opt: All options.
+        findings: Grows.
 
     Returns:
-        bool: Whether all is there that networks and images can be looked at with.
+        Whether there is all that a look at networks and images takes.
     """
     if opt.get('model_type') not in STAGES:
         findings.error(
@@ -285,8 +293,8 @@ def check_fast(opt, findings):
     return usable
 
 
-def refuse(opt):
-    """Raises what :func:`check_fast` has found, all at once; nothing for models of others.
+def refuse(opt: dict[str, Any]) -> None:
+    """Raise what :func:`check_fast` finds, all at once; do nothing for models of others.
 
     Raises:
         MTKDError: every error.

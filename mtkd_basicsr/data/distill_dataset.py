@@ -1,6 +1,7 @@
 """BasicSR's paired images, and the targets of a cache with them."""
 
 import os
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,15 +17,15 @@ from .cache.format import CacheReader, kinds_of, state_of
 from .cache.manifest import image_differences
 
 
-def image_names(dataset, root):
-    """Names of the ground-truth images of a ``PairedImageDataset``, which a cache knows them by.
+def image_names(dataset: PairedImageDataset, root: str) -> list[str]:
+    """Return the names by which a cache knows the ground-truth images of a dataset.
 
     Args:
-        dataset (PairedImageDataset): Any.
-        root (str): Its ``dataroot_gt``.
+        dataset: Any dataset of pairs.
+        root: Its ``dataroot_gt``.
 
     Returns:
-        list[str]: Paths below ``root`` with their endings, or keys of an LMDB.
+        Paths below ``root`` with their endings, or keys of an LMDB.
 
     Raises:
         DataError: two images have the same name.
@@ -42,9 +43,15 @@ def image_names(dataset, root):
     return names
 
 
-def _to_tensor(images, flips):
-    """Crops in a memory map, (h, w, 3), BGR, uint8 -> one tensor (3 · n, h, w), RGB, [0, 1], in one
-    pass over the bytes.
+def _to_tensor(images: list[np.ndarray], flips: tuple[bool, bool, bool]) -> torch.Tensor:
+    """Flip and convert crops of a memory map in one pass over the bytes.
+
+    Args:
+        images: n crops of the same size, (h, w, 3), BGR, uint8.
+        flips: Whether to flip them horizontally, vertically, and to transpose them.
+
+    Returns:
+        (3 · n, h, w), or (3 · n, w, h) if transposed, RGB, [0, 1].
     """
     horizontal, vertical, transposed = flips
     h, w = images[0].shape[:2]
@@ -80,10 +87,10 @@ class DistillImageDataset(PairedImageDataset):
     ``cache.manifest['teachers']``.
     """
 
-    def __init__(self, opt):
+    def __init__(self, opt: dict[str, Any]) -> None:
         super().__init__(opt)
         path = opt.get('target_cache')
-        self.cache = None
+        self.cache: CacheReader | None = None
         if path is None or opt['phase'] != 'train':
             return
         if state_of(path) == 'none':
@@ -119,18 +126,18 @@ class DistillImageDataset(PairedImageDataset):
             'out of a memory map; no teacher is needed.'
         )
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any]:
         if self.cache is None:
             return super().__getitem__(index)
         paths = self.paths[index]
-        lq, *others = (self.cache.array(self.numbers[index], kind) for kind in self.kinds)
-        others, lq = paired_random_crop(
-            others, lq, self.opt['gt_size'], self.opt['scale'], paths['gt_path']
+        low, *others = (self.cache.array(self.numbers[index], kind) for kind in self.kinds)
+        others, low = paired_random_crop(
+            others, low, self.opt['gt_size'], self.opt['scale'], paths['gt_path']
         )
         # BasicSR draws the flips, as it does for PairedImageDataset; they are made together with
         # the conversion.
         _, flips = augment([], self.opt['use_hflip'], self.opt['use_rot'], return_status=True)
-        lq = _to_tensor([lq], flips)
+        lq = _to_tensor([low], flips)
         gt = _to_tensor(others[:1], flips)
         targets = _to_tensor(others[1:], flips)
         if self.mean is not None or self.std is not None:

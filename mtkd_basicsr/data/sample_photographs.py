@@ -1,9 +1,8 @@
-"""The photographs of the demo: high-resolution images, and their low-resolution versions, in
-BasicSR's folders.
-"""
+"""The photographs of the demo, in high and low resolution, in BasicSR's folders."""
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -33,14 +32,14 @@ _TEST_TILE = 120
 _FLAT = 10
 
 
-def load(name):
-    """A photograph of scikit-image by its name there.
+def load(name: str) -> np.ndarray:
+    """Load a photograph of scikit-image by its name there.
 
     Args:
-        name (str): One of ``TRAIN`` or ``VALIDATION``.
+        name: One of ``TRAIN`` or ``VALIDATION``.
 
     Returns:
-        ndarray: (h, w, 3), RGB, uint8; grey photographs have three equal channels.
+        (h, w, 3), RGB, uint8; grey photographs have three equal channels.
     """
     import skimage.data
 
@@ -48,28 +47,26 @@ def load(name):
         image = skimage.data.stereo_motorcycle()[name.endswith('right')]
     else:
         image = getattr(skimage.data, name)()
-    return (
-        np.repeat(image[..., None], 3, 2)
-        if image.ndim == 2
-        else np.ascontiguousarray(image[..., :3])
-    )
+    if image.ndim == 2:
+        return np.repeat(image[..., None], 3, 2)
+    return np.ascontiguousarray(image[..., :3])
 
 
-def low_resolution(image, scale):
-    """MATLAB-like bicubic reduction, as in the benchmarks of the field.
+def low_resolution(image: np.ndarray, scale: int) -> np.ndarray:
+    """Reduce an image by MATLAB-like bicubic interpolation, as the benchmarks of the field do.
 
     Args:
-        image (ndarray): (scale · h, scale · w, 3), uint8.
-        scale (int): Factor.
+        image: (scale · h, scale · w, 3), uint8.
+        scale: Factor.
 
     Returns:
-        ndarray: (h, w, 3), uint8.
+        (h, w, 3), uint8.
     """
     small = imresize(image.astype(np.float64) / 255, 1 / scale)
     return (np.clip(small, 0, 1) * 255).round().astype(np.uint8)
 
 
-def _tiles(image, size):
+def _tiles(image: np.ndarray, size: int) -> Iterator[np.ndarray]:
     h, w = image.shape[:2]
     for y in range(0, h - size + 1, size):
         for x in range(0, w - size + 1, size):
@@ -78,7 +75,7 @@ def _tiles(image, size):
                 yield tile
 
 
-def _write(folder, name, image, scale):
+def _write(folder: str, name: str, image: np.ndarray, scale: int) -> None:
     h, w = (n // scale * scale for n in image.shape[:2])
     image = image[:h, :w, ::-1]
     for kind, pixels in (('GT', image), (f'LRbicx{scale}', low_resolution(image, scale))):
@@ -86,21 +83,19 @@ def _write(folder, name, image, scale):
         cv2.imwrite(os.path.join(folder, kind, f'{name}.png'), pixels)
 
 
-def prepare(folder, scale, tiles=False):
-    """Writes ``train/`` and ``val/`` with ``GT/`` and ``LRbicx<scale>/`` in each, unless they are
-    there.
+def prepare(folder: str | os.PathLike[str], scale: int, tiles: bool = False) -> None:
+    """Write ``train/`` and ``val/`` unless they exist, each with ``GT/`` and ``LRbicx<scale>/``.
 
     Args:
-        folder (str | Path): Where they go.
-        scale (int): Factor between high and low resolution.
-        tiles (bool): Also ``val_tiles/``, the validation photographs in tiles: enough of them
-            for a test of significance.
+        folder: Where they go.
+        scale: Factor between high and low resolution.
+        tiles: Whether to write ``val_tiles/`` too, the validation photographs in tiles: enough of
+            them for a test of significance.
     """
-    for split, names in (
-        ('train', TRAIN),
-        ('val', VALIDATION),
-        *([('val_tiles', VALIDATION)] if tiles else []),
-    ):
+    splits: list[tuple[str, tuple[str, ...]]] = [('train', TRAIN), ('val', VALIDATION)]
+    if tiles:
+        splits.append(('val_tiles', VALIDATION))
+    for split, names in splits:
         target = os.path.join(folder, split)
         if os.path.isdir(target):
             continue
@@ -108,11 +103,11 @@ def prepare(folder, scale, tiles=False):
         shutil.rmtree(temporary, ignore_errors=True)
         for name in names:
             image = load(name)
-            parts = (
-                [image]
-                if split == 'val'
-                else _tiles(image, _SUB_IMAGE if split == 'train' else _TEST_TILE)
-            )
+            parts: Iterable[np.ndarray]
+            if split == 'val':
+                parts = [image]
+            else:
+                parts = _tiles(image, _SUB_IMAGE if split == 'train' else _TEST_TILE)
             for i, part in enumerate(parts):
                 _write(temporary, name if split == 'val' else f'{name}_s{i:03d}', part, scale)
         os.rename(temporary, target)

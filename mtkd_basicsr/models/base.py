@@ -1,15 +1,16 @@
-"""What our models share: tiled inference, steps that are watched, and checkpoints that are written
-whole.
-"""
+"""What our models share: tiled inference, watched steps, and checkpoints that are written whole."""
 
 import json
 import os
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
 
 from ..config import check_near_misses, parse_keep_last, parse_max_skipped, parse_val, require
 from ..errors import OptionError
@@ -18,6 +19,7 @@ from ..functional.tiling import run_tiled
 from ..host.distributed import of_the_first
 from ..host.training_loop import epoch_to_go_on_with
 from ..utils.atomic import save_atomically, write_atomically
+from ..utils.precision import Precision
 from ..utils.progress import on_terminal
 from ..utils.random_state import random_state, seed_of, set_random_state, unchanged
 from ..utils.version import __version__
@@ -32,6 +34,13 @@ from ..weights.networks import (
 from .checkpoint_rotation import remove_unfinished, thin
 from .loss_guard import LossGuard
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+# BasicSR's writer for TensorBoard, a package that need not be there; None without it.
+Writer: TypeAlias = 'SummaryWriter | None'
+Loader: TypeAlias = DataLoader[Any]
+Nets: TypeAlias = nn.Module | list[nn.Module]
 # Best values of the validations, beside the training states: they are measured after a state is
 # written.
 _BEST = 'best.json'
@@ -41,13 +50,15 @@ class DistillBase(SRModel):
     """BasicSR's ``SRModel`` for networks of any input size, with tiles where ``val.tile`` says so.
 
     Args:
-        opt (dict): Options as parsed by BasicSR.
+        opt: Options as parsed by BasicSR.
 
     Raises:
         OptionError: a key of ours is wrong, or ``num_gpu`` asks for a GPU that is not there.
     """
 
-    def __init__(self, opt):
+    lq: torch.Tensor  # BasicSR's feed_data sets it
+
+    def __init__(self, opt: dict[str, Any]) -> None:
         check_near_misses(opt)
         self.val_options = parse_val(opt)
         self.scale = require(opt, 'scale')
@@ -55,7 +66,7 @@ class DistillBase(SRModel):
             self.keep_last = parse_keep_last(opt)
             self.guard = LossGuard(parse_max_skipped(opt), opt['dist'])
             self._began = {'epoch': 0, 'iter': 0}
-            self._image_names = []
+            self._image_names: list[str] = []
         if opt['num_gpu'] != 0 and not torch.cuda.is_available():
             raise OptionError(
                 f'num_gpu: {opt["num_gpu"]}, but torch finds no CUDA device; use 0, or auto'
@@ -70,24 +81,24 @@ class DistillBase(SRModel):
 
     # Precision
 
-    def choose_precisions(self, began):
-        """Decides what the networks run in.
+    def choose_precisions(self, began: dict[str, str]) -> dict[str, tuple[str, Precision]]:
+        """Decide what the networks run in.
 
         Args:
-            began (dict[str, str]): What they ran in where the training began, by the names of the
-                result: ``auto`` stays that. Empty for a new start.
+            began: What they ran in where the training began, by the names of the result: ``auto``
+                stays that. Empty for a new start.
 
         Returns:
-            dict[str, tuple[str, Precision]]: Option key and precision, of ``'student'`` and of
+            Option key and precision, of ``'student'`` and of
             ``'teachers'`` where some are run.
         """
         return {}
 
-    def use_precisions(self, began=None):
-        """Sets what :meth:`choose_precisions` decides, and says it in the log.
+    def use_precisions(self, began: dict[str, str] | None = None) -> None:
+        """Set what :meth:`choose_precisions` decides, and log it.
 
         Args:
-            began (dict[str, str] | None): From a training state; None where the model is built.
+            began: From a training state; None where the model is built.
         """
         self.precisions = self.choose_precisions(began or {})
         if self.opt['dist']:
@@ -99,17 +110,19 @@ class DistillBase(SRModel):
             if precision.warning:
                 get_root_logger().warning(precision.warning)
 
-    def precisions_used(self):
-        """What the networks run in, for results: ``'bf16'`` or ``'fp32'`` by name.
+    def precisions_used(self) -> dict[str, str | None]:
+        """Return what the networks run in, for results: ``'bf16'`` or ``'fp32'`` by name.
 
         ``student`` is the network that is trained; ``teachers`` what its targets or inputs come
         from, be it a cache; ``features`` those that run beside a cache. What is not used has no
-        entry.
+        entry; None stands for a cache that does not say.
         """
         raise NotImplementedError
 
-    def load_network(self, net, load_path, strict=True, param_key='params'):
-        """BasicSR's, without executing anything that the file holds.
+    def load_network(
+        self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
+    ) -> None:
+        """Load weights as BasicSR does, without executing anything that the file holds.
 
         Raises:
             WeightsError: the file cannot be read; with ``strict``, it does not fit.
@@ -129,41 +142,34 @@ class DistillBase(SRModel):
         self._print_different_keys_loading(net, state, strict=False)
         net.load_state_dict(state, strict=False)
 
-    def model_to_device(self, net):
-        """BasicSR's, which in several processes asks for a CUDA device, and without one where there
-        is none.
-        """
+    def model_to_device(self, net: nn.Module) -> nn.Module:
+        """Move and wrap a network as BasicSR does, also in several processes without a GPU."""
         if not self.opt['dist']:
             return super().model_to_device(net)
         if self.device.type == 'cpu':
-            net = DistributedDataParallel(
+            wrapped = DistributedDataParallel(
                 net.to(self.device),
                 find_unused_parameters=self.opt.get('find_unused_parameters', False),
             )
         else:
-            net = super().model_to_device(net)
+            wrapped = cast(DistributedDataParallel, super().model_to_device(net))
         # Before each run torch would send buffers anew, and find them changed when the gradients of
-        # an earlier run of the step need
-        # them: https://github.com/pytorch/pytorch/issues/175024
-        net.broadcast_buffers = False
-        return net
+        # an earlier run of the step need them: https://github.com/pytorch/pytorch/issues/175024
+        wrapped.broadcast_buffers = False
+        return wrapped
 
     # Inference
 
-    def infer(self, net, lq):
-        """Runs the network on an image or a tile: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
+    def infer(self, net: nn.Module, lq: torch.Tensor) -> torch.Tensor:
+        """Run the network on an image or a tile: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
         return run_padded(net, lq, size_multiple(net), self.scale)
 
-    def given(self):
-        """What :meth:`infer` needs beside the image of a test: (b, c, scale · h, scale · w), or
-        nothing.
-        """
+    def given(self) -> torch.Tensor | None:
+        """Return what :meth:`infer` needs beside a test image: (b, c, scale · h, scale · w)."""
         return None
 
-    def test(self):
-        """Sets ``self.output`` to what the network (its moving average, if there is one) makes of
-        ``self.lq``.
-        """
+    def test(self) -> None:
+        """Run the network, or its moving average if there is one, on ``self.lq``."""
         net = self.get_bare_model(getattr(self, 'net_g_ema', self.net_g))
         training = net.training
         net.eval()
@@ -178,21 +184,27 @@ class DistillBase(SRModel):
             )
         net.train(training)
 
-    def validation(self, dataloader, current_iter, tb_logger, save_img=False):
-        """BasicSR's, without a trace in the random numbers of the training."""
+    def validation(
+        self, dataloader: Loader, current_iter: int | str, tb_logger: Writer, save_img: bool = False
+    ) -> None:
+        """Validate as BasicSR does, without a trace in the random numbers of the training."""
         with unchanged():
             super().validation(dataloader, current_iter, tb_logger, save_img)
 
-    def nondist_validation(self, dataloader, current_iter, tb_logger, save_img):
-        """BasicSR's; in a training, the network with the best PSNR on the first validation set
-        becomes ``net_g_best.pth``.
+    def nondist_validation(
+        self, dataloader: Loader, current_iter: int | str, tb_logger: Writer, save_img: bool
+    ) -> None:
+        """Validate as BasicSR does, and keep the best network of a training.
+
+        The network with the best PSNR on the first validation set becomes ``net_g_best.pth``.
         """
         if not on_terminal():
             self.opt['val']['pbar'] = False  # a bar fills a log file with carriage returns
         super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
         if not self.is_train or not self.opt['val'].get('metrics'):
             return
-        name = dataloader.dataset.opt['name']
+        dataset: Any = dataloader.dataset  # BasicSR's keep their options
+        name = dataset.opt['name']
         first = next(
             block['name']
             for phase, block in self.opt['datasets'].items()
@@ -220,20 +232,22 @@ class DistillBase(SRModel):
 
     # Steps
 
-    def feed_data(self, data):
-        """Takes a batch, as BasicSR's dataset gives it."""
+    def feed_data(self, data: dict[str, Any]) -> None:
+        """Take a batch, as BasicSR's dataset gives it."""
         super().feed_data(data)
         if self.is_train:
             self._image_names = data.get('gt_path', data.get('lq_path', []))
 
-    def seed(self, current_iter, use):
-        """Seed for what is drawn in a step: a training that was stopped draws what it would have
-        drawn.
+    def seed(self, current_iter: int, use: str) -> int:
+        """Return the seed for what is drawn in a step.
+
+        With it a training that was stopped draws what it would have drawn.
+        Different uses draw different numbers.
         """
         return seed_of(self.opt['manual_seed'], self.opt['rank'], current_iter, use)
 
-    def optimize_parameters(self, current_iter):
-        """One step; ``self.log_dict`` holds each loss.
+    def optimize_parameters(self, current_iter: int) -> None:
+        """Do one step; ``self.log_dict`` holds each loss.
 
         What it draws, and where it leaves torch's generator, depends on seed, process and iteration
         alone.
@@ -242,24 +256,25 @@ class DistillBase(SRModel):
         self.step(self.losses(current_iter), current_iter)
         torch.manual_seed(self.seed(current_iter, 'next'))
 
-    def losses(self, current_iter):
-        """Losses of a batch: scalars by log name, whose sum is minimised."""
+    def losses(self, current_iter: int) -> dict[str, torch.Tensor]:
+        """Return the losses of a batch: scalars by log name, whose sum is minimised."""
         raise NotImplementedError
 
-    def step(self, losses, current_iter):
-        """Minimises the sum of losses by one step of the optimizer; skips it where one of them is
-        not finite.
+    def step(self, losses: dict[str, torch.Tensor], current_iter: int) -> None:
+        """Minimise the sum of losses by one step of the optimizer.
+
+        The step is skipped if one of them is not finite.
 
         Args:
-            losses (dict[str, Tensor]): Scalars by log name; ``self.log_dict`` gets their values.
-            current_iter (int): Of the training.
+            losses: Scalars by log name; ``self.log_dict`` gets their values.
+            current_iter: Of the training.
 
         Raises:
             TrainingError: too many steps were skipped.
         """
         self.optimizer_g.zero_grad()
         self.guard.start(losses)
-        sum(losses.values()).backward()
+        cast(torch.Tensor, sum(losses.values())).backward()
         self.log_dict = self.guard.values()
         if not self.guard.accepts(self.log_dict, current_iter, self._image_names):
             return
@@ -268,24 +283,21 @@ class DistillBase(SRModel):
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
 
-    def before_step(self):
-        """Between the backward pass and the optimizer's step."""
+    def before_step(self) -> None:
+        """Do what has to be done between the backward pass and the optimizer's step."""
 
     # Checkpoints
 
-    def metadata(self):
-        """What a checkpoint says about itself."""
+    def metadata(self) -> dict[str, Any]:
+        """Return what a checkpoint says about itself."""
         return {'scale': self.scale, 'precision': self.precisions_used(), 'version': __version__}
 
-    def training_state_extras(self):
-        """What a training state holds beside optimizers, schedulers, random numbers and best
-        results.
-        """
+    def training_state_extras(self) -> dict[str, Any]:
+        """Return what a training state of this model holds beside what all of them hold."""
         return {}
 
-    def save(self, epoch, current_iter):
-        """Writes the network, then the training state, then removes what ``logger.keep_last``
-        leaves out.
+    def save(self, epoch: int, current_iter: int) -> None:
+        """Write the network, then the training state, then thin out as ``logger.keep_last`` says.
 
         A network with weights that are not finite is not written: the last checkpoint before stays
         the last.
@@ -309,8 +321,8 @@ class DistillBase(SRModel):
             thin(self.opt['path'], self.keep_last)
 
     @master_only
-    def save_training_state(self, epoch, current_iter):
-        """Writes BasicSR's ``<iteration>.state``, and with it what BasicSR does not keep."""
+    def save_training_state(self, epoch: int, current_iter: int) -> None:
+        """Write BasicSR's ``<iteration>.state``, and with it what BasicSR does not keep."""
         if current_iter == -1:  # the end of the training
             return
         state = {
@@ -329,23 +341,25 @@ class DistillBase(SRModel):
         )
 
     @master_only
-    def save_network(self, net, net_label, current_iter, param_key='params'):
-        """Writes BasicSR's ``net_g_<iteration>.pth``, and :meth:`metadata` with it."""
+    def save_network(
+        self, net: Nets, net_label: str, current_iter: int, param_key: str | list[str] = 'params'
+    ) -> None:
+        """Write BasicSR's ``net_g_<iteration>.pth``, and :meth:`metadata` with it."""
         self._write(net, net_label, 'latest' if current_iter == -1 else current_iter, param_key)
 
-    def _write(self, net, label, name, param_key):
+    def _write(self, net: Nets, label: str, name: str | int, param_key: str | list[str]) -> None:
         nets = net if isinstance(net, list) else [net]
         keys = param_key if isinstance(param_key, list) else [param_key]
         content = {
             key: {name: value.cpu() for name, value in self.get_bare_model(n).state_dict().items()}
-            for n, key in zip(nets, keys)
+            for n, key in zip(nets, keys, strict=True)
         }
         save_atomically(
             {**content, METADATA: self.metadata()},
             os.path.join(self.opt['path']['models'], f'{label}_{name}.pth'),
         )
 
-    def _save_networks(self, name):
+    def _save_networks(self, name: str) -> None:
         ema = hasattr(self, 'net_g_ema')
         self._write(
             [self.net_g, self.net_g_ema] if ema else self.net_g,
@@ -354,10 +368,8 @@ class DistillBase(SRModel):
             ['params', 'params_ema'] if ema else 'params',
         )
 
-    def resume_training(self, resume_state):
-        """BasicSR's; and precision, random numbers, the best results, and the epoch that comes
-        next.
-        """
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        """Resume as BasicSR does, with precision, random numbers, best results and epoch."""
         super().resume_training(resume_state)
         # States of 0.1.0, whose option files said what was used, and BasicSR's own have none.
         self.use_precisions(resume_state.get('precision', {}))

@@ -1,11 +1,12 @@
-"""Which checkpoints stay."""
+"""Removal of old and of unfinished checkpoints."""
 
 import os
 import re
+from typing import Any
 
 
-def _iterations(folder, pattern):
-    """Iteration -> file name of what a folder has."""
+def _iterations(folder: str, pattern: str) -> dict[int, str]:
+    """Return the names of the files of a folder that fit a pattern, by iteration."""
     found = (
         re.fullmatch(pattern, name)
         for name in (os.listdir(folder) if os.path.isdir(folder) else ())
@@ -13,12 +14,12 @@ def _iterations(folder, pattern):
     return {int(match[1]): match[0] for match in found if match}
 
 
-def thin(path, keep):
-    """Removes all but the newest checkpoints of a training, each with its training state.
+def thin(path: dict[str, Any], keep: int) -> None:
+    """Remove all but the newest checkpoints of a training, each with its training state.
 
     Args:
-        path (dict): BasicSR's ``path`` block, with ``models`` and ``training_states``.
-        keep (int): How many stay. ``net_g_latest.pth`` and ``net_g_best.pth`` do in any case.
+        path: BasicSR's ``path`` block, with ``models`` and ``training_states``.
+        keep: How many stay. ``net_g_latest.pth`` and ``net_g_best.pth`` do in any case.
     """
     states, networks = (
         _iterations(path[folder], pattern)
@@ -34,11 +35,11 @@ def thin(path, keep):
                 os.remove(os.path.join(path[folder], names[iteration]))
 
 
-def remove_unfinished(path):
-    """Removes the temporary files of processes that were killed while they wrote a checkpoint.
+def remove_unfinished(path: dict[str, Any]) -> None:
+    """Remove the temporary files of processes that were killed while they wrote a checkpoint.
 
     Args:
-        path (dict): As for :func:`thin`.
+        path: As for :func:`thin`.
     """
     for folder in (path['models'], path['training_states']):
         for name in os.listdir(folder) if os.path.isdir(folder) else ():

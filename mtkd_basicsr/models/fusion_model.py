@@ -1,5 +1,8 @@
 """The first stage of MTKD."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
@@ -15,7 +18,7 @@ from ..teachers import (
     match_teachers,
     require_val_images,
 )
-from ..utils.precision import teacher_precision
+from ..utils.precision import Precision, teacher_precision
 from ..utils.registry import register
 from ..weights.metadata import METADATA
 from ..weights.networks import read_weights
@@ -43,16 +46,16 @@ class MTKDFusionModel(DistillBase):
         used.
     """
 
-    def __init__(self, opt):
+    def __init__(self, opt: dict[str, Any]) -> None:
         self.teachers = parse_teachers(opt)
-        self.precision = None
-        self._ensemble = None
+        self.precision: str | None = None
+        self._ensemble: TeacherEnsemble | None = None
         for name, options in folders_of(self.teachers).items():
             require_val_images(options, f'teachers.{name}', opt)
         super().__init__(opt)
         self.names = list(self.teachers)
-        self.inputs = None
-        self._image = None
+        self.inputs: torch.Tensor | None = None
+        self._image: list[str] | None = None
         check_channels(self.get_bare_model(self.net_g), self.names, 'network_g')
         path = opt['path'].get('pretrain_network_g')
         if path is not None:
@@ -62,38 +65,42 @@ class MTKDFusionModel(DistillBase):
             for line in self.ensemble.describe():
                 get_root_logger().info(line)
 
-    def init_training_settings(self):
+    def init_training_settings(self) -> None:
+        """Prepare a training: its cache, if there is one, and what BasicSR sets up."""
         self.mix_batches = parse_mix_batches(self.opt)
-        self._sums = None
+        self._sums: Sequence[torch.Tensor] | None = None
         # Now, although with a cache no teacher runs before the first validation.
         self.use_precisions()
         manifest = matching_cache(self.opt, 'teachers')
-        self.cached_names = None if manifest is None else list(manifest['teachers'])
+        self.cached_names: list[str] | None = (
+            None if manifest is None else list(manifest['teachers'])
+        )
         self.cached_precision = None if manifest is None else manifest['made_with'].get('precision')
         if manifest is None and folders_of(self.teachers):
             raise FolderTeacher.refusal(f'teachers.{next(iter(folders_of(self.teachers)))}')
         super().init_training_settings()
 
-    def choose_precisions(self, began):
-        """That of the teachers; with a cache they run in the validations alone."""
+    def choose_precisions(self, began: dict[str, str]) -> dict[str, tuple[str, Precision]]:
+        """Decide what the teachers run in; with a cache they run in the validations alone."""
         asked = parse_speed(self.opt).teacher_precision
         precision = teacher_precision(asked, self.device, began.get('teachers'))
         return {'teachers': ('train.teacher_precision', precision)}
 
-    def use_precisions(self, began=None):
-        """Also sets what the teachers run in, which may be built before."""
+    def use_precisions(self, began: dict[str, str] | None = None) -> None:
+        """Set the precisions, also of the teachers, which may be built before."""
         super().use_precisions(began)
         self.precision = self.precisions['teachers'][1].name
         if self._ensemble is not None:
             self._ensemble.set_precision(self.precision)
 
-    def precisions_used(self):
+    def precisions_used(self) -> dict[str, str | None]:
+        """Return what the fusion network and the teachers run in."""
         running = self.precision if self._ensemble is None else self._ensemble.precision
         return {'student': 'fp32', 'teachers': self.cached_precision or running}
 
     @property
-    def ensemble(self):
-        """The teachers.
+    def ensemble(self) -> TeacherEnsemble:
+        """Return the teachers.
 
         With a cache they are built for the first validation: its images are not in the cache.
         """
@@ -107,28 +114,43 @@ class MTKDFusionModel(DistillBase):
             )
         return self._ensemble
 
-    def feed_data(self, data):
-        """Takes a batch; ``teachers`` in it stands in for their run."""
+    def feed_data(self, data: dict[str, Any]) -> None:
+        """Take a batch; ``teachers`` in it stands in for their run."""
         super().feed_data(data)
         self.inputs = None
         self._image = data.get('gt_path', data.get('lq_path'))
         if 'teachers' in data:
-            parts = dict(zip(self.cached_names, data['teachers'].to(self.device).split(3, 1)))
+            assert self.cached_names is not None  # a batch with teachers is out of a cache
+            outputs = data['teachers'].to(self.device).split(3, 1)
+            parts = dict(zip(self.cached_names, outputs, strict=True))
             self.inputs = torch.cat([parts[name] for name in self.names], 1)
 
-    def infer(self, net, *images):
+    def infer(self, net: torch.nn.Module, *images: torch.Tensor) -> torch.Tensor:
+        """Run the teachers and the fusion network on an image or a tile.
+
+        Args:
+            net: The fusion network.
+            *images: (b, 3, h, w); with it what :meth:`given` has for the same place.
+
+        Returns:
+            (b, 3, scale · h, scale · w).
+        """
         return net(self.ensemble(*images))
 
-    def given(self):
-        """What the teachers that are folders have for the image of a test, whose batches have one."""
+    def given(self) -> torch.Tensor | None:
+        """Return what the teachers that are folders have for the image of a test.
+
+        A batch of a test has one image.
+        """
         if not self.ensemble.given_names:
             return None
+        assert self._image is not None  # BasicSR's datasets give the path of each image
         return self.ensemble.given(
             self._image[0], [self.scale * n for n in self.lq.shape[-2:]], validation=True
         )
 
-    def losses(self, current_iter):
-        """BasicSR's losses; the input of ``network_g`` is what the teachers make of the image."""
+    def losses(self, current_iter: int) -> dict[str, torch.Tensor]:
+        """Return BasicSR's losses; ``network_g`` is given what the teachers make of the image."""
         self.lq = self.ensemble(self.lq) if self.inputs is None else self.inputs
         if current_iter <= self.mix_batches:
             self._fit_mix()
@@ -136,39 +158,39 @@ class MTKDFusionModel(DistillBase):
         losses = {'l_pix': self.cri_pix(self.output, self.gt)} if self.cri_pix else {}
         if self.cri_perceptual:
             parts = self.cri_perceptual(self.output, self.gt)
-            losses.update(
-                {
-                    name: loss
-                    for name, loss in zip(('l_percep', 'l_style'), parts)
-                    if loss is not None
-                }
-            )
+            for name, loss in zip(('l_percep', 'l_style'), parts, strict=True):
+                if loss is not None:
+                    losses[name] = loss
         return losses
 
-    def _fit_mix(self):
+    def _fit_mix(self) -> None:
         sums = normal_equations(self.lq, self.gt)
         if not all(torch.isfinite(part).all() for part in sums):
             return  # the loss will not be finite either, and says so
         if self.opt['dist']:
             for part in sums:
                 torch.distributed.all_reduce(part)
-        self._sums = sums if self._sums is None else [a + b for a, b in zip(self._sums, sums)]
+        if self._sums is None:
+            self._sums = sums
+        else:
+            self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)]
+        xx, yx = self._sums
         net = self.get_bare_model(self.net_g)
-        mix = solve_mix(*self._sums, net.mean_mix().to(self._sums[0]))
+        mix = solve_mix(xx, yx, net.mean_mix().to(xx))
         for each in (net, getattr(self, 'net_g_ema', net)):
             with torch.no_grad():
                 each.mix.weight.copy_(mix[:, :, None, None])
 
-    def training_state_extras(self):
-        """What the mix of the first batches is computed from."""
+    def training_state_extras(self) -> dict[str, Any]:
+        """Return what the mix of the first batches is computed from."""
         return {'mix_sums': self._sums}
 
-    def resume_training(self, resume_state):
-        """BasicSR's, and the sums of the mix."""
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        """Resume a training, with the sums of the mix."""
         sums = resume_state.get('mix_sums')
         self._sums = None if sums is None else [part.to(self.device) for part in sums]
         super().resume_training(resume_state)
 
-    def metadata(self):
-        """The teachers in their order."""
+    def metadata(self) -> dict[str, Any]:
+        """Return what a checkpoint says about itself, with the teachers in their order."""
         return {'teachers': list(self.names), **super().metadata()}

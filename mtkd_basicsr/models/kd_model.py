@@ -1,5 +1,7 @@
 """The trainer of all students."""
 
+from typing import Any
+
 import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
@@ -10,7 +12,7 @@ from ..data.cache.manifest import plain
 from ..distillers import Batch, build_distiller
 from ..errors import OptionError, WeightsError
 from ..host.distributed import average_gradients, share
-from ..utils.precision import student_precision, teacher_precision
+from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.registry import register
 from .base import DistillBase
 
@@ -30,9 +32,10 @@ class KDModel(DistillBase):
         used.
     """
 
-    default_method = None
+    default_method: str | None = None
 
-    def init_training_settings(self):
+    def init_training_settings(self) -> None:
+        """Prepare a training: the distiller, precisions, and what BasicSR sets up."""
         train_opt = self.opt['train']
         if train_opt.get('perceptual_opt'):
             raise OptionError(
@@ -67,8 +70,8 @@ class KDModel(DistillBase):
         if self.speed.compile:
             self.get_bare_model(self.net_g).compile()
 
-    def choose_precisions(self, began):
-        """That of the student, and that of teachers and fusion network where some are run."""
+    def choose_precisions(self, began: dict[str, str]) -> dict[str, tuple[str, Precision]]:
+        """Decide what the student runs in, and teachers and fusion network if some are run."""
         student = student_precision(self.speed.amp, self.device, began.get('student'))
         chosen = {'student': ('train.amp', student)}
         if self.distiller.context.ensembles:
@@ -78,16 +81,17 @@ class KDModel(DistillBase):
             chosen['teachers'] = ('train.teacher_precision', teachers)
         return chosen
 
-    def use_precisions(self, began=None):
-        """Also sets what teachers and fusion network run in, which are built before."""
+    def use_precisions(self, began: dict[str, str] | None = None) -> None:
+        """Set the precisions, also of teachers and fusion network, which are built before."""
         super().use_precisions(began)
         self.amp = self.precisions['student'][1].name == 'bf16'
         if 'teachers' in self.precisions:
             self.distiller.context.set_precision(self.precisions['teachers'][1].name)
 
-    def precisions_used(self):
+    def precisions_used(self) -> dict[str, str | None]:
+        """Return what the student, its teachers, and networks beside a cache run in."""
         context = self.distiller.context
-        used = {'student': 'bf16' if self.amp else 'fp32'}
+        used: dict[str, str | None] = {'student': 'bf16' if self.amp else 'fp32'}
         running = next((ensemble.precision for ensemble in context.ensembles.values()), None)
         if context.cached is not None:
             used['teachers'] = context.cached_precision
@@ -95,56 +99,68 @@ class KDModel(DistillBase):
             used['teachers' if context.cached is None else 'features'] = running
         return used
 
-    def setup_optimizers(self):
-        """BasicSR's, with the adapters of the method beside the student."""
+    def setup_optimizers(self) -> None:
+        """Set up the optimizer of BasicSR, with the adapters of the method beside the student."""
         super().setup_optimizers()
         # One group: the same learning rate at every step.
         self.optimizer_g.param_groups[0]['params'].extend(self.adapters.values())
 
-    def feed_data(self, data):
-        """Takes a batch; ``target`` or ``teachers`` in it stand in for the teachers."""
+    def feed_data(self, data: dict[str, Any]) -> None:
+        """Take a batch; ``target`` or ``teachers`` in it stand in for the teachers."""
         super().feed_data(data)
         cached = data.get('target', data.get('teachers'))
-        self.target = None if cached is None else cached.to(self.device)
+        self.target: torch.Tensor | None = None if cached is None else cached.to(self.device)
 
-    def student(self, lq):
-        """What the student makes of a batch: (b, 3, h, w) -> (b, 3, scale · h, scale · w), float32."""
+    def student(self, lq: torch.Tensor) -> torch.Tensor:
+        """Run the student on a batch.
+
+        Args:
+            lq: (b, 3, h, w).
+
+        Returns:
+            (b, 3, scale · h, scale · w), float32.
+        """
         if self.speed.channels_last:
             lq = lq.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             return self.net_g(lq).float()
 
-    def generator(self, current_iter):
-        """For what the methods draw in a step."""
+    def generator(self, current_iter: int) -> torch.Generator:
+        """Return the generator for what the methods draw in a step."""
         return torch.Generator().manual_seed(self.seed(current_iter, 'method'))
 
-    def losses(self, current_iter):
-        """Losses against ground truth and target, and those of the methods."""
+    def losses(self, current_iter: int) -> dict[str, torch.Tensor]:
+        """Return the losses against ground truth and target, and those of the methods."""
         progress = min(1.0, (current_iter - 1) / self.opt['train']['total_iter'])
         return self.distiller.losses(
             self.student,
             Batch(self.lq, self.gt, self.target, self.generator(current_iter), progress),
         )
 
-    def before_step(self):
-        """What DistributedDataParallel does for the student: means of the gradients of the adapters
-        over all processes.
+    def before_step(self) -> None:
+        """Average the gradients of the adapters over all processes.
+
+        DistributedDataParallel does the same for the student.
         """
         if self.opt['dist']:
             average_gradients(self.adapters.values())
 
-    def metadata(self):
-        """Which network the weights belong to: with it a checkpoint can be used without its option
-        file.
+    def metadata(self) -> dict[str, Any]:
+        """Return what a checkpoint says about itself, with the network of the weights.
+
+        With it a checkpoint can be used without its option file.
         """
         return {'network': plain(self.opt['network_g']), **super().metadata()}
 
-    def training_state_extras(self):
-        """The adapters, which no checkpoint of the student has."""
+    def training_state_extras(self) -> dict[str, Any]:
+        """Return the adapters, which no checkpoint of the student has."""
         return {'adapters': {name: p.detach().cpu() for name, p in self.adapters.items()}}
 
-    def resume_training(self, resume_state):
-        """BasicSR's, and the adapters.
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        """Resume a training, with the adapters.
+
+        Args:
+            resume_state: From a ``.state`` file.
 
         Raises:
             WeightsError: the state belongs to another method.

@@ -11,32 +11,32 @@ _NAMED = 8
 
 
 class LossGuard:
-    """Reads the losses of a step, and says when they are none.
+    """Reads the losses of a step, and says when one of them is not finite.
 
     The values are copied to the host behind the forward pass, and waited for when the backward pass
     is on its way: nothing waits that logging would not have waited for.
 
     Args:
-        max_skipped (int): How many steps in a row may be skipped.
-        distributed (bool): Whether there are other processes, whose losses count as well.
+        max_skipped: How many steps in a row may be skipped.
+        distributed: Whether there are other processes, whose losses count as well.
 
     Attributes:
         skipped (int): Steps skipped in a row until now.
     """
 
-    def __init__(self, max_skipped, distributed):
+    def __init__(self, max_skipped: int, distributed: bool) -> None:
         self.max_skipped = max_skipped
         self.distributed = distributed
         self.skipped = 0
-        self._names = []
-        self._host = None
-        self._event = None
+        self._names: list[str] = []
+        self._host: torch.Tensor | None = None
+        self._event: torch.cuda.Event | None = None
 
-    def start(self, losses):
-        """Sends losses on their way to the host.
+    def start(self, losses: dict[str, torch.Tensor]) -> None:
+        """Send losses on their way to the host.
 
         Args:
-            losses (dict[str, Tensor]): Scalars by log name.
+            losses: Scalars by log name.
         """
         values = torch.stack([loss.detach().float().mean() for loss in losses.values()])
         if self.distributed:
@@ -51,22 +51,23 @@ class LossGuard:
         else:
             self._host = values
 
-    def values(self):
-        """What :meth:`start` was given, as floats by name; means over all processes."""
+    def values(self) -> dict[str, float]:
+        """Return what :meth:`start` was given, as floats by name; means over all processes."""
         if self._event is not None:
             self._event.synchronize()
-        return dict(zip(self._names, self._host.tolist()))
+        assert self._host is not None  # start() comes first
+        return dict(zip(self._names, self._host.tolist(), strict=True))
 
-    def accepts(self, values, iteration, images):
-        """Whether a step may be done.
+    def accepts(self, values: dict[str, float], iteration: int, images: list[str]) -> bool:
+        """Return whether a step may be done.
 
         Args:
-            values (dict[str, float]): From :meth:`values`.
-            iteration (int): For the log.
-            images (list[str]): Paths of the images of the batch, for the log.
+            values: From :meth:`values`.
+            iteration: For the log.
+            images: Paths of the images of the batch, for the log.
 
         Returns:
-            bool: False where a loss is not finite, which is logged.
+            False where a loss is not finite, which is logged.
 
         Raises:
             TrainingError: it is one step too many.

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from typing import Any
 
 import lmdb
 
@@ -12,7 +13,7 @@ from .manifest import image_differences, source_differences
 
 
 def _id_of_unfinished(path: str) -> bytes | None:
-    """The ``id`` of a cache that is not finished; None where it cannot be read."""
+    """Return the ``id`` of a cache that is not finished; None if it cannot be read."""
     file = data_file(partial_path(path))
     try:
         env = lmdb.open(file, subdir=False, readonly=True, lock=False)
@@ -29,15 +30,15 @@ def _id_of_unfinished(path: str) -> bytes | None:
         env.close()
 
 
-def _is_of(cached: dict, wanted: dict) -> bool:
-    """Whether two manifests agree in all but the version that wrote them."""
+def _is_of(cached: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Return whether two manifests agree in all but the version that wrote them."""
     names = [image[0] for image in wanted['images']]
     found = source_differences(cached, wanted) + image_differences(cached, names)
     return not found and cached['made_with'] == wanted['made_with']
 
 
-def begun_with(path: str, manifest_in: Callable[[str], dict]) -> str | None:
-    """The precision of a cache that is there, where all else in it is what is asked for.
+def begun_with(path: str, manifest_in: Callable[[str], dict[str, Any]]) -> str | None:
+    """Return the precision of an existing cache, if all else in it is what is asked for.
 
     Args:
         path: The LMDB.

@@ -1,4 +1,4 @@
-"""Whether a complete cache still is what was written."""
+"""Checks that a complete cache still is what was written."""
 
 import multiprocessing
 import os
@@ -9,24 +9,27 @@ from concurrent.futures.process import BrokenProcessPool
 
 from ...errors import CacheError
 from ...utils.progress import progress
+from .format import CacheReader
 
-_reader = None  # of a worker process
+_reader: CacheReader | None = None  # of a worker process
 
 
-def _read_with(reader):
+def _read_with(reader: CacheReader) -> None:
     global _reader
     _reader = reader
 
 
-def _is_damaged(index, kind, checksum):
+def _is_damaged(index: int, kind: str, checksum: int) -> bool:
+    assert _reader is not None  # _read_with has run in this process
     try:
-        return zlib.crc32(_reader.array(index, kind)) != checksum
+        return zlib.crc32(_reader.array(index, kind).data) != checksum
     except CacheError:
         return True
 
 
-def _damaged_kinds(index):
-    """Those arrays of an image that are missing, of another size, or have another CRC-32."""
+def _damaged_kinds(index: int) -> list[str]:
+    """Return which arrays of an image are missing, of another size, or have another CRC-32."""
+    assert _reader is not None
     try:
         expected = _reader.checksums(index)
     except CacheError:
@@ -34,16 +37,15 @@ def _damaged_kinds(index):
     return [kind for kind, checksum in expected.items() if _is_damaged(index, kind, checksum)]
 
 
-def damaged_images(reader, workers=None):
-    """Reads all of a cache, and compares it with the checksums that were written with it.
+def damaged_images(reader: CacheReader, workers: int | None = None) -> dict[int, list[str]]:
+    """Read all of a cache, and compare it with the checksums that were written with it.
 
     Args:
-        reader (CacheReader): With ``readahead=True`` it reads as fast as the disk gives.
-        workers (int | None): Processes; None for one on each core.
+        reader: With ``readahead=True`` it reads as fast as the disk gives.
+        workers: Processes; None for one on each core.
 
     Returns:
-        dict[int, list[str]]: For each damaged image its number, and which of its arrays are
-        damaged.
+        For each damaged image its number, and which of its arrays are damaged.
     """
     count = len(reader.manifest['images'])
     workers = workers or os.cpu_count() or 1
@@ -62,8 +64,13 @@ def damaged_images(reader, workers=None):
     return {index: kinds for index, kinds in enumerate(found) if kinds}
 
 
-def describe(reader, damaged):
-    """What is damaged, in words: the first three images, and how many they are."""
+def describe(reader: CacheReader, damaged: dict[int, list[str]]) -> str:
+    """Describe what is damaged: how many images, and the first three of them.
+
+    Args:
+        reader: Of the cache.
+        damaged: From :func:`damaged_images`.
+    """
     images = reader.manifest['images']
     first = ', '.join(
         f"{' and '.join(kinds)} of '{images[index][0]}'"

@@ -1,5 +1,4 @@
-"""Targets on disk: low-resolution image, ground truth and target of each photograph as raw bytes in
-one memory map.
+"""Targets on disk, with their images, as raw bytes in one memory map.
 
 An LMDB whose keys are ``manifest`` (JSON), ``id`` (its SHA-256), and for the image number i of the
 manifest ``i/lq``, ``i/gt``, then ``i/target`` or ``i/teacher/NAME`` (height × width × 3 bytes, BGR
@@ -11,6 +10,7 @@ transaction, so that it is there whole or not at all. A cache that is being writ
 import hashlib
 import json
 import os
+from typing import Any, cast
 
 import lmdb
 import numpy as np
@@ -20,55 +20,56 @@ from ...errors import CacheError, DamagedCacheError
 _REBUILD = 'rebuild what is damaged with mtkd cache -opt FILE --overwrite'
 
 
-def partial_path(path):
-    """Where a cache is while it is written: beside the folder itself, where a symbolic link points
-    to one.
+def partial_path(path: str | os.PathLike[str]) -> str:
+    """Return where a cache is while it is written.
+
+    It is beside the folder itself, if ``path`` is a symbolic link to one.
     """
     return f'{os.path.realpath(path)}.partial'
 
 
-def data_file(folder):
-    """The file of an LMDB that holds its content."""
+def data_file(folder: str | os.PathLike[str]) -> str:
+    """Return the path of the file of an LMDB that holds its content."""
     return os.path.join(folder, 'data.mdb')
 
 
-def state_of(path):
-    """``'complete'``, ``'partial'`` or ``'none'``."""
+def state_of(path: str | os.PathLike[str]) -> str:
+    """Return the state of a cache: ``'complete'``, ``'partial'`` or ``'none'``."""
     if os.path.isfile(data_file(path)):
         return 'complete'
     return 'partial' if os.path.isfile(data_file(partial_path(path))) else 'none'
 
 
-def key_of(index, kind):
-    """Under which key an LMDB has an array of an image, or its checksums (kind ``'crc'``)."""
+def key_of(index: int, kind: str) -> bytes:
+    """Return the key of an array of an image, or of its checksums (kind ``'crc'``)."""
     return f'{index}/{kind}'.encode()
 
 
-def id_of(text):
-    """What tells caches apart: the SHA-256 of their manifest.
+def id_of(text: bytes | memoryview) -> bytes:
+    """Return what tells caches apart: the SHA-256 of their manifest.
 
     Args:
-        text (bytes): JSON of the manifest.
+        text: JSON of the manifest.
     """
     return hashlib.sha256(text).hexdigest().encode()
 
 
-def shape_of(manifest, index, kind):
-    """(height, width, 3) of an array."""
+def shape_of(manifest: dict[str, Any], index: int, kind: str) -> tuple[int, int, int]:
+    """Return the shape of an array of an image, (height, width, 3)."""
     _, h, w = manifest['images'][index]
     scale = manifest['scale'] if kind == 'lq' else 1
     return h // scale, w // scale, 3
 
 
-def kinds_of(manifest):
-    """Names of the arrays of each image, in their order."""
+def kinds_of(manifest: dict[str, Any]) -> list[str]:
+    """Return the names of the arrays of each image, in their order."""
     if manifest['what'] == 'target':
         return ['lq', 'gt', 'target']
     return ['lq', 'gt', *(f'teacher/{name}' for name in manifest['teachers'])]
 
 
-def bytes_needed(manifest):
-    """How many bytes the arrays of all images have together."""
+def bytes_needed(manifest: dict[str, Any]) -> int:
+    """Return how many bytes the arrays of all images take together."""
     scale = manifest['scale']
     outputs = len(kinds_of(manifest)) - 1
     # LMDB rounds each large value up to whole pages of 4096 bytes.
@@ -78,14 +79,14 @@ def bytes_needed(manifest):
     )
 
 
-def missing_end(env, size):
-    """What is wrong if pages that an LMDB speaks of are not in its file; None if all are.
+def missing_end(env: lmdb.Environment, size: int) -> str | None:
+    """Describe what is wrong if the file of an LMDB lacks pages that it refers to; None if not.
 
     Who reads past the end of a file in a memory map is ended by the system.
 
     Args:
-        env (lmdb.Environment): Just opened.
-        size (int): Bytes of its file.
+        env: Just opened.
+        size: Bytes of its file.
     """
     expected = (env.info()['last_pgno'] + 1) * env.stat()['psize']
     return f'its file ends after {size} bytes, {expected} were written' if size < expected else None
@@ -95,10 +96,11 @@ def missing_end(env, size):
 # process: LMDB refuses to open a file twice in a process, and a map that was opened before a fork
 # must not be used after it. A worker process opens it again through the descriptor that it
 # inherits, which is the same file even when the path has another one by now.
-_maps = {}
+_File = tuple[int, int]
+_maps: dict[_File, tuple[int, int, lmdb.Transaction, lmdb.Environment]] = {}
 
 
-def _open_map(path, descriptor, readahead):
+def _open_map(path: str | os.PathLike[str], descriptor: int, readahead: bool) -> lmdb.Environment:
     address = f'/dev/fd/{descriptor}'
     try:
         env = lmdb.open(
@@ -114,22 +116,24 @@ def _open_map(path, descriptor, readahead):
     return env
 
 
-def _refuse_short(path, env, descriptor):
+def _refuse_short(path: str | os.PathLike[str], env: lmdb.Environment, descriptor: int) -> None:
     wrong = missing_end(env, os.fstat(descriptor).st_size)
     if wrong:
         raise DamagedCacheError(f"target cache '{path}' is damaged: {wrong}; {_REBUILD}")
 
 
-def _map(path, file, readahead):
-    """Opens a map, or finds the one that is open.
+def _map(
+    path: str | os.PathLike[str], file: _File | None, readahead: bool
+) -> tuple[_File, lmdb.Transaction]:
+    """Open a map, or find the one that is open.
 
     Args:
-        path (str): The LMDB.
-        file (tuple | None): Device and inode of the file that was read before.
-        readahead (bool): Whether all of it will be read, one after the other.
+        path: The LMDB.
+        file: Device and inode of the file that was read before.
+        readahead: Whether all of it will be read, one after the other.
 
     Returns:
-        tuple: Device and inode, and a transaction in the map.
+        Device and inode, and a transaction in the map.
     """
     if file not in _maps:
         try:
@@ -158,49 +162,52 @@ def _map(path, file, readahead):
     return file, _maps[file][2]
 
 
-def close_map(path: str) -> None:
-    """Close the map of a cache, if this process has opened it. Arrays that were read from it must
-    not be used any more.
+def close_map(path: str | os.PathLike[str]) -> None:
+    """Close the map of a cache, if this process has opened it.
+
+    Arrays that were read from it must not be used any more.
 
     Args:
         path: The LMDB.
     """
     status = os.stat(data_file(path))
-    _, descriptor, txn, env = _maps.pop((status.st_dev, status.st_ino), (None, None, None, None))
-    if env is not None:
+    entry = _maps.pop((status.st_dev, status.st_ino), None)
+    if entry is not None:
+        _, descriptor, txn, env = entry
         txn.abort()
         env.close()
         os.close(descriptor)
 
 
 class CacheReader:
-    """Reads from a complete cache. It can be handed to worker processes: each opens the map for
-    itself.
+    """Reads from a complete cache.
+
+    It can be handed to worker processes: each opens the map for itself.
 
     It goes on reading the same file when ``mtkd cache --overwrite`` puts another one in its place.
 
     Args:
-        path (str): The LMDB.
-        readahead (bool): Whether all of it will be read, one after the other. A training reads
-            here and there.
+        path: The LMDB.
+        readahead: Whether all of it will be read, one after the other. A training reads here and
+            there.
 
     Attributes:
-        manifest (dict): What the cache says about itself.
+        manifest (dict[str, Any]): What the cache says about itself.
         id (bytes): Its SHA-256.
-        file (tuple): Device and inode of the file that is read.
+        file (tuple[int, int]): Device and inode of the file that is read.
 
     Raises:
         CacheError: not there, not finished, not a cache, or damaged
             (:class:`~mtkd_basicsr.errors.DamagedCacheError`).
     """
 
-    def __init__(self, path, readahead=False):
+    def __init__(self, path: str | os.PathLike[str], readahead: bool = False) -> None:
         self.path = path
         self.readahead = readahead
-        self.id = None
-        self.file = None
-        self._owner = None
-        self._txn = None
+        self.id: bytes | None = None
+        self.file: _File | None = None
+        self._owner: int | None = None
+        self._txn: lmdb.Transaction | None = None
         state = state_of(path)
         if state == 'partial':
             raise CacheError(
@@ -218,37 +225,41 @@ class CacheReader:
                 f"target cache '{path}' is damaged: its manifest is not the one that was written; "
                 f'{_REBUILD}'
             )
-        self.manifest = json.loads(bytes(content))
+        self.manifest: dict[str, Any] = json.loads(bytes(content))
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, '_owner': None, 'file': None, '_txn': None}
 
-    def _get(self, key):
+    def _get(self, key: bytes) -> memoryview | None:
         try:
             if self._owner != os.getpid():
                 self.file, self._txn = _map(self.path, self.file, self.readahead)
                 self._owner = os.getpid()
                 if self.id is not None and self._txn.get(b'id') != self.id:
                     raise CacheError(f"target cache '{self.path}' was replaced while it was read")
-            return self._txn.get(key)
+            assert self._txn is not None
+            # The transaction was begun with buffers=True.
+            return cast(memoryview | None, self._txn.get(key))
         except lmdb.Error as error:
             raise DamagedCacheError(
                 f"target cache '{self.path}' is damaged: {error}; {_REBUILD}"
             ) from error
 
-    def _damaged(self, index, kind):
+    def _damaged(self, index: int, kind: str) -> DamagedCacheError:
         return DamagedCacheError(
             f"target cache '{self.path}' is damaged: {kind} of "
             f"'{self.manifest['images'][index][0]}'; {_REBUILD}"
         )
 
-    def array(self, index, kind):
-        """An array of an image without copying it: (h, w, 3), BGR, uint8, read-only, in the memory
-        map.
+    def array(self, index: int, kind: str) -> np.ndarray:
+        """Return an array of an image without copying it.
 
         Args:
-            index (int): Number of the image in ``manifest['images']``.
-            kind (str): One of :func:`kinds_of`.
+            index: Number of the image in ``manifest['images']``.
+            kind: One of :func:`kinds_of`.
+
+        Returns:
+            (h, w, 3), BGR, uint8, read-only, in the memory map.
 
         Raises:
             CacheError: it is not there, or has the wrong size: the file is damaged.
@@ -259,20 +270,22 @@ class CacheReader:
             raise self._damaged(index, kind)
         return np.frombuffer(value, np.uint8).reshape(h, w, channels)
 
-    def checksums(self, index):
-        """CRC-32 of each array of an image, as it was when it was written.
+    def checksums(self, index: int) -> dict[str, int]:
+        """Return the CRC-32 of each array of an image, as it was when it was written.
 
         Args:
-            index (int): Number of the image in ``manifest['images']``.
+            index: Number of the image in ``manifest['images']``.
 
         Returns:
-            dict[str, int]: For each of :func:`kinds_of`.
+            For each of :func:`kinds_of`.
 
         Raises:
             CacheError: they are not there, or cannot be read: the file is damaged.
         """
         value = self._get(key_of(index, 'crc'))
         try:
-            return {kind: int(json.loads(bytes(value))[kind]) for kind in kinds_of(self.manifest)}
+            # None is a TypeError, as content that is no mapping is.
+            content = bytes(value)  # type: ignore[arg-type]
+            return {kind: int(json.loads(content)[kind]) for kind in kinds_of(self.manifest)}
         except (TypeError, ValueError, KeyError) as error:
             raise self._damaged(index, 'checksums') from error

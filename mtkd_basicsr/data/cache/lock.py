@@ -1,4 +1,4 @@
-"""That a cache is written by one job alone."""
+"""A lock, so that a cache is written by one job alone."""
 
 import contextlib
 import errno
@@ -6,6 +6,8 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator, Mapping
+from typing import TextIO
 
 from basicsr.utils import get_root_logger
 
@@ -14,7 +16,7 @@ from ...errors import CacheError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 # Bytes of the file: who is at it for a moment (comes, writes, goes), and that a job writes the
 # cache.
@@ -23,36 +25,35 @@ _JOB = 1
 _NO_LOCKS = errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP
 
 
-def _job(environment):
-    """What the processes of one torchrun have in common; None where a process works alone."""
+def _job(environment: Mapping[str, str]) -> list[str | None] | None:
+    """Return what the processes of one torchrun have in common; None if a process works alone."""
     keys = 'TORCHELASTIC_RUN_ID', 'MASTER_ADDR', 'MASTER_PORT', 'WORLD_SIZE'
-    return (
-        [environment.get(key) for key in keys]
-        if int(environment.get('WORLD_SIZE', 1)) > 1
-        else None
-    )
+    if int(environment.get('WORLD_SIZE', 1)) > 1:
+        return [environment.get(key) for key in keys]
+    return None
 
 
 class CacheLock:
-    """A lock file that the processes of one torchrun share, and that the system gives back when
-    they end, however they end.
+    """A lock file that the processes of one torchrun share.
+
+    The system gives it back when they end, however they end.
 
     These are POSIX record locks, not those of ``flock``: a worker process that decodes images would
     inherit the latter, and keep the cache locked for some seconds after a kill.
 
     Args:
-        path (str): The lock file. It is removed by the last process that leaves in order.
-        cache (str): What is written, for messages.
+        path: The lock file. It is removed by the last process that leaves in order.
+        cache: What is written, for messages.
 
     Raises:
         CacheError: another process or job writes the cache.
         OSError: the file cannot be written.
     """
 
-    def __init__(self, path, cache):
+    def __init__(self, path: str, cache: str) -> None:
         self.path = path
         self.cache = cache
-        self._file = None
+        self._file: TextIO | None = None
         if fcntl is None:
             self._warn('this system has no record locks')
             return
@@ -72,14 +73,14 @@ class CacheLock:
         fcntl.lockf(file, fcntl.LOCK_UN, 1, _GATE)
         self._file = file
 
-    def _warn(self, reason):
+    def _warn(self, reason: str) -> None:
         get_root_logger().warning(
             f"'{self.cache}' is written without a lock ({reason}): take care that no other process "
             'writes it'
         )
 
-    def _open(self):
-        """The lock file, with its gate closed to others."""
+    def _open(self) -> TextIO:
+        """Open the lock file, with its gate closed to others."""
         while True:
             file = os.fdopen(
                 os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), 'r+', encoding='utf-8'
@@ -91,7 +92,7 @@ class CacheLock:
                     return file
             file.close()
 
-    def _take(self, file, job):
+    def _take(self, file: TextIO, job: list[str | None] | None) -> None:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _JOB)
         except (BlockingIOError, PermissionError):
@@ -118,8 +119,8 @@ class CacheLock:
         fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _JOB)
 
     @contextlib.contextmanager
-    def alone(self):
-        """While no other process of the job writes, comes or goes."""
+    def alone(self) -> Iterator[None]:
+        """Keep other processes of the job from writing, coming or going in this context."""
         if self._file is None:
             yield
             return
@@ -129,7 +130,8 @@ class CacheLock:
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _GATE)
 
-    def _is_last(self):
+    def _is_last(self) -> bool:
+        assert self._file is not None
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _JOB)
         except OSError:
@@ -137,11 +139,11 @@ class CacheLock:
         return True
 
     @contextlib.contextmanager
-    def leaving(self):
-        """Gives the lock back after what is done in this context.
+    def leaving(self) -> Iterator[bool]:
+        """Give the lock back after what is done in this context.
 
         Yields:
-            bool: Whether no other process of the job is left; False where that cannot be known.
+            Whether no other process of the job is left; False where that cannot be known.
         """
         if self._file is None:
             yield False

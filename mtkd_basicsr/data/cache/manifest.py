@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
-from ...config import FolderOptions, parse_fusion, parse_teachers
+from ...config import FolderOptions, TeacherOptions, parse_fusion, parse_teachers
 from ...errors import OptionError
 from ...utils.image_folder import ImageFolder
 from ...utils.version import __version__
@@ -13,20 +15,18 @@ FORMAT = 1
 IMAGES = 'images'
 
 
-def sha256(path):
-    """SHA-256 of a file as text; None where there is no such file."""
+def sha256(path: str) -> str | None:
+    """Return the SHA-256 of a file as text; None if there is no such file."""
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         return None
     with open(path, 'rb') as file:
-        return (
-            hashlib.file_digest(file, 'sha256').hexdigest()
-            if hasattr(hashlib, 'file_digest')
-            else _digest(file)
-        )
+        if hasattr(hashlib, 'file_digest'):
+            return hashlib.file_digest(file, 'sha256').hexdigest()
+        return _digest(file)
 
 
-def _digest(file):
+def _digest(file: BinaryIO) -> str:
     # Python 3.10 has no hashlib.file_digest.
     digest = hashlib.sha256()
     for block in iter(lambda: file.read(1 << 20), b''):
@@ -34,18 +34,20 @@ def _digest(file):
     return digest.hexdigest()
 
 
-def plain(value):
-    """Option values as JSON gives them back: mappings without order, tuples as lists.
+def plain(value: Any) -> Any:
+    """Return option values as JSON gives them back: mappings without order, tuples as lists.
 
     Args:
         value: Mapping, list, tuple, text, number or anything else.
     """
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
-    return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value
 
 
-def _network(options):
+def _network(options: TeacherOptions) -> dict[str, Any]:
     return {
         'network': plain(options.network),
         'sha256': sha256(options.weights),
@@ -53,7 +55,7 @@ def _network(options):
     }
 
 
-def _teacher(options, names):
+def _teacher(options: TeacherOptions | FolderOptions, names: list[str]) -> dict[str, Any]:
     if not isinstance(options, FolderOptions):
         return _network(options)
     return {
@@ -63,19 +65,18 @@ def _teacher(options, names):
     }
 
 
-def source_of(opt, what, names):
-    """What the targets depend on, according to an option file.
+def source_of(opt: dict[str, Any], what: str, names: list[str]) -> dict[str, Any]:
+    """Return what the targets depend on, according to an option file.
 
     Args:
-        opt (dict): All options.
-        what (str): ``'target'`` (the fused image) or ``'teachers'`` (the output of each).
-        names (list[str]): Of the ground-truth images.
+        opt: All options.
+        what: ``'target'`` (the fused image) or ``'teachers'`` (the output of each).
+        names: Of the ground-truth images.
 
     Returns:
-        dict: scale, what, teachers (by name), fusion (None for ``'teachers'``); networks with
-            the SHA-256 of their weights, folders of
-        images with that of their listing, which is None where file or folder is not on this
-        machine.
+        scale, what, teachers (by name), fusion (None for ``'teachers'``); networks with the SHA-256
+        of their weights, folders of images with that of their listing, which is None where file or
+        folder is not on this machine.
 
     Raises:
         OptionError: teachers or fusion network are missing or wrong in the option file.
@@ -91,12 +92,14 @@ def source_of(opt, what, names):
     }
 
 
-def new_manifest(source, images, **made_with):
-    """The manifest of a cache that is about to be written.
+def new_manifest(
+    source: dict[str, Any], images: list[list[Any]], **made_with: Any
+) -> dict[str, Any]:
+    """Return the manifest of a cache that is about to be written.
 
     Args:
-        source (dict): From :func:`source_of`.
-        images (list): ``[name, height, width]`` of each ground-truth image.
+        source: From :func:`source_of`.
+        images: ``[name, height, width]`` of each ground-truth image.
         **made_with: How the targets are computed: self_ensemble, precision, tile, tile_overlap.
     """
     return {
@@ -108,7 +111,7 @@ def new_manifest(source, images, **made_with):
     }
 
 
-def _network_differences(key, cached, wanted):
+def _network_differences(key: str, cached: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
     if cached['network'] != wanted['network']:
         changed = sorted(
             k
@@ -121,28 +124,34 @@ def _network_differences(key, cached, wanted):
                 f'{wanted["network"].get(k)!r} in the option file'
             )
     if cached['param_key'] != wanted['param_key']:
-        yield f'{key}.param_key: {cached["param_key"]!r} in the cache, {wanted["param_key"]!r} in the option file'
+        yield (
+            f'{key}.param_key: {cached["param_key"]!r} in the cache, '
+            f'{wanted["param_key"]!r} in the option file'
+        )
     if wanted['sha256'] is not None and cached['sha256'] != wanted['sha256']:
         kind = (
             'images: other files'
             if wanted['network'].get('type') == IMAGES
             else 'weights: another file'
         )
-        yield f'{key}.{kind} (SHA-256 {cached["sha256"][:12]} in the cache, {wanted["sha256"][:12]} here)'
+        yield (
+            f'{key}.{kind} (SHA-256 {cached["sha256"][:12]} in the cache, '
+            f'{wanted["sha256"][:12]} here)'
+        )
 
 
-def source_differences(manifest, source):
-    """What differs between the source of a cache and the one that an option file asks for.
+def source_differences(manifest: dict[str, Any], source: dict[str, Any]) -> list[str]:
+    """List what differs between the source of a cache and the one that an option file asks for.
 
     The order of teachers is no difference. Weights that are not on this machine cannot be compared,
     and are not.
 
     Args:
-        manifest (dict): Of the cache.
-        source (dict): From :func:`source_of`.
+        manifest: Of the cache.
+        source: From :func:`source_of`.
 
     Returns:
-        list[str]: One text for each difference, naming the option key.
+        One text for each difference, naming the option key.
     """
     if manifest['format'] != FORMAT:
         return [f'format: {manifest["format"]} in the cache, this version reads {FORMAT}']
@@ -169,15 +178,15 @@ def source_differences(manifest, source):
     return found
 
 
-def image_differences(manifest, names):
-    """What differs between the images of a cache and those of a dataset, in words.
+def image_differences(manifest: dict[str, Any], names: list[str]) -> list[str]:
+    """List what differs between the images of a cache and those of a dataset, in words.
 
     Args:
-        manifest (dict): Of the cache.
-        names (list[str]): Of the dataset.
+        manifest: Of the cache.
+        names: Of the dataset.
 
     Returns:
-        list[str]: Nothing, or what is missing and what is too much.
+        Nothing, or what is missing and what is too much.
     """
     cached = {image[0] for image in manifest['images']}
     wanted = set(names)

@@ -1,4 +1,6 @@
-"""Whether the cache that an option file names may stand in for the teachers that it names."""
+"""Checks that the cache of an option file may stand in for the teachers that it names."""
+
+from typing import Any
 
 from basicsr.utils import get_root_logger
 
@@ -7,17 +9,18 @@ from .format import CacheReader, state_of
 from .manifest import source_differences, source_of
 
 
-def matching_cache(opt, what, teachers=None):
-    """The manifest of the cache of a training, after it was compared with the option file.
+def matching_cache(
+    opt: dict[str, Any], what: str, teachers: list[str] | None = None
+) -> dict[str, Any] | None:
+    """Return the manifest of the cache of a training, after comparing it with the option file.
 
     Args:
-        opt (dict): All options.
-        what (str): ``'target'`` or ``'teachers'``: what the model needs.
-        teachers (list[str] | None): With ``'teachers'``: those that it needs; None for all in
-            the option file.
+        opt: All options.
+        what: ``'target'`` or ``'teachers'``: what the model needs.
+        teachers: With ``'teachers'``: those that it needs; None for all in the option file.
 
     Returns:
-        dict | None: None where the option file names no cache, or none that is there.
+        The manifest; None where the option file names no cache, or none that is there.
 
     Raises:
         CacheError: the cache is unfinished, or was made with another scale, other teachers,
@@ -46,7 +49,8 @@ def matching_cache(opt, what, teachers=None):
             'rebuild it with mtkd cache -opt FILE --overwrite'
         )
     unseen = [name for name, t in source['teachers'].items() if t['sha256'] is None]
-    unseen += ['fusion'] if source['fusion'] and source['fusion']['sha256'] is None else []
+    if source['fusion'] and source['fusion']['sha256'] is None:
+        unseen.append('fusion')
     if unseen:
         get_root_logger().warning(
             f"Target cache '{path}': the weights or images of {', '.join(unseen)} are not on this "

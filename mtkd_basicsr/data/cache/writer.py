@@ -9,6 +9,8 @@ import os
 import shutil
 import time
 import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import lmdb
 import numpy as np
@@ -31,27 +33,29 @@ from .lock import CacheLock
 _SPARE = 1 << 24  # bytes of a map beside what is known to go in
 _FLUSH_BYTES = 1 << 26
 _FLUSH_SECONDS = 5.0
+_Result = TypeVar('_Result')
 
 
-def lock_path(path):
-    """What is locked while a cache is written."""
+def lock_path(path: str | os.PathLike[str]) -> str:
+    """Return the path of the file that is locked while a cache is written."""
     return f'{os.path.realpath(path)}.lock'
 
 
-def free_bytes(path):
-    """Free space where a file or folder is, or would be."""
+def free_bytes(path: str | os.PathLike[str]) -> int:
+    """Return the free space, in bytes, where a file or folder is, or would be."""
     path = os.path.abspath(path)
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return shutil.disk_usage(path).free
 
 
-def remove_left_overs(path):
-    """Removes what stays when a writer is killed just after its cache has become complete: a lock
-    file, a folder without content.
+def remove_left_overs(path: str) -> None:
+    """Remove what stays when a writer is killed just after its cache has become complete.
+
+    That is a lock file, and a folder without content.
 
     Args:
-        path (str): The LMDB.
+        path: The LMDB.
     """
     partial = partial_path(path)
     if os.path.isdir(partial) or os.path.isfile(lock_path(path)):
@@ -64,16 +68,16 @@ def remove_left_overs(path):
 
 
 class CacheWriter:
-    """Writes a cache, or goes on writing one that was stopped. The processes of one torchrun may
-    write into the same one.
+    """Writes a cache, or goes on writing one that was stopped.
+
+    The processes of one torchrun may write into the same one.
 
     As a context manager it is closed at the end.
 
     Args:
-        path (str): The LMDB as it will be called when it is complete.
-        manifest (dict): From :func:`~.manifest.new_manifest`.
-        overwrite (bool): Whether an unfinished cache of other options, or a damaged one, is
-            begun again.
+        path: The LMDB as it will be called when it is complete.
+        manifest: From :func:`~.manifest.new_manifest`.
+        overwrite: Whether an unfinished cache of other options, or a damaged one, is begun again.
 
     Raises:
         CacheError: another process writes it, an unfinished cache of other options stands
@@ -81,17 +85,22 @@ class CacheWriter:
         DataError: the folder cannot be written, or the disk has too little space.
     """
 
-    def __init__(self, path, manifest, overwrite=False):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        manifest: dict[str, Any],
+        overwrite: bool = False,
+    ) -> None:
         self.path = str(path)
         self.partial = partial_path(path)
         self.manifest = manifest
         self.overwrite = overwrite
         self._place = os.path.realpath(path)
         self._folder = os.path.dirname(os.path.realpath(path))
-        self._waiting = {}
+        self._waiting: dict[bytes, memoryview | bytes] = {}
         self._bytes = 0
         self._since = time.monotonic()
-        self._env = None
+        self._env: lmdb.Environment | None = None
         text = json.dumps(manifest, sort_keys=True).encode()
         self._id = id_of(text)
         if os.path.isfile(self._place):
@@ -114,19 +123,19 @@ class CacheWriter:
             self.close()
             raise
 
-    def __enter__(self):
+    def __enter__(self) -> 'CacheWriter':
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _space(self):
-        """Bytes that are still to be written, and those that are free."""
+    def _space(self) -> tuple[int, int]:
+        """Return how many bytes are still to be written, and how many are free."""
         file = data_file(self.partial)
         there = os.path.getsize(file) if os.path.isfile(file) else 0
         return max(0, bytes_needed(self.manifest) + _SPARE - there), free_bytes(self._folder)
 
-    def _check_space(self):
+    def _check_space(self) -> None:
         needed, free = self._space()
         if free < needed:
             raise DataError(
@@ -135,8 +144,8 @@ class CacheWriter:
             )
 
     @contextlib.contextmanager
-    def _explained(self):
-        """Says of errors of LMDB and of the system what they mean here."""
+    def _explained(self) -> Iterator[None]:
+        """Turn errors of LMDB and of the system into ours, which say what they mean here."""
         try:
             yield
         except (
@@ -157,13 +166,13 @@ class CacheWriter:
                 'is put right'
             ) from error
 
-    def _damaged(self, reason):
+    def _damaged(self, reason: str | Exception) -> DamagedCacheError:
         return DamagedCacheError(
             f"the unfinished cache '{self.partial}' is damaged: {reason}; begin it again with "
             'mtkd cache -opt FILE --overwrite'
         )
 
-    def _open(self, text):
+    def _open(self, text: bytes) -> None:
         with self._explained():
             os.makedirs(self.partial, exist_ok=True)
             size = int((bytes_needed(self.manifest) + _SPARE) * 1.1)
@@ -175,18 +184,19 @@ class CacheWriter:
                 raise self._damaged(wrong)
         self._transact(lambda txn: self._claim(txn, text))
 
-    def _open_again(self, text):
+    def _open_again(self, text: bytes) -> None:
         self._close_env()
         with self._explained():
             shutil.rmtree(self.partial)
         self._open(text)
 
-    def _close_env(self):
+    def _close_env(self) -> None:
         if self._env is not None:
             self._env.close()
             self._env = None
 
-    def _claim(self, txn, text):
+    def _claim(self, txn: lmdb.Transaction, text: bytes) -> None:
+        assert self._env is not None
         known = txn.get(b'id')
         if known is not None and known != self._id:
             if not self.overwrite:
@@ -199,7 +209,8 @@ class CacheWriter:
         txn.put(b'id', self._id)
         txn.put(b'manifest', text)
 
-    def _transact(self, work):
+    def _transact(self, work: Callable[[lmdb.Transaction], _Result]) -> _Result:
+        assert self._env is not None
         while True:
             with self._explained():
                 try:
@@ -210,14 +221,15 @@ class CacheWriter:
                 except lmdb.MapResizedError:  # another process has made the map larger
                     self._env.set_mapsize(0)
 
-    def _is_in(self, folder):
-        """Whether the file that this process writes is in a folder."""
+    def _is_in(self, folder: str) -> bool:
+        """Return whether the file that this process writes is in a folder."""
         with contextlib.suppress(FileNotFoundError):
             return os.path.samestat(os.stat(data_file(folder)), self._file)
         return False
 
-    def done(self):
-        """Numbers of the images that are in the cache."""
+    def done(self) -> set[int]:
+        """Return the numbers of the images that are in the cache."""
+        assert self._env is not None
         with self._explained(), self._env.begin() as txn:
             return {
                 i
@@ -225,14 +237,14 @@ class CacheWriter:
                 if txn.get(key_of(i, 'crc')) is not None
             }
 
-    def put(self, index, arrays):
-        """Takes all of an image. It is on disk after the next :meth:`flush`, at the latest some
-        seconds later.
+    def put(self, index: int, arrays: dict[str, np.ndarray]) -> None:
+        """Take all arrays of an image.
+
+        They are on disk after the next :meth:`flush`, at the latest some seconds later.
 
         Args:
-            index (int): Its number in the manifest.
-            arrays (dict[str, ndarray]): (h, w, 3), BGR, uint8, for each of
-                :func:`~.target_cache.kinds_of`.
+            index: Its number in the manifest.
+            arrays: (h, w, 3), BGR, uint8, for each of :func:`~.format.kinds_of`.
 
         Raises:
             CacheError: another process has begun to replace this cache.
@@ -249,14 +261,14 @@ class CacheWriter:
                 )
             self._waiting[key_of(index, kind)] = array.data
             self._bytes += array.nbytes
-            crc[kind] = zlib.crc32(array)
+            crc[kind] = zlib.crc32(array.data)
         self._waiting[key_of(index, 'crc')] = json.dumps(crc).encode()
         # Each transaction waits for the disk: not one for each image.
         if self._bytes > _FLUSH_BYTES or time.monotonic() - self._since > _FLUSH_SECONDS:
             self.flush()
 
-    def flush(self):
-        """Writes what waits, in one transaction.
+    def flush(self) -> None:
+        """Write what waits, in one transaction.
 
         Raises:
             CacheError: another process has begun to replace this cache.
@@ -265,8 +277,8 @@ class CacheWriter:
         with self._lock.alone():
             self._flush()
 
-    def _flush(self):
-        def work(txn):
+    def _flush(self) -> None:
+        def work(txn: lmdb.Transaction) -> None:
             if not self._is_in(self.partial) or txn.get(b'id') != self._id:
                 raise CacheError(f"'{self.partial}' was replaced by another process")
             for key, value in self._waiting.items():
@@ -277,15 +289,16 @@ class CacheWriter:
         self._bytes = 0
         self._since = time.monotonic()
 
-    def finish(self):
-        """Gives a complete cache its name, in the place of the one that stands there; does nothing
-        while images are missing.
+    def finish(self) -> bool:
+        """Give a complete cache its name, in the place of the one that stands there.
+
+        While images are missing, nothing is done.
 
         One file takes the place of another in one step, so that there is the old cache or the new
         one at any moment. Who reads the old one goes on reading it.
 
         Returns:
-            bool: Whether the cache is complete.
+            Whether the cache is complete.
 
         Raises:
             CacheError, DataError: as :meth:`flush`.
@@ -301,7 +314,8 @@ class CacheWriter:
         self.close()
         return True
 
-    def _put_in_place(self):
+    def _put_in_place(self) -> None:
+        assert self._env is not None
         self._env.sync(True)
         self._close_env()
         os.makedirs(self._place, exist_ok=True)
@@ -315,13 +329,14 @@ class CacheWriter:
         sync_folder(self._place)
         shutil.rmtree(self.partial, ignore_errors=True)
 
-    def _is_empty(self):
+    def _is_empty(self) -> bool:
+        assert self._env is not None
         with contextlib.suppress(lmdb.Error), self._env.begin() as txn:
             return txn.get(b'id') == self._id and txn.stat()['entries'] == 2  # id and manifest
         return False
 
-    def close(self):
-        """Lets others write.
+    def close(self) -> None:
+        """Let others write.
 
         What is there can be gone on with; where no image is, nothing is left.
         """
