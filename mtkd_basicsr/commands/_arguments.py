@@ -1,15 +1,23 @@
 """What the commands share on their command lines."""
 
+from __future__ import annotations
+
 import argparse
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import OptionError
 
+if TYPE_CHECKING:
+    import torch  # which ``mtkd --help`` does not wait for
 
-def number(least):
-    """A ``type`` for argparse: whole numbers from ``least`` on."""
 
-    def parse(text):
+def number(least: int) -> Callable[[str], int]:
+    """Return a ``type`` for argparse: whole numbers from ``least`` on."""
+
+    def parse(text: str) -> int:
         if not text.lstrip('-').isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number from {least} on")
         return int(text)
@@ -17,15 +25,15 @@ def number(least):
     return parse
 
 
-def device_of(name, local=0):
-    """The device that ``--device`` names.
+def device_of(name: str, local: int = 0) -> torch.device:
+    """Return the device that ``--device`` names.
 
     Args:
-        name (str): ``auto``, or a device as PyTorch writes it.
-        local (int): Which GPU ``auto`` takes, where there are some.
+        name: ``auto``, or a device as PyTorch writes it.
+        local: Which GPU ``auto`` takes, where there are some.
 
     Returns:
-        torch.device: One that is there.
+        A device that is there.
 
     Raises:
         OptionError: PyTorch does not know it, or it is not there.
@@ -47,11 +55,11 @@ def device_of(name, local=0):
     return device
 
 
-def check_tile(args):
-    """Refuses tiles that share as much as they have.
+def check_tile(args: argparse.Namespace) -> None:
+    """Refuse tiles that would share as many pixels as they have.
 
     Args:
-        args (argparse.Namespace): ``tile`` and ``tile_overlap``, in low-resolution pixels.
+        args: ``tile`` and ``tile_overlap``, in low-resolution pixels.
 
     Raises:
         OptionError: the overlap is negative, or not smaller than the tile.
@@ -63,15 +71,15 @@ def check_tile(args):
         )
 
 
-def make_folder(path, key='--out'):
-    """Makes a folder, with those above it.
+def make_folder(path: str | os.PathLike[str], key: str = '--out') -> Path:
+    """Make a folder, with those above it.
 
     Args:
-        path (str | Path): The folder; may be there.
-        key (str): The argument that names it, for messages.
+        path: The folder; may be there.
+        key: The argument that names it, for messages.
 
     Returns:
-        Path: ``path``.
+        ``path``.
 
     Raises:
         OptionError: it cannot be made, for example because a file stands in its way.
@@ -85,8 +93,8 @@ def make_folder(path, key='--out'):
     return Path(path)
 
 
-def add_safe_argument(parser):
-    """Adds ``--safe`` to the parser of a command."""
+def add_safe_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--safe`` to the parser of a command."""
     parser.add_argument(
         '--safe',
         action='store_true',

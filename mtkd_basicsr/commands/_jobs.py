@@ -1,6 +1,4 @@
-"""Processes that run side by side: what each waits for, its progress, its log, and the record of
-what is finished.
-"""
+"""Processes that run side by side: their order, progress and logs, and what is finished."""
 
 import json
 import os
@@ -9,8 +7,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import MTKDError
 from ..utils.progress import progress, say
@@ -21,53 +21,52 @@ _ITERATION = re.compile(r', iter:\s*([\d,]+)')
 
 
 class Record:
-    """The small file that says how far a job is: with which settings, whether finished, how many
-    seconds.
+    """The small file that records the settings of a job, and whether it is finished.
 
     Args:
-        path (Path): The file.
-        fingerprint (str): Of the settings of this time.
+        path: The file.
+        fingerprint: Identifies the settings of this call.
     """
 
-    def __init__(self, path, fingerprint):
+    def __init__(self, path: Path, fingerprint: str) -> None:
         self.path = path
         self.fingerprint = fingerprint
 
-    def read(self):
-        """What the file says: fingerprint, finished, seconds; nothing where there is none."""
+    def read(self) -> dict[str, Any]:
+        """Return fingerprint, finished and seconds as the file has them; empty without a file."""
         try:
             return json.loads(self.path.read_text(encoding='utf-8'))
         except (OSError, ValueError):
             return {}
 
-    def write(self, finished, seconds=0.0):
-        """Replaces the file; a reader never sees half of it."""
+    def write(self, finished: bool, seconds: float = 0.0) -> None:
+        """Replace the file; a reader never sees half of it."""
         write_json(
             {'fingerprint': self.fingerprint, 'finished': finished, 'seconds': round(seconds, 1)},
             self.path,
         )
 
-    def is_finished(self):
-        """Whether the job was finished with the settings of this time."""
+    def is_finished(self) -> bool:
+        """Return whether the job was finished with the settings of this call."""
         content = self.read()
         return content.get('fingerprint') == self.fingerprint and content['finished']
 
-    def is_begun(self):
-        """Whether the job was begun with the settings of this time."""
+    def is_begun(self) -> bool:
+        """Return whether the job was begun with the settings of this call."""
         return self.read().get('fingerprint') == self.fingerprint
 
 
-def write_json(content, path):
-    """Writes a JSON file so that a reader never sees half of it."""
+def write_json(content: Any, path: Path) -> None:
+    """Write a JSON file so that a reader never sees half of it."""
     temporary = path.with_suffix(f'.{os.getpid()}.tmp')
     temporary.write_text(json.dumps(content, indent=1), encoding='utf-8')
     os.replace(temporary, path)
 
 
-def archive(folder):
-    """Gives a folder another name, so that nothing in it is overwritten.
+def archive(folder: Path) -> None:
+    """Give a folder another name, so that nothing in it is overwritten.
 
-    Harmless where there is none.
+    Does nothing where there is no such folder.
     """
     if folder.exists():
         folder.rename(f'{folder}_archived_{time.strftime("%Y%m%d_%H%M%S")}')
@@ -78,30 +77,30 @@ class Job:
     """A command to be run.
 
     Attributes:
-        name (str): For the progress bar and for messages.
-        command (list[str]): What is run.
-        cwd (Path): Where.
-        log (Path): What it prints is added to this file.
-        iterations (int | None): How many a training has.
-        after (set[str]): Names of jobs that have to be finished before.
-        environment (dict[str, str]): Variables that it has beside those of this process.
+        name: For the progress bar and for messages.
+        command: What is run.
+        cwd: Where.
+        log: What it prints is added to this file.
+        iterations: How many a training has.
+        after: Names of jobs that have to be finished before.
+        environment: Variables that it has beside those of this process.
     """
 
     name: str
-    command: list
+    command: list[str]
     cwd: Path
     log: Path
     iterations: int | None = None
-    after: set = field(default_factory=set)
-    environment: dict = field(default_factory=dict)
+    after: set[str] = field(default_factory=set)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
-def mtkd_command(*arguments):
-    """A command of this package, run by this Python."""
+def mtkd_command(*arguments: object) -> list[str]:
+    """Return the command line that runs a command of this package with this Python."""
     return [sys.executable, '-m', 'mtkd_basicsr', *map(str, arguments)]
 
 
-def _environment(threads, gpu):
+def _environment(threads: int, gpu: str | None) -> dict[str, str]:
     # Without PASSIVE threads that wait for each other keep a core busy, which another process may
     # need.
     result = {
@@ -120,21 +119,28 @@ def _environment(threads, gpu):
 class _Runner:
     """Threads that take jobs as soon as all that they wait for is finished."""
 
-    def __init__(self, jobs, workers, gpus, finished, threads):
+    def __init__(
+        self,
+        jobs: list[Job],
+        workers: int,
+        gpus: Sequence[str],
+        finished: Callable[[Job, float], object],
+        threads: int | None,
+    ) -> None:
         self.todo = list(jobs)
         self.workers = workers
         self.finished = finished
         self.gpus = gpus
         self.total = len(jobs)
         self.threads = threads or max(1, (os.cpu_count() or 1) // workers)
-        self.done = set()
-        self.failed = {}
-        self.processes = {}
+        self.done: set[str] = set()
+        self.failed: dict[str, Job | None] = {}
+        self.processes: dict[str, subprocess.Popen[str] | None] = {}
         self.stopped = False
         self.changed = threading.Condition()
 
-    def _next(self):
-        """The next job, None if there is none any more."""
+    def _next(self) -> Job | None:
+        """Wait for the next job that can start; return None when none is left."""
         with self.changed:
             while not self.stopped:
                 names = {job.name for job in self.todo} | set(self.processes)
@@ -153,7 +159,12 @@ class _Runner:
                     self.changed.wait()
         return None
 
-    def work(self, slot):
+    def work(self, slot: int) -> None:
+        """Run jobs until none is left.
+
+        Args:
+            slot: Number of this worker: the place of its bar, and which GPU it has.
+        """
         while True:
             job = self._next()
             if job is None:
@@ -176,7 +187,7 @@ class _Runner:
                     say(f'{job.name}: FAILED, see {job.log}')
                 self.changed.notify_all()
 
-    def _run(self, job, slot):
+    def _run(self, job: Job, slot: int) -> int:
         gpu = self.gpus[slot % len(self.gpus)] if self.gpus else None
         with self.changed:
             if self.stopped:
@@ -203,6 +214,7 @@ class _Runner:
             ) as bar,
             open(job.log, 'a', encoding='utf-8') as log,
         ):
+            assert process.stdout is not None  # it is a pipe
             for line in process.stdout:
                 log.write(line)
                 match = _ITERATION.search(line)
@@ -210,7 +222,8 @@ class _Runner:
                     bar.update(min(int(match.group(1).replace(',', '')), job.iterations) - bar.n)
         return process.wait()
 
-    def stop(self):
+    def stop(self) -> None:
+        """End all processes, and start no more."""
         with self.changed:
             self.stopped = True
             alive = [p for p in self.processes.values() if p is not None and p.poll() is None]
@@ -224,28 +237,35 @@ class _Runner:
                 process.kill()
 
 
-def run_jobs(jobs, workers, finished=lambda job, seconds: None, gpus=(), threads=None):
-    """Runs jobs, several at once, each after those that it waits for. A job whose predecessor fails
-    is not started.
+def run_jobs(
+    jobs: list[Job],
+    workers: int,
+    finished: Callable[[Job, float], object] = lambda job, seconds: None,
+    gpus: Sequence[str] = (),
+    threads: int | None = None,
+) -> None:
+    """Run jobs, several at once, each after those that it waits for.
+
+    A job whose predecessor fails is not started.
 
     Args:
-        jobs (list[Job]): What is to be done. Names in ``after`` that are not among them count
+        jobs: What is to be done. Names in ``after`` that are not among them count
             as finished.
-        workers (int): How many run at once; on a CPU they share its cores.
+        workers: How many run at once; on a CPU they share its cores.
         finished: Called with a job and its seconds when it has ended well.
-        gpus (list[str]): CUDA devices, taken in turns.
-        threads (int | None): Of each job; None shares all cores among as many jobs as run at once.
+        gpus: CUDA devices, taken in turns.
+        threads: Of each job; None shares all cores among as many jobs as run at once.
 
     Raises:
         MTKDError: jobs failed; names the first log and its last lines.
     """
     workers = max(1, min(workers, len(jobs)))
     runner = _Runner(jobs, workers, gpus, finished, threads)
-    threads = [threading.Thread(target=runner.work, args=(i,), daemon=True) for i in range(workers)]
+    started = [threading.Thread(target=runner.work, args=(i,), daemon=True) for i in range(workers)]
     try:
-        for thread in threads:
+        for thread in started:
             thread.start()
-        for thread in threads:
+        for thread in started:
             thread.join()
     finally:  # also when this process is interrupted: nobody would read what the jobs print
         runner.stop()

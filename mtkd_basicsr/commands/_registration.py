@@ -1,5 +1,6 @@
-"""Importing this module repairs BasicSR and registers our models, archs, losses and datasets in its
-registries.
+"""Importing this module repairs BasicSR, and registers our classes in its registries.
+
+They are models, archs, losses and datasets.
 """
 
 # ruff: noqa: E402

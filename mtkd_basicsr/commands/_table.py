@@ -1,5 +1,4 @@
-"""The commands as the command line sees them: help, arguments, and what to import when one of them
-runs.
+"""The commands as the command line sees them: help, arguments, and what to import to run one.
 
 These modules import nothing heavy, so that ``mtkd --help`` and every usage error answer at once.
 Each has

@@ -1,9 +1,9 @@
-"""``mtkd cache``: runs teachers and fusion network once over every training image, and keeps what
-they give.
-"""
+"""``mtkd cache``: run the teachers and the fusion network once over all training images."""
 
+import argparse
 import os
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,13 +29,13 @@ from .._option_files import parse_like_basicsr
 _SMALLEST_TILE = 64
 
 
-def _to_tensor(image, device):
-    """(h, w, 3), BGR, uint8 -> (1, 3, h, w), RGB, [0, 1]."""
+def _to_tensor(image: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Convert (h, w, 3), BGR, uint8 to (1, 3, h, w), RGB, [0, 1]."""
     return image.to(device).flip(-1).permute(2, 0, 1)[None].float() / 255
 
 
-def _to_array(tensor):
-    """(1, 3, h, w), RGB, [0, 1] -> (h, w, 3), BGR, uint8."""
+def _to_array(tensor: torch.Tensor) -> np.ndarray:
+    """Convert (1, 3, h, w), RGB, [0, 1] to (h, w, 3), BGR, uint8."""
     return (
         (tensor[0].clamp(0, 1) * 255)
         .round()
@@ -51,7 +51,9 @@ def _to_array(tensor):
 class _Targets:
     """Computes what a cache holds for one image, by tiles where it has to."""
 
-    def __init__(self, opt, what, device, args):
+    def __init__(
+        self, opt: dict[str, Any], what: str, device: torch.device, args: argparse.Namespace
+    ) -> None:
         ensemble = TeacherEnsemble(
             parse_teachers(opt), opt['scale'], device, args.precision, folders=True
         )
@@ -66,19 +68,27 @@ class _Targets:
         self.overlap = args.tile_overlap
         self.self_ensemble = args.self_ensemble
 
-    def _run(self, lq, given, tile):
-        def whole(*parts):
+    def _run(self, lq: torch.Tensor, given: torch.Tensor | None, tile: int | None) -> torch.Tensor:
+        def whole(*parts: torch.Tensor) -> torch.Tensor:
             return eightfold(self.network, *parts) if self.self_ensemble else self.network(*parts)
 
         return run_tiled(whole, lq, self.scale, tile, self.overlap, given)
 
-    def check_folders(self, images):
-        """Refuses folders that have not every image, before the first one is computed."""
+    def check_folders(self, images: list[list[Any]]) -> None:
+        """Refuse folders that lack an image, before the first image is computed."""
         for name in self.ensemble.given_names:
             self.ensemble.folder(name).images.check(images)
 
-    def __call__(self, name, lq):
-        """Name of the ground truth, and (h, w, 3), BGR, uint8 tensor -> arrays by their kind."""
+    def __call__(self, name: str, lq: torch.Tensor) -> dict[str, np.ndarray]:
+        """Compute the targets of an image.
+
+        Args:
+            name: Name of the ground truth.
+            lq: (h, w, 3), BGR, uint8.
+
+        Returns:
+            (scale · h, scale · w, 3), BGR, uint8, by their kind.
+        """
         image = _to_tensor(lq, self.device)
         tile = self.tile
         given = self.ensemble.given(name, [self.scale * n for n in lq.shape[:2]])
@@ -102,19 +112,28 @@ class _Targets:
             return {'target': _to_array(output)}
         return {
             f'teacher/{name}': _to_array(part)
-            for name, part in zip(self.ensemble.names, output.split(3, 1))
+            for name, part in zip(self.ensemble.names, output.split(3, 1), strict=True)
         }
 
 
-def _means(psnr):
+def _means(psnr: dict[str, list[float]]) -> str:
     return ', '.join(
         f'{kind.removeprefix("teacher/")} {np.mean(values):.2f} dB' for kind, values in psnr.items()
     )
 
 
-def _standing(path, source, images, manifest, overwrite):
-    """The complete cache of the same options, None where there is none; refuses one of others, and
-    one that cannot be read.
+def _standing(
+    path: str,
+    source: dict[str, Any],
+    images: list[list[Any]],
+    manifest: dict[str, Any],
+    overwrite: bool,
+) -> CacheReader | None:
+    """Return the complete cache of the same options, None where there is none.
+
+    Raises:
+        CacheError: a complete cache of other options stands there, and is not to be replaced.
+        DamagedCacheError: the same for one that cannot be read.
     """
     if state_of(path) != 'complete':
         return None
@@ -141,7 +160,7 @@ def _standing(path, source, images, manifest, overwrite):
 
 
 def _say(precision: Precision, rank: int) -> str:
-    """Says once what the networks run in, and what is to be known of it; gives its name."""
+    """Print once what the networks run in, with a warning if there is one; return its name."""
     if rank == 0:
         print(f'--precision: {precision.reason}', flush=True)
         if precision.warning:
@@ -149,7 +168,7 @@ def _say(precision: Precision, rank: int) -> str:
     return precision.name
 
 
-def _verify(path):
+def _verify(path: str) -> None:
     reader = CacheReader(path, readahead=True)
     damaged = damaged_images(reader)
     if damaged:
@@ -163,18 +182,20 @@ def _verify(path):
     )
 
 
-def _compute(writer, targets, pairs, mine, rank, workers):
-    """Writes those images of a share that are still missing.
+def _compute(
+    writer: CacheWriter, targets: _Targets, pairs: Pairs, mine: int, rank: int, workers: int
+) -> None:
+    """Write those images of a share that are still missing.
 
     Args:
-        writer (CacheWriter): Open.
-        targets (_Targets): Computes what a cache holds for an image.
-        pairs (Pairs): All images that are to be done.
-        mine (int): How many images the share has.
-        rank (int): Number of this process.
-        workers (int): Processes that decode images.
+        writer: Open.
+        targets: Computes what a cache holds for an image.
+        pairs: All images that are to be done.
+        mine: How many images the share has.
+        rank: Number of this process.
+        workers: Processes that decode images.
     """
-    psnr = {}
+    psnr: dict[str, list[float]] = {}
     images = writer.manifest['images']
     loader = DataLoader(pairs, batch_size=None, num_workers=workers)
     with progress(
@@ -197,15 +218,16 @@ def _compute(writer, targets, pairs, mine, rank, workers):
         print(f'PSNR on Y of {len(pairs)} images: {_means(psnr)}')
 
 
-def cache(args):
-    """Makes the target cache of an option file, or goes on making it; with ``--verify`` reads all
-    of one that is complete.
+def cache(args: argparse.Namespace) -> None:
+    """Make the target cache of an option file, or go on making it.
+
+    With ``--verify`` all of a complete cache is read instead, and compared with its checksums.
 
     Under ``torchrun`` each process does its share of the images, on its own GPU, into the same
     file.
 
     Args:
-        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+        args: What :func:`add_arguments` has parsed.
 
     Raises:
         MTKDError: options, weights or images cannot be used, a cache of other options stands
@@ -225,7 +247,7 @@ def cache(args):
     images = list_images(dataset, train['dataroot_gt'], opt['scale'])
     source = source_of(opt, what, [image[0] for image in images])
 
-    def manifest_in(precision: str) -> dict:
+    def manifest_in(precision: str) -> dict[str, Any]:
         return new_manifest(
             source,
             images,
@@ -264,7 +286,7 @@ def cache(args):
         args.precision = _say(teacher_precision(args.precision, device, began, '--precision'), rank)
         targets = _Targets(opt, what, device, args)
         targets.check_folders(images)
-        if damaged:
+        if standing is not None and damaged:
             print(f"'{path}' is damaged: {describe(standing, damaged)}; computing these again")
             for i in set(mine) - set(damaged) - writer.done():
                 writer.put(

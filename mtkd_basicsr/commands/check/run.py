@@ -1,5 +1,6 @@
 """``mtkd check``: what is wrong with an option file, before an hour is spent on it."""
 
+import argparse
 import copy
 import sys
 
@@ -14,15 +15,15 @@ from ...host.option_schema import structure_errors
 from .._option_files import parse_like_basicsr, read_forced
 
 
-def check(args):
-    """Looks at everything that an option file for training names, and reports all findings at once.
+def check(args: argparse.Namespace) -> None:
+    """Look at everything that an option file for training names, and report all findings.
 
     Keys, files, sizes of images, weights, PSNR of teachers and fusion network on a few validation
     images, the protocol of the metrics, disk space, and an estimate of time and memory from two
     real steps. The exit status is 1 where training would fail.
 
     Args:
-        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+        args: What :func:`add_arguments` has parsed.
 
     Raises:
         OptionError: no such file, or it cannot be read.

@@ -1,16 +1,16 @@
-"""What a plan consists of: every training with its whole option file, the caches, and what each
-waits for.
-"""
+"""What a plan consists of: all trainings and caches, their options, and what each waits for."""
 
 import functools
 import hashlib
 import itertools
 import json
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ...config import parse, parse_fusion, parse_teachers
-from ...config.plan import Condition
+from ...config.plan import Condition, PlanOptions
 from ...data.cache.manifest import sha256
 from ...distillers import METHODS, check_method
 from ...errors import OptionError, did_you_mean
@@ -27,45 +27,53 @@ class Run:
     """One thing to be done.
 
     Attributes:
-        name (str): Of the folder in ``experiments/``, or of the file in ``caches/``.
-        kind (str): ``'prepare'`` (a training that others build on), ``'cache'``,
+        name: Of the folder in ``experiments/``, or of the file in ``caches/``.
+        kind: ``'prepare'`` (a training that others build on), ``'cache'``,
             ``'references'`` (bicubic, teachers and target on the test sets), or ``'student'``.
-        scale (int): Factor.
-        options (dict): A whole option file.
-        student, method (str | None), seed (int | None): Of a student.
-        what (str | None): Of a cache: ``'target'`` or ``'teachers'``.
-        self_ensemble (bool): Of a cache, and of the student that it is for: means over eight
+        scale: Factor.
+        options: A whole option file.
+        student, method, seed: Of a student.
+        what: Of a cache: ``'target'`` or ``'teachers'``.
+        self_ensemble: Of a cache, and of the student that it is for: means over eight
             flips and rotations. Of references: a student learns from such a cache.
-        after (set[str]): Names of runs that have to be finished before.
-        fingerprint (str): Of the options, and of all runs in ``after``.
+        after: Names of runs that have to be finished before.
+        fingerprint: Of the options, and of all runs in ``after``.
     """
 
     name: str
     kind: str
     scale: int
-    options: dict
+    options: dict[str, Any]
     student: str | None = None
     method: str | None = None
     seed: int | None = None
     what: str | None = None
     self_ensemble: bool = False
-    after: set = field(default_factory=set)
+    after: set[str] = field(default_factory=set)
     fingerprint: str = ''
 
 
-def _conditions(block, key, plan, scale, student=None, run=None):
-    """Option blocks of the entries of ``when`` that fit."""
+def _conditions(
+    block: dict[str, Any],
+    key: str,
+    plan: PlanOptions,
+    scale: int,
+    student: str | None = None,
+    run: str | None = None,
+) -> list[dict[str, Any]]:
+    """Return the option blocks of the entries of ``when`` that fit."""
     fitting = []
     entries = block.get('when') or []
     if not isinstance(entries, list):
         raise OptionError(f'{key}when: {entries!r}; expected a list')
     for i, entry in enumerate(entries):
         condition = parse(Condition, entry, f'{key}when[{i}]')
-        for value, known, name in (
+        named: tuple[tuple[Any, Collection[Any], str], ...] = (
             (condition.student, plan.students, 'student'),
             (condition.scale, plan.scales, 'scale'),
             (condition.run, plan.prepare, 'run'),
-        ):
+        )
+        for value, known, name in named:
             if value is not None and value not in known:
                 raise OptionError(f'{key}when[{i}].{name}: {value!r}; {did_you_mean(value, known)}')
         if all(
@@ -80,11 +88,13 @@ def _conditions(block, key, plan, scale, student=None, run=None):
     return fitting
 
 
-def _options_of(block):
+def _options_of(block: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in block.items() if k not in ('when', 'self_ensemble', 'students')}
 
 
-def _whole(plan, name, scale, seed, out, *blocks):
+def _whole(
+    plan: PlanOptions, name: str, scale: int, seed: int, out: Path, *blocks: dict[str, Any]
+) -> dict[str, Any]:
     values = {'scale': scale, 'seed': seed, 'out': str(out), 'gt_size': plan.lq_size * scale}
     options = {
         **fill(merge({'name': None}, *blocks), values),
@@ -99,10 +109,11 @@ def _whole(plan, name, scale, seed, out, *blocks):
     return options
 
 
-def _needed(options):
-    """Which of ``teachers`` and ``fusion`` a training uses."""
+def _needed(options: dict[str, Any]) -> tuple[str, ...]:
+    """Return which of ``teachers`` and ``fusion`` a training uses."""
     model = options['model_type']
-    method = METHODS.get(method_name(options))
+    name = method_name(options)
+    method = None if name is None else METHODS.get(name)
     if model == 'MTKDFusionModel':
         return ('teachers',)
     if model not in ('KDModel', 'MTKDModel') or method is None or method.alone:
@@ -110,13 +121,13 @@ def _needed(options):
     return ('teachers', 'fusion') if method.fused else ('teachers',)
 
 
-def method_name(options):
-    """``train.kd.type`` of an option file, None where no student is distilled."""
+def method_name(options: dict[str, Any]) -> str | None:
+    """Return ``train.kd.type`` of an option file, None where no student is distilled."""
     name = (options['train'].get('kd') or {}).get('type')
     return name or ('MTKD' if options['model_type'] == 'MTKDModel' else None)
 
 
-def _students(plan, out):
+def _students(plan: PlanOptions, out: Path) -> Iterator[Run]:
     for scale, student, method, seed in itertools.product(
         plan.scales, plan.students, plan.methods, plan.seeds
     ):
@@ -149,7 +160,7 @@ def _students(plan, out):
         )
 
 
-def _prepared(plan, out):
+def _prepared(plan: PlanOptions, out: Path) -> Iterator[Run]:
     for scale, (name, block) in itertools.product(plan.scales, plan.prepare.items()):
         options = _whole(
             plan,
@@ -165,9 +176,10 @@ def _prepared(plan, out):
         yield Run(f'{name}_x{scale}', 'prepare', scale, options)
 
 
-def _what(options):
-    """What a cache of a training has to hold; None if only its low-resolution images and ground
-    truths are used.
+def _what(options: dict[str, Any]) -> str | None:
+    """Return what the cache of a training has to hold.
+
+    None if only its low-resolution images and ground truths are used.
     """
     needed = _needed(options)
     if not needed:
@@ -175,9 +187,9 @@ def _what(options):
     return 'target' if 'fusion' in needed else 'teachers'
 
 
-def _caches(runs):
-    """One run for each file that ``datasets.train.target_cache`` names."""
-    caches = {}
+def _caches(runs: list[Run]) -> dict[str, Run]:
+    """Return a run for each file that ``datasets.train.target_cache`` names."""
+    caches: dict[str, Run] = {}
     for run in runs:
         path = run.options['datasets']['train'].get('target_cache')
         what = _what(run.options)
@@ -207,9 +219,12 @@ def _caches(runs):
     return caches
 
 
-def _references(plan, runs):
-    """For each scale: bicubic, the teachers, and the target, out of the options of one student."""
-    found = {}
+def _references(plan: PlanOptions, runs: list[Run]) -> list[Run]:
+    """Return a run for each scale that measures bicubic, the teachers, and the target.
+
+    It has the options of one student.
+    """
+    found: dict[int, Run] = {}
     name = f'references_{plan.name}' if plan.base else 'references'
     for run in runs:
         known = found.get(run.scale)
@@ -226,7 +241,7 @@ def _references(plan, runs):
     return list(found.values())
 
 
-def _texts(value):
+def _texts(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [text for v in value.values() for text in _texts(v)]
     if isinstance(value, list):
@@ -234,8 +249,8 @@ def _texts(value):
     return [value] if isinstance(value, str) else []
 
 
-def _uses(run, other, out, caches):
-    """Whether a run reads what another one writes."""
+def _uses(run: Run, other: Run, out: Path, caches: dict[str, Run]) -> bool:
+    """Return whether a run reads what another one writes."""
     if other.kind == 'cache':
         path = run.options['datasets']['train'].get('target_cache')
         return run.kind in ('prepare', 'student') and caches.get(path) is other
@@ -252,24 +267,25 @@ def _uses(run, other, out, caches):
 
 
 @functools.lru_cache(maxsize=64)
-def _hash(path):
+def _hash(path: str) -> str | None:
     return sha256(path)
 
 
-def movable(content, out, **form):
-    """Content as JSON, with ``{out}`` in the place of the folder of the results, which can be
-    moved.
+def movable(content: Any, out: Path, **form: Any) -> str:
+    """Return content as JSON that does not depend on where the folder of the results is.
+
+    ``{out}`` stands in the place of the folder.
     """
     return json.dumps(content, default=str, **form).replace(json.dumps(str(out))[1:-1], '{out}')
 
 
-def _own_fingerprint(run, out):
-    keys = (
+def _own_fingerprint(run: Run, out: Path) -> str:
+    keys: Iterable[str] = (
         ('teachers', 'fusion', 'scale')
         if run.kind in ('cache', 'references')
         else set(run.options) - set(_INDIFFERENT)
     )
-    content = {key: run.options.get(key) for key in sorted(keys)}
+    content: dict[str, Any] = {key: run.options.get(key) for key in sorted(keys)}
     if 'train' in content:
         # What auto is depends on the machine, and is recorded with the result; the first results
         # had bf16.
@@ -300,8 +316,8 @@ def _own_fingerprint(run, out):
     return movable([run.kind, content], out, sort_keys=True)
 
 
-def _refuse(run):
-    """Refuses options of a training that the rest of the plan cannot be worked out with."""
+def _refuse(run: Run) -> None:
+    """Refuse options of a training that the rest of the plan cannot be worked out with."""
     wrong = structure_errors(run.options)
     try:
         if not wrong and run.options['train'].get('kd') is not None:
@@ -316,15 +332,15 @@ def _refuse(run):
         raise OptionError('\n'.join(f'{run.name}: {text}' for text in wrong))
 
 
-def expand(plan, out):
-    """All runs of a plan, each after those that it waits for.
+def expand(plan: PlanOptions, out: Path) -> list[Run]:
+    """Return all runs of a plan, each after those that it waits for.
 
     Args:
-        plan (PlanOptions): The plan.
-        out (Path): Absolute path of the folder of the results.
+        plan: The plan.
+        out: Absolute path of the folder of the results.
 
     Returns:
-        list[Run]: In an order in which they could run one by one.
+        The runs, in an order in which they could run one by one.
 
     Raises:
         OptionError: the plan contradicts itself.
@@ -342,8 +358,8 @@ def expand(plan, out):
             raise OptionError(f"plan: two runs have the name '{name}'")
     for run in runs:
         run.after = {other.name for other in runs if _uses(run, other, out, caches)}
-    done = set()
-    ordered = []
+    done: set[str] = set()
+    ordered: list[Run] = []
     by_name = {run.name: run for run in runs}
     while len(ordered) < len(runs):
         ready = [run for run in runs if run.name not in done and run.after <= done]

@@ -2,25 +2,27 @@
 
 import copy
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from ...errors import OptionError
 
 _PLACEHOLDER = re.compile(r'\{(\w+)\}')
 
 
-def merge(*blocks):
-    """Lays mappings over each other; later ones win.
+def merge(*blocks: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay mappings over each other; later ones win.
 
     A mapping with another ``type`` than the one below replaces it, so that an L1 loss does not
     inherit the wavelet of another loss. Where one of the two has no ``type``, they are merged.
 
     Args:
-        *blocks (dict): Option blocks, not changed.
+        *blocks: Option blocks, not changed.
 
     Returns:
-        dict: A new one.
+        A new mapping.
     """
-    result = {}
+    result: dict[str, Any] = {}
     for block in blocks:
         for key, value in block.items():
             below = result.get(key)
@@ -36,19 +38,19 @@ def merge(*blocks):
     return result
 
 
-def fill(value, values, key=''):
-    """Puts values into the ``{name}`` of all texts of an option block.
+def fill(value: Any, values: Mapping[str, Any], key: str = '') -> Any:
+    """Put values into the ``{name}`` of all texts of an option block.
 
     A text that is one placeholder and nothing else becomes the value itself: ``upscale: '{scale}'``
     is a number.
 
     Args:
         value: Mapping, list, text or anything else.
-        values (dict): By name.
-        key (str): Where it stands, for messages.
+        values: By name.
+        key: Where it stands, for messages.
 
     Returns:
-        The same with all placeholders filled.
+        The same value with all placeholders filled.
 
     Raises:
         OptionError: a name that is not known.

@@ -1,6 +1,8 @@
 """Reading the plan of a comparison."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 from ...config import parse, require
 from ...config.plan import PlanOptions
@@ -13,7 +15,7 @@ from .overlay import merge
 _NAMED = ('students', 'methods', 'test', 'prepare')
 
 
-def _numbers(values, key, smallest):
+def _numbers(values: list[Any], key: str, smallest: int) -> None:
     if (
         not values
         or any(not isinstance(v, int) or isinstance(v, bool) or v < smallest for v in values)
@@ -25,9 +27,9 @@ def _numbers(values, key, smallest):
         )
 
 
-def _entries(content, base, key):
-    """The entries of a block, each laid over the one of the base that it names."""
-    entries = {}
+def _entries(content: dict[str, Any], base: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return the entries of a block, each laid over the one of the base that it names."""
+    entries: dict[str, Any] = {}
     for name, block in content[key].items():
         if isinstance(block, dict) and 'base' in block:
             below = block['base']
@@ -44,10 +46,10 @@ def _entries(content, base, key):
     return entries
 
 
-def _with_base(path, safe):
-    """The keys of a plan file, and the plan that it is based on."""
+def _with_base(path: str | os.PathLike[str], safe: bool) -> tuple[dict[str, Any], Any]:
+    """Return the keys of a plan file, and the name of the plan that it is based on."""
     content = dict(read_options(path, safe))
-    base = {}
+    base: dict[str, Any] = {}
     if content.get('base') is not None:
         if not isinstance(content['base'], str):
             raise OptionError(f'base: {content["base"]!r}; expected the file of another plan')
@@ -65,15 +67,15 @@ def _with_base(path, safe):
     return {**base, **content, **entries}, base.get('name')
 
 
-def read_plan(path, safe=False):
-    """Reads a plan file.
+def read_plan(path: str | os.PathLike[str], safe: bool = False) -> PlanOptions:
+    """Read a plan file.
 
     Args:
-        path (str | Path): YAML.
-        safe (bool): Executes nothing that the plan names.
+        path: YAML.
+        safe: Execute nothing that the plan names.
 
     Returns:
-        PlanOptions: Checked as far as that is possible without building anything; ``base`` is
+        The plan, checked as far as that is possible without building anything; ``base`` is
             the name of the other plan.
 
     Raises:

@@ -1,6 +1,7 @@
 """Which precision runs were made in, and where those of one row differ."""
 
 from pathlib import Path
+from typing import Any, Protocol
 
 from ...data.cache.format import CacheReader
 from ...distillers import METHODS
@@ -13,27 +14,36 @@ from .expansion import method_name
 MARK = ' †'
 
 
-def of_training(experiment: Path) -> dict | None:
-    """What its last checkpoint says, ``'bf16'`` or ``'fp32'`` by name; None if it says nothing.
+class _Row(Protocol):
+    # A ``Cell``, whose module imports this one.
+    seeds: list[int]
+    precisions: list[dict[str, str]]
 
-    The names are ``student``, ``teachers``, ``features``.
+
+def of_training(experiment: Path) -> dict[str, str] | None:
+    """Return the precisions of a training by name, out of its last checkpoint.
+
+    They are ``'bf16'`` or ``'fp32'``; None where the checkpoint has none. The names are
+    ``student``, ``teachers``, ``features``.
     """
     path = str(weights_path(experiment))
     return read_weights(path, path).get(METADATA, {}).get('precision')
 
 
-def of_cache(path: str) -> dict:
-    """What its manifest says: ``teachers``."""
+def of_cache(path: str) -> dict[str, str]:
+    """Return the precision of a cache, out of its manifest, as that of ``teachers``."""
     return {'teachers': CacheReader(path).manifest['made_with']['precision']}
 
 
-def _asked(value, default):
-    """What a plan of that time meant: ``auto`` came later, in the place of ``bf16``."""
-    return {'auto': 'bf16', None: default}.get(value, value)
+def _asked(value: str | None, default: str) -> str:
+    """Return what a plan of that time meant: ``auto`` came later, in the place of ``bf16``."""
+    if value is None:
+        return default
+    return 'bf16' if value == 'auto' else value
 
 
-def recorded(result: dict) -> dict:
-    """The precision of a result: its record, or what was meant where there was none yet.
+def recorded(result: dict[str, Any]) -> dict[str, str]:
+    """Return the precision of a result: its record, or what was meant where there was none yet.
 
     Args:
         result: Content of a file in ``results/``.
@@ -49,7 +59,8 @@ def recorded(result: dict) -> dict:
     if result['kind'] not in ('student', 'prepare'):
         return {}
     found = {'student': _asked(train.get('amp'), 'fp32')}
-    method = METHODS.get(method_name(options))
+    name = method_name(options)
+    method = None if name is None else METHODS.get(name)
     if options['model_type'] == 'MTKDFusionModel' or (method is not None and not method.alone):
         # Caches were made in bf16 on a GPU, in fp32 on a CPU.
         default = 'fp32' if result['machine'].startswith('CPU') else 'bf16'
@@ -58,28 +69,29 @@ def recorded(result: dict) -> dict:
     return found
 
 
-def in_words(precision: dict) -> str:
-    """``'student bf16, teachers fp32'``."""
+def in_words(precision: dict[str, str]) -> str:
+    """Return a text such as ``'student bf16, teachers fp32'``."""
     return ', '.join(f'{name} {value}' for name, value in precision.items())
 
 
-def _differ(one: dict, other: dict) -> bool:
+def _differ(one: dict[str, str], other: dict[str, str]) -> bool:
     # An old result has not all that a new one has.
     return any(one[name] != other[name] for name in set(one) & set(other))
 
 
-def mixed(cell, baseline) -> str:
-    """What is to be said of a row that was not made in one precision, or not in the baseline's.
+def mixed(cell: _Row, baseline: _Row | None) -> str:
+    """Describe a row that was not made in one precision, or not in that of the baseline.
 
     Args:
-        cell (Cell): A method.
-        baseline (Cell | None): What its gains are over, where that is finished.
+        cell: The cell of a method.
+        baseline: The one that its gains are over, where that is finished.
 
     Returns:
         In words; empty where all of it was made in one.
     """
-    by_precision = {}
-    for seed, precision in zip(cell.seeds, cell.precisions):
+    by_precision: dict[str, list[int]] = {}
+    # A cell need not have precisions.
+    for seed, precision in zip(cell.seeds, cell.precisions, strict=False):
         by_precision.setdefault(in_words(precision), []).append(seed)
     if any(_differ(one, other) for one in cell.precisions for other in cell.precisions):
         return '; '.join(

@@ -1,11 +1,14 @@
-"""What has been measured so far: values by student, method, scale and test set, and statistics over
-them.
-"""
+"""What has been measured so far: values of all students and methods, and statistics over them."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ...config.plan import PlanOptions
+from .expansion import Run
 from .precisions import mixed, recorded
 from .store import has_all_sets, result_of
 from .validation import test_sets
@@ -16,41 +19,44 @@ class Cell:
     """One method for one student at one scale.
 
     Attributes:
-        values (dict[str, ndarray]): By test set: (seeds, images, 2), PSNR in dB and SSIM.
-        names (dict[str, list[str]]): By test set: the images.
-        seeds (list[int]): Those that are finished.
-        curves (list): Of each seed: [(iteration, seconds, PSNR)].
-        seconds (list[float]): Of each seed: training alone.
-        precisions (list[dict]): Of each seed: what student and teachers ran in.
+        values: By test set: (seeds, images, 2), PSNR in dB and SSIM.
+        names: By test set: the images.
+        seeds: Those that are finished.
+        curves: Of each seed: [(iteration, seconds, PSNR)].
+        seconds: Of each seed: training alone.
+        precisions: Of each seed: what student and teachers ran in.
     """
 
-    values: dict = field(default_factory=dict)
-    names: dict = field(default_factory=dict)
-    seeds: list = field(default_factory=list)
-    curves: list = field(default_factory=list)
-    seconds: list = field(default_factory=list)
-    precisions: list = field(default_factory=list)
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
+    seeds: list[int] = field(default_factory=list)
+    curves: list[list[tuple[int, float, float]]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    precisions: list[dict[str, str]] = field(default_factory=list)
 
-    def summary(self, test_set):
-        """(mean PSNR, its standard deviation over seeds, mean SSIM, its standard deviation); None
-        for one seed.
+    def summary(self, test_set: str) -> tuple[float, float | None, float, float | None]:
+        """Return mean PSNR, its standard deviation over seeds, and the same of SSIM.
+
+        The deviations are None for one seed.
         """
         means = self.values[test_set].mean(1)
-        deviation = means.std(0, ddof=1) if len(means) > 1 else (None, None)
+        deviation: Any = means.std(0, ddof=1) if len(means) > 1 else (None, None)
         return means[:, 0].mean(), deviation[0], means[:, 1].mean(), deviation[1]
 
-    def mean_seconds(self):
-        """Seconds of a training, mean over seeds."""
+    def mean_seconds(self) -> float:
+        """Return the seconds of a training, mean over seeds."""
         return sum(self.seconds) / len(self.seconds)
 
-    def validation(self):
-        """(PSNR of the last validation of the training, mean over seeds, its standard deviation or
-        None); None if there was none.
+    def validation(self) -> tuple[float, float | None] | None:
+        """Return the mean over seeds of the PSNR of the last validation, and its deviation.
+
+        The deviation is None for one seed. None where a seed has no validation.
         """
         if not all(self.curves):
             return None
         last = [curve[-1][2] for curve in self.curves]
-        return float(np.mean(last)), float(np.std(last, ddof=1)) if len(last) > 1 else None
+        deviation = float(np.std(last, ddof=1)) if len(last) > 1 else None
+        return float(np.mean(last)), deviation
 
 
 @dataclass
@@ -58,28 +64,29 @@ class Results:
     """All of a comparison.
 
     Attributes:
-        plan (PlanOptions): The plan.
-        cells (dict): (student, scale, method) -> :class:`Cell`; only what is finished, at least
+        plan: The plan.
+        cells: (student, scale, method) -> :class:`Cell`; only what is finished, at least
             for one seed.
-        references (dict): scale -> name -> test set -> (mean PSNR, mean SSIM).
-        runs (dict): name -> :class:`~mtkd_basicsr.commands.compare.expansion.Run`.
-        missing (list[str]): Runs that are not finished.
-        prepared (dict[str, float]): Seconds of finished caches and of trainings that others
+        references: scale -> name -> test set -> (mean PSNR, mean SSIM).
+        runs: By name: :class:`~mtkd_basicsr.commands.compare.expansion.Run`.
+        missing: Runs that are not finished.
+        prepared: Seconds of finished caches and of trainings that others
             build on.
-        machines (list[str]): What they were done on.
+        machines: What they were done on.
     """
 
-    plan: object
-    cells: dict
-    references: dict
-    runs: dict
-    missing: list
-    prepared: dict
-    machines: list = field(default_factory=list)
+    plan: PlanOptions
+    cells: dict[tuple[str, int, str], Cell]
+    references: dict[int, dict[str, dict[str, tuple[float, ...]]]]
+    runs: dict[str, Run]
+    missing: list[str]
+    prepared: dict[str, float]
+    machines: list[str] = field(default_factory=list)
 
-    def groups(self):
-        """(student, scale) with methods that are finished, and their cells in the order of the
-        plan.
+    def groups(self) -> Iterator[tuple[str, int, dict[str, Cell]]]:
+        """Yield each student and scale with finished methods, and their cells by method.
+
+        All are in the order of the plan.
         """
         for scale in self.plan.scales:
             for student in self.plan.students:
@@ -91,9 +98,10 @@ class Results:
                 if cells:
                     yield student, scale, cells
 
-    def mixed(self):
-        """Rows that were not made in one precision, or not in that of the baseline: (student,
-        scale, method) -> in words.
+    def mixed(self) -> dict[tuple[str, int, str], str]:
+        """Return the rows that were not made in one precision, or not in that of the baseline.
+
+        By student, scale and method: a description.
         """
         found = {}
         for student, scale, cells in self.groups():
@@ -104,22 +112,23 @@ class Results:
         return found
 
 
-def collect(plan, runs, out):
-    """Reads what is finished.
+def collect(plan: PlanOptions, runs: list[Run], out: Path) -> Results:
+    """Read the results of all runs that are finished.
 
     Args:
-        plan (PlanOptions): The plan.
-        runs (list[Run]): From :func:`~mtkd_basicsr.commands.compare.expansion.expand`.
-        out (Path): Folder of the results.
+        plan: The plan.
+        runs: From :func:`~mtkd_basicsr.commands.compare.expansion.expand`.
+        out: Folder of the results.
 
     Returns:
-        Results
+        All of them.
     """
-    cells = {}
-    references = {}
-    missing = []
-    prepared = {}
-    machines = {}
+    cells: dict[tuple[str, int, str], Cell] = {}
+    values: dict[tuple[str, int, str], dict[str, list[Any]]] = {}
+    references: dict[int, dict[str, dict[str, tuple[float, ...]]]] = {}
+    missing: list[str] = []
+    prepared: dict[str, float] = {}
+    machines: dict[str, None] = {}
     for run in runs:
         tested = result_of(run, out)
         if tested is None or not has_all_sets(tested, plan):
@@ -137,35 +146,42 @@ def collect(plan, runs, out):
                 for name, sets in tested['results'].items()
             }
         else:
-            cell = cells.setdefault((run.student, run.scale, run.method), Cell())
+            # Every student has all three.
+            assert run.student is not None
+            assert run.method is not None
+            assert run.seed is not None
+            key = run.student, run.scale, run.method
+            cell = cells.setdefault(key, Cell())
+            of_seeds = values.setdefault(key, {})
             for test_set in test_sets(plan.test, run.scale, out):
                 images = tested['results'][run.method][test_set]
                 cell.names[test_set] = list(images)
-                cell.values.setdefault(test_set, []).append(list(images.values()))
+                of_seeds.setdefault(test_set, []).append(list(images.values()))
             cell.seeds.append(run.seed)
-            cell.curves.append([tuple(point) for point in tested['curve']])
+            cell.curves.append([(i, seconds, psnr) for i, seconds, psnr in tested['curve']])
             cell.seconds.append(tested['training_seconds'])
             cell.precisions.append(recorded(tested))
-    for cell in cells.values():
-        cell.values = {test_set: np.array(values) for test_set, values in cell.values.items()}
+    for key, cell in cells.items():
+        cell.values = {test_set: np.array(lists) for test_set, lists in values[key].items()}
     return Results(
         plan, cells, references, {run.name: run for run in runs}, missing, prepared, list(machines)
     )
 
 
-def paired(cell, other, test_set):
-    """Whether one method is better than another, image by image.
+def paired(cell: Cell, other: Cell, test_set: str) -> tuple[float, float] | None:
+    """Test whether one method is better than another, image by image.
 
     Wilcoxon's signed-rank test, two-sided, on the differences of PSNR of the same image, each the
     mean over the seeds that both have. It says how sure the difference is for other images, not for
     other seeds.
 
     Args:
-        cell, other (Cell): Two methods.
-        test_set (str): Name.
+        cell: A method.
+        other: The one that it is compared with.
+        test_set: Name.
 
     Returns:
-        tuple | None: (mean difference in dB, p); None where they have no seed in common. p is 1
+        Mean difference in dB, and p; None where they have no seed in common. p is 1
         where all are equal.
     """
     from scipy.stats import wilcoxon
@@ -181,33 +197,31 @@ def paired(cell, other, test_set):
     return float(difference.mean()), p
 
 
-def holm(values):
-    """Holm's correction of p for several comparisons: how sure each is when all of them are looked
-    at.
+def holm(values: Sequence[float]) -> list[float]:
+    """Correct p for several comparisons by the method of Holm.
+
+    The result says how sure each is when all of them are looked at.
 
     Holm: *A Simple Sequentially Rejective Multiple Test Procedure*, Scandinavian Journal of
         Statistics 6, 1979.
 
     Args:
-        values (list[float]): p of each comparison.
+        values: p of each comparison.
 
     Returns:
-        list[float]: p in the same order, at least as large, at most 1.
+        P in the same order, at least as large, at most 1.
     """
-    values = np.asarray(values, float)
-    order = values.argsort()
-    corrected = np.empty(len(values))
-    corrected[order] = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)).clip(
-        max=1.0
-    )
+    p = np.asarray(values, float)
+    order = p.argsort()
+    corrected = np.empty(len(p))
+    corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1.0)
     return corrected.tolist()
 
 
-def gains(cell, baseline, test_set):
-    """Gain over a baseline for each seed that both have: (mean, standard deviation) in dB; None
-    without one in common.
+def gains(cell: Cell, baseline: Cell, test_set: str) -> tuple[float, float | None] | None:
+    """Return mean and standard deviation of the gain over a baseline, in dB, seed by seed.
 
-    The deviation is None for one seed.
+    Seeds are those that both have; None where there are none. The deviation is None for one seed.
     """
     seeds = [seed for seed in cell.seeds if seed in baseline.seeds]
     if not seeds:
@@ -216,6 +230,6 @@ def gains(cell, baseline, test_set):
         c.values[test_set][[c.seeds.index(s) for s in seeds], :, 0].mean(1)
         for c in (cell, baseline)
     )
-    return float((own - others).mean()), float((own - others).std(ddof=1)) if len(
-        seeds
-    ) > 1 else None
+    difference = own - others
+    deviation = float(difference.std(ddof=1)) if len(seeds) > 1 else None
+    return float(difference.mean()), deviation

@@ -1,23 +1,25 @@
 """``mtkd compare``: all trainings of a plan, and a report over them."""
 
+import argparse
 import shlex
 import sys
 from pathlib import Path
 
 import torch
 
+from ...config.plan import PlanOptions
 from ...errors import OptionError, did_you_mean
 from .._arguments import make_folder
 from .._jobs import Job, mtkd_command, run_jobs
 from . import plan as plans
-from .expansion import expand
+from .expansion import Run, expand
 from .report.write import write
 from .store import is_done, left
 from .validation import check
 from .worker import do
 
 
-def _command(args, out, run):
+def _command(args: argparse.Namespace, out: Path, run: Run) -> list[str]:
     return mtkd_command(
         'compare',
         '-opt',
@@ -30,15 +32,18 @@ def _command(args, out, run):
     )
 
 
-def _prepare_photographs(plan, out):
+def _prepare_photographs(plan: PlanOptions, out: Path) -> None:
     from ...data import sample_photographs
 
     for scale in plan.scales:
         sample_photographs.prepare(out / 'datasets' / f'x{scale}', scale, tiles=True)
 
 
-def _list(args, plan, runs, out):
-    """Commands in stages: those of one stage can run side by side, after all of the one before."""
+def _list(args: argparse.Namespace, plan: PlanOptions, runs: list[Run], out: Path) -> None:
+    """Print the commands in stages.
+
+    Those of one stage can run side by side, after all of the one before.
+    """
     print(
         f"# {len(runs)} runs of '{plan.name}'; results go to {out}. Lines of one stage can run at "
         'the same time.'
@@ -55,13 +60,13 @@ def _list(args, plan, runs, out):
             command = f'cd {shlex.quote(str(Path.cwd()))} && {shlex.join(_command(args, out, run))}'
             print(command if run in unfinished else f'# finished: {run.name}')
         todo = [run for run in todo if run not in ready]
-    print(
-        '# then: '
-        f'{shlex.join(mtkd_command("compare", "-opt", Path(args.opt).resolve(), "--out", out, "--report-only"))}'
+    report = mtkd_command(
+        'compare', '-opt', Path(args.opt).resolve(), '--out', out, '--report-only'
     )
+    print(f'# then: {shlex.join(report)}')
 
 
-def _only(name, plan, runs, out):
+def _only(name: str, plan: PlanOptions, runs: list[Run], out: Path) -> None:
     by_name = {run.name: run for run in runs}
     if name not in by_name:
         raise OptionError(f"--only: no run '{name}' in the plan; {did_you_mean(name, by_name)}")
@@ -73,7 +78,7 @@ def _only(name, plan, runs, out):
     do(by_name[name], plan, out)
 
 
-def _all(args, plan, runs, out):
+def _all(args: argparse.Namespace, plan: PlanOptions, runs: list[Run], out: Path) -> None:
     make_folder(out / 'logs')
     todo = left(runs, plan, out)
     print(
@@ -97,13 +102,13 @@ def _all(args, plan, runs, out):
         run_jobs(jobs, args.jobs, gpus=gpus)
 
 
-def compare(args):
-    """Does all trainings of a plan, tests every student, and writes a report.
+def compare(args: argparse.Namespace) -> None:
+    """Do all trainings of a plan, test every student, and write a report.
 
     A second call goes on where the first one was stopped, and repeats nothing that is finished.
 
     Args:
-        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+        args: What :func:`add_arguments` has parsed.
 
     Raises:
         MTKDError: the plan cannot be used, or runs failed.

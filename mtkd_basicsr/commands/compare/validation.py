@@ -3,20 +3,22 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
+from ...config.plan import PlanOptions
 from ...distillers import check_method
 from ...errors import DataError, OptionError, WeightsError
 from ...host.option_schema import is_number
 from ...utils.resources import weights_file
 from ...weights.networks import SPANDREL, build
-from .expansion import method_name
+from .expansion import Run, method_name
 
 
-def _inside(path, folder):
+def _inside(path: str, folder: Path) -> bool:
     return os.path.abspath(os.path.expanduser(path)).startswith(str(folder) + os.sep)
 
 
-def _check_networks(run, seen):
+def _check_networks(run: Run, seen: set[str]) -> None:
     blocks = {'network_g': run.options.get('network_g')}
     for name, teacher in (run.options.get('teachers') or {}).items():
         if isinstance(teacher, dict) and 'images' in teacher:
@@ -42,7 +44,7 @@ def _check_networks(run, seen):
             seen.add(text)
 
 
-def _check_weights(run, runs, out):
+def _check_weights(run: Run, runs: list[Run], out: Path) -> None:
     written = {
         Path(out) / 'experiments' / other.name / 'models'
         for other in runs
@@ -62,19 +64,19 @@ def _check_weights(run, runs, out):
             )
 
 
-def check(plan, runs, out):
-    """Builds every network once, and looks for every folder and file that is read.
+def check(plan: PlanOptions, runs: list[Run], out: Path) -> None:
+    """Build every network once, and look for every folder and file that is read.
 
     Args:
-        plan (PlanOptions): The plan.
-        runs (list[Run]): What it consists of.
-        out (Path): Folder of the results; what is inside of it is made by the plan itself.
+        plan: The plan.
+        runs: What it consists of.
+        out: Folder of the results; what is inside of it is made by the plan itself.
 
     Raises:
         OptionError, WeightsError, DataError: names the run, the key, the value, and what was
         expected.
     """
-    seen = set()
+    seen: set[str] = set()
     for run in runs:
         train = run.options['datasets']['train']
         if run.kind == 'cache':
@@ -112,8 +114,8 @@ def check(plan, runs, out):
                 raise DataError(f"{run.name}: no folder '{folder}'")
 
 
-def test_sets(test, scale, out):
-    """The blocks of a plan's ``test`` for one scale, each a whole ``PairedImageDataset``."""
+def test_sets(test: dict[str, Any], scale: int, out: Path) -> dict[str, dict[str, Any]]:
+    """Return the test sets of a plan for one scale, each a whole ``PairedImageDataset``."""
     from .overlay import fill
 
     blocks = fill(test, {'scale': scale, 'out': str(out)}, 'test')

@@ -5,12 +5,15 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 
+from ...config.plan import PlanOptions
 from ...errors import MTKDError
 from ...evaluation.measure import measure, references, trained
 from ...host.log_parser import read_training
@@ -20,22 +23,26 @@ from ..cache import cli as cache_cli
 from ..cache import targets as cache_command
 from ..train import cli as train_cli
 from ..train import run as train_command
-from .expansion import movable
+from .expansion import Run, movable
 from .precisions import of_cache, of_training
 from .store import describe_machine, is_done, record_of, result_of, result_path
 from .validation import test_sets
 
-_HEADER = 'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows its version\n\n'
+_HEADER = (
+    'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows '
+    'its version\n\n'
+)
 
 
-def options_path(run, out):
-    """Where the option file of a run is."""
+def options_path(run: Run, out: Path) -> Path:
+    """Return the path of the option file of a run."""
     return out / 'options' / f'{run.name}.yml'
 
 
-def write_options(run, out):
-    """Writes the option file of a run; it also works with ``mtkd train`` and with BasicSR's
-    ``train.py``.
+def write_options(run: Run, out: Path) -> None:
+    """Write the option file of a run.
+
+    It also works with ``mtkd train`` and with BasicSR's ``train.py``.
     """
     path = options_path(run, out)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,8 +52,8 @@ def write_options(run, out):
 
 
 @contextmanager
-def _locked(path, name):
-    """Keeps a second process, also of another machine with the same folder, from the same run."""
+def _locked(path: Path, name: str) -> Iterator[None]:
+    """Keep other processes from the same run, also those of other machines with this folder."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -62,7 +69,7 @@ def _locked(path, name):
         yield
 
 
-def _train(run, out):
+def _train(run: Run, out: Path) -> None:
     latest = out / 'experiments' / run.name / 'models' / 'net_g_latest.pth'
     # stopped between training and testing: BasicSR writes this file at the end
     if latest.is_file():
@@ -75,7 +82,8 @@ def _train(run, out):
     )
 
 
-def _cache(run, out, begun):
+def _cache(run: Run, out: Path, begun: bool) -> None:
+    assert run.what is not None  # every cache has it
     path = run.options['datasets']['train']['target_cache']
     parser = argparse.ArgumentParser()
     cache_cli.add_arguments(parser)
@@ -91,9 +99,10 @@ def _cache(run, out, begun):
     )
 
 
-def _commit():
-    """Of the source tree that this package is used from; None where it was installed from
-    elsewhere.
+def _commit() -> str | None:
+    """Return the commit of the source tree that this package is used from.
+
+    None where it was installed from elsewhere.
     """
     root = Path(__file__).resolve().parents[3]
     try:
@@ -117,7 +126,13 @@ def _commit():
     return commit + (' and changes' if changes else '')
 
 
-def _write_result(run, out, results, seconds, precision):
+def _write_result(
+    run: Run,
+    out: Path,
+    results: dict[str, dict[str, Any]],
+    seconds: float,
+    precision: dict[str, str] | None,
+) -> None:
     curve, training = (
         read_training(out / 'experiments' / run.name)
         if run.kind in ('prepare', 'student')
@@ -144,9 +159,16 @@ def _write_result(run, out, results, seconds, precision):
     write_json(json.loads(movable(content, out)), result_path(run, out))
 
 
-def _test(functions, run, plan, out, device):
-    """PSNR and SSIM of functions: name -> test set -> image -> (dB, SSIM). What was measured
-    before, for another plan, is kept.
+def _test(
+    functions: dict[str, Callable[[torch.Tensor], torch.Tensor]],
+    run: Run,
+    plan: PlanOptions,
+    out: Path,
+    device: str,
+) -> dict[str, dict[str, Any]]:
+    """Measure functions on the test sets: name -> test set -> image -> [PSNR in dB, SSIM].
+
+    What was measured before, for another plan, is kept.
     """
     known = result_of(run, out) or {'results': {}}
     results = {name: dict(known['results'].get(name, {})) for name in functions}
@@ -159,17 +181,19 @@ def _test(functions, run, plan, out, device):
     return results
 
 
-def _device(options):
+def _device(options: dict[str, Any]) -> str:
     return 'cuda' if options.get('num_gpu') != 0 and torch.cuda.is_available() else 'cpu'
 
 
-def do(run, plan, out):
-    """Does a run, or what is left of it. A folder of other options gives way, under another name.
+def do(run: Run, plan: PlanOptions, out: Path) -> None:
+    """Do a run, or what is left of it.
+
+    A folder of other options gives way, under another name.
 
     Args:
-        run (Run): What.
-        plan (PlanOptions): Where it belongs.
-        out (Path): Folder of the results.
+        run: What.
+        plan: Where it belongs.
+        out: Folder of the results.
 
     Raises:
         MTKDError: it failed, or another process is at it.
@@ -188,7 +212,8 @@ def do(run, plan, out):
             record.write(finished=False)
         write_options(run, out)
         device = _device(run.options)
-        results = {}
+        results: dict[str, dict[str, Any]] = {}
+        precision: dict[str, str] | None
         if run.kind == 'cache':
             _cache(run, out, begun)
             precision = of_cache(run.options['datasets']['train']['target_cache'])
@@ -199,6 +224,7 @@ def do(run, plan, out):
             _train(run, out)
             precision = of_training(out / 'experiments' / run.name)
         if run.kind == 'student':
+            assert run.method is not None  # every student has one
             results = _test(
                 {run.method: trained(run.options, out / 'experiments' / run.name, device)},
                 run,

@@ -1,5 +1,6 @@
 """``mtkd demo``: the whole of MTKD on the photographs that come with scikit-image."""
 
+import argparse
 import time
 from pathlib import Path
 
@@ -21,13 +22,13 @@ def _precision() -> Precision:
     return student_precision(asked, 'cuda' if torch.cuda.is_available() else 'cpu')
 
 
-def demo(args):
-    """Trains a fusion of three teachers, and a student with and without MTKD; shows what they give.
+def demo(args: argparse.Namespace) -> None:
+    """Train a fusion of three teachers, and a student with and without MTKD; show their results.
 
     A second call goes on where the first one was stopped, and repeats nothing that is finished.
 
     Args:
-        args (argparse.Namespace): ``out`` and ``quick``.
+        args: ``out`` and ``quick``.
 
     Raises:
         MTKDError: a cache or a training failed; names its log.

@@ -1,14 +1,15 @@
-"""What the demo shows at its end: a table of all networks, and a picture of what they make of the
-same places.
-"""
+"""What the demo shows at its end: a table of all networks, and a picture of their results."""
 
 import dataclasses
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from ...config import parse_fusion, parse_teachers
 from ...data.sample_photographs import TRAIN, VALIDATION
@@ -23,7 +24,7 @@ from .trainings import seconds_of
 _CROP = 64  # pixels of the ground truth
 
 
-def _options(name):
+def _options(name: str) -> dict[str, Any]:
     return read_options(option_file('demo', f'{name}.yml'))
 
 
@@ -34,20 +35,20 @@ class _Method:
     Attributes:
         function: (1, 3, h, w) -> (1, 3, scale · h, scale · w), RGB, [0, 1]. One that ``joins``
             takes the outputs of all teachers, (1, 3 N, scale · h, scale · w). None is bicubic.
-        parameters (int): Of all its networks.
-        teacher (bool): Whether its output is one of those that are joined.
-        joins (bool): Whether it takes what the teachers have made of the image, and their seconds
+        parameters: Of all its networks.
+        teacher: Whether its output is one of those that are joined.
+        joins: Whether it takes what the teachers have made of the image, and their seconds
             with it.
     """
 
-    function: Callable | None
+    function: Callable[[torch.Tensor], torch.Tensor] | None
     parameters: int = 0
     teacher: bool = False
     joins: bool = False
 
 
-def _methods(out, scale):
-    """The methods by their names, in the order of the table; and the fused teachers."""
+def _methods(out: Path, scale: int) -> tuple[dict[str, _Method], FusedTeachers]:
+    """Return the methods by their names, in the order of the table, and the fused teachers."""
     opt = _options('mtkd')
     absolute = {
         name: dataclasses.replace(t, weights=str(out / t.weights))
@@ -60,16 +61,16 @@ def _methods(out, scale):
     )
     methods = {'bicubic': _Method(None)}
 
-    def size(net):
+    def size(net: nn.Module) -> int:
         return sum(p.numel() for p in net.parameters())
 
-    def padded(net):
+    def padded(net: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
         return lambda lq: run_padded(net, lq, size_multiple(net), scale)
 
-    for name, net in zip(target.ensemble.names, target.ensemble.networks):
+    for name, net in zip(target.ensemble.names, target.ensemble.networks, strict=True):
         methods[f'teacher {name}'] = _Method(padded(net), size(net), teacher=True)
 
-    def mean(images):
+    def mean(images: torch.Tensor) -> torch.Tensor:
         return images.unflatten(1, (-1, 3)).mean(1)
 
     methods['mean of teachers'] = _Method(mean, size(target.ensemble), joins=True)
@@ -83,21 +84,30 @@ def _methods(out, scale):
     return methods, target
 
 
-def _bicubic(lq, scale):
-    """As the field's benchmarks enlarge: (h, w, 3), BGR, uint8 -> (scale · h, scale · w, 3), BGR,
-    uint8.
-    """
+def _bicubic(lq: np.ndarray, scale: int) -> np.ndarray:
+    """Enlarge an image, (h, w, 3), BGR, uint8, as the benchmarks of the field do."""
     return (
         (np.clip(imresize(lq.astype(np.float64) / 255, scale), 0, 1) * 255).round().astype(np.uint8)
     )
 
 
-def _enlarge(methods, lq, scale):
-    """An image as every method makes it, (scale · h, scale · w, 3), BGR, uint8, and its seconds."""
+def _enlarge(
+    methods: dict[str, _Method], lq: np.ndarray, scale: int
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Enlarge an image by every method.
+
+    Args:
+        methods: By name.
+        lq: (h, w, 3), BGR, uint8.
+        scale: Factor.
+
+    Returns:
+        By name: images, (scale · h, scale · w, 3), BGR, uint8; and their seconds.
+    """
     image = img2tensor(lq.astype(np.float32) / 255)[None]
     images = {}
     seconds = {}
-    outputs = []
+    outputs: list[torch.Tensor] = []
     of_teachers = 0.0
     for name, method in methods.items():
         start = time.perf_counter()
@@ -118,14 +128,24 @@ def _enlarge(methods, lq, scale):
     return images, seconds
 
 
-def _measure(methods, folder, scale):
-    """Mean PSNR, SSIM and seconds of every method, and its images of every photograph."""
-    rows = {name: [] for name in methods}
+def _measure(
+    methods: dict[str, _Method], folder: Path, scale: int
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, np.ndarray]]]:
+    """Measure every method on the validation photographs.
+
+    Returns:
+        By name of the method: mean PSNR, SSIM and seconds. By name of the photograph: the ground
+        truth, and the images by name of the method.
+    """
+    rows: dict[str, list[tuple[float, float, float]]] = {name: [] for name in methods}
     pictures = {}
     border = {'crop_border': scale, 'test_y_channel': True}
     for photograph in VALIDATION:
         gt = cv2.imread(str(folder / 'GT' / f'{photograph}.png'))
         lq = cv2.imread(str(folder / f'LRbicx{scale}' / f'{photograph}.png'))
+        # Both were written before the trainings.
+        assert gt is not None
+        assert lq is not None
         images, seconds = _enlarge(methods, lq, scale)
         for name, image in images.items():
             psnr = calculate_psnr(image, gt, **border)
@@ -135,7 +155,9 @@ def _measure(methods, folder, scale):
     return {name: np.mean(values, 0) for name, values in rows.items()}, pictures
 
 
-def _table(methods, measured, scale, quick):
+def _table(
+    methods: dict[str, _Method], measured: dict[str, np.ndarray], scale: int, quick: bool
+) -> str:
     scratch = measured['student from scratch'][0]
     lines = [
         f'# mtkd demo, ×{scale}',
@@ -168,8 +190,8 @@ def _table(methods, measured, scale, quick):
     )
 
 
-def _saved(out, target):
-    """What the caches cost, and what the teachers would have cost at every step."""
+def _saved(out: Path, target: FusedTeachers) -> str:
+    """Say what the caches cost, and what the teachers would have cost at every step."""
     spent = 0.0
     online = 0.0
     for name, network in (('fusion', target.ensemble), ('mtkd', target)):
@@ -179,7 +201,9 @@ def _saved(out, target):
         start = time.perf_counter()
         network(batch)
         online += (time.perf_counter() - start) * opt['train']['total_iter']
-        spent += seconds_of(out, f'cache_{name}')
+        seconds = seconds_of(out, f'cache_{name}')
+        assert seconds is not None  # the trainings waited for it
+        spent += seconds
     return (
         f'Targets were computed once, before the trainings, in {spent:.0f} s of all processes '
         '(mtkd cache). '
@@ -187,14 +211,14 @@ def _saved(out, target):
     )
 
 
-def _busiest(image, reference, size):
-    """Upper left corner of the square where two images differ most."""
+def _busiest(image: np.ndarray, reference: np.ndarray, size: int) -> tuple[np.intp, ...]:
+    """Return y and x of the upper left corner of the square where two images differ most."""
     difference = np.abs(image.astype(np.float32) - reference).mean(2)
     mean = cv2.boxFilter(difference, -1, (size, size), anchor=(0, 0))[:-size, :-size]
     return np.unravel_index(mean.argmax(), mean.shape)
 
 
-def _picture(images, path):
+def _picture(images: dict[str, dict[str, np.ndarray]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     names = list(next(iter(images.values())))
@@ -205,7 +229,7 @@ def _picture(images, path):
         # either student.
         y, x = _busiest(results['fused teachers'], results['bicubic'], _CROP)
         gt = results['ground truth'][y : y + _CROP, x : x + _CROP]
-        for axis, name in zip(axes[i], names):
+        for axis, name in zip(axes[i], names, strict=True):
             crop = results[name][y : y + _CROP, x : x + _CROP]
             axis.imshow(crop[..., ::-1], interpolation='nearest')
             axis.set_xticks([])
@@ -221,16 +245,16 @@ def _picture(images, path):
     figure.savefig(path, dpi=150)
 
 
-def report(out, scale, quick):
-    """Measures every network on the validation photographs, and writes the table and the picture.
+def report(out: Path, scale: int, quick: bool) -> tuple[Path, Path]:
+    """Measure every network on the validation photographs; write the table and the picture.
 
     Args:
-        out (Path): Folder of the demo.
-        scale (int): Factor.
-        quick (bool): Whether the trainings were short ones.
+        out: Folder of the demo.
+        scale: Factor.
+        quick: Whether the trainings were short.
 
     Returns:
-        tuple[Path, Path]: ``results.md`` and ``results.png``.
+        ``results.md`` and ``results.png``.
     """
     methods, target = _methods(out, scale)
     measured, images = _measure(methods, out / 'datasets' / 'val', scale)

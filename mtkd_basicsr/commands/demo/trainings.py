@@ -1,10 +1,11 @@
-"""What the demo runs: caches and trainings, each in processes of its own, and what they wait for."""
+"""What the demo runs: caches and trainings, each in processes of its own, and their order."""
 
 import hashlib
 import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,9 +24,9 @@ class Step:
     """A part of the demo.
 
     Attributes:
-        kind (str): ``'train'`` or ``'cache'``, the command that does it.
-        options (str): Name of the option file in ``options/demo/``, without ending.
-        after (tuple[str]): Names of the steps that it builds on.
+        kind: ``'train'`` or ``'cache'``, the command that does it.
+        options: Name of the option file in ``options/demo/``, without ending.
+        after: Names of the steps that it builds on.
     """
 
     kind: str
@@ -34,19 +35,19 @@ class Step:
 
     @property
     def name(self) -> str:
-        """Of its files in ``runs/``."""
+        """Return the name of its files in ``runs/``, without ending."""
         return self.options if self.kind == 'train' else f'cache_{self.options}'
 
     @property
     def title(self) -> str:
-        """For people."""
+        """Return the name of the step in what is printed."""
         return f'the {"training of" if self.kind == "train" else "cache for"} {self.options}'
 
 
 def steps(quick: bool) -> list[Step]:
-    """All steps in their order.
+    """Return all steps in their order.
 
-    As few iterations as ``quick`` has are done sooner without caches.
+    With ``quick`` there are no caches: so few iterations are done sooner without them.
     """
     scratch = Step('train', 'scratch')
     if quick:
@@ -65,11 +66,11 @@ class Cores:
     """How the cores of a machine are shared.
 
     Attributes:
-        jobs (int): Processes at once.
-        threads (int): Of each. Networks as small as these gain little from more, and threads that
+        jobs: Processes at once.
+        threads: Of each. Networks as small as these gain little from more, and threads that
             wait for each other lose much where another program wants the same cores.
-        cache_parts (int): Processes that share the images of a cache.
-        waiting (bool): Whether the student that needs no teachers waits for the other one, so that
+        cache_parts: Processes that share the images of a cache.
+        waiting: Whether the student that needs no teachers waits for the other one, so that
             the caches before it have all cores.
     """
 
@@ -80,7 +81,7 @@ class Cores:
 
     @classmethod
     def of(cls, count: int) -> 'Cores':
-        """Share ``count`` cores.
+        """Return how ``count`` cores are shared.
 
         On a GPU one process computes a cache, and on Windows, which has no locks for two of them.
         """
@@ -91,14 +92,14 @@ class Cores:
 
 
 def usable_cores() -> int:
-    """CPU cores that this process may use."""
+    """Return how many CPU cores this process may use."""
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _forced(step: Step, options: dict, quick: bool) -> list[str]:
-    """What the command line changes in an option file."""
+def _forced(step: Step, options: dict[str, Any], quick: bool) -> list[str]:
+    """Return what the command line changes in an option file."""
     if not quick:
         return []
     iterations = options['train']['total_iter'] // _QUICK[step.options]
@@ -118,19 +119,19 @@ class Run:
     """A step in a folder: its record, and the processes that do it.
 
     Args:
-        step (Step): What.
-        out (Path): Folder of the demo.
-        upstream (str): Fingerprint of all that it builds on: it is repeated when that changes.
-        quick (bool): Whether trainings are short.
+        step: What.
+        out: Folder of the demo.
+        upstream: Fingerprint of all that it builds on: it is repeated when that changes.
+        quick: Whether trainings are short.
     """
 
-    def __init__(self, step: Step, out: Path, upstream: str, quick: bool):
+    def __init__(self, step: Step, out: Path, upstream: str, quick: bool) -> None:
         self.step = step
         self.out = out
         self.file = option_file('demo', f'{step.options}.yml')
         options = read_options(self.file)
         self.forced = _forced(step, options, quick)
-        self.iterations = None
+        self.iterations: int | None = None
         if step.kind == 'train':
             self.iterations = options['train']['total_iter'] // (
                 _QUICK[step.options] if quick else 1
@@ -141,7 +142,7 @@ class Run:
         self.log = out / 'runs' / f'{step.name}.log'
 
     def prepare(self) -> bool:
-        """Say whether there is something to do.
+        """Return whether there is something to do, and make way for it.
 
         An experiment of other settings gives way, under another name.
         """
@@ -153,11 +154,11 @@ class Run:
         return True
 
     def jobs(self, cores: Cores, after: set[str]) -> list[Job]:
-        """Give the processes that do it.
+        """Return the processes that do it.
 
         Args:
-            cores (Cores): How many a cache has.
-            after (set[str]): Names of the jobs that have to be finished before.
+            cores: How many a cache has.
+            after: Names of the jobs that have to be finished before.
         """
         if self.step.kind == 'train':
             forced = ['--force_yml', *self.forced] if self.forced else []
@@ -177,26 +178,27 @@ class Run:
 
 
 def fingerprint_of_teachers() -> str:
-    """Of the weights of the teachers, which come with the package."""
+    """Return a fingerprint of the weights of the teachers, which come with the package."""
     teachers = parse_teachers(read_options(option_file('demo', 'mtkd.yml')))
     return ''.join(sha256(teacher.weights)[:16] for teacher in teachers.values())
 
 
 def seconds_of(out: Path, name: str) -> float | None:
-    """How many seconds the processes of a finished step took together, None if it was not done."""
+    """Return the seconds of all processes of a finished step, None if it was not done."""
     return Record(out / 'runs' / f'{name}.json', '').read().get('seconds')
 
 
 class _Finished:
     """Writes the record of a run when the last of its jobs has ended."""
 
-    def __init__(self):
-        self.left = {}
-        self.run_of = {}
-        self.seconds = {}
+    def __init__(self) -> None:
+        self.left: dict[str, int] = {}
+        self.run_of: dict[str, Run] = {}
+        self.seconds: dict[str, float] = {}
         self.lock = threading.Lock()
 
     def expect(self, run: Run, jobs: list[Job]) -> None:
+        """Register the jobs of a run."""
         self.left[run.step.name] = len(jobs)
         self.seconds[run.step.name] = 0.0
         for job in jobs:
@@ -213,24 +215,24 @@ class _Finished:
 
 
 def run_steps(todo: list[Step], out: Path, quick: bool, cores: Cores) -> None:
-    """Run those steps that were not finished before with the same settings.
+    """Run the steps that were not finished before with the same settings.
 
     Each begins as soon as what it builds on is there.
 
     Args:
-        todo (list[Step]): In an order in which they can be done.
-        out (Path): Folder of the demo.
-        quick (bool): Whether trainings are short.
-        cores (Cores): How the cores are shared.
+        todo: In an order in which they can be done.
+        out: Folder of the demo.
+        quick: Whether trainings are short.
+        cores: How the cores are shared.
 
     Raises:
         MTKDError: one failed; names its log.
     """
     (out / 'runs').mkdir(exist_ok=True)
     teachers = fingerprint_of_teachers()
-    fingerprints = {}
-    names_of = {}
-    jobs = []
+    fingerprints: dict[str, str] = {}
+    names_of: dict[str, set[str]] = {}
+    jobs: list[Job] = []
     finished = _Finished()
     for step in todo:
         run = Run(step, out, ''.join(fingerprints[name] for name in step.after) or teachers, quick)
@@ -241,7 +243,7 @@ def run_steps(todo: list[Step], out: Path, quick: bool, cores: Cores) -> None:
         before = step.after
         if not before and cores.waiting and step.kind == 'train' and not quick:
             before = ('cache_mtkd',)
-        after = set().union(*(names_of.get(name, set()) for name in before))
+        after: set[str] = set().union(*(names_of.get(name, set()) for name in before))
         parts = run.jobs(cores, after)
         names_of[step.name] = {job.name for job in parts}
         finished.expect(run, parts)

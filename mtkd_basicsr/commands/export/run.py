@@ -1,5 +1,6 @@
 """``mtkd export``: a trained student as one file for other programs."""
 
+import argparse
 import importlib.util
 import inspect
 import os
@@ -7,9 +8,11 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from ...data.cache.manifest import plain
 from ...data.sample_photographs import load, low_resolution
@@ -27,14 +30,16 @@ TOLERANCE = 1e-4  # of [0, 1]: a fortieth of a level of 8 bits
 # What torch.onnx writes without converting it, and runtimes since 2023 read.
 _OPSET = 18
 
+ImageFunction = Callable[[torch.Tensor], torch.Tensor]
 
-def _example():
+
+def _example() -> torch.Tensor:
     # Two images: an exporter may take a size of 1 for a constant. Neither side is a multiple of a
     # window.
     return torch.rand(2, 3, 37, 45)
 
 
-def _write_onnx(net, scale, path, metadata):
+def _write_onnx(net: nn.Module, scale: int, path: str, metadata: dict[str, str]) -> None:
     program = torch.onnx.export(
         TraceableStudent(net, scale),
         (_example(),),
@@ -45,24 +50,27 @@ def _write_onnx(net, scale, path, metadata):
         output_names=['sr'],
         dynamic_shapes=({0: 'batch', 2: 'height', 3: 'width'},),
     )
+    assert program is not None  # with dynamo there is one
     program.model.metadata_props.update(metadata)
     program.save(path)
 
 
-def _open_onnx(path):
+def _open_onnx(path: str) -> ImageFunction:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     return lambda lq: torch.from_numpy(session.run(['sr'], {'lq': lq.numpy()})[0])
 
 
-def _write_torchscript(net, scale, path, metadata):
+def _write_torchscript(net: nn.Module, scale: int, path: str, metadata: dict[str, str]) -> None:
     # Without PyTorch's own check, which traces once more at the same size.
     graph = torch.jit.trace(TraceableStudent(net, scale), _example(), check_trace=False)
     torch.jit.save(graph, path, _extra_files=metadata)
 
 
-def _write_safetensors(net, scale, path, metadata, half=False):
+def _write_safetensors(
+    net: nn.Module, scale: int, path: str, metadata: dict[str, str], half: bool = False
+) -> None:
     state = {
         name: (value.half() if half and value.is_floating_point() else value).contiguous()
         for name, value in net.state_dict().items()
@@ -72,8 +80,8 @@ def _write_safetensors(net, scale, path, metadata, half=False):
     Path(path).write_bytes(save(state, {**metadata, 'format': 'pt'}))
 
 
-def _round_to_half(net, scale):
-    """Rounds the weights to 16 bits, and prints what that does to a photograph."""
+def _round_to_half(net: nn.Module, scale: int) -> None:
+    """Round the weights to 16 bits, and print what that does to a photograph."""
     lq = inputs(scale)[0]
     before = _student(net, scale)(lq)
     for value in net.state_dict().values():
@@ -88,12 +96,15 @@ def _round_to_half(net, scale):
     )
 
 
-def _student(net, scale):
-    """What every file has to give: (b, 3, h, w) -> (b, 3, scale · h, scale · w), cut to [0, 1]."""
+def _student(net: nn.Module, scale: int) -> ImageFunction:
+    """Return what every file has to compute.
+
+    It is (b, 3, h, w) -> (b, 3, scale · h, scale · w), cut to [0, 1].
+    """
     return lambda lq: run_padded(net, lq, size_multiple(net), scale).clamp(0, 1)
 
 
-def _open_safetensors(path):
+def _open_safetensors(path: str) -> ImageFunction:
     network, scale = network_of(None, path)
     net = build(network, 'network').eval()
     load_weights(net, path, '--out')
@@ -102,14 +113,19 @@ def _open_safetensors(path):
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: ``write(net, scale, path, metadata)``, and ``open(path)``, which gives a
-    function of an image.
+    """A file format.
+
+    Attributes:
+        suffix: Of its files.
+        write: Called as ``write(net, scale, path, metadata)``.
+        open: Called as ``open(path)``; returns a function of images.
+        packages: What has to be installed.
     """
 
     suffix: str
-    write: Callable
-    open: Callable
-    packages: tuple = ()
+    write: Callable[..., None]
+    open: Callable[[str], ImageFunction]
+    packages: tuple[str, ...] = ()
 
 
 FORMATS = {
@@ -119,15 +135,17 @@ FORMATS = {
 }
 
 
-def inputs(scale):
-    """What a file is tried on: parts of a photograph in both orientations, a batch of small ones,
-    and one below any window.
+def inputs(scale: int) -> list[torch.Tensor]:
+    """Return the images that a file is tried on.
+
+    They are parts of a photograph in both orientations, a batch of small ones, and one that is
+    smaller than any window.
 
     Args:
-        scale (int): How much the photograph is reduced before.
+        scale: How much the photograph is reduced before.
 
     Returns:
-        list[Tensor]: (b, 3, h, w), RGB, [0, 1].
+        (b, 3, h, w), RGB, [0, 1].
     """
     image = load('chelsea')
     h, w = (size // scale * scale for size in image.shape[:2])
@@ -142,19 +160,23 @@ def inputs(scale):
     return [part.contiguous() for part in parts]
 
 
-def _expected(net, scale):
-    """The inputs, and what PyTorch makes of them."""
+def _expected(net: nn.Module, scale: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return the inputs, each with what PyTorch makes of it."""
     check_scale(net, scale, 'network_g')
     return [(lq, _student(net, scale)(lq)) for lq in inputs(scale)]
 
 
-def verify(function, pairs, name):
-    """Prints how far a file is from PyTorch, for each input.
+def verify(
+    function: ImageFunction,
+    pairs: list[tuple[torch.Tensor, torch.Tensor]],
+    name: str | os.PathLike[str],
+) -> None:
+    """Print how far a file is from PyTorch, for each input.
 
     Args:
         function: (b, 3, h, w) -> (b, 3, scale · h, scale · w), of the file.
-        pairs (list[tuple[Tensor, Tensor]]): Inputs, and what PyTorch gives.
-        name (str): Of the file, for messages.
+        pairs: Inputs, and what PyTorch gives.
+        name: Of the file, for messages.
 
     Raises:
         ExportError: it fails for one of them, or differs by more than ``TOLERANCE``.
@@ -182,8 +204,8 @@ def verify(function, pairs, name):
             )
 
 
-def _weights(args):
-    """The file with weights: ``--weights``, or what the option file names."""
+def _weights(args: argparse.Namespace) -> str:
+    """Return the file with weights: ``--weights``, or what the option file names."""
     if args.weights is not None:
         return os.path.expanduser(args.weights)
     if args.opt is None:
@@ -201,8 +223,8 @@ def _weights(args):
     return os.path.expanduser(path)
 
 
-def _target(args, weights, suffix):
-    """Where the file shall stand; beside the weights unless ``--out`` says otherwise."""
+def _target(args: argparse.Namespace, weights: str, suffix: str) -> Path:
+    """Return the path of the new file: beside the weights unless ``--out`` says otherwise."""
     target = (
         Path(args.out) if args.out else Path(weights.removeprefix(REFERENCE)).with_suffix(suffix)
     )
@@ -215,9 +237,10 @@ def _target(args, weights, suffix):
     return target
 
 
-def export(args):
-    """Writes a trained student as one ONNX, TorchScript or safetensors file, after a comparison
-    with PyTorch on a photograph.
+def export(args: argparse.Namespace) -> None:
+    """Write a trained student as one ONNX, TorchScript or safetensors file.
+
+    The file is compared with PyTorch on a photograph before it gets its name.
 
     ONNX and TorchScript files take (b, 3, h, w), RGB, [0, 1], float32, any b, h and w, and give (b,
     3, scale · h, scale · w), cut to [0, 1]: what a network needs as padding is done inside. A
@@ -226,7 +249,7 @@ def export(args):
     where there is one.
 
     Args:
-        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+        args: What :func:`add_arguments` has parsed.
 
     Raises:
         OptionError: packages are missing, an argument or the option file cannot be used, or the
@@ -252,7 +275,7 @@ def export(args):
         _round_to_half(net, scale)
     if 'rgb_mean' in inspect.signature(type(net)).parameters:
         # may have come out of the weights, and is no part of a state dict
-        network['rgb_mean'] = net.mean.flatten().tolist()
+        network['rgb_mean'] = cast(torch.Tensor, net.mean).flatten().tolist()
     metadata = {
         'format': args.format,
         **metadata_texts({'network': network, 'scale': scale, 'version': __version__}),

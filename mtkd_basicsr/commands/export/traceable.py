@@ -1,12 +1,12 @@
 """A student as one graph of tensor operations that holds for images of any size.
 
 An exporter runs a network once and writes down what happened. What Python computed from the size of
-that one image would
-become a constant: the padding, SwinIR's attention masks, its choice between stored and computed
-masks, its batch size. Here all of it is computed by tensors.
+that one image would become a constant: the padding, SwinIR's attention masks, its choice between
+stored and computed masks, its batch size. Here all of it is computed by tensors.
 """
 
 import copy
+from typing import cast
 
 import torch
 from torch import nn
@@ -22,14 +22,14 @@ class TraceableSwinBlock(nn.Module):
     """What a ``SwinTransformerBlock`` of BasicSR's SwinIR computes in ``eval()``, for a graph.
 
     Args:
-        block (SwinTransformerBlock): The block; its layers are shared.
+        block: The block; its layers are shared.
 
     Shape:
         - Input: tokens (b, h · w, dim), and (h, w), multiples of the window size.
         - Output: (b, h · w, dim).
     """
 
-    def __init__(self, block):
+    def __init__(self, block: SwinTransformerBlock) -> None:
         super().__init__()
         self.norm1 = block.norm1
         self.attn = block.attn
@@ -38,18 +38,18 @@ class TraceableSwinBlock(nn.Module):
         self.size = block.window_size
         self.shift = block.shift_size
 
-    def _to_windows(self, x, h, w):
-        """(b, h, w, c) -> (b · windows, size², c)."""
+    def _to_windows(self, x: torch.Tensor, h: int, w: int) -> torch.Tensor:
+        """Cut (b, h, w, c) into (b · windows, size², c)."""
         x = x.view(-1, h // self.size, self.size, w // self.size, self.size, x.shape[-1])
         return x.transpose(2, 3).reshape(-1, self.size**2, x.shape[-1])
 
-    def _to_image(self, x, h, w):
-        """The inverse of :meth:`_to_windows`."""
+    def _to_image(self, x: torch.Tensor, h: int, w: int) -> torch.Tensor:
+        """Invert :meth:`_to_windows`."""
         x = x.view(-1, h // self.size, w // self.size, self.size, self.size, x.shape[-1])
         return x.transpose(2, 3).reshape(-1, h, w, x.shape[-1])
 
-    def _mask(self, x, h, w):
-        """(windows, size², size²).
+    def _mask(self, x: torch.Tensor, h: int, w: int) -> torch.Tensor:
+        """Compute the attention masks, (windows, size², size²).
 
         After the cyclic shift, pixels from opposite borders meet in the last row and column of
         windows.
@@ -59,7 +59,8 @@ class TraceableSwinBlock(nn.Module):
         side = self._to_windows((2 * below[:, None] + right)[None, :, :, None], h, w).squeeze(-1)
         return (side[:, :, None] != side[:, None, :]).type_as(x) * _MASKED
 
-    def forward(self, x, x_size):
+    def forward(self, x: torch.Tensor, x_size: tuple[int, int]) -> torch.Tensor:
+        """Compute the output of the block, as the class says."""
         h, w = x_size
         y = self.norm1(x).view(-1, h, w, x.shape[-1])
         if self.shift:
@@ -73,22 +74,22 @@ class TraceableSwinBlock(nn.Module):
 
 
 class TraceableStudent(nn.Module):
-    """A trained network for image files: pads by reflection as it needs, crops, and cuts to [0, 1].
+    """A trained network for image files, which pads by reflection, crops, and cuts to [0, 1].
 
     Equal to ``run_padded(net, x, size_multiple(net), scale).clamp(0, 1)``, with nothing that
     depends on the size of one image.
 
     Args:
-        net (nn.Module): EDSR, RCAN, SwinIR, or another network that can be recorded; is copied,
+        net: EDSR, RCAN, SwinIR, or another network that can be recorded; is copied,
             in ``eval()``.
-        scale (int): What it enlarges by.
+        scale: What it enlarges by.
 
     Shape:
         - Input: (b, 3, h, w), RGB, [0, 1], any size.
         - Output: (b, 3, scale · h, scale · w), RGB, cut to [0, 1].
     """
 
-    def __init__(self, net, scale):
+    def __init__(self, net: nn.Module, scale: int) -> None:
         super().__init__()
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
         self.multiple = size_multiple(net)
@@ -100,14 +101,14 @@ class TraceableStudent(nn.Module):
                 if isinstance(child, SwinTransformerBlock):
                     setattr(parent, name, TraceableSwinBlock(child))
 
-    def _padded(self, x, dim):
+    def _padded(self, x: torch.Tensor, dim: int) -> torch.Tensor:
         size = x.shape[dim]
         multiple = self.multiple
-        return x.index_select(
-            dim, reflected(size, (size + multiple - 1) // multiple * multiple).type_as(self.whole)
-        )
+        indices = reflected(size, (size + multiple - 1) // multiple * multiple)
+        return x.index_select(dim, indices.type_as(cast(torch.Tensor, self.whole)))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Enlarge images, as the class says."""
         h, w = x.shape[-2:]
         if self.multiple > 1:
             x = self._padded(self._padded(x, -2), -1)

@@ -1,11 +1,11 @@
-"""``docs/options.md``: every option key of ours, out of the classes that read them and their
-docstrings.
-"""
+"""``docs/options.md``: every option key of ours, out of the classes that read them."""
 
 import dataclasses
 import inspect
 import re
 import typing
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ...config import OURS, FolderOptions, KDOptions, TeacherOptions
 from ...config.plan import Condition, PlanOptions
@@ -15,14 +15,17 @@ from .. import _registration
 
 _HEAD = """# Option keys
 
-This page is written by `mtkd options --reference`, which also prints it without a copy of this repository.
+This page is written by `mtkd options --reference`, which also prints it without a copy of \
+this repository.
 
-BasicSR's keys mean [what they mean in BasicSR](https://github.com/XPixelGroup/BasicSR/blob/master/docs/Config.md); here are those that
-`mtkd_basicsr` adds. `~` is YAML's way to say nothing. An unknown key is refused, with the nearest known one; `mtkd check -opt FILE`
+BasicSR's keys mean [what they mean in BasicSR]\
+(https://github.com/XPixelGroup/BasicSR/blob/master/docs/Config.md); here are those that
+`mtkd_basicsr` adds. `~` is YAML's way to say nothing. An unknown key is refused, with the \
+nearest known one; `mtkd check -opt FILE`
 finds all mistakes of a file at once.
 
 """
-_TYPES = {
+_TYPES: dict[type, str] = {
     dict: 'mapping',
     list: 'list',
     str: 'text',
@@ -32,18 +35,18 @@ _TYPES = {
 }
 
 
-def described(docstring, section):
-    """Entries of a section of a docstring.
+def described(docstring: str | None, section: str) -> dict[str, str]:
+    """Return the entries of a section of a docstring.
 
     Args:
-        docstring (str): Sections with entries like these.
-        section (str): ``'Args'`` or ``'Attributes'``.
+        docstring: Sections with entries like these.
+        section: ``'Args'`` or ``'Attributes'``.
 
     Returns:
-        dict[str, str]: Name -> text, in Markdown.
+        Name -> text, in Markdown.
     """
-    entries = {}
-    names = []
+    entries: dict[str, str] = {}
+    names: list[str] = []
     _, _, block = inspect.cleandoc(docstring or '').partition(f'{section}:\n')
     for line in block.split('\n\n')[0].splitlines():
         head = re.match(r' {4}(\w+(?:, \w+)*)(?: \(.*?\))?: +(\S.*)', line)
@@ -54,17 +57,17 @@ def described(docstring, section):
     return {name: _markdown(text) for name, text in entries.items()}
 
 
-def _markdown(text):
+def _markdown(text: str) -> str:
     text = re.sub(r':\w+:`~?\.?([\w.]+)`', r'`\1`', text)
     # A text needs no quotes in YAML.
     return re.sub(r"``'(\w+)'``", r'`\1`', text).replace('``', '`').replace('|', r'\|')
 
 
-def _summary(cls):
-    return _markdown(' '.join(inspect.cleandoc(cls.__doc__).split('\n\n')[0].split()))
+def _summary(cls: type[Any]) -> str:
+    return _markdown(' '.join(inspect.cleandoc(cls.__doc__ or '').split('\n\n')[0].split()))
 
 
-def _value(default):
+def _value(default: Any) -> str:
     if default in (inspect.Parameter.empty, dataclasses.MISSING):
         return 'needed'
     if default is None:
@@ -73,30 +76,37 @@ def _value(default):
         return f'`{default:g}`'
     if isinstance(default, (list, tuple)):
         return f'`{list(default)}`'
-    return f'`{str(default).lower() if isinstance(default, bool) else default}`'
+    if isinstance(default, bool):
+        return f'`{str(default).lower()}`'
+    return f'`{default}`'
 
 
-def _table(rows, columns=('key', 'type', 'default', 'meaning')):
-    lines = [columns, ['---'] * len(columns), *rows]
+def _table(
+    rows: Iterable[Sequence[str]],
+    columns: Sequence[str] = ('key', 'type', 'default', 'meaning'),
+) -> str:
+    lines: list[Sequence[str]] = [columns, ['---'] * len(columns), *rows]
     return ''.join('| ' + ' | '.join(line) + ' |\n' for line in lines) + '\n'
 
 
-def keys(cls, without=None, prefix=''):
-    """Rows of the keys of a dataclass.
+def keys(
+    cls: type[Any], without: type[Any] | None = None, prefix: str = ''
+) -> list[tuple[str, str, str, str]]:
+    """Return the rows of the keys of a dataclass.
 
     Args:
-        cls (type): A dataclass; its docstring, and those of its bases, have an entry for every
+        cls: A dataclass; its docstring, and those of its bases, have an entry for every
             field under ``Attributes``.
-        without (type | None): A dataclass whose fields are left out.
-        prefix (str): Before each key.
+        without: A dataclass whose fields are left out.
+        prefix: Before each key.
 
     Returns:
-        list[tuple[str, str, str, str]]: Key, type, default, meaning.
+        Key, type, default, meaning.
 
     Raises:
         KeyError: a field without an entry.
     """
-    texts = {}
+    texts: dict[str, str] = {}
     types = typing.get_type_hints(cls)
     rows = []
     for base in reversed(cls.__mro__):
@@ -123,14 +133,14 @@ def keys(cls, without=None, prefix=''):
     return rows
 
 
-def arguments(cls):
-    """Rows of the arguments of a network or a loss.
+def arguments(cls: type[Any]) -> list[tuple[str, str, str]]:
+    """Return the rows of the arguments of a network or a loss.
 
     Args:
-        cls (type): Its docstring has an entry for every argument under ``Args``.
+        cls: Its docstring has an entry for every argument under ``Args``.
 
     Returns:
-        list[tuple[str, str, str]]: Key, default, meaning.
+        Key, default, meaning.
 
     Raises:
         KeyError: an argument without an entry.
@@ -142,11 +152,11 @@ def arguments(cls):
     ]
 
 
-def reference():
-    """The text of ``docs/options.md``.
+def reference() -> str:
+    """Return the text of ``docs/options.md``.
 
     Returns:
-        str: Markdown.
+        Markdown.
     """
     features = [
         f'`{name}`'

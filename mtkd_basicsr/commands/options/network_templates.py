@@ -50,7 +50,8 @@ upsampler: pixelshuffle
 resi_connection: 1conv
 dct_norm: ortho    # none: as the authors' code
 shift_mask: none   # authors: as the authors' code
-skip: adaptive     # none: as the paper. mean, learned, adaptive: a correction of a mix of the teachers, see docs/methods.md
+skip: adaptive     # none: as the paper. mean, learned, adaptive: a correction of a mix of \
+the teachers, see docs/methods.md
 """
 
 _SIX = '[6, 6, 6, 6, 6, 6]'
@@ -77,8 +78,11 @@ POSITIONS = {
 }
 
 
-def student(name, scale):
-    """The student of the paper (EDSR 1.5 M, RCAN 5.2 M, SwinIR 0.9 M parameters)."""
+def student(name: str, scale: int) -> str:
+    """Return the network of a student of the paper.
+
+    The students have 1.5 M (EDSR), 5.2 M (RCAN) and 0.9 M (SwinIR) parameters.
+    """
     return {
         'edsr': _EDSR.format(features=64, blocks=16, res_scale=1, scale=scale),
         'rcan': _RCAN.format(blocks=6, scale=scale),
@@ -86,14 +90,15 @@ def student(name, scale):
     }[name]
 
 
-def fusion(scale):
-    """The fusion network of the paper (1.3 M parameters)."""
+def fusion(scale: int) -> str:
+    """Return the fusion network of the paper (1.3 M parameters)."""
     return _DCTSWIN.format(scale=scale)
 
 
-def teacher(name, scale):
-    """A teacher of the paper: its network, and the line with its weights (43.1 M, 15.6 M, 11.9 M
-    parameters).
+def teacher(name: str, scale: int) -> tuple[str, str]:
+    """Return the network of a teacher of the paper, and the path of its weights.
+
+    The teachers have 11.9 M (SwinIR), 43.1 M (EDSR) and 15.6 M (RCAN) parameters.
     """
     return {
         'swinir': (

@@ -1,5 +1,7 @@
 """Every option file of the paper as a text."""
 
+from collections.abc import Collection, Iterable
+
 from . import network_templates
 from .section_templates import (
     DATA,
@@ -22,7 +24,10 @@ TEST_SETS = ('Set5', 'Set14', 'B100', 'Urban100')
 _FUSION_PATCH = 64
 _STUDENT_PATCH = 32
 
-_PAPER = 'Jiang, Feng, Zhang, Bull: Multi-Teacher Knowledge Distillation for Image Super-Resolution, ECCV 2024'
+_PAPER = (
+    'Jiang, Feng, Zhang, Bull: Multi-Teacher Knowledge Distillation for Image Super-Resolution, '
+    'ECCV 2024'
+)
 _SAME = (
     "# Data, schedule (lr 2e-5, 500,000 iterations, batch 16) and patches are those of MTKD's "
     'stage 2 in all files, whatever a\n'
@@ -60,7 +65,7 @@ METHODS = {
     ),
 }
 # DUKD's own weights of truth and teacher, and where it zooms out.
-_DUKD = {
+_DUKD: dict[tuple[str, int | None], tuple[float, bool]] = {
     ('edsr', None): (5.0, True),
     ('rcan', None): (1.0, False),
     ('rcan', 3): (2.0, True),
@@ -68,16 +73,17 @@ _DUKD = {
 }
 
 
-def _commands(path, what='train'):
+def _commands(path: str, what: str = 'train') -> str:
     stock = f'python basicsr/{what}.py -opt options/{path}'
-    return f'#   {stock}     in a BasicSR folder\n#   {f"mtkd {what} -opt options/{path}":<{len(stock)}}     anywhere else\n'
+    ours = f'mtkd {what} -opt options/{path}'.ljust(len(stock))
+    return f'#   {stock}     in a BasicSR folder\n#   {ours}     anywhere else\n'
 
 
-def _data(scale, patch, cache):
+def _data(scale: int, patch: int, cache: str) -> str:
     return DATA.format(scale=scale, gt_size=patch * scale, cache=cache)
 
 
-def _teachers(names, scale, comment):
+def _teachers(names: Iterable[str], scale: int, comment: str) -> str:
     parts = []
     for name in names:
         network, weights = network_templates.teacher(name, scale)
@@ -85,7 +91,7 @@ def _teachers(names, scale, comment):
     return f'# {comment}\nteachers:\n' + ''.join(parts) + '\n'
 
 
-def _student(name, scale):
+def _student(name: str, scale: int) -> str:
     return (
         '# network structures\n'
         + block('network_g', network_templates.student(name, scale), comment='  # the student')
@@ -93,15 +99,21 @@ def _student(name, scale):
     )
 
 
-def fusion_file(scale):
-    """Stage 1 of MTKD."""
+def fusion_file(scale: int) -> tuple[str, str]:
+    """Return path and text of the option file of stage 1 of MTKD."""
     path = f'fusion_x{scale}.yml'
     head = (
         f'# MTKD, stage 1 (knowledge aggregation), x{scale}: a DCT-Swin network learns to fuse the '
         'outputs of three frozen teachers.\n' + _commands(path) + f'# {_PAPER}\n'
     )
-    cache = f'datasets/DIV2K/teachers_x{scale}.lmdb  # of mtkd cache; without it the teachers run at every step'
-    comment = 'the teachers, frozen. Their names go into the checkpoint of the fusion network: stage 2 finds them by name'
+    cache = (
+        f'datasets/DIV2K/teachers_x{scale}.lmdb  # of mtkd cache; without it the teachers run at '
+        'every step'
+    )
+    comment = (
+        'the teachers, frozen. Their names go into the checkpoint of the fusion network: stage 2 '
+        'finds them by name'
+    )
     losses = (
         loss('pixel_opt', 'against the ground truth', 'L1Loss', '1.0') + '\n'
         '  mix_batches: 50  # skip: adaptive starts at the best mix of the teachers on these first '
@@ -123,8 +135,8 @@ def fusion_file(scale):
     )
 
 
-def mtkd_file(student, scale):
-    """Stage 2 of MTKD."""
+def mtkd_file(student: str, scale: int) -> tuple[str, str]:
+    """Return path and text of the option file of stage 2 of MTKD."""
     path = f'mtkd_{student}.yml' if scale == 4 else f'mtkd_{student}_x{scale}.yml'
     text, name = network_templates.STUDENTS[student]
     head = (
@@ -134,8 +146,14 @@ def mtkd_file(student, scale):
         + _commands(path)
         + f'# {_PAPER}\n'
     )
-    cache = f'datasets/DIV2K/mtkd_x{scale}.lmdb  # of mtkd cache; without it the teachers run at every step'
-    comment = 'the teachers, frozen. Their order does not matter: the checkpoint of the fusion network knows them by name'
+    cache = (
+        f'datasets/DIV2K/mtkd_x{scale}.lmdb  # of mtkd cache; without it the teachers run at every '
+        'step'
+    )
+    comment = (
+        'the teachers, frozen. Their order does not matter: the checkpoint of the fusion network '
+        'knows them by name'
+    )
     fusion = (
         block('network', network_templates.fusion(scale))
         + f'weights: experiments/MTKD_fusion_x{scale}/models/net_g_latest.pth\n'
@@ -167,10 +185,14 @@ def mtkd_file(student, scale):
     )
 
 
-def baseline_file(method, student, scale):
-    """One of the methods that the paper compares with; the teacher is of the student's own arch."""
+def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
+    """Return path and text of the option file of a method that the paper compares with.
+
+    The teacher is of the student's own arch.
+    """
     path = f'baselines/{method}_{student}_x{scale}.yml'
-    (kind, source, paper), (text, name) = METHODS[method], network_templates.STUDENTS[student]
+    kind, source, paper = METHODS[method]
+    text, name = network_templates.STUDENTS[student]
     head = (
         f'# {kind}, x{scale}: {text} learns from {source}.\n'
         + _commands(path)
@@ -190,15 +212,14 @@ def baseline_file(method, student, scale):
             scale,
             'the teacher, frozen. Where there are several, train.kd.teacher names one of them',
         )
-    truth, target, keys = {
-        'fakd': (
-            0.5,
-            0.5,
-            ['weight: 0.0392156862745098  # 10 / 255: 10 in the paper, for images in [0, 255]'],
-        ),
-        'dukd': (None, 1.0, []),
-    }.get(method, (1.0, 1.0, []))
-    if method == 'dukd':
+    truth = 1.0
+    target = 1.0
+    keys: list[str] = []
+    if method == 'fakd':
+        truth = 0.5
+        target = 0.5
+        keys = ['weight: 0.0392156862745098  # 10 / 255: 10 in the paper, for images in [0, 255]']
+    elif method == 'dukd':
         truth, zoom_out = _DUKD.get((student, scale), _DUKD[student, None])
         keys = ['zoom_out: true'] if zoom_out else []
     losses = loss('pixel_opt', 'against the ground truth', 'L1Loss', truth)
@@ -212,7 +233,7 @@ def baseline_file(method, student, scale):
             *(
                 f'# {who}_features: {positions}'
                 for who, positions in zip(
-                    ('student', 'teacher'), network_templates.POSITIONS[student]
+                    ('student', 'teacher'), network_templates.POSITIONS[student], strict=True
                 )
             ),
         ]
@@ -233,8 +254,8 @@ def baseline_file(method, student, scale):
     )
 
 
-def test_file(student, scale):
-    """Testing a student on the four sets of the paper."""
+def test_file(student: str, scale: int) -> tuple[str, str]:
+    """Return path and text of the file that tests a student on the four sets of the paper."""
     path = f'test/{student}_x{scale}.yml'
     text, name = network_templates.STUDENTS[student]
     trained = f'MTKD_{name.format(scale=scale)}_DIV2K'
@@ -270,16 +291,20 @@ def test_file(student, scale):
     )
 
 
-def files(students=tuple(network_templates.STUDENTS), scales=SCALES, methods=('mtkd', *METHODS)):
-    """Option files of the paper.
+def files(
+    students: Collection[str] = tuple(network_templates.STUDENTS),
+    scales: Iterable[int] = SCALES,
+    methods: Collection[str] = ('mtkd', *METHODS),
+) -> dict[str, str]:
+    """Return the option files of the paper.
 
     Args:
-        students (iterable[str]): Of ``edsr``, ``rcan``, ``swinir``.
-        scales (iterable[int]): Of 2, 3, 4.
-        methods (iterable[str]): ``mtkd`` (both stages) and names of ``METHODS``.
+        students: Of ``edsr``, ``rcan``, ``swinir``.
+        scales: Of 2, 3, 4.
+        methods: ``mtkd`` (both stages) and names of ``METHODS``.
 
     Returns:
-        dict[str, str]: Path below ``options/`` -> text.
+        Path below ``options/`` -> text.
     """
     found = []
     for scale in scales:

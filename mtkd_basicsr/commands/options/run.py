@@ -1,5 +1,6 @@
 """``mtkd options``: writes the option files of the paper, or the table of all option keys."""
 
+import argparse
 from pathlib import Path
 
 from ...errors import OptionError
@@ -7,15 +8,16 @@ from .._arguments import make_folder
 from .paper_files import files
 
 
-def options(args):
-    """Writes the option files of the paper: both stages of MTKD, the baselines, and testing. Or
-    prints what their keys mean.
+def options(args: argparse.Namespace) -> None:
+    """Write the option files of the paper, or print what their keys mean.
+
+    The files are those of both stages of MTKD, of the baselines, and of testing.
 
     Files that are there and say the same are left; one that says something else is an error, and
     nothing is written.
 
     Args:
-        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+        args: What :func:`add_arguments` has parsed.
 
     Raises:
         OptionError: a file of the same name says something else.

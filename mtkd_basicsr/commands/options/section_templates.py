@@ -3,7 +3,8 @@
 import textwrap
 
 HEADER = """
-mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows its version
+mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; \
+the log shows its version
 
 # general settings
 name: {name}
@@ -130,13 +131,13 @@ dist_params:
 """
 
 
-def block(key, text, depth=0, comment=''):
-    """A mapping under a key, at a depth of two spaces each."""
+def block(key: str, text: str, depth: int = 0, comment: str = '') -> str:
+    """Return a mapping under a key, indented by two spaces for each level of depth."""
     return textwrap.indent(f'{key}:{comment}\n' + textwrap.indent(text, '  '), '  ' * depth)
 
 
-def loss(key, comment, type_, weight, *more):
-    """A loss below ``train``."""
+def loss(key: str, comment: str, type_: str, weight: float | str, *more: str) -> str:
+    """Return a loss below ``train``."""
     return block(
         key,
         '\n'.join([f'type: {type_}', *more, f'loss_weight: {weight}', 'reduction: mean']) + '\n',

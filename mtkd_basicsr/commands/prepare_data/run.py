@@ -1,9 +1,11 @@
 """``mtkd data``: folders as BasicSR wants them, out of a folder of high-resolution images."""
 
+import argparse
 import json
 import math
 import multiprocessing
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +26,16 @@ _MOST_WORKERS = 60  # Windows waits for no more than 63 handles at once
 
 @dataclass(frozen=True)
 class Layout:
-    """What is written: scales, where, and how large sub-images are (0 for none)."""
+    """What is written: the scales, where, and how large sub-images are (0 for none)."""
 
     out: Path
-    scales: tuple
+    scales: tuple[int, ...]
     multiple: int
     sub: int
     step: int
 
-    def folders(self):
-        """Folder of each scale; 1 is the ground truth."""
+    def folders(self) -> dict[int, Path]:
+        """Return the folder of each scale; 1 is the ground truth."""
         end = '_sub' if self.sub else ''
         return {
             1: self.out / f'GTmod{self.multiple}{end}',
@@ -41,13 +43,15 @@ class Layout:
         }
 
 
-def read_image(path):
-    """An image as it may be trained on: (h, w, 3), BGR, uint8; a grey one has three equal channels.
+def read_image(path: Path) -> np.ndarray:
+    """Read an image for training: (h, w, 3), BGR, uint8.
+
+    A grey image gets three equal channels.
 
     Raises:
         DataError: not an image, with transparency, or with more than 8 bits.
     """
-    image = (
+    image: np.ndarray | None = (
         cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
         if path.is_file() and path.stat().st_size
         else None
@@ -65,20 +69,20 @@ def read_image(path):
     return image
 
 
-def _write(path, image):
+def _write(path: Path, image: np.ndarray) -> None:
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     temporary.write_bytes(cv2.imencode('.png', image)[1].tobytes())
     os.replace(temporary, path)
 
 
-def _corners(size, sub, step):
-    """Where sub-images begin: at every step, and one at the end of what is left over."""
+def _corners(size: int, sub: int, step: int) -> list[int]:
+    """Return where sub-images begin: at every step, and one at the end of what is left over."""
     starts = list(range(0, size - sub + 1, step))
     return starts + ([size - sub] if starts[-1] + sub < size else [])
 
 
-def _names(path, h, w, layout):
-    """Names of the files of an image, and where they begin in the ground truth."""
+def _names(path: Path, h: int, w: int, layout: Layout) -> list[tuple[str, int, int, int, int]]:
+    """Return the names of the files of an image, and their y, x, height and width in it."""
     if not layout.sub:
         return [(f'{path.stem}.png', 0, 0, h, w)]
     places = [
@@ -92,10 +96,8 @@ def _names(path, h, w, layout):
     ]
 
 
-def _do(task):
-    """Writes all that belongs to an image; gives its lines of the meta information, or what is
-    wrong with it.
-    """
+def _do(task: tuple[Path, Layout]) -> tuple[list[str], str | None]:
+    """Write all files of an image; return its lines of the meta information, and its error."""
     path, layout = task
     try:
         image = read_image(path)
@@ -120,8 +122,10 @@ def _do(task):
         return [], str(error)
 
 
-def _done(paths, layout, workers):
-    """What :func:`_do` gives for every image, in their order."""
+def _done(
+    paths: list[Path], layout: Layout, workers: int
+) -> Iterator[tuple[list[str], str | None]]:
+    """Yield what :func:`_do` returns for every image, in their order."""
     tasks = [(path, layout) for path in paths]
     workers = min(workers, len(paths), _MOST_WORKERS)
     if workers <= 1:
@@ -134,8 +138,8 @@ def _done(paths, layout, workers):
         yield from pool.imap(_do, tasks)
 
 
-def find_images(folder):
-    """Images of a folder, sorted by name.
+def find_images(folder: Path) -> list[Path]:
+    """Return the images of a folder, sorted by name.
 
     Raises:
         DataError: no such folder, no images, or two whose results would have the same name.
@@ -164,8 +168,8 @@ def find_images(folder):
     return paths
 
 
-def _psnr(layout, scale):
-    """Mean PSNR of bicubic enlargement over all images."""
+def _psnr(layout: Layout, scale: int) -> float:
+    """Compute the mean PSNR of bicubic enlargement over all images."""
     folders = layout.folders()
     values = []
     for path in sorted(folders[1].glob('*.png')):
@@ -174,8 +178,8 @@ def _psnr(layout, scale):
     return float(np.mean(values))
 
 
-def _verify(name, layout, count):
-    """Compares bicubic enlargement with what papers give for a test set."""
+def _verify(name: str, layout: Layout, count: int) -> None:
+    """Compare bicubic enlargement with what papers give for a test set."""
     expected_count, known = BICUBIC[name]
     if count != expected_count:
         raise DataError(f'--verify {name}: {count} images; expected {expected_count}')
@@ -198,8 +202,8 @@ def _verify(name, layout, count):
         )
 
 
-def _remember(layout, source):
-    """Notes how the folders are made; refuses to go on with folders that were made otherwise."""
+def _remember(layout: Layout, source: Path) -> None:
+    """Record how the folders are made; refuse to go on with folders that were made otherwise."""
     path = layout.out / 'mtkd_data.json'
     content = {
         'folder': str(source.resolve()),
@@ -229,15 +233,15 @@ def _remember(layout, source):
     path.write_text(json.dumps(content, indent=1), encoding='utf-8')
 
 
-def data(args):
-    """Makes ground-truth and low-resolution folders for BasicSR out of a folder of images.
+def data(args: argparse.Namespace) -> None:
+    """Make ground-truth and low-resolution folders for BasicSR out of a folder of images.
 
     Writes ``GTmod<m>/`` (cropped to a multiple m of all scales), ``LRbicx<scale>/`` (MATLAB-like
     bicubic) and ``meta_info.txt``. With ``--sub-image`` they hold overlapping parts, and their
     names end with ``_sub``. A second call goes on where the first was stopped.
 
     Args:
-        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+        args: What :func:`add_arguments` has parsed.
 
     Raises:
         DataError: images that cannot be used, all of them named; the others are done.
@@ -267,8 +271,8 @@ def data(args):
     _remember(layout, Path(args.folder))
     for folder in layout.folders().values():
         make_folder(folder)
-    lines = []
-    wrong = []
+    lines: list[str] = []
+    wrong: list[str] = []
     for some, error in progress(_done(paths, layout, args.workers), total=len(paths), unit='image'):
         lines += some
         wrong += [error] if error else []

@@ -1,6 +1,8 @@
-"""``mtkd upscale``: enlarges pictures with a trained student."""
+"""``mtkd upscale``: enlarge pictures with a trained student."""
 
+import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -21,14 +23,14 @@ _RANGES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 _TURNED = ('.jpg', '.jpeg')
 
 
-def read_picture(path):
-    """A picture with all that is in it.
+def read_picture(path: Path) -> np.ndarray:
+    """Read a picture with all that is in it.
 
     Args:
-        path (Path): Any format of OpenCV's.
+        path: Any format of OpenCV's.
 
     Returns:
-        ndarray: (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16.
+        (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16.
 
     Raises:
         DataError: no file, not a picture, or of another depth.
@@ -41,7 +43,7 @@ def read_picture(path):
         else cv2.IMREAD_UNCHANGED
     )
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, mode) if data.size else None
+    image: np.ndarray | None = cv2.imdecode(data, mode) if data.size else None
     if image is None:
         raise DataError(f"'{path}': cannot be read as a picture")
     if image.dtype not in _RANGES or (image.ndim == 3 and image.shape[2] not in (3, 4)):
@@ -52,16 +54,18 @@ def read_picture(path):
     return image
 
 
-def enlarge(image, function, scale):
-    """Enlarges a picture: colours by a network, transparency by bicubic interpolation.
+def enlarge(
+    image: np.ndarray, function: Callable[[torch.Tensor], torch.Tensor], scale: int
+) -> np.ndarray:
+    """Enlarge a picture: colours by a network, transparency by bicubic interpolation.
 
     Args:
-        image (ndarray): (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16.
+        image: (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16.
         function: (1, 3, h, w) -> (1, 3, scale · h, scale · w), RGB, [0, 1].
-        scale (int): Factor.
+        scale: Factor.
 
     Returns:
-        ndarray: Of the same kind, scale times as high and as wide.
+        A picture of the same kind, scale times as high and as wide.
     """
     largest = _RANGES[image.dtype]
     x = torch.from_numpy(np.atleast_3d(image).astype(np.float32) / largest).permute(2, 0, 1)[None]
@@ -74,16 +78,17 @@ def enlarge(image, function, scale):
     return pixels[..., 0] if image.ndim == 2 else pixels
 
 
-def _target(path, out, scale):
+def _target(path: Path, out: Path, scale: int) -> Path:
     return out / f'{path.stem}_x{scale}.png'
 
 
-def upscale(args):
-    """Enlarges pictures with a trained network; grey, transparent and 16-bit ones stay what they
-    are.
+def upscale(args: argparse.Namespace) -> None:
+    """Enlarge pictures with a trained network.
+
+    Grey, transparent and 16-bit pictures stay what they are.
 
     Args:
-        args (argparse.Namespace): What :func:`add_arguments` has parsed.
+        args: What :func:`add_arguments` has parsed.
 
     Raises:
         MTKDError: the network cannot be built or loaded, results stand there already, or
@@ -111,7 +116,7 @@ def upscale(args):
     check_scale(net, scale, 'network_g')
     net.to(device)
 
-    def function(colours):
+    def function(colours: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             return run_tiled(
                 lambda part: run_padded(net, part, size_multiple(net), scale),
@@ -122,7 +127,8 @@ def upscale(args):
             )
 
     wrong = []
-    for path, target in progress(list(zip(paths, targets)), unit='picture', lines=False):
+    pairs = list(zip(paths, targets, strict=True))
+    for path, target in progress(pairs, unit='picture', lines=False):
         try:
             result = enlarge(read_picture(path), function, scale)
         except DataError as error:

@@ -1,32 +1,38 @@
 """The page of crops: places where the methods differ most."""
 
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
 import cv2
 import numpy as np
 
 from ....evaluation.measure import bicubic, pairs, trained
 from ....host.api import tensor2img
+from ..expansion import Run
+from ..results import Cell, Results
 from ..validation import test_sets
 
 _SIZE = 64  # pixels of the ground truth
 _COLUMNS = 10
 
 
-def shown(results, student, scale):
-    """The runs of a student whose images are shown: of each method that of the first seed."""
+def shown(results: Results, student: str, scale: int) -> Iterator[Run]:
+    """Yield the runs of a student whose images are shown: of each method that of the first seed."""
     for run in results.runs.values():
-        cell = results.cells.get((run.student, run.scale, run.method))
-        if (
-            run.kind == 'student'
-            and (run.student, run.scale) == (student, scale)
-            and cell
-            and run.seed == min(cell.seeds)
-        ):
+        if run.kind != 'student' or (run.student, run.scale) != (student, scale):
+            continue
+        assert run.method is not None  # every student has one
+        cell = results.cells.get((student, scale, run.method))
+        if cell is not None and run.seed == min(cell.seeds):
             yield run
 
 
-def _images(results, student, scale, out, wanted):
-    """Images of a test set as all methods make them: (test set, name, {column: (h, w, 3) RGB,
-    float, [0, 255]}).
+def _images(
+    results: Results, student: str, scale: int, out: Path, wanted: list[tuple[str, str]]
+) -> Iterator[tuple[str, str, dict[str, np.ndarray]]]:
+    """Yield images as all methods make them.
+
+    Each comes with its test set, its name, and by column (h, w, 3), RGB, float, [0, 255].
     """
     runs = {
         f'{run.method}': trained(run.options, out / 'experiments' / run.name, 'cpu')
@@ -50,51 +56,60 @@ def _images(results, student, scale, out, wanted):
                 )
 
 
-def _most_different(cells, count):
-    """Images on which the PSNR of the methods (mean over seeds) lies farthest apart, at most half
-    of them of one test set.
+def _most_different(cells: dict[str, Cell], count: int) -> list[tuple[str, str]]:
+    """Return test set and name of the images on which the methods lie farthest apart.
+
+    It is their PSNR that is compared, mean over seeds. At most half of the images are of one test
+    set.
     """
-    spread = []
+    spread: list[tuple[float, str, str]] = []
     for test_set in next(iter(cells.values())).values:
         psnr = np.array([cell.values[test_set][..., 0].mean(0) for cell in cells.values()])
         names = next(iter(cells.values())).names[test_set]
-        spread += [(difference, test_set, name) for difference, name in zip(np.ptp(psnr, 0), names)]
+        differences = np.ptp(psnr, 0)
+        spread += [
+            (difference, test_set, name)
+            for difference, name in zip(differences, names, strict=True)
+        ]
     sets = {test_set for _, test_set, _ in spread}
     limit = count if len(sets) == 1 else -(-count // 2)
-    chosen = []
+    chosen: list[tuple[str, str]] = []
     for _, test_set, name in sorted(spread, reverse=True):
         if sum(chosen_set == test_set for chosen_set, _ in chosen) < limit and len(chosen) < count:
             chosen.append((test_set, name))
     return chosen
 
 
-def _place(columns, methods):
-    """Upper left corner of the square in which the methods differ most from each other."""
+def _place(columns: dict[str, np.ndarray], methods: Iterable[str]) -> tuple[np.intp, np.intp, int]:
+    """Return y, x and size of the square in which the methods differ most from each other."""
     variance = np.var([columns[m] for m in methods], 0).mean(-1)
     size = min(_SIZE, *variance.shape)
     mean = cv2.boxFilter(variance, -1, (size, size), anchor=(0, 0), borderType=cv2.BORDER_ISOLATED)
     mean = mean[: variance.shape[0] - size + 1, : variance.shape[1] - size + 1]
-    return (*np.unravel_index(mean.argmax(), mean.shape), size)
+    y, x = np.unravel_index(mean.argmax(), mean.shape)
+    return y, x, size
 
 
-def _psnr(a, b):
+def _psnr(a: np.ndarray, b: np.ndarray) -> str:
     error = np.mean((a - b) ** 2)
     return 'equal' if error == 0 else f'{10 * np.log10(255**2 / error):.2f} dB'
 
 
-def crops(results, student, scale, out, path, count=4):
-    """Draws the places of a few images where the methods of one student differ most, with their
-    local PSNR (RGB).
+def crops(results: Results, student: str, scale: int, out: Path, path: Path, count: int = 4) -> int:
+    """Draw the places of a few images where the methods of one student differ most.
+
+    Each comes with its local PSNR (RGB).
 
     Args:
-        results (Results): With this student at this scale.
-        student (str), scale (int): Which.
-        out (Path): Folder of the results, where the trained students are.
-        path (Path): PNG to be written.
-        count (int): Images.
+        results: With this student at this scale.
+        student: Which student.
+        scale: Factor.
+        out: Folder of the results, where the trained students are.
+        path: PNG to be written.
+        count: Images.
 
     Returns:
-        int: Seed of the students that are shown.
+        Seed of the students that are shown.
     """
     from matplotlib.figure import Figure
 

@@ -1,9 +1,11 @@
-"""A report as a list of blocks, and its two forms: Markdown with files beside it, and one HTML file
-that holds all.
+"""A report as a list of blocks, and its two forms: Markdown with pictures beside it, and HTML.
+
+The HTML page is one file that holds all.
 """
 
 import base64
 import html
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +29,9 @@ class Text:
 class Table:
     """Cells are texts; the best of a column is marked by its row."""
 
-    header: list
-    rows: list
-    best: frozenset = frozenset()
+    header: list[str]
+    rows: list[list[str]]
+    best: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass
@@ -40,20 +42,28 @@ class Picture:
     caption: str
 
 
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#1a1a1a;max-width:1250px;margin:2rem auto;padding:0 1rem}
-h1,h2,h3{line-height:1.2;margin-top:2rem}table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}
-th,td{padding:.3rem .7rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-th{border-bottom:2px solid #888}th:first-child,td:first-child{text-align:left}td.best{font-weight:700}
-img{max-width:100%;height:auto;border:1px solid #ddd}figure{margin:1rem 0}figcaption,p.note{color:#555}"""
+Block = Heading | Text | Table | Picture
 
 
-def _markdown_cell(text, best):
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#1a1a1a;\
+max-width:1250px;margin:2rem auto;padding:0 1rem}
+h1,h2,h3{line-height:1.2;margin-top:2rem}table{border-collapse:collapse;\
+margin:1rem 0;display:block;overflow-x:auto}
+th,td{padding:.3rem .7rem;border-bottom:1px solid #ddd;text-align:right;\
+white-space:nowrap;font-variant-numeric:tabular-nums}
+th{border-bottom:2px solid #888}th:first-child,td:first-child{text-align:left}\
+td.best{font-weight:700}
+img{max-width:100%;height:auto;border:1px solid #ddd}figure{margin:1rem 0}\
+figcaption,p.note{color:#555}"""
+
+
+def _markdown_cell(text: str, best: bool) -> str:
     text = text.replace('|', '\\|')
     return f'**{text}**' if best else text
 
 
-def markdown(blocks):
-    """Blocks as Markdown."""
+def markdown(blocks: Iterable[Block]) -> str:
+    """Return blocks as Markdown."""
     parts = []
     for block in blocks:
         if isinstance(block, Heading):
@@ -76,7 +86,7 @@ def markdown(blocks):
     return '\n\n'.join(parts) + '\n'
 
 
-def _html_table(table):
+def _html_table(table: Table) -> str:
     head = ''.join(f'<th>{html.escape(cell)}</th>' for cell in table.header)
     rows = [
         ''.join(
@@ -92,8 +102,8 @@ def _html_table(table):
     )
 
 
-def page(blocks):
-    """Blocks as one HTML page; pictures are inside, nothing is loaded from anywhere."""
+def page(blocks: Sequence[Block]) -> str:
+    """Return blocks as one HTML page; pictures are inside, nothing is loaded from anywhere."""
     title = html.escape(next(block.text for block in blocks if isinstance(block, Heading)))
     parts = []
     for block in blocks:

@@ -1,8 +1,11 @@
 """Pictures of a report: curves and bars."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 
-from ..results import gains
+from ..results import Cell, Results, gains
 
 # Colours that people with colour-blindness can tell apart (Okabe, Ito), then others.
 _COLOURS = (
@@ -26,17 +29,21 @@ CURVES = (
 BARS = 'Gain over {baseline}; whiskers: standard deviation over seeds.'
 
 
-def style(methods):
-    """A colour and a line style for each method, the same in all pictures."""
+def style(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return a colour and a line style for each method, the same in all pictures."""
     return {
         m: (_COLOURS[i % len(_COLOURS)], _STYLES[i // len(_COLOURS) % len(_STYLES)])
         for i, m in enumerate(methods)
     }
 
 
-def _mean_curve(cell):
-    """Mean over seeds at the iterations that all of them have: iterations, seconds, PSNR, lowest,
-    highest.
+def _mean_curve(
+    cell: Cell,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mean curve over seeds, at the iterations that all of them have.
+
+    Returns:
+        Iterations, seconds, mean PSNR, lowest PSNR, highest PSNR; each of one dimension.
     """
     common = set.intersection(*({point[0] for point in curve} for curve in cell.curves))
     points = np.array(
@@ -46,24 +53,23 @@ def _mean_curve(cell):
     return points[0, :, 0], points[..., 1].mean(0), psnr.mean(0), psnr.min(0), psnr.max(0)
 
 
-def curves(results, path):
-    """Validation PSNR of all methods over iterations (left) and over seconds of training (right), a
-    row for each student and scale.
+def curves(results: Results, path: Path) -> None:
+    """Draw the validation PSNR of all methods over iterations and over seconds of training.
 
-    Lines are means over seeds, bands go from the lowest to the highest.
+    Iterations are on the left, seconds on the right; each student and scale has a row. Lines are
+    means over seeds, bands go from the lowest to the highest.
 
     Args:
-        results (Results): With at least one finished student.
-        path (Path): PNG to be written.
+        results: With at least one finished student.
+        path: PNG to be written.
     """
     from matplotlib.figure import Figure
 
     groups = list(results.groups())
     styles = style(results.plan.methods)
     figure = Figure(figsize=(12, 3.9 * len(groups)), layout='constrained')
-    for axes, (student, scale, cells) in zip(
-        figure.subplots(len(groups), 2, squeeze=False), groups
-    ):
+    rows = figure.subplots(len(groups), 2, squeeze=False)
+    for axes, (student, scale, cells) in zip(rows, groups, strict=True):
         lowest = []
         highest = []
         for method, cell in cells.items():
@@ -71,14 +77,13 @@ def curves(results, path):
             if not len(mean):
                 continue
             colour, line = styles[method]
-            for axis, x in zip(axes, (iterations, seconds)):
+            for axis, x in zip(axes, (iterations, seconds), strict=True):
                 axis.plot(x, mean, color=colour, linestyle=line, label=method, linewidth=1.4)
                 axis.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
             lowest.append(np.percentile(mean, 25))
             highest.append(high.max())
-        for axis, label in zip(
-            axes, ('iterations', "seconds of training, without teachers' caches and validation")
-        ):
+        labels = ('iterations', "seconds of training, without teachers' caches and validation")
+        for axis, label in zip(axes, labels, strict=True):
             axis.set(xlabel=label, ylabel='PSNR (dB)', title=f'{student} ×{scale}')
             axis.grid(alpha=0.3)
             # the first validations would hide what comes later
@@ -88,16 +93,17 @@ def curves(results, path):
     figure.savefig(path, dpi=110)
 
 
-def bars(results, path):
-    """Gain of each method over the baseline: a row of panels for each student and scale, a column
-    for each test set.
+def bars(results: Results, path: Path) -> bool:
+    """Draw the gain of each method over the baseline.
+
+    Each student and scale has a row of panels, each test set a column.
 
     Args:
-        results (Results): With the baseline and at least one other method.
-        path (Path): PNG to be written.
+        results: With the baseline and at least one other method.
+        path: PNG to be written.
 
     Returns:
-        bool: Whether there was anything to draw.
+        Whether there was anything to draw.
     """
     from matplotlib.figure import Figure
 
@@ -116,14 +122,13 @@ def bars(results, path):
     rows = figure.subplots(
         len(groups), len(sets), squeeze=False, gridspec_kw={'height_ratios': heights}
     )
-    for axes, (student, scale, cells) in zip(rows, groups):
-        for axis, test_set in zip(axes, sets):
-            found = {
-                m: gains(cell, cells[baseline], test_set)
-                for m, cell in cells.items()
-                if m != baseline
-            }
-            found = {m: gain for m, gain in found.items() if gain is not None}
+    for axes, (student, scale, cells) in zip(rows, groups, strict=True):
+        for axis, test_set in zip(axes, sets, strict=True):
+            found = {}
+            for m, cell in cells.items():
+                gain = gains(cell, cells[baseline], test_set) if m != baseline else None
+                if gain is not None:
+                    found[m] = gain
             axis.barh(
                 list(found),
                 [gain for gain, _ in found.values()],

@@ -1,5 +1,7 @@
 """Figures that others have published, for the same student, scale and test set."""
 
+from typing import Any
+
 # Numbers of images: a test set of another size is another test set, whatever its name.
 _SETS = {
     'set5': ('Set5', 5),
@@ -11,7 +13,7 @@ _SETS = {
 _ORDER = ('Set5', 'Set14', 'BSD100', 'Urban100')
 
 # What tells a student from another one of the same arch.
-_STUDENTS = {
+_STUDENTS: dict[str, dict[str, Any]] = {
     'SwinIR 1.2 M': {
         'type': 'SwinIR',
         'embed_dim': 60,
@@ -31,7 +33,7 @@ _STUDENTS = {
 # student -> scale -> source -> method -> PSNR (dB, Y channel, crop = scale) on Set5, Set14, BSD100,
 # Urban100. None: not published.
 # MiPKD: ICLR 2025; DCKD: AAAI 2025; DUKD: https://arxiv.org/abs/2309.14162.
-_PSNR = {
+_PSNR: dict[str, dict[int, dict[str, tuple[float | None, ...]]]] = {
     'SwinIR 1.2 M': {
         4: {
             'scratch': (32.31, 28.67, 27.61, 26.15),
@@ -61,16 +63,18 @@ _PSNR = {
 }
 
 
-def published(network, scale, images):
-    """Published figures that may stand beside ours.
+def published(
+    network: dict[str, Any], scale: int, images: dict[str, int]
+) -> dict[str, dict[str, float]]:
+    """Return the published figures that may stand beside ours.
 
     Args:
-        network (dict): ``network_g`` of the student.
-        scale (int): Factor.
-        images (dict[str, int]): Number of images of each test set.
+        network: ``network_g`` of the student.
+        scale: Factor.
+        images: Number of images of each test set.
 
     Returns:
-        dict: method -> test set (by our name) -> PSNR in dB. Empty where student, scale and
+        Method -> test set (by our name) -> PSNR in dB. Empty where student, scale and
             test sets are others.
     """
     name = next(
@@ -86,9 +90,15 @@ def published(network, scale, images):
         for ours, count in images.items()
         if ours.lower() in _SETS and _SETS[ours.lower()][1] == count
     }
-    rows = _PSNR.get(name, {}).get(scale, {}) if columns else {}
-    found = {
-        method: {ours: values[i] for ours, i in columns.items() if values[i] is not None}
-        for method, values in rows.items()
-    }
-    return {method: values for method, values in found.items() if values}
+    if name is None or not columns:
+        return {}
+    found = {}
+    for method, values in _PSNR.get(name, {}).get(scale, {}).items():
+        of_method = {}
+        for ours, i in columns.items():
+            value = values[i]
+            if value is not None:
+                of_method[ours] = value
+        if of_method:
+            found[method] = of_method
+    return found

@@ -1,9 +1,11 @@
 """Tables of a report."""
 
 import csv
+from pathlib import Path
+from typing import Any
 
 from ..precisions import MARK, in_words, mixed
-from ..results import gains, holm, paired
+from ..results import Cell, Results, gains, holm, paired
 from .document import Table
 from .published import published
 
@@ -11,12 +13,12 @@ from .published import published
 _MANY = 10
 
 
-def _value(mean, deviation, digits):
+def _value(mean: float, deviation: float | None, digits: int) -> str:
     return f'{mean:.{digits}f}' + ('' if deviation is None else f' ± {deviation:.{digits}f}')
 
 
-def _best(column):
-    """Row of the highest mean in a column, the first of equals, out of (PSNR, row, seeds).
+def _best(column: list[tuple[float, int, int]]) -> int | None:
+    """Return the row of the highest mean in a column of (PSNR, row, seeds), the first of equals.
 
     None where others have more seeds: such a mean may be luck, and the next one is not the best.
     """
@@ -24,8 +26,8 @@ def _best(column):
     return row if seeds == max(entry[2] for entry in column) else None
 
 
-def _marks(columns):
-    """(row, column) of the best of each column."""
+def _marks(columns: dict[int, list[tuple[float, int, int]]]) -> frozenset[tuple[int, int]]:
+    """Return row and column of the best of each column."""
     return frozenset(
         (row, j)
         for j, row in ((j, _best(column)) for j, column in columns.items())
@@ -33,18 +35,17 @@ def _marks(columns):
     )
 
 
-def _gain(cell, other, test_set):
+def _gain(cell: Cell, other: Cell, test_set: str) -> str:
     gain = gains(cell, other, test_set)
-    return (
-        '–'
-        if gain is None
-        else f'{gain[0]:+.3f}' + ('' if gain[1] is None else f' ± {gain[1]:.3f}')
-    )
+    if gain is None:
+        return '–'
+    return f'{gain[0]:+.3f}' + ('' if gain[1] is None else f' ± {gain[1]:.3f}')
 
 
-def quality(results, student, scale, cells):
-    """PSNR and SSIM, gain over the baseline, last validation, training seconds: a row for each
-    reference and each method.
+def quality(results: Results, student: str, scale: int, cells: dict[str, Cell]) -> Table:
+    """Return the table of one student at one scale, a row for each reference and each method.
+
+    It has PSNR and SSIM, gain over the baseline, last validation, and seconds of training.
     """
     plan = results.plan
     base = cells.get(results.plan.baseline)
@@ -57,8 +58,8 @@ def quality(results, student, scale, cells):
         'training, s',
         'seeds',
     ]
-    rows = []
-    columns = {}
+    rows: list[list[str]] = []
+    columns: dict[int, list[tuple[float, int, int]]] = {}
     for name, values in results.references.get(scale, {}).items():
         rows.append(
             [
@@ -81,18 +82,19 @@ def quality(results, student, scale, cells):
     return Table(header, rows, _marks(columns))
 
 
-def summary(results, scale, references=True, seconds=False):
-    """PSNR of all students at one scale: a row for each reference and each method, mean ± standard
-    deviation over seeds.
+def summary(results: Results, scale: int, references: bool = True, seconds: bool = False) -> Table:
+    """Return the PSNR of all students at one scale, mean ± standard deviation over seeds.
+
+    Each reference and each method has a row.
 
     Args:
-        results (Results): All of a comparison.
-        scale (int): Factor.
-        references (bool): Whether bicubic, teachers and targets are shown.
-        seconds (bool): Whether the seconds of the trainings are shown beside each student.
+        results: All of a comparison.
+        scale: Factor.
+        references: Whether bicubic, teachers and targets are shown.
+        seconds: Whether the seconds of the trainings are shown beside each student.
 
     Returns:
-        Table
+        A table.
     """
     students = {student: cells for student, found, cells in results.groups() if found == scale}
     sets = list(results.plan.test)
@@ -104,7 +106,7 @@ def summary(results, scale, references=True, seconds=False):
         [name, *(f'{values[s][0]:.2f}' if s in values else '–' for _ in students for s in shown_of)]
         for name, values in shown.items()
     ]
-    columns = {}
+    columns: dict[int, list[tuple[float, int, int]]] = {}
     marked = {method for _, found, method in results.mixed() if found == scale}
     for method in results.plan.methods:
         row = [method + (MARK if method in marked else '')]
@@ -128,11 +130,11 @@ def summary(results, scale, references=True, seconds=False):
     return Table(header, rows, _marks(columns))
 
 
-def significance(results, cells, test_set):
-    """Each method against each other one on one test set, against the baseline alone where there
-    are many.
+def significance(results: Results, cells: dict[str, Cell], test_set: str) -> Table:
+    """Compare each method with each other one on one test set.
 
-    Mean difference in dB ± standard deviation over seeds, and p over images, corrected for the
+    Where there are many methods, each is compared with the baseline alone. Cells have the mean
+    difference in dB ± standard deviation over seeds, and p over images, corrected for the
     comparisons in the table.
     """
     base = results.plan.baseline
@@ -149,12 +151,13 @@ def significance(results, cells, test_set):
         for pair, difference in found.items()
         if difference is not None
     }
-    corrected = dict(zip(distinct, holm(list(distinct.values()))))
+    corrected = dict(zip(distinct, holm(list(distinct.values())), strict=True))
 
-    def text(method, other):
+    def text(method: str, other: str) -> str:
         if found.get((method, other)) is None:
             return '–'
-        return f'{_gain(cells[method], cells[other], test_set)} (p {corrected[frozenset((method, other))]:.2g})'
+        p = corrected[frozenset((method, other))]
+        return f'{_gain(cells[method], cells[other], test_set)} (p {p:.2g})'
 
     return Table(
         ['', *(f'− {name}' for name in others)],
@@ -162,8 +165,12 @@ def significance(results, cells, test_set):
     )
 
 
-def costs(measured):
-    """Size and speed of networks: name -> what :func:`~mtkd_basicsr.evaluation.measure.cost` gives."""
+def costs(measured: dict[str, dict[str, Any]]) -> Table:
+    """Return the table of size and speed of networks.
+
+    Args:
+        measured: By name: what :func:`~mtkd_basicsr.evaluation.measure.cost` returns.
+    """
     rows = [
         [name, f'{c["parameters"]:,d}', f'{c["macs"] / 1e9:,.1f} G', f'{c["milliseconds"]:.0f}']
         for name, c in measured.items()
@@ -171,8 +178,8 @@ def costs(measured):
     return Table(['network', 'parameters', 'multiply-adds, 1280×720 out', 'ms per image'], rows)
 
 
-def preparation(results):
-    """Seconds of what was done once, for all students, and of all trainings of students together."""
+def preparation(results: Results) -> Table:
+    """Return the seconds of what was done once, and of all trainings of students together."""
     rows = [[name, f'{seconds:.0f}'] for name, seconds in results.prepared.items()]
     seconds = [s for cell in results.cells.values() for s in cell.seconds]
     return Table(
@@ -181,8 +188,13 @@ def preparation(results):
     )
 
 
-def published_beside_ours(results, student, scale, cells):
-    """Published figures of the same student, scale and test sets; None if there are none."""
+def published_beside_ours(
+    results: Results, student: str, scale: int, cells: dict[str, Cell]
+) -> Table | None:
+    """Return published figures of the same student, scale and test sets beside ours.
+
+    None if there are no such figures.
+    """
     cell = next(iter(cells.values()))
     network = next(
         run.options['network_g']
@@ -205,12 +217,14 @@ def published_beside_ours(results, student, scale, cells):
     return Table(['PSNR, dB', *sets], sorted(rows, key=lambda row: row[0].lower()))
 
 
-def write_csv(results, folder):
-    """``results.csv``, a line for each student, scale, method and test set; ``images.csv``, one for
-    each image and seed.
+def write_csv(results: Results, folder: Path) -> list[Path]:
+    """Write ``results.csv`` and ``images.csv``.
+
+    The first has a line for each student, scale, method and test set, the second one for each image
+    and seed.
 
     Returns:
-        list[Path]: The two files.
+        The two files.
     """
     summary = folder / 'results.csv'
     images = folder / 'images.csv'
@@ -259,9 +273,9 @@ def write_csv(results, folder):
                             ' | '.join(dict.fromkeys(map(in_words, cell.precisions))),
                         ]
                     )
-                    for seed, values in zip(cell.seeds, cell.values[test_set]):
+                    for seed, values in zip(cell.seeds, cell.values[test_set], strict=True):
                         whole.writerows(
                             [student, scale, method, seed, test_set, name, *value]
-                            for name, value in zip(cell.names[test_set], values)
+                            for name, value in zip(cell.names[test_set], values, strict=True)
                         )
     return [summary, images]

@@ -1,24 +1,36 @@
 """The report of a comparison."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import torch
 
+from ....config.plan import PlanOptions
 from ....errors import DataError
 from ....evaluation.measure import cost, weights_path
 from ....weights.networks import SPANDREL
+from ..expansion import Run
 from ..precisions import MARK
-from ..results import collect
+from ..results import Cell, Results, collect
 from ..store import describe_machine
 from . import tables
 from .crops import crops, shown
-from .document import Heading, Picture, Text, markdown, page
+from .document import Block, Heading, Picture, Text, markdown, page
 from .figures import BARS, CURVES, bars, curves
 
 _SIZE = 320, 480  # of the enlarged image that networks are timed on
 
 
-def _measured_costs(results, scale):
-    """Cost of every student, teacher and fusion network of one scale."""
-    networks = {}
+def _measured_costs(
+    results: Results, scale: int
+) -> tuple[dict[str, dict[str, Any]], tuple[int, int]]:
+    """Measure the cost of every student, teacher and fusion network of one scale.
+
+    Returns:
+        The costs by name; height and width of the image that they were timed on.
+    """
+    networks: dict[str, dict[str, Any]] = {}
     lq = torch.rand(1, 3, *(n // scale for n in _SIZE))
     for run in results.runs.values():
         if run.scale == scale and (run.student, scale, run.method) in results.cells:
@@ -32,12 +44,11 @@ def _measured_costs(results, scale):
             if run.options.get('fusion'):
                 networks.setdefault('fusion', run.options['fusion']['network'])
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    return {name: cost(network, scale, lq, device) for name, network in networks.items()}, tuple(
-        lq.shape[-2:]
-    )
+    measured = {name: cost(network, scale, lq, device) for name, network in networks.items()}
+    return measured, (lq.shape[-2], lq.shape[-1])
 
 
-def _introduction(results):
+def _introduction(results: Results) -> Iterator[Block]:
     plan = results.plan
     images = next(iter(results.cells.values())).names
     yield Heading(f'Comparison: {plan.name}', 1)
@@ -64,9 +75,10 @@ def _introduction(results):
         )
 
 
-def mixed_precisions(results):
-    """A paragraph that names the rows whose values do not compare like with like; nothing where
-    there are none.
+def mixed_precisions(results: Results) -> Iterator[Block]:
+    """Yield a paragraph that names the rows whose values do not compare like with like.
+
+    Yields nothing where there are none.
     """
     found = results.mixed()
     if found:
@@ -79,7 +91,9 @@ def mixed_precisions(results):
         )
 
 
-def _group(results, student, scale, cells, out, folder):
+def _group(
+    results: Results, student: str, scale: int, cells: dict[str, Cell], out: Path, folder: Path
+) -> Iterator[Block]:
     yield Heading(f'{student} ×{scale}')
     yield tables.quality(results, student, scale, cells)
     yield Text(
@@ -120,20 +134,20 @@ def _group(results, student, scale, cells, out, folder):
     )
 
 
-def write(plan, runs, out):
-    """Writes ``report/`` (``report_NAME/`` for a plan with a base): ``report.md``, ``report.html``,
-    two ``.csv``, and pictures.
+def write(plan: PlanOptions, runs: list[Run], out: Path) -> list[Path]:
+    """Write ``report.md``, ``report.html``, ``summary.md``, two ``.csv`` files, and pictures.
 
-    ``summary.md`` is one table of all students.
+    They go into ``report/``, and into ``report_NAME/`` for a plan with a base. ``summary.md`` is
+    one table of all students.
 
     Args:
-        plan (PlanOptions): The plan.
-        runs (list[Run]): What it consists of; those that are finished are reported, the others
+        plan: The plan.
+        runs: What it consists of; those that are finished are reported, the others
             named.
-        out (Path): Folder of the results.
+        out: Folder of the results.
 
     Returns:
-        list[Path]: The files.
+        The files.
 
     Raises:
         DataError: no student is finished.
