@@ -48,6 +48,9 @@ def basicsr_requirements():
     return BASICSR if name in (None, usual) else [name]
 
 
+# Pinned: another version finds, and formats, other things.
+LINT = ['mypy==2.4.1', 'ruff==0.17.6', 'types-PyYAML']
+
 # What `mtkd export --format onnx` writes and checks files with.
 EXPORT = ['onnx', 'onnxruntime', 'onnxscript']
 
@@ -70,7 +73,10 @@ setup(
     license='Apache-2.0',
     packages=find_packages(include=['mtkd_basicsr', 'mtkd_basicsr.*']) + [OPTIONS],
     package_dir={OPTIONS: 'options'},
-    package_data={'mtkd_basicsr': ['reference/*.safetensors'], OPTIONS: ['*.yml', '**/*.yml']},
+    package_data={
+        'mtkd_basicsr': ['py.typed', 'reference/*.safetensors'],
+        OPTIONS: ['*.yml', '**/*.yml'],
+    },
     python_requires='>=3.10',
     install_requires=[
         *basicsr_requirements(),
@@ -89,6 +95,7 @@ setup(
         'tqdm',
     ],
     extras_require={
+        'lint': LINT,
         'export': EXPORT,
         'spandrel': ['spandrel'],
         'test': ['hypothesis', 'pytest', 'pytest-xdist', 'spandrel', *EXPORT],

@@ -8,6 +8,7 @@ inside of window partition and window reverse, attention spelled out, the shift 
 each call. It works with the parameters of the network that it is compared with.
 """
 
+import functools
 import math
 
 import torch
@@ -171,7 +172,8 @@ def main():
         x = torch.rand(SHAPE, device=args.device)
         with torch.no_grad():
             difference = (reference(net, x) - net(x)).abs().max().item()
-        functions = [lambda f=f: step(f, net, x) for f in (lambda t: reference(net, t), net)]
+        nets = (functools.partial(reference, net), net)
+        functions = [functools.partial(step, each, net, x) for each in nets]
         theirs, ours = interleaved_medians(functions, args.runs, args.device)
         rows.append(
             f'| {name} | {theirs * 1e3:.0f} | {ours * 1e3:.0f} | {theirs / ours:.2f} | '

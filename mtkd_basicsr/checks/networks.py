@@ -145,7 +145,7 @@ def check_networks(opt: dict[str, Any], device: torch.device, findings: Findings
     parts: list[Part] = []
     try:
         parts = list(parts_of(opt))
-    except (MTKDError, StopIteration, ValueError, OSError) as error:
+    except (MTKDError, ValueError, OSError) as error:
         findings.warning(
             f'datasets.val: no images to measure the teachers on ({type(error).__name__}: {error})'
         )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..config import FolderOptions, parse_teachers
-from ..errors import OptionError
+from ..errors import DataError, OptionError
 from ..host.api import calculate_psnr, tensor2img
 from ..teachers import TeacherEnsemble, folders_of
 from .images import dataset_of
@@ -56,7 +56,10 @@ def parts_of(opt: dict[str, Any]) -> Iterator[Part]:
     if any(options.val_images is None for options in folders.values()):
         phase = 'train'
     else:
-        phase = next(p for p in opt['datasets'] if p.split('_')[0] == 'val')
+        phases = [phase for phase in opt['datasets'] if phase.split('_')[0] == 'val']
+        if not phases:
+            raise DataError('there is no validation set')
+        phase = phases[0]
     dataset = dataset_of(opt['datasets'][phase], opt, 'val')
     scale = opt['scale']
     for index in np.linspace(0, len(dataset) - 1, min(_IMAGES, len(dataset))).astype(int):
@@ -69,9 +72,10 @@ def parts_of(opt: dict[str, Any]) -> Iterator[Part]:
             slice(scale * y, scale * (y + lq.shape[2])),
             slice(scale * x, scale * (x + lq.shape[3])),
         )
+        index = (None, slice(None), *place)
         yield Part(
             lq,
-            item['gt'][(None, slice(None), *place)],
+            item['gt'][index],
             item['gt_path'],
             tuple(item['gt'].shape[1:]),
             place,
@@ -108,7 +112,7 @@ def run(network: torch.nn.Module, ensemble: TeacherEnsemble, part: Part) -> torc
         (1, c, scale · h, scale · w).
     """
     given = ensemble.given(part.name, part.size, part.validation)
-    return network(
-        part.lq.to(ensemble.device),
-        *([] if given is None else [given[(slice(None), slice(None), *part.place)]]),
-    )
+    if given is None:
+        return network(part.lq.to(ensemble.device))
+    index = (slice(None), slice(None), *part.place)
+    return network(part.lq.to(ensemble.device), given[index])

@@ -105,4 +105,5 @@ def resize_pixels(image: np.ndarray, scale: float) -> np.ndarray:
         (⌈scale · h⌉, ⌈scale · w⌉, …), uint8.
     """
     resized = resize_bicubic_array(image.astype(np.float32) / np.float32(255), scale)
-    return (resized.clip(0, 1) * np.float32(255)).round().astype(np.uint8)
+    pixels: np.ndarray = (resized.clip(0, 1) * np.float32(255)).round().astype(np.uint8)
+    return pixels

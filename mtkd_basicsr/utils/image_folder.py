@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -136,7 +136,7 @@ class ImageFolder:
         candidates = (pattern.replace('{}', each) for each in names for pattern in self.patterns)
         return next((path for path in candidates if os.path.isfile(path)), None)
 
-    def check(self, images: Sequence[tuple[str, int, int]]) -> None:
+    def check(self, images: Sequence[Sequence[Any]]) -> None:
         """Raise if the file of an image is missing or has another size, without decoding any.
 
         Args:

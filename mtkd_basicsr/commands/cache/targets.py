@@ -57,9 +57,10 @@ class _Targets:
         ensemble = TeacherEnsemble(
             parse_teachers(opt), opt['scale'], device, args.precision, folders=True
         )
-        self.network = (
-            ensemble if what == 'teachers' else FusedTeachers(ensemble, parse_fusion(opt), device)
-        )
+        self.network: TeacherEnsemble | FusedTeachers = ensemble
+        if what != 'teachers':
+            fusion = parse_fusion(opt) or require(opt, 'fusion')
+            self.network = FusedTeachers(ensemble, fusion, device)
         self.ensemble = ensemble
         self.what = what
         self.scale = opt['scale']

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...config import parse_fusion, parse_teachers
+from ...config import TeacherOptions, parse_fusion, parse_teachers
 from ...data.sample_photographs import TRAIN, VALIDATION
 from ...functional.padding import run_padded
 from ...host.api import calculate_psnr, calculate_ssim, img2tensor, imresize, tensor2img
@@ -50,14 +50,17 @@ class _Method:
 def _methods(out: Path, scale: int) -> tuple[dict[str, _Method], FusedTeachers]:
     """Return the methods by their names, in the order of the table, and the fused teachers."""
     opt = _options('mtkd')
+    # The teachers of the demo are networks, not folders of images.
     absolute = {
-        name: dataclasses.replace(t, weights=str(out / t.weights))
-        for name, t in parse_teachers(opt).items()
+        name: dataclasses.replace(teacher, weights=str(out / str(teacher.weights)))
+        for name, teacher in parse_teachers(opt).items()
+        if isinstance(teacher, TeacherOptions)
     }
     fusion = parse_fusion(opt)
+    assert fusion is not None  # its option file comes with the package
     target = FusedTeachers(
         TeacherEnsemble(absolute, scale),
-        dataclasses.replace(fusion, weights=str(out / fusion.weights)),
+        dataclasses.replace(fusion, weights=str(out / str(fusion.weights))),
     )
     methods = {'bicubic': _Method(None)}
 

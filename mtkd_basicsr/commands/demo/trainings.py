@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ...config import parse_teachers
+from ...config import TeacherOptions, parse_teachers
 from ...data.cache.manifest import sha256
 from ...host.yaml_loader import read_options
 from ...utils.resources import option_file
@@ -180,7 +180,11 @@ class Run:
 def fingerprint_of_teachers() -> str:
     """Return a fingerprint of the weights of the teachers, which come with the package."""
     teachers = parse_teachers(read_options(option_file('demo', 'mtkd.yml')))
-    return ''.join(sha256(teacher.weights)[:16] for teacher in teachers.values())
+    # The teachers of the demo are networks, not folders of images.
+    files = [
+        teacher.weights for teacher in teachers.values() if isinstance(teacher, TeacherOptions)
+    ]
+    return ''.join(sha256(file)[:16] for file in files if file is not None)
 
 
 def seconds_of(out: Path, name: str) -> float | None:

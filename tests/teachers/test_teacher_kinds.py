@@ -254,7 +254,7 @@ def test_a_folder_is_cached_with_the_networks_and_fused(
     reader = CacheReader(opt['datasets']['train']['target_cache'])
     target = FusedTeachers(TeacherEnsemble(parse_teachers(opt), 2, folders=True), parse_fusion(opt))
     assert target.ensemble.names == ['sr', 'edsr']
-    for i, (name, h, w) in enumerate(reader.manifest['images']):
+    for i, (name, _, _) in enumerate(reader.manifest['images']):
         lq = torch.from_numpy(reader.array(i, 'lq')[..., ::-1].copy()).permute(2, 0, 1)[None] / 255
         given = (
             torch.from_numpy(cv2.imread(str(outputs / 'train' / name))[..., ::-1].copy()).permute(

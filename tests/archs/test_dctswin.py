@@ -11,7 +11,7 @@ from mtkd_basicsr.archs.dct_attention import WindowAttention, window_order
 from mtkd_basicsr.archs.dctswin_arch import Upsample, upsample_to_image
 from mtkd_basicsr.errors import OptionError
 
-GOLDEN = Path(__file__).parent / 'golden'
+GOLDEN = Path(__file__).parents[1] / 'golden'
 SMALL = {'depths': [2], 'embed_dim': 8, 'num_heads': [2], 'drop_path_rate': 0.0}
 
 

@@ -132,7 +132,7 @@ def survives(function, *arguments):
         try:
             function(*arguments)
         except MTKDError as error:
-            assert str(error).strip()
+            assert str(error).strip()  # noqa: PT017
             return False
     return True
 

@@ -34,7 +34,7 @@ FIRST = """2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
 \t # ssim: 0.8000\tBest: 0.8000 @ 1000 iter
 
 2026-11-21 10:01:30,500 INFO: [demo_][epoch:  0, iter:   1,500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
-"""
+"""  # noqa: E501
 SECOND = """2026-11-21 11:00:00,000 INFO: Resuming training from epoch: 0, iter: 1000.
 2026-11-21 11:00:00,000 INFO: Start training from epoch: 0, iter: 1000
 2026-11-21 11:00:12,000 INFO: [demo_][epoch:  0, iter:   1,500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
@@ -45,7 +45,7 @@ SECOND = """2026-11-21 11:00:00,000 INFO: Resuming training from epoch: 0, iter:
 2026-11-21 11:01:00,000 INFO: End of training. Time consumed: 0:01:00
 2026-11-21 11:01:30,000 INFO: Validation Set5
 \t # psnr: 29.2500\tBest: 29.2500 @ 2000 iter
-"""
+"""  # noqa: E501
 
 
 def test_a_training_that_was_stopped_counts_once(tmp_path):
@@ -184,12 +184,12 @@ def test_tables(tmp_path):
     assert wide.header == ['', '− scratch']
     assert wide.rows[2][1].startswith('-1.000 ± 0.000 (p 1)')
     summary, images = tables.write_csv(results, tmp_path)
-    lines = list(csv.DictReader(open(summary)))
+    lines = list(csv.DictReader(summary.open()))
     found = [(line['method'], float(line['psnr']), line['seeds']) for line in lines]
     assert lines[1]['validation_psnr'] == '29.0'
     assert lines[1]['validation_psnr_std'] == ''
     assert found == [('scratch', 30.0, '3'), ('AT', 29.5, '1'), ('MTKD', 29.0, '3')]
-    assert len(list(csv.DictReader(open(images)))) == 3 * 2 + 2 + 3 * 2
+    assert len(list(csv.DictReader(images.open()))) == 3 * 2 + 2 + 3 * 2
 
 
 def with_precisions(values, *precisions):
@@ -246,7 +246,7 @@ def test_rows_of_mixed_precisions_are_marked_and_named(tmp_path):
     assert ' AT: ' not in said[0]
     lines = {
         line['method']: line
-        for line in csv.DictReader(open(tables.write_csv(results, tmp_path)[0]))
+        for line in csv.DictReader(tables.write_csv(results, tmp_path)[0].open())
     }
     assert lines['FAKD']['precision'] == 'student fp32 | student bf16', (
         'a file for programs has no marks'

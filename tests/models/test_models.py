@@ -1,29 +1,14 @@
 import logging
-from pathlib import Path
 
 import pytest
 import torch
-from basicsr.data import build_dataloader, build_dataset
-from basicsr.models import build_model
-from conftest import build, changed, parsed, snapshot, tiny, write_weights
+from conftest import build, changed, snapshot, tiny, write_weights
 from kd import kd_options
+from trainers import batch_of, model_of
 
 from mtkd_basicsr.errors import OptionError, WeightsError
 from mtkd_basicsr.utils.precision import supports_native_bf16
 from mtkd_basicsr.weights.networks import load_weights
-
-
-def model_of(opt, tmp_path, is_train=True):
-    opt = parsed(opt, is_train, tmp_path)
-    Path(opt['path']['models']).mkdir(parents=True, exist_ok=True)
-    Path(opt['path']['training_states']).mkdir(parents=True, exist_ok=True)
-    return build_model(opt)
-
-
-def batch_of(opt, tmp_path):
-    block = parsed(opt, True, tmp_path)['datasets']['train']
-    torch.manual_seed(0)
-    return next(iter(build_dataloader(build_dataset(block), block, num_gpu=0, seed=0)))
 
 
 @pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR'])
@@ -135,7 +120,7 @@ def test_teachers_run_in_the_precision_that_is_asked_for(
         edsr = ensemble.networks[ensemble.names.index('edsr')]
         seen = []
         edsr.conv_first.register_forward_hook(
-            lambda module, inputs, output: seen.append(output.dtype)
+            lambda module, inputs, output: seen.append(output.dtype)  # noqa: B023
         )
         model.feed_data(given)
         model.optimize_parameters(1)

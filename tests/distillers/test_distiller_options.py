@@ -188,8 +188,8 @@ def test_methods_beside_mtkd_compare_with_the_teacher_that_is_named(make, tmp_pa
 @pytest.mark.parametrize('batch', [1, 2])
 def test_relations_need_three_images(make, tmp_path, kd, batch):
     text = (
-        f'datasets.train.batch_size_per_gpu: {batch}, but RKD compares pairs and triples of images; '
-        'expected 3 or more'
+        f'datasets.train.batch_size_per_gpu: {batch}, but RKD compares pairs and triples of '
+        'images; expected 3 or more'
     )
     with pytest.raises(OptionError, match=text):
         model_of(make(kd, datasets__train__batch_size_per_gpu=batch), tmp_path)

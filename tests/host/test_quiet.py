@@ -159,7 +159,7 @@ def test_lines_where_there_is_little_to_say(clock, capsys):
     assert list(progress([1], disable=True)) == [1]
     assert list(progress([1], lines=False)) == [1]
     assert capsys.readouterr().err.splitlines() == ['(picture): 2 of 2, 0 s', 'more (it): 7, 0 s']
-    with pytest.raises(KeyError), progress(total=9) as bar:
+    with pytest.raises(KeyError), progress(total=9) as bar:  # noqa: PT012
         bar.update(3)
         raise KeyError
     assert capsys.readouterr().err == '(it): 3 of 9, 0 s, about 0 s more\n', 'how far it came'

@@ -57,7 +57,7 @@ def test_holds_the_output_of_each_teacher(cached, photographs):
     opt = cached['MTKDFusionModel']
     reader = CacheReader(opt['datasets']['train']['target_cache'])
     teachers = TeacherEnsemble(parse_teachers(opt), 2)
-    for i, (name, lq) in enumerate(images_of(photographs / 'train' / 'LRx2').items()):
+    for i, lq in enumerate(images_of(photographs / 'train' / 'LRx2').values()):
         for teacher, part in zip(teachers.names, teachers(to_tensor(lq)).split(3, 1)):
             assert almost_equal(reader.array(i, f'teacher/{teacher}'), to_array(part))
 

@@ -125,7 +125,7 @@ def test_stopped_at_the_end_of_an_epoch_nothing_differs(
 
 
 def test_in_the_middle_of_an_epoch_it_begins_again(make_options, tmp_path, here):
-    """That is BasicSR's loop: what is exact at the end of an epoch is not there, and nothing worse."""
+    """That is BasicSR's loop: what is exact at the end of an epoch is not there."""
     opt = ready(trainings(make_options)['student'], 'student', total_iter=4)
     whole = train(here, tmp_path, {**opt, 'name': 'whole'})
     train(here, tmp_path, opt, '--force_yml', 'train:total_iter=2')

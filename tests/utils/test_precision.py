@@ -10,7 +10,7 @@ import torch
 from conftest import changed, parsed, snapshot, tiny, with_cache, write_options
 from kd import kd_options
 from machines import MACHINES, forget, pretend
-from test_models import batch_of, model_of
+from trainers import batch_of, model_of
 
 from mtkd_basicsr.checks.findings import ERROR, WARNING, Findings
 from mtkd_basicsr.checks.static import check_fast
@@ -484,7 +484,10 @@ def findings_of(opt, level):
 def test_check_warns_of_what_is_emulated(make_options, tmp_path, monkeypatch):
     pretend(monkeypatch, EMULATED)
     both = {'train__amp': 'bf16', 'train__teacher_precision': 'bf16'}
-    text = 'bf16 is emulated on this CPU (AVX2, no native bfloat16), a convolution is measured 9.0 times slower than fp32; use auto'
+    text = (
+        'bf16 is emulated on this CPU (AVX2, no native bfloat16), a convolution is measured 9.0 '
+        'times slower than fp32; use auto'
+    )
     opt = parsed(make_options('MTKDModel', **both), True, tmp_path)
     assert findings_of(opt, WARNING) == [f'train.amp: {text}', f'train.teacher_precision: {text}']
     opt['train'].update(amp='auto', kd={'type': 'Scratch'})

@@ -286,7 +286,7 @@ def test_another_file_of_weights_is_another_run(tmp_path):
     ],
 )
 def test_wrong_plans(tmp_path, change, error, text):
-    with pytest.raises(error, match=text):
+    with pytest.raises(error, match=text):  # noqa: PT012
         plan = changed_plan(tmp_path, change)
         check(plan, expand(plan, OUT), OUT)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parent.parent / 'mtkd_basicsr'
+PACKAGE = Path(__file__).resolve().parents[2] / 'mtkd_basicsr'
 # A file imports from lower layers, or from its own folder.
 LAYERS = (
     ('errors',),

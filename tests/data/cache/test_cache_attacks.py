@@ -245,7 +245,7 @@ def test_processes_of_one_torchrun_write_together(path, holder, monkeypatch):
         {**job, 'TORCHELASTIC_RUN_ID': 'b'},
         {'WORLD_SIZE': '1'},
     ):
-        with (
+        with (  # noqa: PT012
             monkeypatch.context() as patch,
             pytest.raises(CacheError, match=f'is written by process {pid}'),
         ):

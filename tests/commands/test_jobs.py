@@ -88,7 +88,8 @@ def test_gpus_are_taken_in_turns(tmp_path):
 
 
 def test_threads_and_variables(tmp_path):
-    code = "import os; print(*(os.environ[n] for n in ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'OMP_WAIT_POLICY', 'RANK')))"
+    variables = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'OMP_WAIT_POLICY', 'RANK')
+    code = f'import os; print(*(os.environ[n] for n in {variables}))'
     alone = job(tmp_path, 'alone', code)
     alone.environment = {'RANK': '3'}
     run_jobs([alone], 2, threads=1)

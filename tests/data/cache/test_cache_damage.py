@@ -282,7 +282,7 @@ def test_a_read_only_folder(read_only):
         if os.geteuid() == 0:
             os.setgid(NOBODY)
             os.setuid(NOBODY)
-        with pytest.raises(OSError):
+        with pytest.raises(PermissionError):
             (read_only / 'file').write_text('')
         assert found_at(path) == 'new'
         assert damaged_images(CacheReader(path), workers=2) == {}

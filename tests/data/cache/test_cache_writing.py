@@ -40,6 +40,7 @@ WRITE = """
 import sys
 import mtkd_basicsr
 sys.path.insert(0, sys.argv[1])
+sys.path.insert(0, sys.argv[1] + '/../..')
 import test_cache_writing as t
 writer = t.CacheWriter(sys.argv[2], t.manifest_of())
 print('ready', flush=True)
