@@ -181,10 +181,8 @@ def fingerprint_of_teachers() -> str:
     """Return a fingerprint of the weights of the teachers, which come with the package."""
     teachers = parse_teachers(read_options(option_file('demo', 'mtkd.yml')))
     # The teachers of the demo are networks, not folders of images.
-    files = [
-        teacher.weights for teacher in teachers.values() if isinstance(teacher, TeacherOptions)
-    ]
-    return ''.join(sha256(file)[:16] for file in files if file is not None)
+    files = [str(t.weights) for t in teachers.values() if isinstance(t, TeacherOptions)]
+    return ''.join((sha256(file) or '')[:16] for file in files)
 
 
 def seconds_of(out: Path, name: str) -> float | None:
