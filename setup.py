@@ -49,7 +49,7 @@ def basicsr_requirements():
 
 
 # Pinned: another version finds, and formats, other things.
-LINT = ['mypy==2.4.1', 'ruff==0.17.6', 'types-PyYAML']
+LINT = ['mypy==2.4.1', 'ruff==0.17.6', 'types-PyYAML==6.0.12.20261122']
 
 # What `mtkd export --format onnx` writes and checks files with.
 EXPORT = ['onnx', 'onnxruntime', 'onnxscript']

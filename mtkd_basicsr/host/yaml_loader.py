@@ -79,7 +79,7 @@ def _check_depth(text: str, loader: type) -> None:
         if depth > _DEEPEST:
             raise yaml.MarkedYAMLError(
                 problem=f'blocks are nested more than {_DEEPEST} times',
-                problem_mark=event.start_mark,
+                problem_mark=event.start_mark,  # type: ignore[arg-type]
             )
 
 

@@ -59,7 +59,8 @@ CODE = """
 import sys
 from pathlib import Path
 from mtkd_basicsr.commands import cli
-from mtkd_basicsr.demo import photographs, runs
+from mtkd_basicsr.commands.demo import trainings
+from mtkd_basicsr.data import sample_photographs
 sample_photographs.TRAIN = ('brick', 'rocket')
 trainings.option_file = lambda *parts: Path(sys.argv[1]) / parts[-1]
 sys.exit(cli.main(['demo', '--out', sys.argv[2]]))
