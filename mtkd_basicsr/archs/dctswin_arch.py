@@ -211,7 +211,7 @@ class DCTSwin(nn.Module):
         dct_norm (str): ``'ortho'``, or ``'none'`` for the authors' DCT, whose DC is 256 × the
             value of a flat window.
         shift_mask (str): ``'none'``, or ``'authors'`` for the mask of
-            :func:`~.dct_window.authors_shift_mask`.
+            :func:`~.dct_attention.authors_shift_mask`.
         skip (str): ``'none'``: the output is y / 255 + RGB mean, as in the authors' code.
             ``'mean'``: y + mean of the teachers. ``'learned'``: y + a 1×1 convolution of the
             teachers. ``'adaptive'``: as ``'learned'``, and the net moves the weights of the

@@ -48,7 +48,7 @@ def parts_of(opt: dict[str, Any]) -> Iterator[Part]:
         One for each image.
 
     Raises:
-        DataError, OSError, ValueError, StopIteration: there are no images, or they cannot be read.
+        DataError, OSError, ValueError: there are no images, or they cannot be read.
     """
     folders: dict[str, FolderOptions] = {}
     with contextlib.suppress(OptionError):  # which is reported elsewhere

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import OptionError
+from ..utils.choices import TILE_OVERLAP
 
 if TYPE_CHECKING:
     import torch  # which ``mtkd --help`` does not wait for
@@ -103,6 +104,41 @@ def add_safe_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_override_arguments(parser: argparse.ArgumentParser, example: str = '') -> None:
+    """Add ``--force_yml`` and ``--safe``, for a command that reads an option file.
+
+    Args:
+        parser: That of the command.
+        example: What the help adds to "override options".
+    """
+    parser.add_argument(
+        '--force_yml',
+        '--force-yml',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help=f'override options{example}',
+    )
+    add_safe_argument(parser)
+
+
+def add_tile_arguments(parser: argparse.ArgumentParser, tile_help: str) -> None:
+    """Add ``--tile``, ``--tile-overlap`` and ``--device``; see :func:`check_tile`.
+
+    Args:
+        parser: That of the command.
+        tile_help: Says what a tile is for.
+    """
+    parser.add_argument('--tile', type=number(1), metavar='N', help=tile_help)
+    parser.add_argument(
+        '--tile-overlap',
+        type=int,
+        default=TILE_OVERLAP,
+        metavar='N',
+        help='what neighbouring tiles share',
+    )
+    parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
+
+
 def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of BasicSR's loops, which ``mtkd train`` and ``mtkd test`` share."""
     parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file (YAML)')
@@ -124,11 +160,6 @@ def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
     )
-    parser.add_argument(
-        '--force_yml',
-        '--force-yml',
-        nargs='+',
-        metavar='KEY=VALUE',
-        help='override options, for example train:total_iter=100 path:pretrain_network_g=net.pth',
+    add_override_arguments(
+        parser, ', for example train:total_iter=100 path:pretrain_network_g=net.pth'
     )
-    add_safe_argument(parser)

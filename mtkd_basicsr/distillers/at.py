@@ -18,9 +18,9 @@ class AT(FeatureMethod):
         \sum_c F_c^2 \|_2
 
     Zagoruyko, Komodakis: *Paying More Attention to Attention*, ICLR 2017,
-    https://arxiv.org/abs/1612.03928. ``form`` says what
-    d is: ``mean_l1`` the mean of \|D\|, as codes for super-resolution have it; ``paper`` the L2
-    norm; ``authors`` the mean of D², as the authors' code has it. Maps are about 1/√(HW), so that
+    https://arxiv.org/abs/1612.03928. ``form`` says what d is:
+    ``mean_l1`` the mean of \|D\|, as codes for super-resolution have it; ``paper`` the L2 norm;
+    ``authors`` the mean of D², as the authors' code has it. Maps are about 1/√(HW), so that
     the three need other weights: the default is for ``mean_l1``. There are no adapters: a map has
     no channels.
     """

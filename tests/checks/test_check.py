@@ -10,6 +10,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from conftest import mtkd, options_for, tiny, write_options, write_weights
 from torch import nn
 
+from mtkd_basicsr.checks.sample_crops import parts_of
+from mtkd_basicsr.errors import DataError
 from mtkd_basicsr.host.resize import resize_bicubic
 from mtkd_basicsr.utils.registry import register
 
@@ -244,3 +246,8 @@ def test_training_does_the_fast_part_by_itself(tmp_path, good):
     assert "teachers.a.weights: no file 'gone.pth'" in printed, 'both at once'
     assert 'val.tile: -1' in printed, 'both at once'
     assert not (tmp_path / 'experiments').exists()
+
+
+def test_without_validation_images_the_teachers_are_not_measured():
+    with pytest.raises(DataError, match='there is no validation set'):
+        list(parts_of({'datasets': {'train': {}}, 'teachers': {}}))

@@ -2,8 +2,8 @@
 
 import argparse
 
-from ...utils.choices import CACHE_CONTENTS, PRECISIONS, TILE_OVERLAP
-from .._arguments import add_safe_argument, check_tile, number
+from ...utils.choices import CACHE_CONTENTS, PRECISIONS
+from .._arguments import add_override_arguments, add_tile_arguments, check_tile, number
 
 HELP = 'run the teachers once over all training images, and keep the targets'
 DESCRIPTION = (
@@ -33,21 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='mean over eight flips and rotations, eight times slower',
     )
-    parser.add_argument(
-        '--tile',
-        type=number(1),
-        metavar='N',
-        help='low-resolution pixels; by default whole images, and smaller '
+    add_tile_arguments(
+        parser,
+        'low-resolution pixels; by default whole images, and smaller '
         'and smaller tiles where they do not fit into GPU memory',
     )
-    parser.add_argument(
-        '--tile-overlap',
-        type=int,
-        default=TILE_OVERLAP,
-        metavar='N',
-        help='what neighbouring tiles share',
-    )
-    parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
     parser.add_argument(
         '--precision',
         choices=PRECISIONS,
@@ -65,10 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='read all of a complete cache, and compare it with its checksums',
     )
-    parser.add_argument(
-        '--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE', help='override options'
-    )
-    add_safe_argument(parser)
+    add_override_arguments(parser)
 
 
 def check(args: argparse.Namespace) -> None:

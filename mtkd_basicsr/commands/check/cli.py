@@ -2,7 +2,7 @@
 
 import argparse
 
-from .._arguments import add_safe_argument
+from .._arguments import add_override_arguments
 
 HELP = 'what is wrong with an option file, before an hour is spent on it'
 DESCRIPTION = (
@@ -21,10 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='without the two steps that time and memory are estimated from',
     )
-    parser.add_argument(
-        '--force_yml', '--force-yml', nargs='+', metavar='KEY=VALUE', help='override options'
-    )
-    add_safe_argument(parser)
+    add_override_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -2,8 +2,7 @@
 
 import argparse
 
-from ...utils.choices import TILE_OVERLAP
-from .._arguments import add_safe_argument, check_tile, number
+from .._arguments import add_safe_argument, add_tile_arguments, check_tile
 
 HELP = 'enlarge pictures with a trained student'
 DESCRIPTION = (
@@ -29,20 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='DIR',
         help='where results go, as NAME_x4.png (upscaled)',
     )
-    parser.add_argument(
-        '--tile',
-        type=number(1),
-        metavar='N',
-        help='pixels of a tile, for pictures that do not fit into memory',
+    add_tile_arguments(
+        parser,
+        'pixels of a tile, for pictures that do not fit into memory',
     )
-    parser.add_argument(
-        '--tile-overlap',
-        type=int,
-        default=TILE_OVERLAP,
-        metavar='N',
-        help='what neighbouring tiles share',
-    )
-    parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
     parser.add_argument('--overwrite', action='store_true', help='replace results that are there')
     add_safe_argument(parser)
 
