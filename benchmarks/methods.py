@@ -41,7 +41,7 @@ def options_of(plan, student, device):
 
 def make_step(opt, batch):
     model = build_model(copy.deepcopy(opt))
-    context = model.distiller.context
+    context = model.distiller.teachers
     # What a cache does: its first three channels are the target.
     context.cached = slice(0, 3)
 

@@ -42,7 +42,7 @@ def read_options(device, small):
 
 def with_gradients(model, batch):
     """A step in which nothing is frozen."""
-    context = model.distiller.context
+    context = model.distiller.teachers
     target = context.fused_teachers
     for net in (target.ensemble, target.fusion):
         net.requires_grad_(True)
@@ -77,7 +77,7 @@ def make_step(letter, opt, args):
     }
     if letter == 'b':
         batch['target'] = torch.rand_like(batch['gt'])
-        context = model.distiller.context  # what a matching cache does: no teacher in memory
+        context = model.distiller.teachers  # what a matching cache does: no teacher in memory
         context.cached = slice(0, 3)
         context.fused_teachers = None
         context.ensembles = {}

@@ -7,6 +7,7 @@ three photographs that `mtkd demo` validates on are used.
 """
 
 import argparse
+import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ import mtkd_basicsr  # noqa: F401  (registers)
 from mtkd_basicsr.commands.compare.store import describe_machine
 from mtkd_basicsr.commands.compare.validation import test_sets as blocks_of
 from mtkd_basicsr.data import sample_photographs
+from mtkd_basicsr.distillers import training_config
 from mtkd_basicsr.evaluation.measure import measure, references
 from mtkd_basicsr.host.yaml_loader import read_options
 from mtkd_basicsr.utils.resources import option_file
@@ -52,9 +54,9 @@ def main():
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     opt = read_options(option_file('demo', 'mtkd.yml'))
-    opt.pop('fusion')
+    config = dataclasses.replace(training_config(opt), fusion=None)
     networks = {f'teacher {name}': block['network'] for name, block in opt['teachers'].items()}
-    functions, _ = references(opt, 'cuda' if torch.cuda.is_available() else 'cpu')
+    functions, _ = references(config, 'cuda' if torch.cuda.is_available() else 'cpu')
     results = {name: {} for name in functions}
     with tempfile.TemporaryDirectory() as temporary:
         sets = test_sets(args, Path(temporary))

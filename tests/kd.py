@@ -90,7 +90,7 @@ def losses(model, batch, iteration=1):
 
 def frozen_networks(model):
     """All networks of a training that nobody trains."""
-    context = model.distiller.context
+    context = model.distiller.teachers
     nets = {id(e): e for e in context.ensembles.values()}
     return [*nets.values(), *([context.fused_teachers] if context.fused_teachers else [])]
 

@@ -34,7 +34,7 @@ def frozen(model):
     if not hasattr(model, 'distiller'):
         nets = dict(zip(model.ensemble.names, model.ensemble.networks))
     else:
-        context = model.distiller.context
+        context = model.distiller.teachers
         nets = {name: context.network(name) for name in context.ensembles}
         nets.update({'fusion': context.fused_teachers.fusion} if context.fused_teachers else {})
     return {name: net.state_dict() for name, net in nets.items()}

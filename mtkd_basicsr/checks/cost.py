@@ -7,10 +7,10 @@ import logging
 import sys
 import tempfile
 import time
-from typing import Any
 
 import torch
 
+from ..config import TrainingConfig
 from ..data.cache.format import state_of
 from ..data.cache.writer import free_bytes
 from ..host.api import BaseModel, build_model
@@ -34,25 +34,27 @@ def _compare(findings: Findings, text: str, needed: float, path: str) -> None:
     if needed > free:
         findings.error(f'{text} need about {_gib(needed)}, {_gib(free)} are free')
     else:
-        findings.fine(f'{text} need about {_gib(needed)} of {_gib(free)} free')
+        findings.ok(f'{text} need about {_gib(needed)} of {_gib(free)} free')
 
 
-def check_disk(opt: dict[str, Any], pixels: float, what: str, findings: Findings) -> None:
+def check_disk(config: TrainingConfig, pixels: float, findings: Findings) -> None:
     """Check the space for the target cache, if it has still to be made, and for all checkpoints.
 
     Args:
-        opt: All options.
+        config: The option file.
         pixels: Of all ground truths of the training.
-        what: What a cache would hold: ``'target'``, ``'teachers'``, or nothing.
         findings: Grows.
     """
-    path = opt['datasets']['train'].get('target_cache')
-    if what and path is not None and state_of(path) == 'none':
-        images = 1 + 1 / opt['scale'] ** 2 + (len(opt['teachers']) if what == 'teachers' else 1)
+    path = config.target_cache
+    contents = config.cache_contents if config.teachers else None
+    if contents is not None and path is not None and state_of(path) == 'none':
+        outputs = len(config.teachers) if contents == 'teachers' else 1
+        images = 1 + 1 / config.scale**2 + outputs
         _compare(findings, f"datasets.train.target_cache: '{path}' will", 3 * pixels * images, path)
-    with findings.catching():
-        parameters = sum(p.numel() for p in build(opt['network_g'], 'network_g').parameters())
-        count = int(opt['train']['total_iter'] // opt['logger']['save_checkpoint_freq']) + 1
+    with findings.collect_errors():
+        parameters = sum(p.numel() for p in build(config.network, 'network_g').parameters())
+        total = config.options['train']['total_iter']
+        count = int(total // config.options['logger']['save_checkpoint_freq']) + 1
         # Network, moving average, and the optimizer's two moments, as float32.
         _compare(
             findings,
@@ -62,7 +64,9 @@ def check_disk(opt: dict[str, Any], pixels: float, what: str, findings: Findings
         )
 
 
-def _quiet_model(opt: dict[str, Any], folder: str) -> BaseModel:
+def _quiet_model(config: TrainingConfig, device: torch.device, folder: str) -> BaseModel:
+    opt = copy.deepcopy(config.options)
+    opt.update(dist=False, rank=0, world_size=1, is_train=True, num_gpu=int(device.type == 'cuda'))
     opt['path'].update(models=folder, training_states=folder, log=folder, visualization=folder)
     with contextlib.redirect_stdout(io.StringIO()):
         return build_model(opt)
@@ -78,33 +82,30 @@ def _peak_memory(device: torch.device) -> int | None:
     return peak if sys.platform == 'darwin' else peak * 1024  # Linux counts in KiB
 
 
-def check_steps(opt: dict[str, Any], device: torch.device, findings: Findings) -> None:
+def check_steps(config: TrainingConfig, device: torch.device, findings: Findings) -> None:
     """Run two real steps on random images: seconds of a step, memory, and hours of all of it.
 
     Args:
-        opt: All options.
+        config: The option file.
         device: Where the training would run.
         findings: Grows.
     """
-    opt = copy.deepcopy(opt)
-    opt.update(dist=False, rank=0, world_size=1, is_train=True, num_gpu=int(device.type == 'cuda'))
-    train = opt['datasets']['train']
-    scale = opt['scale']
-    size = train['gt_size']
-    batch = train['batch_size_per_gpu']
-    total = int(opt['train']['total_iter'])
+    scale = config.scale
+    size = config.train_dataset.options['gt_size']
+    batch = config.train_dataset.options['batch_size_per_gpu']
+    total = int(config.options['train']['total_iter'])
     logger = logging.getLogger('basicsr')
-    before = logger.disabled
+    saved = logger.disabled
     logger.disabled = True
     try:
-        with tempfile.TemporaryDirectory() as folder, findings.catching():
-            model = _quiet_model(opt, folder)
+        with tempfile.TemporaryDirectory() as folder, findings.collect_errors():
+            model = _quiet_model(config, device, folder)
             times = []
             images = {
                 'lq': torch.rand(batch, 3, size // scale, size // scale),
                 'gt': torch.rand(batch, 3, size, size),
             }
-            cached = model.distiller.context.cached if hasattr(model, 'distiller') else None
+            cached = model.distiller.teachers.cached if hasattr(model, 'distiller') else None
             if cached is not None:  # random numbers in the place of a cache
                 images['target'] = torch.rand(batch, cached.stop, size, size)
             for i in range(1, _STEPS + 1):
@@ -114,7 +115,7 @@ def check_steps(opt: dict[str, Any], device: torch.device, findings: Findings) -
                 times.append(time.perf_counter() - start)
             peak = _peak_memory(device)
             memory = '' if peak is None else f'; {_gib(peak)} of memory on {device}'
-            findings.fine(
+            findings.ok(
                 f'train.total_iter: {total:,d} iterations of {times[-1]:.2f} s are '
                 f'{total * times[-1] / 3600:,.1f} hours without '
                 f'data loading and validation{memory}'
@@ -122,4 +123,4 @@ def check_steps(opt: dict[str, Any], device: torch.device, findings: Findings) -
     except Exception as error:  # whatever BasicSR and torch raise in a training
         findings.error(f'train: a step fails: {type(error).__name__}: {error}')
     finally:
-        logger.disabled = before
+        logger.disabled = saved

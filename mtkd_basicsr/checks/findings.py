@@ -8,7 +8,7 @@ from ..errors import MTKDError, OptionError
 
 ERROR = 'ERROR'
 WARNING = 'WARNING'
-FINE = 'ok'
+OK = 'ok'
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class Findings(list[Finding]):
             self.append(Finding(ERROR, text, kind))
 
     def warning(self, text: str) -> None:
-        """Add a warning: training would run, and somebody may be sorry."""
+        """Add a warning: training would run, but is probably misconfigured."""
         self.append(Finding(WARNING, text))
 
-    def fine(self, text: str) -> None:
+    def ok(self, text: str) -> None:
         """Add something that is as it should be."""
-        self.append(Finding(FINE, text))
+        self.append(Finding(OK, text))
 
     @contextmanager
-    def catching(self) -> Iterator[None]:
-        """Turn an error of ours into a finding, and go on after the block."""
+    def collect_errors(self) -> Iterator[None]:
+        """Turn an error of this package into a finding, and go on after the block."""
         try:
             yield
         except MTKDError as error:

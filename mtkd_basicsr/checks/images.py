@@ -3,33 +3,34 @@
 import math
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
 
+from ..config import DatasetConfig, TrainingConfig
 from ..data.whole_images import PairedImageDataset, Pairs, paired_dataset
 from ..errors import DataError
 from ..utils.image_folder import Head
 from ..weights.networks import build, size_multiple
 from .findings import Findings
-from .static import paired
 
-_MOST = 2000  # pairs whose sizes are read; more of them are taken at equal distances
-_NAMED = 3
+_MAX_PAIRS = 2000  # pairs whose sizes are read; more of them are taken at equal distances
+_MAX_LISTED = 3
 
 
-def dataset_of(block: dict[str, Any], opt: dict[str, Any], phase: str) -> PairedImageDataset:
-    """Build the dataset of a phase.
+def build_paired(
+    dataset: DatasetConfig, scale: int, phase: str | None = None
+) -> PairedImageDataset:
+    """Build a dataset of pairs.
 
     Args:
-        block: Of the dataset.
-        opt: All options.
-        phase: ``'train'``, ``'val'``, or ``'val_'`` and a name.
+        dataset: Its entry in the option file.
+        scale: Factor.
+        phase: What it is built for; by default what its entry is for.
 
     Raises:
         DataError: BasicSR cannot list the images.
     """
-    return paired_dataset(
-        {**block, 'phase': phase.split('_')[0], 'scale': opt['scale']}, f'datasets.{phase}'
-    )
+    phase = phase or dataset.phase
+    options = {**dataset.options, 'phase': phase.split('_')[0], 'scale': scale}
+    return paired_dataset(options, f'datasets.{phase}')
 
 
 def _heads(
@@ -55,28 +56,27 @@ def _heads(
 
 def _report(findings: Findings, key: str, wrong: list[str], text: str) -> None:
     if wrong:
-        more = f' and {len(wrong) - _NAMED} more' if len(wrong) > _NAMED else ''
-        findings.error(f'{key}: {len(wrong)} {text}: {"; ".join(wrong[:_NAMED])}{more}', DataError)
+        more = f' and {len(wrong) - _MAX_LISTED} more' if len(wrong) > _MAX_LISTED else ''
+        listed = '; '.join(wrong[:_MAX_LISTED])
+        findings.error(f'{key}: {len(wrong)} {text}: {listed}{more}', DataError)
 
 
-def _check_phase(
-    opt: dict[str, Any], phase: str, block: dict[str, Any], findings: Findings
-) -> float:
+def _check_dataset(config: TrainingConfig, entry: DatasetConfig, findings: Findings) -> float:
     """Check the images of a dataset, and return how many pixels its ground truths have."""
-    dataset = dataset_of(block, opt, phase)
-    scale = opt['scale']
+    scale = config.scale
+    phase = entry.phase
+    dataset = build_paired(entry, scale)
     count = len(dataset.paths)
     if not count:
-        findings.error(
-            f"datasets.{phase}.dataroot_gt: '{block['dataroot_gt']}' has no images", DataError
-        )
+        root = entry.options['dataroot_gt']
+        findings.error(f"datasets.{phase}.dataroot_gt: '{root}' has no images", DataError)
         return 0
-    chosen = range(0, count, -(-count // _MOST))
+    chosen = range(0, count, -(-count // _MAX_PAIRS))
     unreadable = []
     unequal = []
     small = []
     reduced: list[str] = []
-    size = block.get('gt_size', 0) if phase == 'train' else 0
+    size = (entry.gt_size or 0) if phase == 'train' else 0
     pixels = 0
     for name, gt, lq in _heads(dataset, scale, chosen):
         if isinstance(gt, DataError) or isinstance(lq, DataError):
@@ -118,23 +118,23 @@ def _check_phase(
         findings.warning(
             f'datasets.{phase}: {len(reduced)} images with more than 8 bits or transparency, which '
             'BasicSR drops: '
-            f'{"; ".join(reduced[:_NAMED])}'
+            f'{"; ".join(reduced[:_MAX_LISTED])}'
         )
     if not (unreadable or unequal or small):
         some = f' ({len(chosen)} read)' if len(chosen) < count else ''
-        findings.fine(f'datasets.{phase}: {count} pairs, sizes fit the scale, {scale}{some}')
+        findings.ok(f'datasets.{phase}: {count} pairs, sizes fit the scale, {scale}{some}')
     if phase == 'train':
-        _check_length(opt, count, findings)
+        _check_length(config, count, findings)
     return pixels * count / len(chosen)
 
 
-def _check_length(opt: dict[str, Any], count: int, findings: Findings) -> None:
+def _check_length(config: TrainingConfig, count: int, findings: Findings) -> None:
     """Check that BasicSR's loop does not end too early, as it does with few images.
 
     It counts a last, smaller batch in each epoch, and leaves it out.
     """
-    block = opt['datasets']['train']
-    total = opt['train']['total_iter']
+    block = config.train_dataset.options
+    total = config.options['train']['total_iter']
     images = count * block.get('dataset_enlarge_ratio', 1)
     batch = block['batch_size_per_gpu']
     ends = (math.ceil(total / math.ceil(images / batch)) + 1) * (images // batch) if images else 0
@@ -147,39 +147,38 @@ def _check_length(opt: dict[str, Any], count: int, findings: Findings) -> None:
         )
 
 
-def check_images(opt: dict[str, Any], findings: Findings) -> float:
+def check_images(config: TrainingConfig, findings: Findings) -> float:
     """Check the images of all datasets.
 
     Args:
-        opt: All options.
+        config: The option file.
         findings: Grows.
 
     Returns:
         Pixels of all ground truths of the training; 0 if that is not known.
     """
     pixels: float = 0
-    for phase, block in paired(opt).items():
-        if not all(
-            os.path.exists(os.path.expanduser(str(block.get(key))))
-            for key in ('dataroot_gt', 'dataroot_lq')
-        ):
+    for entry in config.paired_datasets:
+        roots = [str(entry.options.get(key)) for key in ('dataroot_gt', 'dataroot_lq')]
+        if not all(os.path.exists(os.path.expanduser(root)) for root in roots):
             continue  # check_fast has said so
-        with findings.catching():
-            found = _check_phase(opt, phase, block, findings)
-            pixels = found if phase == 'train' else pixels
-    with findings.catching():
-        net = build(opt['network_g'], 'network_g')
-        size = opt['datasets'].get('train', {}).get('gt_size')
-        multiple = size_multiple(net)
-        if (
-            opt['model_type'] != 'MTKDFusionModel'
-            and isinstance(size, int)
-            and (size // opt['scale']) % multiple
-        ):
-            findings.error(
-                f'datasets.train.gt_size: {size}, patches of {size // opt["scale"]} low-resolution '
-                'pixels; '
-                f'{opt["network_g"]["type"]} has windows of {multiple}: expected a multiple of '
-                f'{multiple * opt["scale"]}'
-            )
+        with findings.collect_errors():
+            found = _check_dataset(config, entry, findings)
+            pixels = found if entry.phase == 'train' else pixels
+    with findings.collect_errors():
+        _check_patches(config, findings)
     return pixels
+
+
+def _check_patches(config: TrainingConfig, findings: Findings) -> None:
+    """Check that low-resolution patches have whole windows of the student."""
+    multiple = size_multiple(build(config.network, 'network_g'))
+    train = config.datasets.get('train')
+    size = None if train is None else train.gt_size
+    if config.is_fusion_stage or size is None or (size // config.scale) % multiple == 0:
+        return
+    findings.error(
+        f'datasets.train.gt_size: {size}, patches of {size // config.scale} low-resolution pixels; '
+        f'{config.network["type"]} has windows of {multiple}: expected a multiple of '
+        f'{multiple * config.scale}'
+    )

@@ -1,11 +1,10 @@
 """Checks that weights load, and that what comes out of the teachers is worth learning."""
 
 import functools
-from typing import Any
 
 import torch
 
-from ..config import parse_fusion, parse_teacher, parse_teachers, require
+from ..config import TeacherOptions, TrainingConfig
 from ..data.cache.validation import matching_cache
 from ..errors import MTKDError
 from ..evaluation.measure import bicubic
@@ -13,10 +12,9 @@ from ..teachers import FusedTeachers, TeacherEnsemble, check_channels, match_tea
 from ..weights.metadata import METADATA
 from ..weights.networks import build, fit_weights, pretrained_key, read_weights
 from .findings import Findings
-from .sample_crops import Part, mean_psnr, parts_of, run
-from .static import method_of, needs
+from .sample_crops import Part, center_crops, mean_psnr, run
 
-_BEHIND = 1.0  # dB behind the best teacher that are worth a warning
+_FAR_BEHIND = 1.0  # dB behind the best teacher that are worth a warning
 
 
 def _which(parts: list[Part]) -> str:
@@ -24,22 +22,20 @@ def _which(parts: list[Part]) -> str:
 
 
 def _check_teachers(
-    opt: dict[str, Any], parts: list[Part], device: torch.device, findings: Findings
+    config: TrainingConfig, parts: list[Part], device: torch.device, findings: Findings
 ) -> dict[str, float]:
     """Return the PSNR of every teacher that can be built, by name; empty without images."""
     measured: dict[str, float] = {}
-    for name, block in opt['teachers'].items():
-        with findings.catching():
-            teacher = TeacherEnsemble(
-                {name: parse_teacher(block, f'teachers.{name}')}, opt['scale'], device, folders=True
-            )
+    scale = config.scale
+    for name, options in config.teachers.items():
+        with findings.collect_errors():
+            teacher = TeacherEnsemble({name: options}, scale, device, allow_precomputed=True)
             if parts:
-                measured[name] = mean_psnr(
-                    functools.partial(run, teacher, teacher), parts, opt['scale']
-                )
+                function = functools.partial(run, teacher, teacher)
+                measured[name] = mean_psnr(function, parts, scale)
     if not parts:
         return measured
-    floor = mean_psnr(lambda part: bicubic(part.lq, opt['scale']), parts, opt['scale'])
+    floor = mean_psnr(lambda part: bicubic(part.lq, scale), parts, scale)
     best = max(measured.values(), default=0)
     for name, value in measured.items():
         text = f'teachers.{name}: {value:.2f} dB on {_which(parts)} images, bicubic {floor:.2f} dB'
@@ -48,39 +44,37 @@ def _check_teachers(
                 f'{text}: below bicubic; wrong weights, or img_range, rgb_mean or upsampler of '
                 'another network'
             )
-        elif value < best - _BEHIND:
+        elif value < best - _FAR_BEHIND:
             findings.warning(
                 f'{text}, best teacher {best:.2f} dB: far behind, it drags a mean or a fusion down'
             )
         else:
-            findings.fine(text)
+            findings.ok(text)
     return measured
 
 
 def _check_fusion(
-    opt: dict[str, Any],
+    config: TrainingConfig,
+    fusion: TeacherOptions,
     parts: list[Part],
     device: torch.device,
     measured: dict[str, float],
     findings: Findings,
 ) -> None:
-    teachers = parse_teachers(opt)
-    fusion = parse_fusion(opt) or require(opt, 'fusion')
+    teachers = config.teachers
     content = read_weights(fusion.weights, 'fusion.weights')
     match_teachers(list(teachers), content.get(METADATA), fusion.weights)
     check_channels(build(fusion.network, 'fusion.network'), list(teachers), 'fusion.network')
     if len(measured) < len(teachers):
         return
-    target = FusedTeachers(
-        TeacherEnsemble(teachers, opt['scale'], device, folders=True), fusion, device
-    )
+    ensemble = TeacherEnsemble(teachers, config.scale, device, allow_precomputed=True)
+    target = FusedTeachers(ensemble, fusion, device)
     if not target.order_known:
         findings.warning(
             f"fusion.weights: '{fusion.weights}' does not name its teachers; they are taken in the "
-            'order of the option file: '
-            f'{", ".join(teachers)}'
+            f'order of the option file: {", ".join(teachers)}'
         )
-    value = mean_psnr(lambda part: run(target, target.ensemble, part), parts, opt['scale'])
+    value = mean_psnr(lambda part: run(target, target.ensemble, part), parts, config.scale)
     best = max(measured.values())
     text = f'fusion: {value:.2f} dB on {_which(parts)} images, best teacher {best:.2f} dB'
     if value < best:
@@ -88,24 +82,24 @@ def _check_fusion(
             f'{text}: worse than no fusion; train it longer, or use skip: adaptive with mix_batches'
         )
     else:
-        findings.fine(text)
+        findings.ok(text)
 
 
-def load_pretrained(opt: dict[str, Any], net: torch.nn.Module) -> None:
+def load_pretrained(config: TrainingConfig, net: torch.nn.Module) -> None:
     """Load into a network the weights that ``path`` names, as BasicSR would.
 
     A file that need not fit is read, and nothing of it is loaded.
 
     Args:
-        opt: All options.
+        config: The option file.
         net: ``network_g``.
 
     Raises:
         WeightsError: the file cannot be read, or does not fit.
     """
-    options = opt['path']
+    options = config.options['path']
     key = 'path.pretrain_network_g'
-    path = options.get('pretrain_network_g')
+    path = config.pretrained_network
     if path is not None:
         content = read_weights(path, key)
         if options.get('strict_load_g', True):
@@ -118,61 +112,55 @@ def load_pretrained(opt: dict[str, Any], net: torch.nn.Module) -> None:
             )
 
 
-def check_networks(opt: dict[str, Any], device: torch.device, findings: Findings) -> str:
+def check_networks(config: TrainingConfig, device: torch.device, findings: Findings) -> None:
     """Build and load all networks, and measure teachers and fusion on a few validation images.
 
     Args:
-        opt: All options.
+        config: The option file.
         device: Where teachers run.
         findings: Grows.
-
-    Returns:
-        What a target cache would hold: ``'target'``, ``'teachers'``, or nothing where no
-            teacher is used.
     """
-    with findings.catching():
-        net = build(opt['network_g'], 'network_g')
-        load_pretrained(opt, net)
-        if opt['model_type'] == 'MTKDFusionModel':
-            check_channels(net, list(parse_teachers(opt)), 'network_g')
-        findings.fine(
-            f'network_g: {opt["network_g"]["type"]}, {sum(p.numel() for p in net.parameters()):,d} '
-            'parameters'
-        )
-    used = needs(opt)
-    if not used or not isinstance(opt.get('teachers'), dict):
-        return ''
+    with findings.collect_errors():
+        net = build(config.network, 'network_g')
+        load_pretrained(config, net)
+        if config.is_fusion_stage:
+            check_channels(net, list(config.teachers), 'network_g')
+        count = sum(p.numel() for p in net.parameters())
+        findings.ok(f'network_g: {config.network["type"]}, {count:,d} parameters')
+    if not config.teachers:
+        return
     parts: list[Part] = []
     try:
-        parts = list(parts_of(opt))
+        parts = list(center_crops(config))
     except (MTKDError, ValueError, OSError) as error:
         findings.warning(
             f'datasets.val: no images to measure the teachers on ({type(error).__name__}: {error})'
         )
     measured: dict[str, float] = {}
-    with findings.catching(), torch.no_grad():
-        measured = _check_teachers(opt, parts, device, findings)
-    if 'fusion' in used:
-        with findings.catching(), torch.no_grad():
-            _check_fusion(opt, parts, device, measured, findings)
-    what = 'target' if 'fusion' in used else 'teachers'
-    with findings.catching():
-        method = method_of(opt)
-        one = method is not None and not method.fused
-        name = (opt['train'].get('kd') or {}).get('teacher') if one else None
-        if not name:
-            name = next(iter(opt['teachers']))
-        manifest = matching_cache(opt, what, [name] if one else None)
-        path = opt['datasets']['train'].get('target_cache')
-        if manifest is not None:
-            findings.fine(
-                f"datasets.train.target_cache: '{path}' belongs to this option file, "
-                f'{len(manifest["images"])} images'
-            )
-        else:
-            findings.warning(
-                f'datasets.train.target_cache: {path!r}: there is no cache, the teachers run at '
-                'every step; '
-                'mtkd cache -opt FILE makes one'
-            )
-    return what
+    with findings.collect_errors(), torch.no_grad():
+        measured = _check_teachers(config, parts, device, findings)
+    if config.fusion is not None:
+        with findings.collect_errors(), torch.no_grad():
+            _check_fusion(config, config.fusion, parts, device, measured, findings)
+    with findings.collect_errors():
+        _check_cache(config, findings)
+
+
+def _check_cache(config: TrainingConfig, findings: Findings) -> None:
+    """Compare the target cache with the option file, or recommend one."""
+    contents = 'target' if config.uses_fusion else 'teachers'
+    needed: list[str] | None = None
+    if config.distillation is not None and not config.uses_fusion:
+        needed = [config.distillation.main.options.teacher or next(iter(config.teachers))]
+    manifest = matching_cache(config.options, contents, needed)
+    path = config.target_cache
+    if manifest is not None:
+        findings.ok(
+            f"datasets.train.target_cache: '{path}' belongs to this option file, "
+            f'{len(manifest["images"])} images'
+        )
+    else:
+        findings.warning(
+            f'datasets.train.target_cache: {path!r}: there is no cache, the teachers run at '
+            'every step; mtkd cache -opt FILE makes one'
+        )

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..config import TrainingConfig, require
 from ..errors import OptionError, did_you_mean, first_line
 from ..host.api import METRIC_REGISTRY, MODEL_REGISTRY, BaseModel
 from ..host.option_schema import is_number
@@ -33,22 +34,17 @@ _CHOICES = (
 )
 
 
-def _block(opt: dict[str, Any], path: str) -> dict[str, Any]:
-    for key in path.split('.'):
-        opt = opt[key]
-    return opt
-
-
-def _check_numbers(opt: dict[str, Any], findings: Findings) -> None:
+def _check_numbers(config: TrainingConfig, findings: Findings) -> None:
+    opt = config.options
     for path, key, least, needed, whole in _NUMBERS:
-        block = _block(opt, path)
+        block = require(opt, *path.split('.'))
         if (needed or key in block) and not is_number(block.get(key), least, whole=whole):
             findings.error(
                 f'{path}.{key}: {block.get(key)!r}; expected a {"whole " if whole else ""}number'
                 f'{f" from {least} on" if least in (-1, 0, 1) else " above 0"}'
             )
     for path, key, known, needed in _CHOICES:
-        block = _block(opt, path)
+        block = require(opt, *path.split('.'))
         if (
             (needed or key in block)
             and not any(block.get(key) is value for value in known)
@@ -62,7 +58,8 @@ def _check_numbers(opt: dict[str, Any], findings: Findings) -> None:
         findings.error(f'train.ema_decay: {opt["train"]["ema_decay"]}; expected a number below 1')
 
 
-def _check_optimizer(opt: dict[str, Any], findings: Findings) -> None:
+def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:
+    opt = config.options
     # BasicSR's own functions, on one number in the place of a network.
     train = copy.deepcopy({key: opt['train'][key] for key in ('optim_g', 'scheduler')})
     model = SimpleNamespace(
@@ -114,9 +111,9 @@ def _hint(block: dict[str, Any]) -> str:
     return f"; {name} is the text '{block[name]}': YAML needs a dot in such a number, as in 1.0e-4"
 
 
-def check_metrics(opt: dict[str, Any], findings: Findings) -> None:
+def check_metrics(config: TrainingConfig, findings: Findings) -> None:
     """Check that the metrics of ``val.metrics`` are known, and take what is given to them."""
-    metrics = (opt.get('val') or {}).get('metrics')
+    metrics = (config.options.get('val') or {}).get('metrics')
     if metrics is not None and not isinstance(metrics, dict):
         findings.error(f'val.metrics: {metrics!r}; expected a mapping')
         return
@@ -140,17 +137,11 @@ def check_metrics(opt: dict[str, Any], findings: Findings) -> None:
             findings.error(f'{key}: {kind}: {error}')
 
 
-def check_factor(opt: dict[str, Any], findings: Findings) -> None:
-    """Check that ``scale`` is a whole number from 1 on."""
-    if not is_number(opt.get('scale'), 1, whole=True):
-        findings.error(f'scale: {opt.get("scale")!r}; expected a whole number from 1 on')
-
-
-def check_values(opt: dict[str, Any], findings: Findings) -> bool:
+def check_values(config: TrainingConfig, findings: Findings) -> bool:
     """Find values that end BasicSR's loop, or its first step, in an error that names no key.
 
     Args:
-        opt: All options, with the blocks that
+        config: Of a training, with the sections that
             :func:`~mtkd_basicsr.host.option_schema.structure_errors` asks for.
         findings: Grows.
 
@@ -158,10 +149,10 @@ def check_values(opt: dict[str, Any], findings: Findings) -> bool:
         Whether the numbers are such that images and steps can be looked at with them.
     """
     before = len(findings)
-    _check_numbers(opt, findings)
+    _check_numbers(config, findings)
     usable = len(findings) == before
-    _check_optimizer(opt, findings)
-    check_metrics(opt, findings)
+    _check_optimizer(config, findings)
+    check_metrics(config, findings)
     return usable
 
 

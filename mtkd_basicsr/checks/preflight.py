@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+from ..config import MODELS, model_of, parse_datasets, parse_scale
+from ..distillers import training_config
 from ..errors import DataError, MTKDError, OptionError, first_line
 from ..host.api import build_dataset, build_model, initialized_logger
 from ..host.option_schema import structure_errors
@@ -16,11 +18,11 @@ from ..weights.networks import build
 from .findings import Findings
 from .images import check_images
 from .networks import load_pretrained
-from .optimizer import check_factor, check_metrics, refuse_unknown_model
-from .static import STAGES, check_datasets, check_folders, refuse
+from .optimizer import check_metrics, refuse_unknown_model
+from .static import check_datasets, check_folders, refuse
 
 # Models whose construction leaves nothing behind; those of others may do anything.
-_KNOWN = (*STAGES, 'SRModel')
+_KNOWN = (*MODELS, 'SRModel')
 
 
 @contextlib.contextmanager
@@ -98,11 +100,11 @@ def before_training(opt: dict[str, Any]) -> None:
         MTKDError: something cannot be used; as many of the findings as can be had at once.
     """
     refuse_unknown_model(opt)
-    if opt['model_type'] not in STAGES:
+    config = refuse(opt)
+    if config is None:
         return
-    refuse(opt)
     findings = Findings()
-    check_images(opt, findings)
+    check_images(config, findings)
     findings.raise_errors()
     _rehearse(opt)
     _refuse_file_in_the_way('experiments')
@@ -122,13 +124,16 @@ def before_test(opt: dict[str, Any]) -> None:
     if opt['model_type'] not in _KNOWN:
         return
     findings = Findings()
-    with findings.catching():
-        load_pretrained(opt, build(opt['network_g'], 'network_g'))
-    check_metrics(opt, findings)
-    check_factor(opt, findings)
-    check_datasets(opt, findings)
+    with findings.collect_errors():
+        parse_scale(opt)
     findings.raise_errors()
-    check_images(opt, findings)
+    config = training_config(opt, errors=findings)
+    with findings.collect_errors():
+        load_pretrained(config, build(config.network, 'network_g'))
+    check_metrics(config, findings)
+    check_datasets(config, findings)
+    findings.raise_errors()
+    check_images(config, findings)
     findings.raise_errors()
     _rehearse(opt)
     _refuse_file_in_the_way('results')
@@ -150,14 +155,14 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
         MTKDError: everything that was found.
     """
     findings = Findings()
-    if opt.get('model_type') in STAGES:
+    if model_of(opt.get('model_type')) is not None:
         for text in structure_errors(opt, is_train):
             findings.error(text)
         findings.raise_errors()
         if is_train:
             refuse(opt)
         else:
-            check_datasets(opt, findings)
+            check_datasets(training_config(opt), findings)
     else:
-        check_folders(opt, findings)
+        check_folders(parse_datasets(opt).values(), findings)
     findings.raise_errors()

@@ -1,17 +1,16 @@
 """A few parts of images to measure teachers and fusion network on."""
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from ..config import FolderOptions, parse_teachers
-from ..errors import DataError, OptionError
+from ..config import TrainingConfig
+from ..errors import DataError
 from ..host.api import calculate_psnr, tensor2img
-from ..teachers import TeacherEnsemble, folders_of
-from .images import dataset_of
+from ..teachers import TeacherEnsemble
+from .images import build_paired
 
 _IMAGES = 3
 _SIDE = 192  # of the part of a ground truth that is looked at: a teacher runs on a CPU too
@@ -36,13 +35,13 @@ class Part(NamedTuple):
     validation: bool
 
 
-def parts_of(opt: dict[str, Any]) -> Iterator[Part]:
+def center_crops(config: TrainingConfig) -> Iterator[Part]:
     """Cut the middles out of a few validation images.
 
-    They come out of training images if a teacher that is a folder has no others.
+    They come out of training images if a teacher has no outputs for others.
 
     Args:
-        opt: All options.
+        config: The option file.
 
     Yields:
         One for each image.
@@ -50,18 +49,20 @@ def parts_of(opt: dict[str, Any]) -> Iterator[Part]:
     Raises:
         DataError, OSError, ValueError: there are no images, or they cannot be read.
     """
-    folders: dict[str, FolderOptions] = {}
-    with contextlib.suppress(OptionError):  # which is reported elsewhere
-        folders = folders_of(parse_teachers(opt))
-    if any(options.val_images is None for options in folders.values()):
-        phase = 'train'
+    validations = [dataset for dataset in config.datasets.values() if dataset.is_validation]
+    lacking = [
+        name
+        for name, teacher in config.teachers.items()
+        if teacher.validation_problem(f'teachers.{name}', 'val') is not None
+    ]
+    if lacking:
+        chosen = config.train_dataset
+    elif validations:
+        chosen = validations[0]
     else:
-        phases = [phase for phase in opt['datasets'] if phase.split('_')[0] == 'val']
-        if not phases:
-            raise DataError('there is no validation set')
-        phase = phases[0]
-    dataset = dataset_of(opt['datasets'][phase], opt, 'val')
-    scale = opt['scale']
+        raise DataError('there is no validation set')
+    scale = config.scale
+    dataset = build_paired(chosen, scale, 'val')
     for index in np.linspace(0, len(dataset) - 1, min(_IMAGES, len(dataset))).astype(int):
         item = dataset[index]
         lq = item['lq']
@@ -79,7 +80,7 @@ def parts_of(opt: dict[str, Any]) -> Iterator[Part]:
             item['gt_path'],
             tuple(item['gt'].shape[1:]),
             place,
-            phase != 'train',
+            chosen.is_validation,
         )
 
 
@@ -111,8 +112,8 @@ def run(network: torch.nn.Module, ensemble: TeacherEnsemble, part: Part) -> torc
     Returns:
         (1, c, scale · h, scale · w).
     """
-    given = ensemble.given(part.name, part.size, part.validation)
-    if given is None:
+    outputs = ensemble.precomputed_outputs(part.name, part.size, part.validation)
+    if outputs is None:
         return network(part.lq.to(ensemble.device))
     index = (slice(None), slice(None), *part.place)
-    return network(part.lq.to(ensemble.device), given[index])
+    return network(part.lq.to(ensemble.device), outputs[index])

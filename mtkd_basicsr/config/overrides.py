@@ -2,13 +2,12 @@
 
 import ast
 import copy
-import dataclasses
 import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from ..errors import OptionError, did_you_mean, first_line
-from .schema import OURS
+from .keys import plugin_keys
 
 # BasicSR puts the keys into a line of Python that it executes.
 _KEYS = re.compile(r'[\w.+-]+(:[\w.+-]+)*')
@@ -60,11 +59,7 @@ def apply_overrides(
                     'mapping with the key '
                     f"'{keys.split(':')[i + 1]}'"
                 )
-        ours = [
-            field.name
-            for cls in OURS.get('.'.join(blocks), ())
-            for field in dataclasses.fields(cls)
-        ]
+        ours = plugin_keys('.'.join(blocks))
         known = [*block, *(name for name in ours if name not in block)]
         value = _value(text, entry, read_value)
         _known(block, last, known, entry)[last] = value

@@ -71,43 +71,6 @@ class LoggerOptions:
 
 
 @dataclass(frozen=True)
-class TeacherOptions:
-    """One entry of ``teachers:``, or ``fusion:``: a network and its weights.
-
-    Attributes:
-        network: ``type`` and arguments of a network that BasicSR knows; for a teacher also
-            ``{type: Spandrel}``, which reads them off the weights.
-        weights: File with its weights; ``reference:edsr_x4``, ``rcan_x4`` and ``swinir_x4``
-            come with the package.
-        strict: Names in the file and in the network have to be the same. Shapes have to in any
-            case.
-        param_key: Which entry of the file; ``~`` takes ``params_ema``, else ``params``, else
-            the file itself.
-    """
-
-    network: dict
-    weights: str
-    strict: bool = True
-    param_key: str | None = None
-
-
-@dataclass(frozen=True)
-class FolderOptions:
-    """One entry of ``teachers:`` that is not a network here: what it has made of the images, by
-    their names.
-
-    Attributes:
-        images: Folder with an image for each ground truth of the training, of its name and
-            size; or a pattern of files with ``{}`` in the place of the name,
-            ``'outputs/{}_x4_SR.png'``. Used by ``mtkd cache`` alone.
-        val_images: The same for the images of validation and testing; stage 1 needs it.
-    """
-
-    images: str
-    val_images: str | None = None
-
-
-@dataclass(frozen=True)
 class KDOptions:
     """``train.kd``: the keys that every distillation method has. Most have more, in
     ``distillers/``.
@@ -117,17 +80,11 @@ class KDOptions:
         teacher: Which of ``teachers`` a method with one teacher learns from, those in ``also``
             too; ``~`` takes the only one.
         also: Methods whose losses are added: names, or mappings with ``type`` and keys.
-        anneal: All losses but the one against the ground truth fall to 0, along half a cosine
-            over the training.
-        selective: Haar coefficients of the target that are farther from the ground truth's than
-            the student's own have no part in ``l_distill``.
     """
 
     type: str
     teacher: str | None = None
     also: list | None = None
-    anneal: bool = False
-    selective: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,7 +123,7 @@ class SpeedOptions:
 
 # Keys that we add to blocks which otherwise belong to BasicSR: a near miss of one of them is a
 # typing error.
-OURS: dict[str, tuple[type[Any], ...]] = {
+PLUGIN_KEYS: dict[str, tuple[type[Any], ...]] = {
     '': (FileOptions,),
     'datasets.train': (DatasetOptions,),
     'train': (TrainOptions, SpeedOptions),

@@ -9,8 +9,10 @@ from .fakd import FAKD
 from .fitnet import FitNet
 from .logit_kd import LogitKD, Scratch
 from .mtkd import MTKD
-from .registry import METHODS, build_distiller, check_method, register_method
+from .registry import METHODS, register_method
 from .rkd import RKD
+from .teacher_provider import TeacherProvider
+from .training_config import check_method, training_config
 
 __all__ = [
     'AT',
@@ -28,7 +30,8 @@ __all__ = [
     'RKD',
     'Scratch',
     'Step',
-    'build_distiller',
+    'TeacherProvider',
     'check_method',
     'register_method',
+    'training_config',
 ]

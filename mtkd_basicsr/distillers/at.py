@@ -7,7 +7,7 @@ import torch
 from ..config import choice
 from ..functional.attention_map import FORMS, attention_distance
 from .base import FeatureMethod, FeatureOptions, Step
-from .teacher_provider import Context
+from .teacher_provider import TeacherProvider
 
 
 class AT(FeatureMethod):
@@ -40,12 +40,12 @@ class AT(FeatureMethod):
 
     options: Options
 
-    def __init__(self, options: Options, context: Context, key: str) -> None:
-        super().__init__(options, context, key)
+    def __init__(self, options: Options, teachers: TeacherProvider, key: str) -> None:
+        super().__init__(options, teachers, key)
         choice(options.form, FORMS, f'{key}.form')
 
     def losses(self, step: Step) -> dict[str, torch.Tensor]:
         return {
             'l_at': self.options.weight
-            * self.mean(step, lambda s, t: attention_distance(s, t, self.options.form))
+            * self.mean_distance(step, lambda s, t: attention_distance(s, t, self.options.form))
         }

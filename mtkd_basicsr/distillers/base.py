@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import ClassVar, TypeAlias, cast
 
 import torch
 from torch import nn
 
-from ..config import KDOptions
+from ..config import KDOptions, TargetSource
 from ..errors import OptionError
 from .features import body_end, default_positions, widths
-from .teacher_provider import Context
+from .teacher_provider import TeacherProvider
+
+Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass
@@ -24,14 +26,12 @@ class Batch:
             other for each of its teachers, (b, 3 N, scale · h, scale · w).
         generator: Of the CPU, for what a method draws: it depends on seed and iteration alone, so
             that a training that was stopped goes on with the same numbers.
-        progress: How much of the training is over, from 0 to 1.
     """
 
     lq: torch.Tensor
     gt: torch.Tensor
     target: torch.Tensor | None = None
     generator: torch.Generator | None = None
-    progress: float = 0.0
 
 
 @dataclass
@@ -43,6 +43,8 @@ class Step:
         student: The network that is trained, as a function: (b, 3, h, w) -> (b, 3, scale · h,
             scale · w).
         output: What it made of ``batch.lq``.
+        pixel_loss: ``train.pixel_opt``: (pred, truth) -> scalar.
+        distill_loss: ``train.distill_opt``: (pred, target) -> scalar; None where it is left out.
         target: What it shall make of it according to the teachers; None if nobody asked for it.
         student_features: By position: (b, c, h, w).
         teacher_features: By teacher and position: (b, c, h, w), without gradients.
@@ -51,6 +53,8 @@ class Step:
     batch: Batch
     student: Callable[[torch.Tensor], torch.Tensor]
     output: torch.Tensor
+    pixel_loss: Loss
+    distill_loss: Loss | None = None
     target: torch.Tensor | None = None
     student_features: dict[str, torch.Tensor] = field(default_factory=dict)
     teacher_features: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
@@ -61,23 +65,21 @@ class Method(nn.Module):
 
     Args:
         options: Parsed keys of the method.
-        context: Student, teachers, and the losses against ground truth and target.
+        teachers: The student, and the teachers that the method learns from.
         key: Where the options stand in the option file, for messages.
     """
 
-    Options = KDOptions
+    Options: ClassVar[type[KDOptions]] = KDOptions
     # Whether the method adds losses of its own, so that it can stand in `also`.
-    adds = True
-    # Whether there is no teacher at all.
-    alone = False
-    # Whether the target is what the fusion network makes of all teachers, and not one teacher's
-    # output.
-    fused = False
-    # Whether the target is asked for: of the images of a step, and of other images too.
-    needs_target = False
-    needs_targets_of_other_images = False
+    has_own_losses: ClassVar[bool] = True
+    # Nothing, the output of one teacher, or what the fusion network makes of all teachers.
+    target_source: ClassVar[TargetSource] = TargetSource.TEACHER
+    # Whether it uses the target of the images of a step.
+    needs_target: ClassVar[bool] = False
+    # Whether it asks for the target of other images too.
+    queries_teacher: ClassVar[bool] = False
 
-    def __init__(self, options: KDOptions, context: Context, key: str) -> None:
+    def __init__(self, options: KDOptions, teachers: TeacherProvider, key: str) -> None:
         super().__init__()
         self.options = options
         self.key = key
@@ -119,22 +121,22 @@ class FeatureMethod(Method):
 
     options: FeatureOptions
 
-    def __init__(self, options: FeatureOptions, context: Context, key: str) -> None:
-        super().__init__(options, context, key)
-        self.teacher = context.teacher_of(options, key)
-        net = context.network(self.teacher)
-        own = options.student_features or self.default_positions(context.student_tap.net)
-        others = options.teacher_features or self.default_positions(net)
-        if len(own) != len(others):
+    def __init__(self, options: FeatureOptions, teachers: TeacherProvider, key: str) -> None:
+        super().__init__(options, teachers, key)
+        self.teacher = teachers.teacher_of(options, key)
+        net = teachers.network(self.teacher)
+        student = options.student_features or self.default_positions(teachers.student_tap.net)
+        teacher = options.teacher_features or self.default_positions(net)
+        if len(student) != len(teacher):
             raise OptionError(
-                f'{key}.teacher_features: {len(others)} positions, but {len(own)} of the student; '
-                'they are compared pairwise'
+                f'{key}.teacher_features: {len(teacher)} positions, but {len(student)} of the '
+                'student; they are compared pairwise'
             )
-        context.student_tap.add(own, f'{key}.student_features')
-        context.teacher_tap(self.teacher).add(others, f'{key}.teacher_features')
-        self.positions = list(zip(own, others, strict=True))
+        teachers.student_tap.add(student, f'{key}.student_features')
+        teachers.teacher_tap(self.teacher).add(teacher, f'{key}.teacher_features')
+        self.positions = list(zip(student, teacher, strict=True))
 
-    def pairs(self, step: Step) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def feature_pairs(self, step: Step) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return features of student and teacher for each pair of positions.
 
         Args:
@@ -144,14 +146,24 @@ class FeatureMethod(Method):
             Pairs of (b, c, h, w) and (b, c', h, w).
         """
         teacher = step.teacher_features[self.teacher]
-        return [(step.student_features[own], teacher[other]) for own, other in self.positions]
+        return [(step.student_features[s], teacher[t]) for s, t in self.positions]
+
+    def pairs(self, step: Step) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return :meth:`feature_pairs`, by the name that it had in version 0.1.0."""
+        return self.feature_pairs(step)
+
+    def mean_distance(
+        self, step: Step, distance: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
+        """Return the mean of a distance over all pairs of positions."""
+        losses = [distance(student, teacher) for student, teacher in self.feature_pairs(step)]
+        return cast(torch.Tensor, sum(losses)) / len(losses)
 
     def mean(
         self, step: Step, distance: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> torch.Tensor:
-        """Return the mean of a distance over all pairs of positions."""
-        losses = [distance(own, other) for own, other in self.pairs(step)]
-        return cast(torch.Tensor, sum(losses)) / len(losses)
+        """Return :meth:`mean_distance`, by the name that it had in version 0.1.0."""
+        return self.mean_distance(step, distance)
 
 
 def last_position(net: nn.Module) -> tuple[str, ...]:
@@ -159,19 +171,22 @@ def last_position(net: nn.Module) -> tuple[str, ...]:
     return (body_end(net),)
 
 
-def adapters(method: FeatureMethod, context: Context) -> nn.ModuleList:
+def adapters(method: FeatureMethod, teachers: TeacherProvider) -> nn.ModuleList:
     """Make 1×1 convolutions from the student's width to the teacher's, where they differ.
 
     Args:
         method: With its positions.
-        context: Student and teachers.
+        teachers: Student and teachers.
 
     Returns:
         One for each pair of positions; the identity where the widths are equal.
     """
-    own = widths(context.student_tap, context.device)
-    other = widths(context.teacher_tap(method.teacher), context.device)
-    return nn.ModuleList(
-        nn.Identity() if own[s] == other[t] else nn.Conv2d(own[s], other[t], 1)
-        for s, t in method.positions
-    )
+    student_width = widths(teachers.student_tap, teachers.device)
+    teacher_width = widths(teachers.teacher_tap(method.teacher), teachers.device)
+    layers: list[nn.Module] = []
+    for s, t in method.positions:
+        if student_width[s] == teacher_width[t]:
+            layers.append(nn.Identity())
+        else:
+            layers.append(nn.Conv2d(student_width[s], teacher_width[t], 1))
+    return nn.ModuleList(layers)

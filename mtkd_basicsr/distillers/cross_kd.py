@@ -11,7 +11,7 @@ from torch.nn.functional import l1_loss
 from ..config import KDOptions
 from .base import Method, Step
 from .features import Splice, body_end, widths
-from .teacher_provider import Context
+from .teacher_provider import TeacherProvider
 
 
 class CrossKD(Method):
@@ -47,17 +47,19 @@ class CrossKD(Method):
 
     needs_target = True
 
-    def __init__(self, options: Options, context: Context, key: str) -> None:
-        super().__init__(options, context, key)
-        teacher = context.teacher_of(options, key)
-        net = context.network(teacher)
-        self.position = options.student_cut or body_end(context.student_tap.net)
-        context.student_tap.add([self.position], f'{key}.student_cut')
-        self.autocast = functools.partial(context.autocast, teacher)
+    def __init__(self, options: Options, teachers: TeacherProvider, key: str) -> None:
+        super().__init__(options, teachers, key)
+        teacher = teachers.teacher_of(options, key)
+        net = teachers.network(teacher)
+        self.position = options.student_cut or body_end(teachers.student_tap.net)
+        teachers.student_tap.add([self.position], f'{key}.student_cut')
+        self.autocast = functools.partial(teachers.autocast, teacher)
         self.rest = Splice(net, options.teacher_cut or body_end(net), f'{key}.teacher_cut')
-        own = widths(context.student_tap, context.device)[self.position]
-        other = self.rest.width(context.device)
-        self.adapter = nn.Identity() if own == other else nn.Conv2d(own, other, 1)
+        student_width = widths(teachers.student_tap, teachers.device)[self.position]
+        teacher_width = self.rest.width(teachers.device)
+        self.adapter: nn.Module = nn.Identity()
+        if student_width != teacher_width:
+            self.adapter = nn.Conv2d(student_width, teacher_width, 1)
 
     def losses(self, step: Step) -> dict[str, torch.Tensor]:
         adapted = self.adapter(step.student_features[self.position])

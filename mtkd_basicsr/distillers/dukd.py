@@ -12,7 +12,7 @@ from ..functional.upcycle import ORDERS, augment, invert, random_flags, zoom_in
 from ..host.resize import resize_bicubic
 from ..weights.networks import size_multiple
 from .base import Method, Step
-from .teacher_provider import Context
+from .teacher_provider import TeacherProvider
 
 
 class DUKD(Method):
@@ -54,34 +54,34 @@ class DUKD(Method):
 
     options: Options
 
-    needs_targets_of_other_images = True
+    queries_teacher = True
 
-    def __init__(self, options: Options, context: Context, key: str) -> None:
-        super().__init__(options, context, key)
+    def __init__(self, options: Options, teachers: TeacherProvider, key: str) -> None:
+        super().__init__(options, teachers, key)
         choice(options.inverse, ORDERS, f'{key}.inverse')
         if not 0 <= options.probability <= 1:
             raise OptionError(
                 f'{key}.probability: {options.probability}; expected a number from 0 to 1'
             )
-        self.context = context
-        self.multiple = size_multiple(context.student_tap.net)
+        self.teachers = teachers
+        self.multiple = size_multiple(teachers.student_tap.net)
 
     def losses(self, step: Step) -> dict[str, torch.Tensor]:
-        u = zoom_in(step.batch.gt, self.context.scale, step.batch.generator)
+        u = zoom_in(step.batch.gt, self.teachers.scale, step.batch.generator)
         flags = random_flags(len(u), self.options.probability, step.batch.generator)
         restored = invert(step.student(augment(u, flags)), flags, self.options.inverse)
-        losses = {'l_zoom_in': self.options.weight * l1_loss(restored, self.context.target(u))}
+        losses = {'l_zoom_in': self.options.weight * l1_loss(restored, self.teachers.target(u))}
         if self.options.zoom_out:
             losses['l_zoom_out'] = self._zoom_out(step)
         return losses
 
     def _zoom_out(self, step: Step) -> torch.Tensor:
-        scale = self.context.scale
+        scale = self.teachers.scale
         h, w = (n // scale * scale for n in step.batch.lq.shape[-2:])
         x = step.batch.lq[..., :h, :w]
         reduced = resize_bicubic(x, 1 / scale)
         output = run_padded(step.student, reduced, self.multiple, scale)
-        loss = self.context.pixel(output, x)
-        if self.context.distill is not None:
-            loss = loss + self.context.distill(output, self.context.target(reduced))
+        loss = step.pixel_loss(output, x)
+        if step.distill_loss is not None:
+            loss = loss + step.distill_loss(output, self.teachers.target(reduced))
         return loss

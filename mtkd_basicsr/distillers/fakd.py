@@ -34,5 +34,7 @@ class FAKD(FeatureMethod):
     options: Options
 
     def losses(self, step: Step) -> dict[str, torch.Tensor]:
-        distances = (affinity_distance(own, other) for own, other in self.pairs(step))
+        distances = [
+            affinity_distance(student, teacher) for student, teacher in self.feature_pairs(step)
+        ]
         return {'l_fakd': self.options.weight * cast(torch.Tensor, sum(distances))}

@@ -7,7 +7,7 @@ import torch
 
 from ..config import choice
 from .base import FeatureMethod, FeatureOptions, Step, adapters
-from .teacher_provider import Context
+from .teacher_provider import TeacherProvider
 
 FORMS = ('l1', 'paper', 'channel_mean')
 
@@ -40,18 +40,18 @@ class FitNet(FeatureMethod):
 
     options: Options
 
-    def __init__(self, options: Options, context: Context, key: str) -> None:
-        super().__init__(options, context, key)
+    def __init__(self, options: Options, teachers: TeacherProvider, key: str) -> None:
+        super().__init__(options, teachers, key)
         choice(options.form, FORMS, f'{key}.form')
-        self.adapters = None if options.form == 'channel_mean' else adapters(self, context)
+        self.adapters = None if options.form == 'channel_mean' else adapters(self, teachers)
 
     def losses(self, step: Step) -> dict[str, torch.Tensor]:
         distances = []
-        for i, (own, other) in enumerate(self.pairs(step)):
+        for i, (student, teacher) in enumerate(self.feature_pairs(step)):
             if self.adapters is None:
-                distances.append((own.mean(1) - other.mean(1)).abs().mean())
+                distances.append((student.mean(1) - teacher.mean(1)).abs().mean())
                 continue
-            difference = self.adapters[i](own) - other
+            difference = self.adapters[i](student) - teacher
             distances.append(
                 difference.abs().mean()
                 if self.options.form == 'l1'

@@ -1,5 +1,6 @@
 """Basic knowledge distillation, and training without any."""
 
+from ..config import TargetSource
 from .base import Method
 
 
@@ -12,7 +13,7 @@ class LogitKD(Method):
     Both weights are 1 in DUKD's comparison (https://arxiv.org/abs/2309.14162), 1/2 in FAKD's.
     """
 
-    adds = False
+    has_own_losses = False
     needs_target = True
 
 
@@ -21,5 +22,5 @@ class Scratch(Method):
     methods.
     """
 
-    adds = False
-    alone = True
+    has_own_losses = False
+    target_source = TargetSource.NONE

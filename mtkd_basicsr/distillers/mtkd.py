@@ -1,5 +1,6 @@
 """MTKD, second stage."""
 
+from ..config import TargetSource
 from .base import Method
 
 
@@ -16,6 +17,6 @@ class MTKD(Method):
     (``train.pixel_opt``).
     """
 
-    adds = False
-    fused = True
+    has_own_losses = False
+    target_source = TargetSource.FUSED
     needs_target = True

@@ -2,18 +2,15 @@
 
 import dataclasses
 import inspect
-from typing import Any, TypeVar
+import warnings
+from typing import TypeVar
 
-import torch
-from torch import nn
-
-from ..config import KDOptions
+from ..config import KDOptions, TargetSource
 from ..errors import MTKDError
 from ..utils.registry import add
 from .at import AT
 from .base import Method
 from .cross_kd import CrossKD
-from .distiller import Distiller, parse_methods
 from .dukd import DUKD
 from .fakd import FAKD
 from .fitnet import FitNet
@@ -26,6 +23,14 @@ _MethodClass = TypeVar('_MethodClass', bound=type[Method])
 METHODS: dict[str, type[Method]] = {
     method.__name__: method
     for method in (AT, CrossKD, DUKD, FAKD, FitNet, LogitKD, MTKD, RKD, Scratch)
+}
+
+# Class attributes of version 0.1.0, and what they are called now.
+_OLD_ATTRIBUTES = {
+    'adds': 'has_own_losses',
+    'alone': 'target_source',
+    'fused': 'target_source',
+    'needs_targets_of_other_images': 'queries_teacher',
 }
 
 
@@ -53,40 +58,27 @@ def register_method(method: _MethodClass) -> _MethodClass:
             f'{method.__name__}.Options: expected a class over that of its base, with '
             '@dataclass(frozen=True) before it'
         )
+    _translate_old_attributes(method)
     add(METHODS, 'train.kd.type', method)
     return method
 
 
-def build_distiller(
-    block: Any, opt: dict[str, Any], device: str | torch.device, student: nn.Module
-) -> Distiller:
-    """Build the method of a training, and those combined with it.
-
-    Args:
-        block: ``train.kd``, as it stands in the option file; anything but a usable mapping is
-            refused.
-        opt: All options.
-        device: Where the student is.
-        student: The bare network that is trained.
-
-    Returns:
-        Its losses are those of the training.
-
-    Raises:
-        OptionError, WeightsError, CacheError: something in the option file, or a file that it
-        names, cannot be used.
-    """
-    return Distiller(METHODS, block, opt, device, student)
-
-
-def check_method(block: Any) -> None:
-    """Raise if a ``train.kd`` cannot be used, without building anything.
-
-    Args:
-        block: ``train.kd``, as it stands in the option file.
-
-    Raises:
-        OptionError: an unknown method or key, a value of the wrong type, methods that cannot be
-            combined.
-    """
-    parse_methods(METHODS, block)
+def _translate_old_attributes(method: type[Method]) -> None:
+    """Give a method that was written for version 0.1.0 the attributes of today."""
+    old = {
+        name: value
+        for base in reversed(method.__mro__)
+        for name, value in vars(base).items()
+        if name in _OLD_ATTRIBUTES
+    }
+    for name, value in old.items():
+        attribute = _OLD_ATTRIBUTES[name]
+        warnings.warn(
+            f'{method.__name__}.{name} is called {attribute} now', DeprecationWarning, stacklevel=3
+        )
+        if name in ('fused', 'alone'):
+            if value:
+                source = TargetSource.FUSED if name == 'fused' else TargetSource.NONE
+                method.target_source = source
+        else:
+            setattr(method, attribute, value)

@@ -7,7 +7,7 @@ import torch
 from ..errors import OptionError
 from ..functional.relations import relation_distance
 from .base import FeatureMethod, FeatureOptions, Step, last_position
-from .teacher_provider import Context
+from .teacher_provider import TeacherProvider
 
 
 class RKD(FeatureMethod):
@@ -40,23 +40,22 @@ class RKD(FeatureMethod):
 
     options: Options
 
-    def __init__(self, options: Options, context: Context, key: str) -> None:
-        super().__init__(options, context, key)
-        batch = context.opt['datasets']['train']['batch_size_per_gpu']
+    def __init__(self, options: Options, teachers: TeacherProvider, key: str) -> None:
+        super().__init__(options, teachers, key)
+        batch = teachers.batch_size
         if batch < 3:
             raise OptionError(
                 f'datasets.train.batch_size_per_gpu: {batch}, but RKD compares pairs and triples '
-                'of images; '
-                'expected 3 or more'
+                'of images; expected 3 or more'
             )
 
     def losses(self, step: Step) -> dict[str, torch.Tensor]:
-        def distance(own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        def distance(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
             return relation_distance(
-                own.flatten(1),
-                other.flatten(1),
+                student.flatten(1),
+                teacher.flatten(1),
                 self.options.distance_weight,
                 self.options.angle_weight,
             )
 
-        return {'l_rkd': self.options.weight * self.mean(step, distance)}
+        return {'l_rkd': self.options.weight * self.mean_distance(step, distance)}

@@ -1,34 +1,31 @@
 """The networks that the methods of one training share: the student, and frozen ones as needed."""
 
 from contextlib import ExitStack
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import nn
 
-from ..config import KDOptions, parse_fusion, parse_speed, parse_teachers, require
+from ..config import KDOptions, TargetSource, TrainingConfig, require
 from ..data.cache.validation import matching_cache
 from ..errors import OptionError, did_you_mean
-from ..losses.build import build
 from ..teachers import FusedTeachers, TeacherEnsemble
 from .features import FeatureTap
 
 
-class Context:
-    """Student, teachers, and the losses against ground truth and target.
+class TeacherProvider:
+    """The student and its teachers, shared by the methods of a training.
+
+    Networks are built when somebody needs them: with a cache of all that is used, none is.
 
     Args:
-        opt: All options of the training.
+        config: The option file, with its methods.
         device: Where the student is.
         student: The bare network that is trained.
-        fused: Whether the target is the fused output of all teachers.
-        teacher: Which teacher's output the target is otherwise, and whose features are read where
-            a method names none.
-        alone: Whether there are no teachers at all.
 
     Attributes:
-        pixel, distill: Losses, (pred, target) -> scalar; ``distill`` is None where
-        ``train.distill_opt`` is left out.
+        teacher: Whose output the target is, where it is not fused, and whose features are read
+            where a method names nobody; None if that has to be named.
         ensembles: Teachers that were built, by name.
         fused_teachers: The target's network, where it was built.
         cached: Which channels of a cached batch are the target; None without a cache.
@@ -36,46 +33,43 @@ class Context:
     """
 
     def __init__(
-        self,
-        opt: dict[str, Any],
-        device: str | torch.device,
-        student: nn.Module,
-        fused: bool,
-        teacher: str | None,
-        alone: bool,
+        self, config: TrainingConfig, device: str | torch.device, student: nn.Module
     ) -> None:
-        self.opt = opt
+        self.config = config
         self.device = device
-        self.scale = require(opt, 'scale')
-        self.precision = parse_speed(opt).teacher_precision
-        self.pixel: nn.Module = build(require(opt, 'train', 'pixel_opt'), 'train.pixel_opt').to(
-            device
-        )
-        block = opt['train'].get('distill_opt')
-        self.distill: nn.Module | None = (
-            None if block is None else build(block, 'train.distill_opt').to(device)
-        )
-        self.fused = fused
+        self.scale = config.scale
+        self.precision = config.speed.teacher_precision
+        self.fused = config.uses_fusion
         self.student_tap = FeatureTap(student)
         self._taps: dict[str, FeatureTap] = {}
         self.ensembles: dict[str, TeacherEnsemble] = {}
         self.fused_teachers: FusedTeachers | None = None
         self.cached: slice | None = None
         self.cached_precision: str | None = None
-        self.teachers = {} if alone else parse_teachers(opt)
-        # Where the target is fused, it is whose features are read, if one is named.
+        self.teachers = dict(config.teachers)
         self.teacher: str | None = None
-        if not alone and (teacher is not None or not fused):
-            self.teacher = self._choose(teacher, 'train.kd.teacher')
-        manifest = None
-        if not alone and fused:
-            manifest = matching_cache(opt, 'target')
-        elif not alone:
-            manifest = matching_cache(opt, 'teachers', [cast(str, self.teacher)])
-        if manifest is not None:
-            start = 0 if fused else 3 * list(manifest['teachers']).index(self.teacher)
-            self.cached = slice(start, start + 3)
-            self.cached_precision = manifest['made_with'].get('precision')
+        if config.target_source is TargetSource.NONE:
+            return
+        asked = None if config.distillation is None else config.distillation.main.options.teacher
+        # Where the target is fused, it is whose features are read, if one is named.
+        if asked is not None or not self.fused:
+            self.teacher = self._choose(asked, 'train.kd.teacher')
+        self._match_cache()
+
+    @property
+    def batch_size(self) -> int:
+        """Return the number of images in a step of this process."""
+        return require(self.config.options, 'datasets', 'train', 'batch_size_per_gpu')
+
+    def _match_cache(self) -> None:
+        """Find out whether the target of a step is in the cache, and where."""
+        used = None if self.fused else [cast(str, self.teacher)]
+        manifest = matching_cache(self.config.options, 'target' if self.fused else 'teachers', used)
+        if manifest is None:
+            return
+        start = 0 if self.fused else 3 * list(manifest['teachers']).index(self.teacher)
+        self.cached = slice(start, start + 3)
+        self.cached_precision = manifest['made_with'].get('precision')
 
     def _choose(self, name: str | None, key: str) -> str:
         if name is None and len(self.teachers) == 1:
@@ -103,7 +97,7 @@ class Context:
         if not self.fused:
             self._ensemble_of(cast(str, self.teacher))
             return
-        fusion = parse_fusion(self.opt) or require(self.opt, 'fusion')
+        fusion = self.config.fusion or require(self.config.options, 'fusion')
         ensemble = TeacherEnsemble(self.teachers, self.scale, self.device, self.precision)
         self.fused_teachers = FusedTeachers(ensemble, fusion, self.device)
         self.ensembles = dict.fromkeys(self.teachers, ensemble)
@@ -125,8 +119,7 @@ class Context:
 
     def network(self, name: str) -> nn.Module:
         """Return one frozen teacher, bare."""
-        ensemble = self._ensemble_of(name)
-        return ensemble.networks[ensemble.names.index(name)]
+        return self._ensemble_of(name).network(name)
 
     def autocast(self, name: str) -> torch.autocast:
         """Return the precision that a teacher runs in, as a context manager."""

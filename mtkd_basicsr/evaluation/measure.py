@@ -6,13 +6,13 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..config import TeacherOptions, parse_fusion, parse_teachers, parse_val
+from ..config import TeacherOptions, TrainingConfig
 from ..functional.padding import pad_to_multiple, run_padded
 from ..functional.self_ensemble import eightfold
 from ..functional.tiling import run_tiled
@@ -46,15 +46,15 @@ def weights_path(experiment: str | os.PathLike[str]) -> Path:
     return Path(experiment) / 'models' / 'net_g_latest.pth'
 
 
-def trained(
-    options: dict[str, Any], experiment: str | os.PathLike[str], device: str | torch.device
+def load_trained(
+    config: TrainingConfig, experiment: str | os.PathLike[str], device: str | torch.device
 ) -> ImageFunction:
     """Load the network of a training as a function of images; a fusion network with its teachers.
 
     The moving average of the weights is taken where there is one.
 
     Args:
-        options: Options of the training.
+        config: Options of the training.
         experiment: Its folder.
         device: Where it runs.
 
@@ -62,38 +62,37 @@ def trained(
         Function (1, 3, h, w) -> (1, 3, scale · h, scale · w).
     """
     path = str(weights_path(experiment))
-    if options['model_type'] == 'MTKDFusionModel':
-        ensemble = TeacherEnsemble(parse_teachers(options), options['scale'], device)
-        return _tiled(
-            FusedTeachers(ensemble, TeacherOptions(options['network_g'], path), device), options
-        )
-    net = build(options['network_g'], 'network_g')
+    if config.is_fusion_stage:
+        ensemble = TeacherEnsemble(config.teachers, config.scale, device)
+        fused = FusedTeachers(ensemble, TeacherOptions(config.network, path), device)
+        return _tiled(fused, config)
+    net = build(config.network, 'network_g')
     load_weights(net, path, path)
-    return enlarger(net.eval().requires_grad_(False).to(device), options)
+    return enlarger(net.eval().requires_grad_(False).to(device), config)
 
 
-def _tiled(function: ImageFunction, options: dict[str, Any]) -> ImageFunction:
-    val = parse_val(options)
-
+def _tiled(function: ImageFunction, config: TrainingConfig) -> ImageFunction:
     def run(lq: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            return run_tiled(function, lq, options['scale'], val.tile, val.tile_overlap)
+            val = config.val
+            return run_tiled(function, lq, config.scale, val.tile, val.tile_overlap)
 
     return run
 
 
-def enlarger(net: nn.Module, options: dict[str, Any]) -> ImageFunction:
+def enlarger(net: nn.Module, config: TrainingConfig) -> ImageFunction:
     """Make a network a function of images of any size, with the tiles that ``val`` asks for."""
-    return _tiled(lambda part: run_padded(net, part, size_multiple(net), options['scale']), options)
+    multiple = size_multiple(net)
+    return _tiled(lambda part: run_padded(net, part, multiple, config.scale), config)
 
 
 def references(
-    options: dict[str, Any], device: str | torch.device, self_ensemble: bool = False
+    config: TrainingConfig, device: str | torch.device, self_ensemble: bool = False
 ) -> tuple[dict[str, ImageFunction], dict[str, str]]:
     """Make functions of bicubic, the teachers and their mean, and the target of a run.
 
     Args:
-        options: Options of a run; teachers and fusion network are used if they are there.
+        config: Options of a run; teachers and fusion network are used if they are there.
         device: Where they run.
         self_ensemble: Also the target as the mean over eight flips and rotations.
 
@@ -101,27 +100,25 @@ def references(
         Name -> function (1, 3, h, w) -> (1, 3, scale · h, scale · w); and what ``teachers`` and
         ``target`` (their mean and fusion) run in.
     """
-    scale = options['scale']
+    scale = config.scale
     found: dict[str, ImageFunction] = {'bicubic': lambda lq: bicubic(lq, scale)}
-    if not options.get('teachers'):
+    if not config.teachers:
         return found, {}
-    ensemble = TeacherEnsemble(parse_teachers(options), scale, device)
+    ensemble = TeacherEnsemble(config.teachers, scale, device)
     for name, net in zip(ensemble.names, ensemble.networks, strict=True):
-        found[f'teacher {name}'] = enlarger(net, options)
+        found[f'teacher {name}'] = enlarger(net, config)
     if len(ensemble.names) > 1:
-        found['mean of teachers'] = _tiled(ensemble.mean, options)
-    if options.get('fusion'):
-        fused = FusedTeachers(ensemble, cast(TeacherOptions, parse_fusion(options)), device)
-        found['fused teachers'] = _tiled(fused, options)
+        found['mean of teachers'] = _tiled(ensemble.mean, config)
+    if config.fusion is not None:
+        fused = FusedTeachers(ensemble, config.fusion, device)
+        found['fused teachers'] = _tiled(fused, config)
         if self_ensemble:
-            found['fused teachers, self-ensemble'] = _tiled(
-                lambda lq: eightfold(fused, lq), options
-            )
+            found['fused teachers, self-ensemble'] = _tiled(lambda lq: eightfold(fused, lq), config)
     # Alone a teacher runs as a student does.
     return found, {'teachers': 'fp32', 'target': ensemble.precision}
 
 
-def pairs(block: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+def iter_images(block: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
     """Iterate over the images of a test set, by the names of their files.
 
     Args:
@@ -155,7 +152,7 @@ def measure(
     """
     border = {'crop_border': scale, 'test_y_channel': True}
     result: dict[str, list[float]] = {}
-    for name, lq, gt in pairs(block):
+    for name, lq, gt in iter_images(block):
         image = tensor2img(function(lq.to(device)))
         truth = tensor2img(gt)
         result[name] = [

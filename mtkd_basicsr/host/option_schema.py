@@ -3,6 +3,30 @@
 import math
 from typing import Any
 
+# The keys of `train` that the training loop, `BaseModel` and `SRModel` read.
+TRAIN_KEYS = (
+    'ema_decay',
+    'optim_g',
+    'perceptual_opt',
+    'pixel_opt',
+    'scheduler',
+    'total_iter',
+    'warmup_iter',
+)
+
+# Keys that BasicSR takes for granted in a training, and without which nothing else can be looked
+# at.
+REQUIRED_FOR_TRAINING = (
+    ('network_g', 'type'),
+    ('datasets', 'train', 'gt_size'),
+    ('datasets', 'train', 'batch_size_per_gpu'),
+    ('train', 'optim_g', 'type'),
+    ('train', 'scheduler', 'type'),
+    ('train', 'total_iter'),
+    ('logger', 'print_freq'),
+    ('logger', 'save_checkpoint_freq'),
+)
+
 _UNUSABLE = set('/\\\0')
 # bytes; BasicSR makes the name of a log file with it, and file systems take 255
 _LONGEST_NAME = 200

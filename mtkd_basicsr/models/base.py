@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import torch
 from basicsr.models.sr_model import SRModel
@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from ..config import check_near_misses, parse_keep_last, parse_max_skipped, parse_val, require
+from ..config import ModelSpec
+from ..distillers import training_config
 from ..errors import OptionError
 from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
@@ -56,15 +57,17 @@ class DistillBase(SRModel):
         OptionError: a key of ours is wrong, or ``num_gpu`` asks for a GPU that is not there.
     """
 
+    # What the options of a training depend on; None for a model that has no keys of its own.
+    spec: ClassVar[ModelSpec | None] = None
     lq: torch.Tensor  # BasicSR's feed_data sets it
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        check_near_misses(opt)
-        self.val_options = parse_val(opt)
-        self.scale = require(opt, 'scale')
+        # Before BasicSR takes the options apart: it pops `type` out of several sections.
+        self.config = training_config(opt, self.spec)
+        self.check_config()
+        self.scale = self.config.scale
         if opt['is_train']:
-            self.keep_last = parse_keep_last(opt)
-            self.guard = LossGuard(parse_max_skipped(opt), opt['dist'])
+            self.guard = LossGuard(self.config.max_skipped, opt['dist'])
             self._began = {'epoch': 0, 'iter': 0}
             self._image_names: list[str] = []
         if opt['num_gpu'] != 0 and not torch.cuda.is_available():
@@ -74,10 +77,12 @@ class DistillBase(SRModel):
         if opt['dist'] and opt['num_gpu'] == 0 and torch.distributed.get_backend() != 'gloo':
             raise OptionError(
                 'num_gpu: 0, but each of several processes has a GPU here; use auto, or hide the '
-                'GPUs '
-                '(CUDA_VISIBLE_DEVICES=)'
+                'GPUs (CUDA_VISIBLE_DEVICES=)'
             )
         super().__init__(opt)
+
+    def check_config(self) -> None:
+        """Raise if the options cannot be used with this model; nothing is built yet."""
 
     # Precision
 
@@ -160,12 +165,15 @@ class DistillBase(SRModel):
 
     # Inference
 
-    def infer(self, net: nn.Module, lq: torch.Tensor) -> torch.Tensor:
+    def run_network(self, net: nn.Module, lq: torch.Tensor) -> torch.Tensor:
         """Run the network on an image or a tile: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
         return run_padded(net, lq, size_multiple(net), self.scale)
 
-    def given(self) -> torch.Tensor | None:
-        """Return what :meth:`infer` needs beside a test image: (b, c, scale · h, scale · w)."""
+    def precomputed_outputs(self) -> torch.Tensor | None:
+        """Return what :meth:`run_network` needs beside a test image; None for nothing.
+
+        (b, c, scale · h, scale · w), RGB, [0, 1].
+        """
         return None
 
     def test(self) -> None:
@@ -175,12 +183,12 @@ class DistillBase(SRModel):
         net.eval()
         with torch.no_grad():
             self.output = run_tiled(
-                lambda *images: self.infer(net, *images),
+                lambda *images: self.run_network(net, *images),
                 self.lq,
                 self.scale,
-                self.val_options.tile,
-                self.val_options.tile_overlap,
-                self.given(),
+                self.config.val.tile,
+                self.config.val.tile_overlap,
+                self.precomputed_outputs(),
             )
         net.train(training)
 
@@ -317,8 +325,8 @@ class DistillBase(SRModel):
             )
             return
         super().save(epoch, current_iter)
-        if self.keep_last is not None and self.opt['rank'] == 0:
-            thin(self.opt['path'], self.keep_last)
+        if self.config.keep_last is not None and self.opt['rank'] == 0:
+            thin(self.opt['path'], self.config.keep_last)
 
     @master_only
     def save_training_state(self, epoch: int, current_iter: int) -> None:

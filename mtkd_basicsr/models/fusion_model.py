@@ -7,16 +7,14 @@ import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from ..config import parse_mix_batches, parse_speed, parse_teachers
+from ..config import MODELS
 from ..data.cache.validation import matching_cache
 from ..functional.mix import normal_equations, solve_mix
 from ..teachers import (
     FolderTeacher,
     TeacherEnsemble,
     check_channels,
-    folders_of,
     match_teachers,
-    require_val_images,
 )
 from ..utils.precision import Precision, teacher_precision
 from ..utils.registry import register
@@ -46,14 +44,13 @@ class MTKDFusionModel(DistillBase):
         used.
     """
 
+    spec = MODELS['MTKDFusionModel']
+
     def __init__(self, opt: dict[str, Any]) -> None:
-        self.teachers = parse_teachers(opt)
         self.precision: str | None = None
         self._ensemble: TeacherEnsemble | None = None
-        for name, options in folders_of(self.teachers).items():
-            require_val_images(options, f'teachers.{name}', opt)
         super().__init__(opt)
-        self.names = list(self.teachers)
+        self.names = list(self.config.teachers)
         self.inputs: torch.Tensor | None = None
         self._image: list[str] | None = None
         check_channels(self.get_bare_model(self.net_g), self.names, 'network_g')
@@ -65,9 +62,16 @@ class MTKDFusionModel(DistillBase):
             for line in self.ensemble.describe():
                 get_root_logger().info(line)
 
+    def check_config(self) -> None:
+        """Raise if a teacher has no outputs for the images that stage 1 is measured on."""
+        phase = self.config.measured_phase
+        for name, teacher in self.config.teachers.items():
+            error = teacher.validation_problem(f'teachers.{name}', phase)
+            if error is not None:
+                raise error
+
     def init_training_settings(self) -> None:
         """Prepare a training: its cache, if there is one, and what BasicSR sets up."""
-        self.mix_batches = parse_mix_batches(self.opt)
         self._sums: Sequence[torch.Tensor] | None = None
         # Now, although with a cache no teacher runs before the first validation.
         self.use_precisions()
@@ -76,13 +80,14 @@ class MTKDFusionModel(DistillBase):
             None if manifest is None else list(manifest['teachers'])
         )
         self.cached_precision = None if manifest is None else manifest['made_with'].get('precision')
-        if manifest is None and folders_of(self.teachers):
-            raise FolderTeacher.refusal(f'teachers.{next(iter(folders_of(self.teachers)))}')
+        for name, teacher in self.config.teachers.items():
+            if manifest is None and not teacher.runs_here:
+                raise FolderTeacher.refusal(f'teachers.{name}')
         super().init_training_settings()
 
     def choose_precisions(self, began: dict[str, str]) -> dict[str, tuple[str, Precision]]:
         """Decide what the teachers run in; with a cache they run in the validations alone."""
-        asked = parse_speed(self.opt).teacher_precision
+        asked = self.config.speed.teacher_precision
         precision = teacher_precision(asked, self.device, began.get('teachers'))
         return {'teachers': ('train.teacher_precision', precision)}
 
@@ -106,11 +111,11 @@ class MTKDFusionModel(DistillBase):
         """
         if self._ensemble is None:
             self._ensemble = TeacherEnsemble(
-                {name: self.teachers[name] for name in self.names},
+                {name: self.config.teachers[name] for name in self.names},
                 self.scale,
                 self.device,
                 self.precision,
-                folders=True,
+                allow_precomputed=True,
             )
         return self._ensemble
 
@@ -125,34 +130,34 @@ class MTKDFusionModel(DistillBase):
             parts = dict(zip(self.cached_names, outputs, strict=True))
             self.inputs = torch.cat([parts[name] for name in self.names], 1)
 
-    def infer(self, net: torch.nn.Module, *images: torch.Tensor) -> torch.Tensor:
+    def run_network(self, net: torch.nn.Module, *images: torch.Tensor) -> torch.Tensor:
         """Run the teachers and the fusion network on an image or a tile.
 
         Args:
             net: The fusion network.
-            *images: (b, 3, h, w); with it what :meth:`given` has for the same place.
+            *images: (b, 3, h, w); with it what :meth:`precomputed_outputs` has for the same place.
 
         Returns:
             (b, 3, scale · h, scale · w).
         """
         return net(self.ensemble(*images))
 
-    def given(self) -> torch.Tensor | None:
-        """Return what the teachers that are folders have for the image of a test.
+    def precomputed_outputs(self) -> torch.Tensor | None:
+        """Return what teachers that do not run here have made of the image of a test.
 
         A batch of a test has one image.
         """
-        if not self.ensemble.given_names:
+        if not self.ensemble.precomputed_names:
             return None
         assert self._image is not None  # BasicSR's datasets give the path of each image
-        return self.ensemble.given(
+        return self.ensemble.precomputed_outputs(
             self._image[0], [self.scale * n for n in self.lq.shape[-2:]], validation=True
         )
 
     def losses(self, current_iter: int) -> dict[str, torch.Tensor]:
         """Return BasicSR's losses; ``network_g`` is given what the teachers make of the image."""
         self.lq = self.ensemble(self.lq) if self.inputs is None else self.inputs
-        if current_iter <= self.mix_batches:
+        if current_iter <= self.config.mix_batches:
             self._fit_mix()
         self.output = self.net_g(self.lq)
         losses = {'l_pix': self.cri_pix(self.output, self.gt)} if self.cri_pix else {}

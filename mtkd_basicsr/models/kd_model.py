@@ -7,9 +7,9 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch.nn.parallel import DataParallel
 
-from ..config import parse_speed
+from ..config import MODELS
 from ..data.cache.manifest import plain
-from ..distillers import Batch, build_distiller
+from ..distillers import Batch, Distiller
 from ..errors import OptionError, WeightsError
 from ..host.distributed import average_gradients, share
 from ..utils.precision import Precision, student_precision, teacher_precision
@@ -32,51 +32,40 @@ class KDModel(DistillBase):
         used.
     """
 
-    default_method: str | None = None
+    spec = MODELS['KDModel']
 
     def init_training_settings(self) -> None:
         """Prepare a training: the distiller, precisions, and what BasicSR sets up."""
-        train_opt = self.opt['train']
-        if train_opt.get('perceptual_opt'):
-            raise OptionError(
-                'train.perceptual_opt: distillation has no perceptual loss; remove it'
-            )
-        # Before BasicSR sets up the optimizer, which needs the distiller's parameters and takes the
-        # options apart.
-        default = {'type': self.default_method} if self.default_method else None
         student = self.get_bare_model(self.net_g)
-        # What teachers and adapters draw for their first weights must not change what a student
-        # with drop path draws later.
+        # Before BasicSR sets up the optimizer, which needs the distiller's parameters. What
+        # teachers and adapters draw for their first weights must not change what a student with
+        # drop path draws later.
         with torch.random.fork_rng(devices=[self.device] if self.device.type == 'cuda' else []):
-            self.distiller = build_distiller(
-                train_opt.get('kd', default), self.opt, self.device, student
-            )
+            self.distiller = Distiller(self.config, self.device, student)
         self.adapters = dict(self.distiller.named_parameters())
-        if isinstance(self.net_g, DataParallel) and self.distiller.context.student_tap.positions:
+        if isinstance(self.net_g, DataParallel) and self.distiller.teachers.student_tap.positions:
             raise OptionError(
                 f'num_gpu: {self.opt["num_gpu"]}, but features are read in one process for each '
-                'GPU; use '
-                '1, or torchrun with --launcher pytorch'
+                'GPU; use 1, or torchrun with --launcher pytorch'
             )
         if self.opt['dist']:
             share(self.adapters.values())
         for line in self.distiller.describe():
             get_root_logger().info(line)
-        self.speed = parse_speed(self.opt)
         self.use_precisions()
-        if self.speed.channels_last:
+        if self.config.speed.channels_last:
             student.to(memory_format=torch.channels_last)
         super().init_training_settings()
-        if self.speed.compile:
+        if self.config.speed.compile:
             self.get_bare_model(self.net_g).compile()
 
     def choose_precisions(self, began: dict[str, str]) -> dict[str, tuple[str, Precision]]:
         """Decide what the student runs in, and teachers and fusion network if some are run."""
-        student = student_precision(self.speed.amp, self.device, began.get('student'))
+        student = student_precision(self.config.speed.amp, self.device, began.get('student'))
         chosen = {'student': ('train.amp', student)}
-        if self.distiller.context.ensembles:
+        if self.distiller.teachers.ensembles:
             teachers = teacher_precision(
-                self.speed.teacher_precision, self.device, began.get('teachers')
+                self.config.speed.teacher_precision, self.device, began.get('teachers')
             )
             chosen['teachers'] = ('train.teacher_precision', teachers)
         return chosen
@@ -86,17 +75,17 @@ class KDModel(DistillBase):
         super().use_precisions(began)
         self.amp = self.precisions['student'][1].name == 'bf16'
         if 'teachers' in self.precisions:
-            self.distiller.context.set_precision(self.precisions['teachers'][1].name)
+            self.distiller.teachers.set_precision(self.precisions['teachers'][1].name)
 
     def precisions_used(self) -> dict[str, str | None]:
         """Return what the student, its teachers, and networks beside a cache run in."""
-        context = self.distiller.context
+        teachers = self.distiller.teachers
         used: dict[str, str | None] = {'student': 'bf16' if self.amp else 'fp32'}
-        running = next((ensemble.precision for ensemble in context.ensembles.values()), None)
-        if context.cached is not None:
-            used['teachers'] = context.cached_precision
+        running = next((ensemble.precision for ensemble in teachers.ensembles.values()), None)
+        if teachers.cached is not None:
+            used['teachers'] = teachers.cached_precision
         if running is not None:
-            used['teachers' if context.cached is None else 'features'] = running
+            used['teachers' if teachers.cached is None else 'features'] = running
         return used
 
     def setup_optimizers(self) -> None:
@@ -120,7 +109,7 @@ class KDModel(DistillBase):
         Returns:
             (b, 3, scale · h, scale · w), float32.
         """
-        if self.speed.channels_last:
+        if self.config.speed.channels_last:
             lq = lq.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.amp):
             return self.net_g(lq).float()
@@ -131,11 +120,8 @@ class KDModel(DistillBase):
 
     def losses(self, current_iter: int) -> dict[str, torch.Tensor]:
         """Return the losses against ground truth and target, and those of the methods."""
-        progress = min(1.0, (current_iter - 1) / self.opt['train']['total_iter'])
-        return self.distiller.losses(
-            self.student,
-            Batch(self.lq, self.gt, self.target, self.generator(current_iter), progress),
-        )
+        batch = Batch(self.lq, self.gt, self.target, self.generator(current_iter))
+        return self.distiller.losses(self.student, batch)
 
     def before_step(self) -> None:
         """Average the gradients of the adapters over all processes.

@@ -2,6 +2,7 @@
 
 from basicsr.utils.registry import MODEL_REGISTRY
 
+from ..config import MODELS
 from ..utils.registry import register
 from .kd_model import KDModel
 
@@ -10,4 +11,4 @@ from .kd_model import KDModel
 class MTKDModel(KDModel):
     """:class:`KDModel` with the method MTKD: ``train.kd`` can be left out."""
 
-    default_method = 'MTKD'
+    spec = MODELS['MTKDModel']

@@ -1,17 +1,21 @@
 """The frozen networks that a student learns from."""
 
+from .base import Teacher
 from .ensemble import TeacherEnsemble
 from .fused import FusedTeachers, check_channels, match_teachers
-from .precomputed import FolderTeacher, folders_of, require_val_images
+from .kinds import build_teacher
+from .network import NetworkTeacher
+from .precomputed import FolderTeacher
 from .spandrel import SpandrelNetwork
 
 __all__ = [
     'FolderTeacher',
     'FusedTeachers',
+    'NetworkTeacher',
     'SpandrelNetwork',
+    'Teacher',
     'TeacherEnsemble',
+    'build_teacher',
     'check_channels',
-    'folders_of',
     'match_teachers',
-    'require_val_images',
 ]

@@ -10,7 +10,8 @@ from ..config import TeacherOptions
 from ..errors import OptionError
 from ..weights.metadata import METADATA
 from ..weights.networks import build, load_weights
-from .ensemble import Frozen, TeacherEnsemble
+from .base import Frozen
+from .ensemble import TeacherEnsemble
 
 
 def match_teachers(
@@ -103,17 +104,18 @@ class FusedTeachers(Frozen):
         self.ensemble.set_precision(precision)
         self.lay_out(self.ensemble.channels_last)
 
-    def forward(self, lq: torch.Tensor, given: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, lq: torch.Tensor, precomputed: torch.Tensor | None = None) -> torch.Tensor:
         """Run all teachers, and the fusion network on their outputs.
 
         Args:
             lq: (b, 3, h, w).
-            given: (b, 3 · M, scale · h, scale · w), what the teachers that are folders have.
+            precomputed: (b, 3 · M, scale · h, scale · w), outputs of the teachers that do not run
+                here.
 
         Returns:
             (b, 3, scale · h, scale · w).
         """
-        outputs = self.ensemble(lq, given)
+        outputs = self.ensemble(lq, precomputed)
         with torch.no_grad(), self.ensemble.autocast():
             return self.fusion(outputs).float().clamp_(0, 1)
 

@@ -1,50 +1,14 @@
 """Teachers that are folders of images: outputs of networks that cannot be run here."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, cast
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-from ..config import FolderOptions, TeacherOptions
+from ..config import FolderOptions
 from ..errors import OptionError
 from ..utils.image_folder import ImageFolder
-
-
-def folders_of(
-    teachers: Mapping[str, TeacherOptions | FolderOptions],
-) -> dict[str, FolderOptions]:
-    """Return those teachers that are folders.
-
-    Args:
-        teachers: By name.
-
-    Returns:
-        By name.
-    """
-    return {
-        name: options for name, options in teachers.items() if isinstance(options, FolderOptions)
-    }
-
-
-def require_val_images(options: FolderOptions, key: str, opt: dict[str, Any]) -> None:
-    """Raise if a folder cannot be asked for what stage 1 is measured on.
-
-    Args:
-        options: The folders.
-        key: Where they stand in the option file, for messages.
-        opt: All options.
-
-    Raises:
-        OptionError: there are datasets to measure on, and no ``val_images``.
-    """
-    measured = [phase for phase in opt.get('datasets') or {} if phase != 'train']
-    if options.val_images is None and measured:
-        raise OptionError(
-            f'{key}.val_images: missing; the fusion network is measured on datasets.{measured[0]}, '
-            'whose images are no part '
-            'of the cache: give the folder of what the teacher makes of them'
-        )
 
 
 class FolderTeacher(nn.Module):
@@ -55,15 +19,16 @@ class FolderTeacher(nn.Module):
         key: Where they stand in the option file, for messages.
     """
 
+    runs_here = False
+    supports_bf16 = True
+
     def __init__(self, options: FolderOptions, key: str) -> None:
         super().__init__()
         self.key = key
         self.images = ImageFolder(options.images, f'{key}.images')
-        self.val_images = (
-            None
-            if options.val_images is None
-            else ImageFolder(options.val_images, f'{key}.val_images')
-        )
+        self.val_images: ImageFolder | None = None
+        if options.val_images is not None:
+            self.val_images = ImageFolder(options.val_images, f'{key}.val_images')
         self.arch_name = f"images in '{options.images}'"
 
     @staticmethod
@@ -71,30 +36,30 @@ class FolderTeacher(nn.Module):
         """Return the error for images that are not in the folder, which a network is needed for."""
         return OptionError(
             f'{key}.images: images in a folder are not a network that can be run, which is needed '
-            'here: give network and '
-            'weights, or a target cache where the method takes nothing but the output (mtkd cache '
-            '-opt FILE)'
+            'here: give network and weights, or a target cache where the method takes nothing but '
+            'the output (mtkd cache -opt FILE)'
         )
 
-    def forward(self, lq: torch.Tensor) -> NoReturn:
+    def enlarge(self, lq: torch.Tensor, scale: int) -> torch.Tensor:
         """Raise, as there is nothing that can be run."""
         raise self.refusal(self.key)
 
+    def check_scale(self, key: str, scale: int, device: str | torch.device) -> None:
+        """Do nothing: the size of each output is checked when it is read."""
+
     def read(self, name: str, size: Sequence[int], validation: bool = False) -> torch.Tensor:
-        """Read what it has for an image.
-
-        Args:
-            name: Path of the ground truth, or the end of it.
-            size: Height and width of the ground truth.
-            validation: Whether it is an image of a validation.
-
-        Returns:
-            (1, 3, height, width), RGB, [0, 1].
+        """Read the output for an image, (1, 3, height, width), RGB, [0, 1].
 
         Raises:
-            DataError: not there, not readable, or of another size.
+            DataError: It is not there, not readable, or of another size.
+            OptionError: It is for a validation, and there is no ``val_images``.
         """
-        # Whoever validates has asked for them: `require_val_images`.
-        folder = cast(ImageFolder, self.val_images) if validation else self.images
+        folder = self.val_images if validation else self.images
+        if folder is None:
+            raise FolderOptions.no_val_images(self.key, 'val')
         array = folder.read(name, size)
         return torch.from_numpy(array[..., ::-1].transpose(2, 0, 1).copy())[None].float() / 255
+
+    def check_outputs(self, images: Sequence[Sequence[Any]]) -> None:
+        """Raise if an output of a training image is missing or of another size."""
+        self.images.check(images)

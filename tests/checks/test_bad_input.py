@@ -79,7 +79,7 @@ def test_there_are_enough_rows_for_every_command():
 )
 def test_check_lists_it(what, changes, text, copied, monkeypatch):
     # how good the teachers are is no matter here
-    monkeypatch.setattr(networks, 'parts_of', lambda opt: [])
+    monkeypatch.setattr(networks, 'center_crops', lambda opt: [])
     options(**changes)()
     before = snapshot('.')
     result = outcome(f'{CHECK} --no-steps'.split())

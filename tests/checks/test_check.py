@@ -10,7 +10,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from conftest import mtkd, options_for, tiny, write_options, write_weights
 from torch import nn
 
-from mtkd_basicsr.checks.sample_crops import parts_of
+from mtkd_basicsr.checks.sample_crops import center_crops
+from mtkd_basicsr.distillers import training_config
 from mtkd_basicsr.errors import DataError
 from mtkd_basicsr.host.resize import resize_bicubic
 from mtkd_basicsr.utils.registry import register
@@ -248,6 +249,8 @@ def test_training_does_the_fast_part_by_itself(tmp_path, good):
     assert not (tmp_path / 'experiments').exists()
 
 
-def test_without_validation_images_the_teachers_are_not_measured():
+def test_without_validation_images_the_teachers_are_not_measured(make_options):
+    opt = make_options('MTKDModel')
+    opt['datasets'] = {'train': opt['datasets']['train']}
     with pytest.raises(DataError, match='there is no validation set'):
-        list(parts_of({'datasets': {'train': {}}, 'teachers': {}}))
+        list(center_crops(training_config(opt)))

@@ -8,6 +8,7 @@ import torch
 from conftest import mtkd, parsed, write_options
 from kd import kd_options, model_of, step, teacher_net
 
+from mtkd_basicsr.config import TargetSource
 from mtkd_basicsr.data.cache.format import CacheReader, kinds_of
 from mtkd_basicsr.distillers import METHODS
 from mtkd_basicsr.errors import CacheError, OptionError
@@ -181,7 +182,7 @@ def test_methods_beside_mtkd_compare_with_the_teacher_that_is_named(make, tmp_pa
     mtkd, *others = model_of(make(kd, 'RCAN', ('SwinIR', 'EDSR')), tmp_path).distiller.methods
     assert [method.teacher for method in others] == ['edsr', 'swinir']
     assert mtkd.needs_target
-    assert mtkd.fused
+    assert mtkd.target_source is TargetSource.FUSED
 
 
 @pytest.mark.parametrize('kd', ['RKD', {'type': 'LogitKD', 'also': ['RKD']}], ids=str)
@@ -213,7 +214,7 @@ def test_which_blocks_a_method_needs(make, tmp_path, method):
 
 def test_combined_methods_share_one_teacher(make, tmp_path):
     model = model_of(make({'type': 'CrossKD', 'also': ['FAKD', 'DUKD', 'FitNet']}), tmp_path)
-    context = model.distiller.context
+    context = model.distiller.teachers
     assert list(context.ensembles) == ['swinir']
     assert len(context.ensembles['swinir'].networks) == 1
     assert len(list(context.student_tap.positions)) == 3, 'a position is read once'
@@ -286,7 +287,7 @@ def test_the_cache_gives_the_output_of_the_teacher_that_is_named(
     with torch.no_grad():
         output = model.net_g(batch['lq'])
         online = teacher_net(opt, 'swinir')(batch['lq']).clamp(0, 1)
-    context = model.distiller.context
+    context = model.distiller.teachers
     assert set(context.ensembles) == (set() if method == 'LogitKD' else {'swinir'}), (
         'nobody needs edsr'
     )

@@ -88,7 +88,7 @@ def test_logit_kd(make, tmp_path):
 def test_the_teacher_is_cut_to_the_range_of_images(make, tmp_path):
     opt = make('LogitKD')
     model, batch, s, t, *_ = everything(opt, tmp_path)
-    for net in (model.distiller.context.network('swinir'), teacher := teacher_net(opt, 'swinir')):
+    for net in (model.distiller.teachers.network('swinir'), teacher := teacher_net(opt, 'swinir')):
         net.conv_last.weight.data *= 20
     with torch.no_grad():
         raw = teacher(batch['lq'])
@@ -342,58 +342,13 @@ def test_what_dukd_draws_depends_on_seed_and_iteration_alone(make, tmp_path):
     )
 
 
-def test_annealing_lets_all_but_the_ground_truth_fall(make, tmp_path):
-    model = model_of(make({'type': 'CrossKD', 'anneal': True}, train__total_iter=4), tmp_path)
-    batch = batch_of()
-    plain = model_of(make({'type': 'CrossKD'}, train__total_iter=4), tmp_path)
-    plain.net_g.load_state_dict(model.net_g.state_dict())
-    plain.distiller.load_state_dict(model.distiller.state_dict())
-    whole = losses(plain, batch, 1)
-    for iteration, weight in ((1, 1.0), (2, (1 + 0.5**0.5) / 2), (3, 0.5), (5, 0.0), (9, 0.0)):
-        for name, loss in losses(model, batch, iteration).items():
-            expected = whole[name].item() * (1 if name == 'l_pix' else weight)
-            assert loss.item() == pytest.approx(expected, rel=1e-5, abs=1e-9), (name, iteration)
-
-
-def test_selective_distillation_learns_nothing_from_coefficients_that_are_worse(make, tmp_path):
-    opt = make({'type': 'LogitKD', 'selective': True}, train__distill_opt={'type': 'WaveletLoss'})
-    model = model_of(opt, tmp_path)
-    batch = batch_of()
-    found = losses(model, batch)['l_distill'].item()
-    with torch.no_grad():
-        own = model.net_g(batch['lq'])
-        target = teacher_net(opt, 'swinir')(batch['lq']).clamp(0, 1)
-
-    def bands(x):  # LL, LH, HL, HH of each 2×2 block, by a convolution
-        signs = (
-            torch.tensor([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1.0]]).view(
-                4, 1, 2, 2
-            )
-            / 2
-        )
-        return conv2d(x.flatten(0, 1)[:, None], signs, stride=2)
-
-    s, t, y = map(bands, (own, target, batch['gt']))
-    better = (t - y).abs() < (s - y).abs()
-    assert 0.05 < better.float().mean() < 0.95
-    by_hand = sum(((s - t).abs() * better)[:, i].mean() for i in range(4)).item()
-    assert found == pytest.approx(by_hand, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ('kd', 'text'),
-    [
-        ({'type': 'Scratch', 'anneal': True}, 'train.kd.anneal: true, but Scratch has no teacher'),
-        (
-            {'type': 'MTKD', 'also': [{'type': 'DUKD', 'selective': True}]},
-            r'train.kd.also\[0\].selective: True; only train.kd itself',
-        ),
-        ({'type': 'LogitKD', 'anneal': 0.5}, 'train.kd.anneal: 0.5; expected true or false'),
-    ],
-)
-def test_wrong_schedules(kd, text):
+@pytest.mark.parametrize('key', ['anneal', 'selective'])
+def test_keys_that_were_removed_are_refused_with_the_last_version_that_had_them(key):
+    text = f'train.kd.{key}: removed, 0.1.0 was the last version that had it; remove it'
     with pytest.raises(OptionError, match=text):
-        check_method(kd)
+        check_method({'type': 'MTKD', key: True})
+    with pytest.raises(OptionError, match=r'train.kd.also\[0\].' + key):
+        check_method({'type': 'MTKD', 'also': [{'type': 'DUKD', key: True}]})
 
 
 def test_combined_methods_add_up(make, tmp_path):
@@ -417,7 +372,7 @@ def test_combined_methods_add_up(make, tmp_path):
     ]
     affinities = [[u.transpose(1, 2) @ u for u in features] for features in units]
     runs = []
-    model.distiller.context.network('edsr').conv_first.register_forward_hook(
+    model.distiller.teachers.network('edsr').conv_first.register_forward_hook(
         lambda *_: runs.append(1)
     )
     expect(
@@ -458,7 +413,7 @@ def test_one_teacher_of_several(make, tmp_path):
     assert log['l_at'] == pytest.approx(
         10 * mean(zip(own, other), lambda a, b: l1(q(a), q(b))).item(), rel=1e-4
     )
-    assert set(model.distiller.context.ensembles) == {'edsr', 'swinir'}
+    assert set(model.distiller.teachers.ensembles) == {'edsr', 'swinir'}
 
 
 def test_a_feature_method_without_distill_opt_runs_its_teacher_as_far_as_needed(make, tmp_path):
@@ -466,7 +421,7 @@ def test_a_feature_method_without_distill_opt_runs_its_teacher_as_far_as_needed(
     del opt['train']['distill_opt']
     model = model_of(opt, tmp_path)
     ran = []
-    net = model.distiller.context.network('swinir')
+    net = model.distiller.teachers.network('swinir')
     for name in ('conv_first', 'conv_last'):
         net.get_submodule(name).register_forward_hook(lambda m, args, output, n=name: ran.append(n))
     assert set(step(model, batch_of())) == {'l_pix', 'l_fakd'}

@@ -101,7 +101,7 @@ def test_a_student_that_is_the_teacher_has_nothing_to_learn_from_it(make, tmp_pa
     model.net_g.load_state_dict(teacher_net(opt, arch.lower()).state_dict())
     # teachers are cut to [0, 1], students are not: near a half nothing is cut
     with torch.no_grad():
-        for net in (model.net_g, model.distiller.context.network(arch.lower())):
+        for net in (model.net_g, model.distiller.teachers.network(arch.lower())):
             for p in list(net.parameters())[-2:]:
                 p *= 0.01
         output = model.net_g(batch['lq'])

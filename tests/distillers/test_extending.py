@@ -14,6 +14,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from conftest import ROOT, run, write_options
 from kd import kd_options, model_of
 
+from mtkd_basicsr.config import TargetSource
 from mtkd_basicsr.distillers import METHODS, Method, register_method
 from mtkd_basicsr.errors import MTKDError, OptionError
 
@@ -152,3 +153,22 @@ def test_keys_that_would_be_lost_are_refused(table):
         ):
             register_method(named('Mine', Options=options))
     assert 'Mine' not in table
+
+
+def test_a_method_of_version_0_1_0_is_translated(table):
+    with pytest.warns(DeprecationWarning) as warned:
+        old = register_method(
+            named('Mine', adds=False, fused=True, needs_targets_of_other_images=True)
+        )
+    assert {str(warning.message) for warning in warned} == {
+        'Mine.adds is called has_own_losses now',
+        'Mine.fused is called target_source now',
+        'Mine.needs_targets_of_other_images is called queries_teacher now',
+    }
+    assert not old.has_own_losses
+    assert old.target_source is TargetSource.FUSED
+    assert old.queries_teacher
+    with pytest.warns(DeprecationWarning, match='Mine.alone is called target_source now'):
+        assert register_method(named('Mine', alone=True)).target_source is TargetSource.NONE
+    assert not Method.queries_teacher, 'other methods are as they were'
+    assert Method.target_source is TargetSource.TEACHER

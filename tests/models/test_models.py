@@ -22,7 +22,7 @@ def test_a_step_of_stage_2_changes_all_of_the_student_and_nothing_else(
         network_g=tiny(arch, scale, **({'drop_path_rate': 0.0} if arch == 'SwinIR' else {})),
     )
     model = model_of(opt, tmp_path)
-    target = model.distiller.context.fused_teachers
+    target = model.distiller.teachers.fused_teachers
     student = snapshot(model.net_g)
     teachers = snapshot(target)
     model.feed_data(batch_of(opt, tmp_path))
@@ -41,7 +41,7 @@ def test_losses_of_stage_2_by_hand(make_options, tmp_path):
     batch = batch_of(opt, tmp_path)
     with torch.no_grad():
         output = model.net_g(batch['lq'])
-        target = model.distiller.context.target(batch['lq'])
+        target = model.distiller.teachers.target(batch['lq'])
         low = (output - target).unfold(2, 2, 2).unfold(3, 2, 2).sum((-1, -2)) / 2
     model.feed_data(batch)
     model.optimize_parameters(1)
@@ -84,7 +84,7 @@ def test_amp_runs_the_student_in_bfloat16_and_nothing_else(make_options, tmp_pat
     model.net_g.conv_first.register_forward_hook(
         lambda module, inputs, output: seen.append(output.dtype)
     )
-    model.distiller.context.distill.register_forward_hook(
+    model.distiller.distill_loss.register_forward_hook(
         lambda module, inputs, output: seen.append(inputs[0].dtype)
     )
     before = snapshot(model.net_g)
@@ -114,9 +114,9 @@ def test_teachers_run_in_the_precision_that_is_asked_for(
         model = model_of(opt, tmp_path)
         given = given or batch_of(opt, tmp_path)
         ensemble = (
-            model.ensemble if method == 'stage_1' else model.distiller.context.ensembles['edsr']
+            model.ensemble if method == 'stage_1' else model.distiller.teachers.ensembles['edsr']
         )
-        target = model.ensemble if method == 'stage_1' else model.distiller.context.target
+        target = model.ensemble if method == 'stage_1' else model.distiller.teachers.target
         edsr = ensemble.networks[ensemble.names.index('edsr')]
         seen = []
         edsr.conv_first.register_forward_hook(

@@ -22,7 +22,7 @@ from torch.distributed.run import get_args_parser as torchrun_arguments
 import mtkd_basicsr
 from mtkd_basicsr.commands.cli import _parser
 from mtkd_basicsr.commands.options.key_reference import arguments, described, keys, reference
-from mtkd_basicsr.config import OURS, FolderOptions, KDOptions, TeacherOptions
+from mtkd_basicsr.config import PLUGIN_KEYS, FolderOptions, KDOptions, TeacherOptions
 from mtkd_basicsr.config.plan import Condition, PlanOptions
 from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.distillers import METHODS
@@ -133,7 +133,7 @@ def known_keys():
     """Dotted paths of all keys: those of the option files, and ours."""
     known = {
         f'{block}.{f.name}'.lstrip('.')
-        for block, classes in OURS.items()
+        for block, classes in PLUGIN_KEYS.items()
         for cls in classes
         for f in fields(cls)
     }

@@ -102,7 +102,7 @@ def test_features_of_a_foreign_teacher(tmp_path, make_options, photographs):
     """A method that reads features takes the positions that it is given; there are no defaults for
     an arch that nobody here knows.
     """
-    from mtkd_basicsr.distillers import build_distiller
+    from mtkd_basicsr.distillers import Distiller, training_config
 
     _, block = foreign('SPAN', tmp_path / 'net.pth')
     opt = make_options('KDModel')
@@ -111,7 +111,7 @@ def test_features_of_a_foreign_teacher(tmp_path, make_options, photographs):
     with pytest.raises(
         OptionError, match='no default positions for SpandrelNetwork; name them in train.kd'
     ):
-        build_distiller(opt['train']['kd'], opt, 'cpu', build(opt['network_g']))
+        Distiller(training_config(opt), 'cpu', build(opt['network_g']))
     opt['train']['kd'].update(
         teacher_features=['model.conv_1', 'model.upsampler:input'],
         student_features=['body.0', 'upsample:input'],
@@ -252,7 +252,8 @@ def test_a_folder_is_cached_with_the_networks_and_fused(
     printed = here('cache', '-opt', write_options(tmp_path / 'o.yml', opt))
     assert 'PSNR on Y of 3 images: target ' in printed
     reader = CacheReader(opt['datasets']['train']['target_cache'])
-    target = FusedTeachers(TeacherEnsemble(parse_teachers(opt), 2, folders=True), parse_fusion(opt))
+    teachers = TeacherEnsemble(parse_teachers(opt), 2, allow_precomputed=True)
+    target = FusedTeachers(teachers, parse_fusion(opt))
     assert target.ensemble.names == ['sr', 'edsr']
     for i, (name, _, _) in enumerate(reader.manifest['images']):
         lq = torch.from_numpy(reader.array(i, 'lq')[..., ::-1].copy()).permute(2, 0, 1)[None] / 255

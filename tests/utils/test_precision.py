@@ -209,7 +209,7 @@ def test_a_training_does_and_says_what_auto_is(
     model.net_g.conv_first.register_forward_hook(
         lambda module, inputs, output: seen.append(output.dtype)
     )
-    ensemble = model.distiller.context.fused_teachers.ensemble
+    ensemble = model.distiller.teachers.fused_teachers.ensemble
     ensemble.networks[1].conv_first.register_forward_hook(
         lambda module, inputs, output: seen.append(output.dtype)
     )
@@ -358,7 +358,7 @@ def test_what_the_file_says_wins_over_the_state(make_options, tmp_path, monkeypa
     again.resume_training(dict(state))
     assert again.metadata()['precision'] == {'student': 'fp32', 'teachers': 'fp32'}
     assert not again.amp
-    edsr = again.distiller.context.fused_teachers.ensemble.networks[1]
+    edsr = again.distiller.teachers.fused_teachers.ensemble.networks[1]
     assert edsr.body[0].conv1.weight.is_contiguous(), 'as it lies in fp32'
 
 

@@ -55,7 +55,7 @@ class _Targets:
         self, opt: dict[str, Any], what: str, device: torch.device, args: argparse.Namespace
     ) -> None:
         ensemble = TeacherEnsemble(
-            parse_teachers(opt), opt['scale'], device, args.precision, folders=True
+            parse_teachers(opt), opt['scale'], device, args.precision, allow_precomputed=True
         )
         self.network: TeacherEnsemble | FusedTeachers = ensemble
         if what != 'teachers':
@@ -77,8 +77,7 @@ class _Targets:
 
     def check_folders(self, images: list[list[Any]]) -> None:
         """Refuse folders that lack an image, before the first image is computed."""
-        for name in self.ensemble.given_names:
-            self.ensemble.folder(name).images.check(images)
+        self.ensemble.check_outputs(images)
 
     def __call__(self, name: str, lq: torch.Tensor) -> dict[str, np.ndarray]:
         """Compute the targets of an image.
@@ -92,7 +91,7 @@ class _Targets:
         """
         image = _to_tensor(lq, self.device)
         tile = self.tile
-        given = self.ensemble.given(name, [self.scale * n for n in lq.shape[:2]])
+        given = self.ensemble.precomputed_outputs(name, [self.scale * n for n in lq.shape[:2]])
         while True:
             try:
                 output = self._run(image, given, tile)

@@ -1,16 +1,13 @@
 """``mtkd check``: what is wrong with an option file, before an hour is spent on it."""
 
 import argparse
-import copy
 import sys
-
-import torch
 
 from ...checks.cost import check_disk, check_steps
 from ...checks.findings import ERROR, WARNING, Findings
 from ...checks.images import check_images
 from ...checks.networks import check_networks
-from ...checks.static import check_fast
+from ...checks.static import check_fast, device_of
 from ...host.option_schema import structure_errors
 from .._option_files import parse_like_basicsr, read_forced
 
@@ -33,16 +30,14 @@ def check(args: argparse.Namespace) -> None:
     opt = read_forced(args)
     if not structure_errors(opt):
         opt = parse_like_basicsr('check', args)
-    whole = check_fast(opt, findings)
-    device = torch.device(
-        'cuda' if opt.get('num_gpu') != 0 and torch.cuda.is_available() else 'cpu'
-    )
-    if whole:
-        pixels = check_images(opt, findings)
-        what = check_networks(copy.deepcopy(opt), device, findings)
-        check_disk(opt, pixels, what, findings)
+    config = check_fast(opt, findings)
+    if config is not None:
+        device = device_of(config)
+        pixels = check_images(config, findings)
+        check_networks(config, device, findings)
+        check_disk(config, pixels, findings)
         if not args.no_steps and not findings.failed:
-            check_steps(opt, device, findings)
+            check_steps(config, device, findings)
     print(findings)
     count = sum(f.level == ERROR for f in findings)
     print(

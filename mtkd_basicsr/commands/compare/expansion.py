@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...config import parse, parse_fusion, parse_teachers
+from ...config import TrainingConfig, parse, parse_fusion, parse_teachers
 from ...config.plan import Condition, PlanOptions
 from ...data.cache.manifest import sha256
-from ...distillers import METHODS, check_method
+from ...distillers import training_config
 from ...errors import OptionError, did_you_mean
 from ...host.option_schema import structure_errors
 from ...utils.resources import weights_file
@@ -51,6 +51,15 @@ class Run:
     self_ensemble: bool = False
     after: set[str] = field(default_factory=set)
     fingerprint: str = ''
+
+    @functools.cached_property
+    def config(self) -> TrainingConfig:
+        """Return the options, parsed.
+
+        Raises:
+            OptionError: They cannot be used.
+        """
+        return training_config(self.options)
 
 
 def _conditions(
@@ -109,22 +118,10 @@ def _whole(
     return options
 
 
-def _needed(options: dict[str, Any]) -> tuple[str, ...]:
+def _sections_used(config: TrainingConfig) -> set[str]:
     """Return which of ``teachers`` and ``fusion`` a training uses."""
-    model = options['model_type']
-    name = method_name(options)
-    method = None if name is None else METHODS.get(name)
-    if model == 'MTKDFusionModel':
-        return ('teachers',)
-    if model not in ('KDModel', 'MTKDModel') or method is None or method.alone:
-        return ()
-    return ('teachers', 'fusion') if method.fused else ('teachers',)
-
-
-def method_name(options: dict[str, Any]) -> str | None:
-    """Return ``train.kd.type`` of an option file, None where no student is distilled."""
-    name = (options['train'].get('kd') or {}).get('type')
-    return name or ('MTKD' if options['model_type'] == 'MTKDModel' else None)
+    used = {'teachers'} if config.uses_teachers else set()
+    return used | {'fusion'} if config.uses_fusion else used
 
 
 def _students(plan: PlanOptions, out: Path) -> Iterator[Run]:
@@ -176,23 +173,12 @@ def _prepared(plan: PlanOptions, out: Path) -> Iterator[Run]:
         yield Run(f'{name}_x{scale}', 'prepare', scale, options)
 
 
-def _what(options: dict[str, Any]) -> str | None:
-    """Return what the cache of a training has to hold.
-
-    None if only its low-resolution images and ground truths are used.
-    """
-    needed = _needed(options)
-    if not needed:
-        return None
-    return 'target' if 'fusion' in needed else 'teachers'
-
-
 def _caches(runs: list[Run]) -> dict[str, Run]:
     """Return a run for each file that ``datasets.train.target_cache`` names."""
     caches: dict[str, Run] = {}
     for run in runs:
         path = run.options['datasets']['train'].get('target_cache')
-        what = _what(run.options)
+        what = run.config.cache_contents
         if path is None or what is None:
             continue
         cache = caches.setdefault(
@@ -229,7 +215,7 @@ def _references(plan: PlanOptions, runs: list[Run]) -> list[Run]:
     for run in runs:
         known = found.get(run.scale)
         if run.kind == 'student' and (
-            known is None or len(_needed(known.options)) < len(_needed(run.options))
+            known is None or len(_sections_used(known.config)) < len(_sections_used(run.config))
         ):
             found[run.scale] = Run(
                 f'{name}_x{run.scale}',
@@ -319,15 +305,15 @@ def _own_fingerprint(run: Run, out: Path) -> str:
 def _refuse(run: Run) -> None:
     """Refuse options of a training that the rest of the plan cannot be worked out with."""
     wrong = structure_errors(run.options)
-    try:
-        if not wrong and run.options['train'].get('kd') is not None:
-            check_method(run.options['train']['kd'])
-        if not wrong and run.options.get('teachers') is not None:
-            parse_teachers(run.options)
-        if not wrong:
+    if not wrong:
+        try:
+            _ = run.config
+            # What this training does not use, another one of the plan may.
+            if run.options.get('teachers') is not None:
+                parse_teachers(run.options)
             parse_fusion(run.options)
-    except OptionError as error:
-        wrong = [str(error)]
+        except OptionError as error:
+            wrong = [str(error)]
     if wrong:
         raise OptionError('\n'.join(f'{run.name}: {text}' for text in wrong))
 
@@ -348,7 +334,7 @@ def expand(plan: PlanOptions, out: Path) -> list[Run]:
     trainings = [*_prepared(plan, out), *_students(plan, out)]
     for run in trainings:
         _refuse(run)
-        for key in {'teachers', 'fusion'} - set(_needed(run.options)):
+        for key in {'teachers', 'fusion'} - _sections_used(run.config):
             run.options.pop(key, None)
     caches = _caches(trainings)
     runs = [*trainings, *caches.values(), *_references(plan, trainings)]

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...data.cache.format import CacheReader
-from ...distillers import METHODS
+from ...distillers.training_config import used_teachers
 from ...evaluation.measure import weights_path
 from ...weights.metadata import METADATA
 from ...weights.networks import read_weights
-from .expansion import method_name
 
 # Behind the name of a row whose values were not all made in one precision.
 MARK = ' †'
@@ -59,9 +58,7 @@ def recorded(result: dict[str, Any]) -> dict[str, str]:
     if result['kind'] not in ('student', 'prepare'):
         return {}
     found = {'student': _asked(train.get('amp'), 'fp32')}
-    name = method_name(options)
-    method = None if name is None else METHODS.get(name)
-    if options['model_type'] == 'MTKDFusionModel' or (method is not None and not method.alone):
+    if used_teachers(options['model_type'], train.get('kd')):
         # Caches were made in bf16 on a GPU, in fp32 on a CPU.
         default = 'fp32' if result['machine'].startswith('CPU') else 'bf16'
         cached = options['datasets']['train'].get('target_cache') is not None

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ...config.plan import PlanOptions
-from ...distillers import check_method
 from ...errors import DataError, OptionError, WeightsError
 from ...host.option_schema import is_number
 from ...utils.resources import weights_file
 from ...weights.networks import SPANDREL, build
-from .expansion import Run, method_name
+from .expansion import Run
 
 
 def _inside(path: str, folder: Path) -> bool:
@@ -82,14 +81,11 @@ def check(plan: PlanOptions, runs: list[Run], out: Path) -> None:
         if run.kind == 'cache':
             continue
         if run.kind == 'student':
-            if run.options['model_type'] != 'MTKDFusionModel':
-                if method_name(run.options) is None:
-                    raise OptionError(
-                        f'{run.name}: train.kd.type: missing; name a method, or Scratch for none '
-                        '(model_type is '
-                        f'{run.options["model_type"]})'
-                    )
-                check_method(run.options['train'].get('kd', {'type': 'MTKD'}))
+            if not run.config.is_fusion_stage and run.config.distillation is None:
+                raise OptionError(
+                    f'{run.name}: train.kd.type: missing; name a method, or Scratch for none '
+                    f'(model_type is {run.options["model_type"]})'
+                )
             if not is_number(train.get('gt_size'), 1, whole=True) or train['gt_size'] % run.scale:
                 raise OptionError(
                     f'{run.name}: datasets.train.gt_size: {train.get("gt_size")!r}; expected a '

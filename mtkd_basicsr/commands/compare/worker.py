@@ -15,7 +15,7 @@ import yaml
 
 from ...config.plan import PlanOptions
 from ...errors import MTKDError
-from ...evaluation.measure import measure, references, trained
+from ...evaluation.measure import load_trained, measure, references
 from ...host.log_parser import read_training
 from .._arguments import make_folder
 from .._jobs import archive, write_json
@@ -218,7 +218,7 @@ def do(run: Run, plan: PlanOptions, out: Path) -> None:
             _cache(run, out, begun)
             precision = of_cache(run.options['datasets']['train']['target_cache'])
         elif run.kind == 'references':
-            functions, precision = references(run.options, device, run.self_ensemble)
+            functions, precision = references(run.config, device, run.self_ensemble)
             results = _test(functions, run, plan, out, device)
         else:
             _train(run, out)
@@ -226,7 +226,7 @@ def do(run: Run, plan: PlanOptions, out: Path) -> None:
         if run.kind == 'student':
             assert run.method is not None  # every student has one
             results = _test(
-                {run.method: trained(run.options, out / 'experiments' / run.name, device)},
+                {run.method: load_trained(run.config, out / 'experiments' / run.name, device)},
                 run,
                 plan,
                 out,

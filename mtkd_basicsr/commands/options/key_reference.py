@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ...config import OURS, FolderOptions, KDOptions, TeacherOptions
+from ...config import PLUGIN_KEYS, FolderOptions, KDOptions, TeacherOptions
 from ...config.plan import Condition, PlanOptions
 from ...distillers import METHODS
 from ...distillers.base import FeatureOptions
@@ -172,7 +172,7 @@ def reference() -> str:
         'losses and datasets.\n\n',
         _table(registered, ('name', 'what')),
     ]
-    for block, classes in OURS.items():
+    for block, classes in PLUGIN_KEYS.items():
         parts += [
             f'## `{block}`\n\n' if block else '## At the top of the file\n\n',
             _table(

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from ...config import FolderOptions, TeacherOptions, parse_fusion, parse_teachers
+from ...config import FolderOptions, TeacherConfig, TeacherOptions, parse_fusion, parse_teachers
 from ...errors import OptionError
 from ...utils.image_folder import ImageFolder
 from ...utils.version import __version__
@@ -55,9 +55,10 @@ def _network(options: TeacherOptions) -> dict[str, Any]:
     }
 
 
-def _teacher(options: TeacherOptions | FolderOptions, names: list[str]) -> dict[str, Any]:
-    if not isinstance(options, FolderOptions):
+def _teacher(options: TeacherConfig, names: list[str]) -> dict[str, Any]:
+    if isinstance(options, TeacherOptions):
         return _network(options)
+    assert isinstance(options, FolderOptions)
     return {
         'network': {'type': IMAGES},
         'sha256': ImageFolder(options.images, 'images').digest(names),

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ....evaluation.measure import bicubic, pairs, trained
+from ....evaluation.measure import bicubic, iter_images, load_trained
 from ....host.api import tensor2img
 from ..expansion import Run
 from ..results import Cell, Results
@@ -35,11 +35,11 @@ def _images(
     Each comes with its test set, its name, and by column (h, w, 3), RGB, float, [0, 255].
     """
     runs = {
-        f'{run.method}': trained(run.options, out / 'experiments' / run.name, 'cpu')
+        f'{run.method}': load_trained(run.config, out / 'experiments' / run.name, 'cpu')
         for run in shown(results, student, scale)
     }
     for test_set, block in test_sets(results.plan.test, scale, out).items():
-        for name, lq, gt in pairs(block):
+        for name, lq, gt in iter_images(block):
             if (test_set, name) in wanted:
                 columns = {
                     'ground truth': gt,

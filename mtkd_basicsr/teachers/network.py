@@ -1,0 +1,80 @@
+"""Teachers that are networks: those of BasicSR, and those that spandrel knows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..config import TeacherOptions
+from ..errors import OptionError
+from ..functional.padding import run_padded
+from ..weights.networks import SPANDREL, arch_name, build, load_weights, size_multiple
+from .spandrel import load_spandrel
+
+# Smallest side of the image that a network is tried with, in pixels.
+_TRIAL_SIZE = 16
+
+
+class NetworkTeacher(nn.Module):
+    """A teacher whose network runs here.
+
+    Args:
+        options: The network and its weights.
+        key: Where they stand in the option file, for messages.
+
+    Attributes:
+        network: The bare network.
+
+    Raises:
+        OptionError: The network cannot be built.
+        WeightsError: The file with the weights is missing or does not fit.
+    """
+
+    runs_here = True
+
+    def __init__(self, options: TeacherOptions, key: str) -> None:
+        super().__init__()
+        self.network: nn.Module
+        if options.network.get('type') == SPANDREL:
+            self.network = load_spandrel(options, key)
+        else:
+            self.network = build(options.network, f'{key}.network')
+            load_weights(
+                self.network,
+                options.weights,
+                f'{key}.weights',
+                options.strict,
+                options.param_key,
+            )
+        self.arch_name = arch_name(self.network)
+        # Nobody but spandrel says of a network that it cannot.
+        self.supports_bf16 = bool(getattr(self.network, 'supports_bf16', True))
+
+    def enlarge(self, lq: torch.Tensor, scale: int) -> torch.Tensor:
+        """Run the network: (b, 3, h, w) -> (b, 3, scale · h, scale · w), padded as it needs."""
+        return run_padded(self.network, lq, size_multiple(self.network), scale)
+
+    def check_scale(self, key: str, scale: int, device: str | torch.device) -> None:
+        """Raise if the output does not have the size that ``scale`` asks for."""
+        multiple = size_multiple(self.network)
+        size = -(-_TRIAL_SIZE // multiple) * multiple
+        x = torch.zeros(1, 3, size, size, device=device)
+        try:
+            with torch.no_grad():
+                shape = tuple(self.network(x).shape)
+        except RuntimeError as error:
+            raise OptionError(f'{key}: fails for input {tuple(x.shape)}: {error}') from error
+        expected = (1, 3, size * scale, size * scale)
+        if shape != expected:
+            raise OptionError(
+                f'{key}: output {shape} for input {tuple(x.shape)}; scale is {scale}, expected '
+                f'{expected}'
+            )
+
+    def read(self, name: str, size: Sequence[int], validation: bool = False) -> torch.Tensor:
+        """Raise, as a network has no outputs before it runs."""
+        raise OptionError(f"'{name}': {self.arch_name} is a network, and has no outputs to read")
+
+    def check_outputs(self, images: Sequence[Sequence[Any]]) -> None:
+        """Do nothing: the network can run on every image."""
