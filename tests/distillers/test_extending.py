@@ -156,7 +156,7 @@ def test_keys_that_would_be_lost_are_refused(table):
 
 
 def test_a_method_of_version_0_1_0_is_translated(table):
-    with pytest.warns(DeprecationWarning) as warned:
+    with pytest.warns(DeprecationWarning, match='is called .* now') as warned:
         old = register_method(
             named('Mine', adds=False, fused=True, needs_targets_of_other_images=True)
         )
