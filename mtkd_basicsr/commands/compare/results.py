@@ -1,6 +1,6 @@
 """What has been measured so far: values of all students and methods."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,14 +121,31 @@ def collect(plan: PlanOptions, runs: list[Run], out: Path) -> Results:
     Returns:
         All of them.
     """
+    return assemble(plan, [(run, result_of(run, out)) for run in runs], out)
+
+
+def assemble(
+    plan: PlanOptions, found: Iterable[tuple[Run, dict[str, Any] | None]], out: Path
+) -> Results:
+    """Put the results of runs together.
+
+    Args:
+        plan: The plan.
+        found: Each run and its result; None for one that is not finished.
+        out: Folder of the results.
+
+    Returns:
+        All of them.
+    """
+    runs: dict[str, Run] = {}
     cells: dict[tuple[str, int, str], Cell] = {}
     values: dict[tuple[str, int, str], dict[str, list[Any]]] = {}
     references: dict[int, dict[str, dict[str, tuple[float, ...]]]] = {}
     missing: list[str] = []
     prepared: dict[str, float] = {}
     machines: dict[str, None] = {}
-    for run in runs:
-        tested = result_of(run, out)
+    for run, tested in found:
+        runs[run.name] = run
         if tested is None or not has_all_sets(tested, plan):
             missing.append(run.name)
             continue
@@ -161,9 +178,7 @@ def collect(plan: PlanOptions, runs: list[Run], out: Path) -> Results:
             cell.precisions.append(recorded(tested))
     for key, cell in cells.items():
         cell.values = {test_set: np.array(lists) for test_set, lists in values[key].items()}
-    return Results(
-        plan, cells, references, {run.name: run for run in runs}, missing, prepared, list(machines)
-    )
+    return Results(plan, cells, references, runs, missing, prepared, list(machines))
 
 
 def paired_psnr(cell: Cell, other: Cell, test_set: str) -> tuple[np.ndarray, np.ndarray] | None:
