@@ -1,9 +1,10 @@
-"""The tables and pictures of results in README.md and docs/results.md, out of the files in
-benchmarks/results.
+"""The tables and pictures of results in README.md and docs/results.md, and the CSV files in
+docs/results, out of the files in benchmarks/results.
 
     python benchmarks/tables.py [--check]
 
---check writes nothing, and fails where one of the two texts is not what the results say.
+--check writes nothing, and fails where one of the files is not what the results say. In the two
+pages all that stands between <!-- NAME --> and <!-- end of NAME --> is written here.
 """
 
 import argparse
@@ -11,34 +12,49 @@ import re
 import sys
 from pathlib import Path
 
+from collect import PLANS, read_lines
+from spreadsheets import (
+    comparisons_of_methods,
+    methods,
+    plans,
+    preparation,
+    references,
+    retired_methods,
+)
+
 import mtkd_basicsr  # noqa: F401  (registers)
-from mtkd_basicsr.commands.compare.expansion import expand
+from mtkd_basicsr.commands.compare.expansion import Run, expand
 from mtkd_basicsr.commands.compare.plan import read_plan
 from mtkd_basicsr.commands.compare.report import tables
-from mtkd_basicsr.commands.compare.report.document import Heading, Picture, Text, markdown
+from mtkd_basicsr.commands.compare.report.document import Text, markdown
 from mtkd_basicsr.commands.compare.report.figures import BARS, CURVES, bars, curves
 from mtkd_basicsr.commands.compare.report.write import mixed_precisions
-from mtkd_basicsr.commands.compare.results import collect
-from mtkd_basicsr.evaluation.measure import read_json
+from mtkd_basicsr.commands.compare.results import assemble, collect
 
 ROOT = Path(__file__).resolve().parents[1]
-# Its heading, and whether the significance of differences and the curves of the trainings are
-# shown.
-PLANS = {
-    'reference': ('Methods', True, True),
-    'long': ('3.5 times the iterations', True, True),
-    'ablation': ('Parts of MTKD', True, False),
-    'fusion': ('Fusion networks', True, False),
-    'rate': ('Learning rates, on BSDS_val', False, True),
-    'search': ('Weights of the methods, on BSDS_val', False, False),
-}
+# Plans whose test sets were used for nothing but the comparison: how sure differences are can be
+# said of these.
+TESTED = ('reference', 'long', 'ablation', 'fusion')
+# Pictures in docs/results.md: what is drawn of a plan.
+BAR_CHARTS = ('reference', 'ablation')
+COURSES = ('reference', 'long')
 
 
 def results_of(name):
-    """What is finished of a plan; None if no student is."""
+    """What is finished of a plan."""
     plan = read_plan(ROOT / 'options' / 'compare' / f'{name}.yml')
-    results = collect(plan, expand(plan, ROOT / 'benchmarks'), ROOT / 'benchmarks')
-    return results if results.cells else None
+    return collect(plan, expand(plan, ROOT / 'benchmarks'), ROOT / 'benchmarks')
+
+
+def retired_of(results):
+    """Results of methods that a plan has no longer."""
+    path = ROOT / 'benchmarks' / 'results' / 'retired' / f'{results.plan.name}.jsonl'
+    found = []
+    for result in read_lines(path):
+        if result['kind'] == 'student' and result['method'] not in results.plan.methods:
+            keys = ('name', 'kind', 'scale', 'options', 'student', 'method', 'seed', 'fingerprint')
+            found.append((Run(**{key: result[key] for key in keys}), result))
+    return assemble(results.plan, found, ROOT / 'benchmarks')
 
 
 def state(results):
@@ -55,93 +71,111 @@ def state(results):
     )
 
 
-def blocks_of(name, results, pictures, draw):
-    """A section of docs/results.md."""
-    title, significant, course = PLANS[name]
-    yield from (Heading(title), state(results), *mixed_precisions(results))
-    gains = pictures / f'{name}_bars.png'
-    if draw:
-        bars(results, gains)
-    if gains.is_file():  # there are none of the baseline alone
-        yield Picture(gains, BARS.format(baseline=results.plan.baseline))
-    if course:
-        path = pictures / f'{name}_curves.png'
-        if draw:
-            curves(results, path)
-        yield Picture(path, CURVES)
-    for student, scale, cells in results.groups():
-        yield Heading(f'{student} ×{scale}', 3)
-        yield tables.quality(results, student, scale, cells)
-        for test_set in results.plan.test if significant else ():
-            yield Text(f'{test_set}, row minus column:')
-            yield tables.significance(results, cells, test_set)
-    yield tables.preparation(results)
-
-
 def compute():
     """Time of all runs together, with their tests."""
     hours = {}
-    for path in (ROOT / 'benchmarks' / 'results').glob('*_x4*.json'):
-        result = read_json(path)
-        cores = re.match(r'CPU, (\d+) threads', result['machine'])
-        device = 'a core of a CPU' if cores else result['machine'].partition(';')[0]
-        hours[device] = hours.get(device, 0) + result['seconds'] / 3600 * (
-            int(cores[1]) if cores else 1
-        )
+    for path in (ROOT / 'benchmarks' / 'results').rglob('*.jsonl'):
+        for result in read_lines(path):
+            cores = re.match(r'CPU, (\d+) threads', result['machine'])
+            device = 'a core of a CPU' if cores else result['machine'].partition(';')[0]
+            hours[device] = hours.get(device, 0) + result['seconds'] / 3600 * (
+                int(cores[1]) if cores else 1
+            )
     return Text(
-        'All runs above, with validations and tests, each counted once: '
+        'All runs, with validations and tests, each counted once: '
         + ', '.join(f'{h:.1f} hours of {device}' for device, h in sorted(hours.items()))
         + '. The teachers took 3.0 hours before.'
     )
 
 
+def drawn(found, draw):
+    """The pictures of docs/results.md: plan -> links to them."""
+    folder = ROOT / 'docs' / 'pictures'
+    if draw:
+        folder.mkdir(exist_ok=True)
+        for old in (path for name in PLANS for path in folder.glob(f'{name}_*.png')):
+            old.unlink()
+    pictures = {}
+    for name in BAR_CHARTS:
+        path = folder / f'{name}_bars.png'
+        if draw and found[name].cells:
+            bars(found[name], path)
+        if path.is_file():  # there are none of the baseline alone
+            caption = BARS.format(baseline=found[name].plan.baseline)
+            pictures.setdefault(name, []).append(Text(f'![{caption}](pictures/{path.name})'))
+    for name in COURSES:
+        path = folder / f'{name}_curves.png'
+        if draw and found[name].cells:
+            curves(found[name], path)
+        if path.is_file():
+            pictures.setdefault(name, []).append(Text(f'![{CURVES}](pictures/{path.name})'))
+    return pictures
+
+
+def sections(found, pictures):
+    """What is written into docs/results.md: name -> blocks."""
+    blocks = {name: [] for name in (*BAR_CHARTS, *COURSES)}
+    for name in COURSES:
+        results = found[name]
+        for scale in results.plan.scales if results.cells else ():
+            blocks[name].append(
+                tables.summary(results, scale, references=name == 'reference', seconds=True)
+            )
+    for name, content in blocks.items():
+        content += mixed_precisions(found[name])
+        content += pictures.get(name, [])
+    return {**blocks, 'compute': [compute()]}
+
+
+def readme_table(found):
+    """The tables of README.md."""
+    blocks = []
+    for name in ('reference', 'long'):
+        results = found[name]
+        for scale in results.plan.scales if results.cells else ():
+            blocks += [
+                tables.summary(
+                    results, scale, references=name == 'reference', seconds=name == 'long'
+                ),
+                state(results),
+                *mixed_precisions(results),
+            ]
+    return blocks
+
+
+def filled(path, blocks):
+    """The text of a page with what belongs between its marks."""
+    text = path.read_text(encoding='utf-8')
+    for name, content in blocks.items():
+        written = markdown(content)
+        text = re.sub(
+            f'(<!-- {name} -->\n).*(<!-- end of {name} -->\n)',
+            lambda match, written=written: match[1] + written + match[2],
+            text,
+            flags=re.DOTALL,
+        )
+    return text
+
+
 def texts(draw):
     """File -> its text as the results have it."""
     found = {name: results_of(name) for name in PLANS}
-    pictures = ROOT / 'docs' / 'pictures'
-    if draw:
-        pictures.mkdir(exist_ok=True)
-        # not all are drawn again
-        for old in (path for name in PLANS for path in pictures.glob(f'{name}_*.png')):
-            old.unlink()
-    sections = [
-        block
-        for name, results in found.items()
-        if results is not None
-        for block in blocks_of(name, results, pictures, draw)
-    ]
-    sections += [Heading('Compute'), compute()]
-    head = (
-        (ROOT / 'docs' / 'results.md')
-        .read_text(encoding='utf-8')
-        .partition('\n## ')[0]
-        .rstrip('\n')
-    )
-    readme = (ROOT / 'README.md').read_text(encoding='utf-8')
-    summary = markdown(
-        [
-            block
-            for name in ('reference', 'long')
-            if found[name] is not None
-            for scale in found[name].plan.scales
-            for block in (
-                tables.summary(
-                    found[name], scale, references=name == 'reference', seconds=name == 'long'
-                ),
-                state(found[name]),
-                *mixed_precisions(found[name]),
-            )
-        ]
-    )
-    readme = re.sub(
-        '(<!-- results -->\n).*(<!-- end of results -->\n)',
-        lambda m: m[1] + summary + m[2],
-        readme,
-        flags=re.DOTALL,
-    )
+    comparisons = [results for results in found.values() if results.cells]
+    tested = [results for results in comparisons if results.plan.name in TESTED]
+    retired = {name: retired_of(results) for name, results in found.items()}
+    present, past = comparisons_of_methods(tested, retired)
     return {
-        'README.md': readme,
-        'docs/results.md': f'{head}\n\n{markdown(sections).replace("](", "](pictures/")}',
+        'README.md': filled(ROOT / 'README.md', {'results': readme_table(found)}),
+        'docs/results.md': filled(
+            ROOT / 'docs' / 'results.md', sections(found, drawn(found, draw))
+        ),
+        'docs/results/methods.csv': methods(comparisons),
+        'docs/results/references.csv': references(comparisons),
+        'docs/results/differences.csv': present,
+        'docs/results/plans.csv': plans(comparisons),
+        'docs/results/preparation.csv': preparation(comparisons),
+        'docs/results/retired_methods.csv': retired_methods(comparisons, retired),
+        'docs/results/retired_differences.csv': past,
     }
 
 
@@ -149,13 +183,22 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('--check', action='store_true')
     args = p.parse_args()
+    (ROOT / 'docs' / 'results').mkdir(exist_ok=True)
+    expected = texts(draw=not args.check)
     wrong = []
-    for name, text in texts(draw=not args.check).items():
+    for name, text in expected.items():
         path = ROOT / name
-        if path.read_text(encoding='utf-8') != text:
+        # Compared as bytes: a line of a CSV file ends alike on all systems.
+        if not path.is_file() or path.read_bytes() != text.encode():
             wrong.append(name)
             if not args.check:
-                path.write_text(text, encoding='utf-8')
+                path.write_bytes(text.encode())
+    for path in sorted((ROOT / 'docs' / 'results').glob('*')):
+        name = f'docs/results/{path.name}'
+        if name not in expected:
+            wrong.append(name)
+            if not args.check:
+                path.unlink()
     if wrong:
         print(f'{", ".join(wrong)}: {"not what the results say" if args.check else "written anew"}')
     return int(args.check and bool(wrong))

@@ -6,6 +6,7 @@ from conftest import mtkd, write_options
 
 import mtkd_basicsr
 from mtkd_basicsr.commands.cli import main
+from mtkd_basicsr.commands.options.paper_files import files
 
 
 def test_train_and_test_in_the_current_directory(make_options, tmp_path):
@@ -109,8 +110,20 @@ def test_gpu_training(make_options, tmp_path):
     assert 'Save the latest model.' in mtkd('train', '-opt', options, cwd=tmp_path)
 
 
-def test_options_are_written_and_nothing_is_overwritten(tmp_path):
-    printed = mtkd(
+def test_option_files_of_another_version_that_say_the_same_are_left(tmp_path, here):
+    here('options', '--out', 'mine', '--student', 'edsr', '--scale', '2')
+    new, old = (tmp_path / 'mine' / name for name in ('fusion_x2.yml', 'mtkd_edsr_x2.yml'))
+    of_another_version = new.read_text().replace(mtkd_basicsr.__version__, '99.0', 1)
+    new.write_text(of_another_version)
+    without_a_head = ''.join(old.read_text().splitlines(True)[1:])  # as version 0.1.0 wrote them
+    old.write_text(without_a_head)
+    here('options', '--out', 'mine', '--student', 'edsr', '--scale', '2')
+    assert new.read_text() == of_another_version
+    assert old.read_text() == without_a_head
+
+
+def test_options_are_written_and_nothing_is_overwritten(tmp_path, here):
+    printed = here(
         'options',
         '--out',
         'mine',
@@ -121,7 +134,6 @@ def test_options_are_written_and_nothing_is_overwritten(tmp_path):
         '--method',
         'mtkd',
         'dukd',
-        cwd=tmp_path,
     )
     names = {str(p.relative_to(tmp_path / 'mine')) for p in (tmp_path / 'mine').rglob('*.yml')}
     assert names == {
@@ -134,12 +146,12 @@ def test_options_are_written_and_nothing_is_overwritten(tmp_path):
     changed = tmp_path / 'mine' / 'fusion_x3.yml'
     changed.write_text('mine')
     (tmp_path / 'mine' / 'mtkd_rcan_x3.yml').unlink()
-    printed = mtkd(
-        'options', '--out', 'mine', '--student', 'rcan', '--scale', '3', cwd=tmp_path, expect=1
-    )
+    printed = here('options', '--out', 'mine', '--student', 'rcan', '--scale', '3', expect=1)
     assert 'has other files of these names: fusion_x3.yml; nothing was written' in printed
     assert changed.read_text() == 'mine'
     assert not (tmp_path / 'mine' / 'mtkd_rcan_x3.yml').exists()
+    here('options', '--out', 'mine', '--scale', '3', '--overwrite')
+    assert changed.read_text() == files(scales=(3,))['fusion_x3.yml']
     assert 'argument --scale: invalid choice: 5' in mtkd(
         'options', '--out', 'x', '--scale', '5', cwd=tmp_path, expect=2
     )

@@ -11,6 +11,7 @@ from mtkd_basicsr.commands.compare.plan import read_plan
 from mtkd_basicsr.commands.compare.precisions import recorded
 from mtkd_basicsr.commands.compare.report import tables
 from mtkd_basicsr.commands.compare.report.crops import _most_different, _place
+from mtkd_basicsr.commands.compare.report.differences import differences
 from mtkd_basicsr.commands.compare.report.document import (
     Heading,
     Picture,
@@ -20,9 +21,11 @@ from mtkd_basicsr.commands.compare.report.document import (
     page,
 )
 from mtkd_basicsr.commands.compare.report.published import published
+from mtkd_basicsr.commands.compare.report.spreadsheets import write_csv
 from mtkd_basicsr.commands.compare.report.write import _introduction
-from mtkd_basicsr.commands.compare.results import Cell, Results, gains, holm, paired
+from mtkd_basicsr.commands.compare.results import Cell, Results, paired_psnr
 from mtkd_basicsr.evaluation.measure import cost
+from mtkd_basicsr.evaluation.statistics import gain
 from mtkd_basicsr.host.log_parser import read_training
 
 FIRST = """2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
@@ -80,36 +83,24 @@ def test_statistics_by_hand():
         pytest.approx(0.8),
         pytest.approx(0),
     )
-    gain, spread = gains(better, scratch, 'Set5')
-    assert gain == pytest.approx(0.35)
-    assert spread == pytest.approx(np.sqrt((0.05**2 + 0.05**2 + 0.1**2) / 2))
+    mean, deviation = gain(*paired_psnr(better, scratch, 'Set5'))
+    assert mean == pytest.approx(0.35)
+    assert deviation == pytest.approx(np.sqrt((0.05**2 + 0.05**2 + 0.1**2) / 2))
     better.curves[2] = [(10, 1.0, 27.0), (20, 2.0, 30.5)]
     assert better.validation() == (pytest.approx(29.5), pytest.approx(np.sqrt(0.75)))
     better.curves[1] = []
     assert better.validation() is None, 'a training without validation'
     assert cell([[28.0, 30.0]], seeds=(0,)).summary('Set5')[1] is None
-    assert gains(cell([[28.0, 30.0]], seeds=(5,)), scratch, 'Set5') is None, 'no seed in common'
+    assert paired_psnr(cell([[28.0, 30.0]], seeds=(5,)), scratch, 'Set5') is None, (
+        'no seed in common'
+    )
+    other_order = cell([[38.0, 40.0], [28.0, 30.0]], seeds=(2, 0))
+    first, second = paired_psnr(other_order, scratch, 'Set5')
+    assert first.tolist() == [[38.0, 40.0], [28.0, 30.0]]
+    assert second.tolist() == [[30.0, 32.0], [28.0, 30.0]], 'the same seeds, in the same order'
 
 
-def test_significance_by_hand():
-    base = np.arange(28.0, 36.0)
-    one = cell([base], seeds=(0,))
-    other = cell([base + np.arange(1, 9) / 10], seeds=(0,))
-    difference, p = paired(other, one, 'Set5')
-    # All eight differences have one sign: two of the 2^8 sign patterns are as extreme.
-    assert difference == pytest.approx(0.45)
-    assert p == pytest.approx(2 / 2**8)
-    assert paired(one, one, 'Set5') == (0.0, 1.0)
-    mixed = cell([base + [0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7, -0.8]], seeds=(0,))
-    assert paired(mixed, one, 'Set5')[1] > 0.5
-
-
-def test_correction_for_several_comparisons_by_hand():
-    # Ordered 0.01, 0.03, 0.04: times 3, 2 and 1, and none smaller than the one before.
-    assert holm([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
-    assert holm([0.5, 0.9]) == [1.0, 1.0]
-    assert holm([0.2]) == [0.2]
-    assert holm([]) == []
+def test_differences_by_hand():
     base = np.arange(28.0, 36.0)
     cells = {
         'scratch': cell([base, base], (0, 1)),
@@ -121,6 +112,15 @@ def test_correction_for_several_comparisons_by_hand():
         'three comparisons of p 2 / 2^8 each'
     )
     assert rows[2][1:] == ['+4.500 ± 0.000 (p 0.023)', '+4.162 ± 0.159 (p 0.023)', '–']
+    found = differences(cells, 'scratch', 'Set5')
+    assert list(found) == [('AT', 'scratch'), ('MTKD', 'scratch'), ('MTKD', 'AT')], (
+        'each comparison once'
+    )
+    assert found['AT', 'scratch'].mean == pytest.approx(0.3375)
+    assert found['AT', 'scratch'].p == pytest.approx(3 * 2 / 2**8)
+    cells['FAKD'] = cell([base], (7,))
+    assert list(differences(cells, 'scratch', 'Set5')) == list(found), 'no seed in common'
+    assert differences({'AT': cells['AT']}, 'scratch', 'Set5') == {}, 'nothing to compare with'
 
 
 def results_of(cells, **changes):
@@ -183,7 +183,7 @@ def test_tables(tmp_path):
     assert len(wide.rows) == 11
     assert wide.header == ['', '− scratch']
     assert wide.rows[2][1].startswith('-1.000 ± 0.000 (p 1)')
-    summary, images = tables.write_csv(results, tmp_path)
+    summary, images = write_csv(results, tmp_path)
     lines = list(csv.DictReader(summary.open()))
     found = [(line['method'], float(line['psnr']), line['seeds']) for line in lines]
     assert lines[1]['validation_psnr'] == '29.0'
@@ -245,8 +245,7 @@ def test_rows_of_mixed_precisions_are_marked_and_named(tmp_path):
     assert 'EDSR ×4, DUKD: student bf16, the baseline student fp32' in said[0]
     assert ' AT: ' not in said[0]
     lines = {
-        line['method']: line
-        for line in csv.DictReader(tables.write_csv(results, tmp_path)[0].open())
+        line['method']: line for line in csv.DictReader(write_csv(results, tmp_path)[0].open())
     }
     assert lines['FAKD']['precision'] == 'student fp32 | student bf16', (
         'a file for programs has no marks'

@@ -1,6 +1,6 @@
-"""What has been measured so far: values of all students and methods, and statistics over them."""
+"""What has been measured so far: values of all students and methods."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...config.plan import PlanOptions
+from ...evaluation.statistics import mean_and_deviation
 from .expansion import Run
 from .precisions import mixed, recorded
 from .store import has_all_sets, result_of
@@ -40,8 +41,7 @@ class Cell:
         The deviations are None for one seed.
         """
         means = self.values[test_set].mean(1)
-        deviation: Any = means.std(0, ddof=1) if len(means) > 1 else (None, None)
-        return means[:, 0].mean(), deviation[0], means[:, 1].mean(), deviation[1]
+        return *mean_and_deviation(means[:, 0]), *mean_and_deviation(means[:, 1])
 
     def mean_seconds(self) -> float:
         """Return the seconds of a training, mean over seeds."""
@@ -54,9 +54,7 @@ class Cell:
         """
         if not all(self.curves):
             return None
-        last = [curve[-1][2] for curve in self.curves]
-        deviation = float(np.std(last, ddof=1)) if len(last) > 1 else None
-        return float(np.mean(last)), deviation
+        return mean_and_deviation([curve[-1][2] for curve in self.curves])
 
 
 @dataclass
@@ -123,14 +121,31 @@ def collect(plan: PlanOptions, runs: list[Run], out: Path) -> Results:
     Returns:
         All of them.
     """
+    return assemble(plan, [(run, result_of(run, out)) for run in runs], out)
+
+
+def assemble(
+    plan: PlanOptions, found: Iterable[tuple[Run, dict[str, Any] | None]], out: Path
+) -> Results:
+    """Put the results of runs together.
+
+    Args:
+        plan: The plan.
+        found: Each run and its result; None for one that is not finished.
+        out: Folder of the results.
+
+    Returns:
+        All of them.
+    """
+    runs: dict[str, Run] = {}
     cells: dict[tuple[str, int, str], Cell] = {}
     values: dict[tuple[str, int, str], dict[str, list[Any]]] = {}
     references: dict[int, dict[str, dict[str, tuple[float, ...]]]] = {}
     missing: list[str] = []
     prepared: dict[str, float] = {}
     machines: dict[str, None] = {}
-    for run in runs:
-        tested = result_of(run, out)
+    for run, tested in found:
+        runs[run.name] = run
         if tested is None or not has_all_sets(tested, plan):
             missing.append(run.name)
             continue
@@ -163,17 +178,11 @@ def collect(plan: PlanOptions, runs: list[Run], out: Path) -> Results:
             cell.precisions.append(recorded(tested))
     for key, cell in cells.items():
         cell.values = {test_set: np.array(lists) for test_set, lists in values[key].items()}
-    return Results(
-        plan, cells, references, {run.name: run for run in runs}, missing, prepared, list(machines)
-    )
+    return Results(plan, cells, references, runs, missing, prepared, list(machines))
 
 
-def paired(cell: Cell, other: Cell, test_set: str) -> tuple[float, float] | None:
-    """Test whether one method is better than another, image by image.
-
-    Wilcoxon's signed-rank test, two-sided, on the differences of PSNR of the same image, each the
-    mean over the seeds that both have. It says how sure the difference is for other images, not for
-    other seeds.
+def paired_psnr(cell: Cell, other: Cell, test_set: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the PSNR of two methods with the seeds that both have.
 
     Args:
         cell: A method.
@@ -181,55 +190,13 @@ def paired(cell: Cell, other: Cell, test_set: str) -> tuple[float, float] | None
         test_set: Name.
 
     Returns:
-        Mean difference in dB, and p; None where they have no seed in common. p is 1
-        where all are equal.
+        Two arrays (seeds, images), in dB, with the same seeds and images in the same order; None
+        where they have no seed in common.
     """
-    from scipy.stats import wilcoxon
-
     seeds = [seed for seed in cell.seeds if seed in other.seeds]
     if not seeds:
         return None
-    own, others = (
-        c.values[test_set][[c.seeds.index(s) for s in seeds], :, 0].mean(0) for c in (cell, other)
+    first, second = (
+        c.values[test_set][[c.seeds.index(seed) for seed in seeds], :, 0] for c in (cell, other)
     )
-    difference = own - others
-    p = float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0
-    return float(difference.mean()), p
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """Correct p for several comparisons by the method of Holm.
-
-    The result says how sure each is when all of them are looked at.
-
-    Holm: *A Simple Sequentially Rejective Multiple Test Procedure*, Scandinavian Journal of
-        Statistics 6, 1979.
-
-    Args:
-        values: p of each comparison.
-
-    Returns:
-        P in the same order, at least as large, at most 1.
-    """
-    p = np.asarray(values, float)
-    order = p.argsort()
-    corrected = np.empty(len(p))
-    corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1.0)
-    return corrected.tolist()
-
-
-def gains(cell: Cell, baseline: Cell, test_set: str) -> tuple[float, float | None] | None:
-    """Return mean and standard deviation of the gain over a baseline, in dB, seed by seed.
-
-    Seeds are those that both have; None where there are none. The deviation is None for one seed.
-    """
-    seeds = [seed for seed in cell.seeds if seed in baseline.seeds]
-    if not seeds:
-        return None
-    own, others = (
-        c.values[test_set][[c.seeds.index(s) for s in seeds], :, 0].mean(1)
-        for c in (cell, baseline)
-    )
-    difference = own - others
-    deviation = float(difference.std(ddof=1)) if len(seeds) > 1 else None
-    return float(difference.mean()), deviation
+    return first, second

@@ -1,12 +1,20 @@
-"""What the runs of a plan have left on disk: all that a report needs of them."""
+"""What the runs of a plan have left on disk: all that a report needs of them.
 
+Each run writes a file of its own, ``results/NAME.json``. Results of many runs can be kept in one
+file as JSON Lines, with the same content in a line for each; any ``results/*.jsonl`` is read too.
+"""
+
+import functools
+import json
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ...config.plan import PlanOptions
+from ...errors import DataError
 from ...evaluation.measure import read_json
 from ...utils.precision import describe, describe_cpu
 from ...utils.version import __version__
@@ -24,10 +32,58 @@ def result_path(run: Run, out: Path) -> Path:
     return out / 'results' / f'{run.name}.json'
 
 
+@functools.lru_cache(maxsize=64)
+def _lines_of(path: Path, modified: int, size: int) -> dict[tuple[str, str], str]:
+    """Read a file of results once, as long as it stays as it is.
+
+    Args:
+        path: JSON Lines.
+        modified: Time of its last change, in ns.
+        size: In bytes.
+
+    Returns:
+        Name and fingerprint of each run -> its line; the last one where there are several.
+
+    Raises:
+        DataError: a line is not the result of a run.
+    """
+    lines = {}
+    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            result = json.loads(line)
+            lines[result['name'], result['fingerprint']] = line
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"'{path}', line {number}: expected the result of a run as one JSON object, with "
+                'its name and fingerprint'
+            ) from error
+    return lines
+
+
+def _collected(folder: Path) -> Iterable[dict[tuple[str, str], str]]:
+    for path in sorted(folder.glob('*.jsonl')):
+        status = path.stat()
+        yield _lines_of(path, status.st_mtime_ns, status.st_size)
+
+
 def result_of(run: Run, out: Path) -> dict[str, Any] | None:
-    """Return the result of a run with the present options, None where there is none."""
-    content = read_json(result_path(run, out))
-    return content if content is not None and content['fingerprint'] == run.fingerprint else None
+    """Return the result of a run with the present options, None where there is none.
+
+    It is in a file of its own, or in one of the files with the results of many runs.
+
+    Raises:
+        DataError: a line of such a file is not the result of a run.
+    """
+    path = result_path(run, out)
+    content = read_json(path)
+    if content is not None and content['fingerprint'] == run.fingerprint:
+        return content
+    for lines in _collected(path.parent):
+        if (run.name, run.fingerprint) in lines:
+            return json.loads(lines[run.name, run.fingerprint])
+    return None
 
 
 def has_all_sets(result: dict[str, Any], plan: PlanOptions) -> bool:

@@ -2,8 +2,9 @@
 
 import argparse
 
+from .baselines import METHODS
 from .network_templates import STUDENTS
-from .paper_files import METHODS, SCALES
+from .paper_files import SCALES
 
 HELP = 'write the option files of the paper, or what their keys mean'
 DESCRIPTION = (
@@ -44,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=('mtkd', *METHODS),
         default=('mtkd', *METHODS),
         help='for these methods alone',
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace files of the same names that say something else',
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable
 
 from . import network_templates
+from .baselines import DUKD_WEIGHTS, METHODS
+from .file_heads import commands, first_line
 from .section_templates import (
     DATA,
     HEADER,
@@ -33,50 +35,6 @@ _SAME = (
     'stage 2 in all files, whatever a\n'
     '# method was published with: only the method differs.\n'
 )
-# By name in a file: train.kd.type, what the student learns from, where it was published.
-METHODS = {
-    'scratch': (
-        'Scratch',
-        'the ground truth alone',
-        'No distillation: what the others are compared with',
-    ),
-    'logitkd': ('LogitKD', 'the output of one frozen teacher', 'Basic knowledge distillation'),
-    'at': (
-        'AT',
-        'the output and the attention maps of one frozen teacher',
-        'Zagoruyko, Komodakis: Paying More Attention to Attention, ICLR 2017',
-    ),
-    'fakd': (
-        'FAKD',
-        'the output and the feature affinities of one frozen teacher',
-        'He et al.: FAKD: Feature-Affinity Based Knowledge Distillation for Efficient Image '
-        'Super-Resolution, ICIP 2020',
-    ),
-    'dukd': (
-        'DUKD',
-        'one frozen teacher, also on images made out of the training images',
-        'Zhang et al.: Data Upcycling Knowledge Distillation for Image Super-Resolution, arXiv '
-        '2309.14162',
-    ),
-    'crosskd': (
-        'CrossKD',
-        "one frozen teacher's output, and from inside of it",
-        'Fang et al.: (Dual) Cross Knowledge Distillation for Image Super-Resolution, 2022',
-    ),
-}
-# DUKD's own weights of truth and teacher, and where it zooms out.
-_DUKD: dict[tuple[str, int | None], tuple[float, bool]] = {
-    ('edsr', None): (5.0, True),
-    ('rcan', None): (1.0, False),
-    ('rcan', 3): (2.0, True),
-    ('swinir', None): (5.0, False),
-}
-
-
-def _commands(path: str, what: str = 'train') -> str:
-    stock = f'python basicsr/{what}.py -opt options/{path}'
-    ours = f'mtkd {what} -opt options/{path}'.ljust(len(stock))
-    return f'#   {stock}     in a BasicSR folder\n#   {ours}     anywhere else\n'
 
 
 def _data(scale: int, patch: int, cache: str) -> str:
@@ -104,7 +62,7 @@ def fusion_file(scale: int) -> tuple[str, str]:
     path = f'fusion_x{scale}.yml'
     head = (
         f'# MTKD, stage 1 (knowledge aggregation), x{scale}: a DCT-Swin network learns to fuse the '
-        'outputs of three frozen teachers.\n' + _commands(path) + f'# {_PAPER}\n'
+        'outputs of three frozen teachers.\n' + commands(path) + f'# {_PAPER}\n'
     )
     cache = (
         f'datasets/DIV2K/teachers_x{scale}.lmdb  # of mtkd cache; without it the teachers run at '
@@ -143,7 +101,7 @@ def mtkd_file(student: str, scale: int) -> tuple[str, str]:
         f'# MTKD, stage 2 (model distillation), x{scale}: {text} learns from the fused output of '
         'three frozen teachers.\n'
         f'# The fusion network is trained before, by options/fusion_x{scale}.yml.\n'
-        + _commands(path)
+        + commands(path)
         + f'# {_PAPER}\n'
     )
     cache = (
@@ -195,7 +153,7 @@ def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
     text, name = network_templates.STUDENTS[student]
     head = (
         f'# {kind}, x{scale}: {text} learns from {source}.\n'
-        + _commands(path)
+        + commands(path)
         + f'# {paper}\n'
         + _SAME
     )
@@ -220,7 +178,7 @@ def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
         target = 0.5
         keys = ['weight: 0.0392156862745098  # 10 / 255: 10 in the paper, for images in [0, 255]']
     elif method == 'dukd':
-        truth, zoom_out = _DUKD.get((student, scale), _DUKD[student, None])
+        truth, zoom_out = DUKD_WEIGHTS.get((student, scale), DUKD_WEIGHTS[student, None])
         keys = ['zoom_out: true'] if zoom_out else []
     losses = loss('pixel_opt', 'against the ground truth', 'L1Loss', truth)
     if method != 'scratch':
@@ -261,7 +219,7 @@ def test_file(student: str, scale: int) -> tuple[str, str]:
     trained = f'MTKD_{name.format(scale=scale)}_DIV2K'
     head = (
         f'# Testing {text}, x{scale}, on the four test sets of the paper. No teacher is needed.\n'
-        + _commands(path, 'test')
+        + commands(path, 'test')
     )
     sets = ''.join(
         TEST_SET.format(number=i + 1, name=test_set, scale=scale)
@@ -306,13 +264,20 @@ def files(
     Returns:
         Path below ``options/`` -> text.
     """
-    found = []
+    found: dict[str, str] = {}
+
+    def add(file: tuple[str, str], method: str | None, student: str | None = None) -> None:
+        path, text = file
+        found[path] = first_line(scale, method, student) + text
+
     for scale in scales:
-        found += [fusion_file(scale)] if 'mtkd' in methods else []
+        if 'mtkd' in methods:
+            add(fusion_file(scale), 'mtkd')
         for student in students:
-            found += [mtkd_file(student, scale)] if 'mtkd' in methods else []
-            found += [
-                baseline_file(method, student, scale) for method in METHODS if method in methods
-            ]
-            found.append(test_file(student, scale))
-    return dict(found)
+            if 'mtkd' in methods:
+                add(mtkd_file(student, scale), 'mtkd', student)
+            for method in METHODS:
+                if method in methods:
+                    add(baseline_file(method, student, scale), method, student)
+            add(test_file(student, scale), None, student)
+    return found

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...errors import OptionError
 from .._arguments import make_folder
+from .file_heads import content
 from .paper_files import files
 
 
@@ -13,8 +14,9 @@ def options(args: argparse.Namespace) -> None:
 
     The files are those of both stages of MTKD, of the baselines, and of testing.
 
-    Files that are there and say the same are left; one that says something else is an error, and
-    nothing is written.
+    Files that are there and say the same are left as they are, whatever version has written them.
+    One that says something else is an error, and nothing is written, unless ``--overwrite`` asks
+    for it.
 
     Args:
         args: What :func:`add_arguments` has parsed.
@@ -30,19 +32,22 @@ def options(args: argparse.Namespace) -> None:
         return
     out = Path(args.out)
     texts = files(args.student, args.scale, args.method)
+    present = [path for path in texts if (out / path).exists()]
     others = [
         path
-        for path, text in texts.items()
-        if (out / path).exists() and (out / path).read_text(encoding='utf-8') != text
+        for path in present
+        if content((out / path).read_text(encoding='utf-8')) != content(texts[path])
     ]
-    if others:
+    if others and not args.overwrite:
         more = f' and {len(others) - 3} more' if len(others) > 3 else ''
         raise OptionError(
             f"--out: '{out}' has other files of these names: {', '.join(others[:3])}{more}; "
             'nothing was written, '
-            'choose another folder or move them'
+            'choose another folder, move them, or replace them with --overwrite'
         )
     for path, text in texts.items():
+        if path in present and not args.overwrite:
+            continue
         make_folder((out / path).parent)
         (out / path).write_text(text, encoding='utf-8')
     print(f"{len(texts)} option files in '{out}'")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..results import Cell, Results, gains
+from ....evaluation.statistics import gain
+from ..results import Cell, Results, paired_psnr
 
 # Colours that people with colour-blindness can tell apart (Okabe, Ito), then others.
 _COLOURS = (
@@ -126,14 +127,14 @@ def bars(results: Results, path: Path) -> bool:
         for axis, test_set in zip(axes, sets, strict=True):
             found = {}
             for m, cell in cells.items():
-                gain = gains(cell, cells[baseline], test_set) if m != baseline else None
-                if gain is not None:
-                    found[m] = gain
+                pair = paired_psnr(cell, cells[baseline], test_set)
+                if m != baseline and pair is not None:
+                    found[m] = gain(*pair)
             axis.barh(
                 list(found),
-                [gain for gain, _ in found.values()],
+                [mean for mean, _ in found.values()],
                 0.75,
-                xerr=[spread or 0 for _, spread in found.values()],
+                xerr=[deviation or 0 for _, deviation in found.values()],
                 color=[styles[m][0] for m in found],
                 capsize=2,
                 error_kw={'elinewidth': 1, 'ecolor': '#555555'},

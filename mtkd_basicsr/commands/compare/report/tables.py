@@ -1,16 +1,13 @@
 """Tables of a report."""
 
-import csv
-from pathlib import Path
 from typing import Any
 
-from ..precisions import MARK, in_words, mixed
-from ..results import Cell, Results, gains, holm, paired
+from ....evaluation.statistics import gain
+from ..precisions import MARK, mixed
+from ..results import Cell, Results, paired_psnr
+from .differences import compared_with, differences
 from .document import Table
 from .published import published
-
-# Methods that fit side by side on a page.
-_MANY = 10
 
 
 def _value(mean: float, deviation: float | None, digits: int) -> str:
@@ -35,11 +32,15 @@ def _marks(columns: dict[int, list[tuple[float, int, int]]]) -> frozenset[tuple[
     )
 
 
+def _signed(mean: float, deviation: float | None) -> str:
+    return f'{mean:+.3f}' + ('' if deviation is None else f' ± {deviation:.3f}')
+
+
 def _gain(cell: Cell, other: Cell, test_set: str) -> str:
-    gain = gains(cell, other, test_set)
-    if gain is None:
+    pair = paired_psnr(cell, other, test_set)
+    if pair is None:
         return '–'
-    return f'{gain[0]:+.3f}' + ('' if gain[1] is None else f' ± {gain[1]:.3f}')
+    return _signed(*gain(*pair))
 
 
 def quality(results: Results, student: str, scale: int, cells: dict[str, Cell]) -> Table:
@@ -137,27 +138,16 @@ def significance(results: Results, cells: dict[str, Cell], test_set: str) -> Tab
     difference in dB ± standard deviation over seeds, and p over images, corrected for the
     comparisons in the table.
     """
-    base = results.plan.baseline
-    others = {base: cells[base]} if len(cells) > _MANY and base in cells else cells
-    found = {
-        (method, other): paired(cells[method], cells[other], test_set)
-        for method in cells
-        for other in others
-        if method != other
-    }
-    # Row against column and column against row are one comparison.
-    distinct = {
-        frozenset(pair): difference[1]
-        for pair, difference in found.items()
-        if difference is not None
-    }
-    corrected = dict(zip(distinct, holm(list(distinct.values())), strict=True))
+    baseline = results.plan.baseline
+    found = differences(cells, baseline, test_set)
+    others = compared_with(cells, baseline)
 
     def text(method: str, other: str) -> str:
-        if found.get((method, other)) is None:
+        sign = 1 if (method, other) in found else -1
+        difference = found.get((method, other)) or found.get((other, method))
+        if difference is None:
             return '–'
-        p = corrected[frozenset((method, other))]
-        return f'{_gain(cells[method], cells[other], test_set)} (p {p:.2g})'
+        return f'{_signed(sign * difference.mean, difference.deviation)} (p {difference.p:.2g})'
 
     return Table(
         ['', *(f'− {name}' for name in others)],
@@ -215,67 +205,3 @@ def published_beside_ours(
         for method, c in cells.items()
     ]
     return Table(['PSNR, dB', *sets], sorted(rows, key=lambda row: row[0].lower()))
-
-
-def write_csv(results: Results, folder: Path) -> list[Path]:
-    """Write ``results.csv`` and ``images.csv``.
-
-    The first has a line for each student, scale, method and test set, the second one for each image
-    and seed.
-
-    Returns:
-        The two files.
-    """
-    summary = folder / 'results.csv'
-    images = folder / 'images.csv'
-    with (
-        open(summary, 'w', newline='', encoding='utf-8') as a,
-        open(images, 'w', newline='', encoding='utf-8') as b,
-    ):
-        short = csv.writer(a)
-        whole = csv.writer(b)
-        short.writerow(
-            [
-                'student',
-                'scale',
-                'method',
-                'test_set',
-                'seeds',
-                'psnr',
-                'psnr_std',
-                'ssim',
-                'ssim_std',
-                'gain',
-                'gain_std',
-                'validation_psnr',
-                'validation_psnr_std',
-                'training_seconds',
-                'precision',
-            ]
-        )
-        whole.writerow(['student', 'scale', 'method', 'seed', 'test_set', 'image', 'psnr', 'ssim'])
-        for student, scale, cells in results.groups():
-            base = cells.get(results.plan.baseline)
-            for method, cell in cells.items():
-                for test_set in results.plan.test:
-                    gain = gains(cell, base, test_set) if base is not None else None
-                    short.writerow(
-                        [
-                            student,
-                            scale,
-                            method,
-                            test_set,
-                            len(cell.seeds),
-                            *cell.summary(test_set),
-                            *(gain or (None, None)),
-                            *(cell.validation() or (None, None)),
-                            cell.mean_seconds(),
-                            ' | '.join(dict.fromkeys(map(in_words, cell.precisions))),
-                        ]
-                    )
-                    for seed, values in zip(cell.seeds, cell.values[test_set], strict=True):
-                        whole.writerows(
-                            [student, scale, method, seed, test_set, name, *value]
-                            for name, value in zip(cell.names[test_set], values, strict=True)
-                        )
-    return [summary, images]

@@ -18,6 +18,7 @@ from . import tables
 from .crops import crops, shown
 from .document import Block, Heading, Picture, Text, markdown, page
 from .figures import BARS, CURVES, bars, curves
+from .spreadsheets import write_csv
 
 _SIZE = 320, 480  # of the enlarged image that networks are timed on
 
@@ -185,7 +186,7 @@ def write(plan: PlanOptions, runs: list[Run], out: Path) -> list[Path]:
         folder / 'report.md',
         folder / 'report.html',
         folder / 'summary.md',
-        *tables.write_csv(results, folder),
+        *write_csv(results, folder),
     ]
     files[2].write_text(markdown(summaries), encoding='utf-8')
     files[0].write_text(markdown(blocks), encoding='utf-8')

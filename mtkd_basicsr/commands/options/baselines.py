@@ -1,0 +1,40 @@
+"""The methods that the paper compares with."""
+
+# By name in a file: train.kd.type, what the student learns from, where it was published.
+METHODS = {
+    'scratch': (
+        'Scratch',
+        'the ground truth alone',
+        'No distillation: what the others are compared with',
+    ),
+    'logitkd': ('LogitKD', 'the output of one frozen teacher', 'Basic knowledge distillation'),
+    'at': (
+        'AT',
+        'the output and the attention maps of one frozen teacher',
+        'Zagoruyko, Komodakis: Paying More Attention to Attention, ICLR 2017',
+    ),
+    'fakd': (
+        'FAKD',
+        'the output and the feature affinities of one frozen teacher',
+        'He et al.: FAKD: Feature-Affinity Based Knowledge Distillation for Efficient Image '
+        'Super-Resolution, ICIP 2020',
+    ),
+    'dukd': (
+        'DUKD',
+        'one frozen teacher, also on images made out of the training images',
+        'Zhang et al.: Data Upcycling Knowledge Distillation for Image Super-Resolution, arXiv '
+        '2309.14162',
+    ),
+    'crosskd': (
+        'CrossKD',
+        "one frozen teacher's output, and from inside of it",
+        'Fang et al.: (Dual) Cross Knowledge Distillation for Image Super-Resolution, 2022',
+    ),
+}
+# DUKD's own weights of truth and teacher, and where it zooms out.
+DUKD_WEIGHTS: dict[tuple[str, int | None], tuple[float, bool]] = {
+    ('edsr', None): (5.0, True),
+    ('rcan', None): (1.0, False),
+    ('rcan', 3): (2.0, True),
+    ('swinir', None): (5.0, False),
+}
