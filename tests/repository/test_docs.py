@@ -1,5 +1,5 @@
-"""README and docs/ speak of what is there: links, paths, commands with their arguments, option
-keys, messages.
+"""The documentation matches the repository: links, paths, commands with their arguments, option
+keys, quoted messages.
 """
 
 import ast
@@ -29,21 +29,25 @@ from mtkd_basicsr.distillers import METHODS
 from mtkd_basicsr.distillers.base import FeatureOptions
 from mtkd_basicsr.utils.choices import BICUBIC
 
-PAGES = {
-    path: path.read_text() for path in (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
-}
+TOP_PAGES = [ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md')]
+PAGES = {path: path.read_text() for path in (*TOP_PAGES, *sorted((ROOT / 'docs').glob('*.md')))}
 DOCS = {path.stem: text for path, text in PAGES.items()}
 COMMANDS = _parser()._subparsers._group_actions[0].choices
 every_page = pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+# The changelog also names keys of earlier versions.
+every_current_page = pytest.mark.parametrize(
+    'page', [page for page in PAGES if page.stem != 'CHANGELOG'], ids=lambda page: page.name
+)
 
 
 def anchors(text):
-    """What GitHub makes of the headings."""
+    """Return the anchors that GitHub generates for the headings of a page."""
     headings = re.findall(r'^#+ (.+)$', re.sub(r'(?ms)^```.*?^```', '', text), re.MULTILINE)
     return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
 
 
 def wrong_links(page, text):
+    """Yield the targets of relative links without such a file or heading."""
     for target in re.findall(r'\]\((?!https?://)([^)]+)\)', text):
         path, _, anchor = target.partition('#')
         there = (page.parent / path).resolve()
@@ -54,18 +58,28 @@ def wrong_links(page, text):
 
 
 def wrong_paths(text):
+    """Yield paths of the repository that do not exist; ``*`` and ``NAME`` stand for any name."""
     text = re.sub(r'https?://\S+', '', text)
     for path in set(
         re.findall(
             r'(?<![\w/])(?:options|tests|benchmarks|docs|mtkd_basicsr|\.ci)/[\w./*]*[\w/*]', text
         )
     ):
-        if not list(ROOT.glob(path)):
+        if not list(ROOT.glob(path.replace('NAME', '*'))):
             yield path
 
 
+def wrong_module_paths(text):
+    """Yield files and folders in inline code that exist neither here nor in the package."""
+    inline, _ = code_of(text)
+    for code in inline:
+        is_path = re.fullmatch(r'(?:\w+/)+(?:\w+\.py)?', code)
+        if is_path and not any((root / code).exists() for root in (ROOT, ROOT / 'mtkd_basicsr')):
+            yield code
+
+
 def code_of(text):
-    """Inline code, and lines of code blocks."""
+    """Return inline code, and the lines of code blocks without a language."""
     blocks = re.findall(r'(?ms)^```(\w*)\n(.*?)^```', text)
     lines = [line for language, block in blocks if not language for line in block.splitlines()]
     text = re.sub(r'(?ms)^```.*?^```', '', text)
@@ -75,7 +89,7 @@ def code_of(text):
 
 
 def called(code):
-    """Name and arguments of every call of ``mtkd`` in a piece of code."""
+    """Yield name and arguments of every call of ``mtkd`` in a piece of code."""
     for part in re.split(r' && ', code.split('  #')[0]):
         found = re.match(
             r'(?:\w+=\S+ )?(?:(?:torchrun|srun) .*?-m mtkd_basicsr|python -m mtkd_basicsr|mtkd) '
@@ -87,6 +101,7 @@ def called(code):
 
 
 def wrong_commands(text):
+    """Yield calls with an unknown command or argument, and incomplete ones in code blocks."""
     inline, lines = code_of(text)
     for code in inline + lines:
         for name, words in called(code):
@@ -106,8 +121,9 @@ def wrong_commands(text):
         *torchrun_arguments()._option_string_actions,
         '--ntasks-per-node',
         '--gres',
-        '--kill-on-bad-exit',
-    }  # SLURM's
+        '--kill-on-bad-exit',  # SLURM's, as the two above
+        '--dist',  # of pytest-xdist
+    }
     for code in inline + lines:
         script = re.match(r'python (benchmarks/\w+\.py)', code)
         source = (
@@ -123,6 +139,7 @@ def wrong_commands(text):
 
 
 def flat(block, prefix=''):
+    """Yield the dotted paths of all keys in nested mappings."""
     for key, value in block.items():
         yield f'{prefix}{key}'
         if isinstance(value, dict):
@@ -130,7 +147,7 @@ def flat(block, prefix=''):
 
 
 def known_keys():
-    """Dotted paths of all keys: those of the option files, and ours."""
+    """Return the dotted paths of all keys: those in the option files, and those we define."""
     known = {
         f'{block}.{f.name}'.lstrip('.')
         for block, classes in PLUGIN_KEYS.items()
@@ -158,6 +175,7 @@ def known_keys():
 
 
 def wrong_keys(text, known):
+    """Yield unknown option keys in inline code, dotted or as YAML."""
     names = {key.split('.')[-1] for key in known}
     inline, _ = code_of(text)
     for code in inline:
@@ -181,12 +199,19 @@ def test_commands_and_their_arguments_exist(page):
     assert list(wrong_commands(PAGES[page])) == []
 
 
-@every_page
+@every_current_page
 def test_option_keys_exist(page):
     assert list(wrong_keys(PAGES[page], known_keys())) == []
 
 
-def test_what_is_not_there_is_found():
+def test_files_and_folders_of_the_package_exist():
+    text = DOCS['CONTRIBUTING']
+    assert list(wrong_module_paths(text)) == []
+    broken = text.replace('`config/schema.py`', '`config/scheme.py`')
+    assert list(wrong_module_paths(broken)) == ['config/scheme.py']
+
+
+def test_what_does_not_exist_is_found():
     page = ROOT / 'docs' / 'new.md'
     text = (
         '# One\n[a](gone.md) [b](methods.md#at) [c](methods.md#ta) [d](#one) [e](#two) '
@@ -215,7 +240,7 @@ def test_what_is_not_there_is_found():
     ]
 
 
-def test_the_checks_see_what_the_pages_say():
+def test_the_checks_see_every_command():
     spans = [code_of(text) for text in PAGES.values()]
     calls = [call for inline, lines in spans for code in inline + lines for call in called(code)]
     assert len(calls) >= 40
@@ -306,7 +331,7 @@ def test_figures_of_bicubic_are_those_that_are_verified():
         )
 
 
-def test_the_commands_of_the_data_page_make_what_the_option_files_name(here, tmp_path, monkeypatch):
+def test_the_commands_of_the_data_page_create_the_expected_folders(here, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, lines = code_of(DOCS['data_and_weights'])
     calls = [line for line in lines if line.startswith(('mtkd data', 'mkdir', 'ln'))]
@@ -322,7 +347,7 @@ def test_the_commands_of_the_data_page_make_what_the_option_files_name(here, tmp
             str(folder / 'rocket.png'),
             cv2.resize(load('rocket'), (720, 504) if 'DIV2K' in line else (60, 48)),
         )
-        if '--verify' in words:  # these are not the test sets
+        if '--verify' in words:  # the images are not those of the test sets
             words = words[: words.index('--verify')]
         here(name, *words)
     for path in ('mtkd_edsr.yml', 'test/edsr_x4.yml'):
