@@ -563,7 +563,7 @@ WEIGHTS = [
     (
         'a text',
         raw('weights\n', 'edsr.pth'),
-        "'edsr.pth' cannot be read as weights: it is no file of torch.save",
+        "'edsr.pth' cannot be read as weights: it was not written by torch.save",
     ),
     (
         'a pickle that runs code',
@@ -610,7 +610,7 @@ WEIGHTS = [
     (
         'numbers that are none',
         not_a_number,
-        'conv_first.weight has values that are not numbers (NaN)',
+        'conv_first.weight contains NaN',
     ),
     (
         'nonsense about itself',

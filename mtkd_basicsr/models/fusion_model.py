@@ -20,8 +20,8 @@ from ..teachers import (
 )
 from ..utils.precision import Precision, teacher_precision
 from ..utils.registry import register
+from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
-from ..weights.networks import read_weights
 from .base import DistillBase
 
 

@@ -11,7 +11,8 @@ from ..config import FolderOptions, TeacherOptions
 from ..errors import OptionError
 from ..functional.padding import run_padded
 from ..utils.precision import teacher_precision
-from ..weights.networks import SPANDREL, arch_name, build, load_weights, size_multiple
+from ..weights.loading import load_weights
+from ..weights.networks import SPANDREL, arch_name, build, size_multiple
 from .precomputed import FolderTeacher
 from .spandrel import load_spandrel
 

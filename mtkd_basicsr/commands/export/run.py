@@ -21,8 +21,9 @@ from ...functional.padding import run_padded
 from ...host.yaml_loader import read_options
 from ...utils.resources import REFERENCE
 from ...utils.version import __version__
+from ...weights.loading import load_weights, network_of
 from ...weights.metadata import metadata_texts
-from ...weights.networks import build, check_scale, load_weights, network_of, size_multiple
+from ...weights.networks import build, check_scale, size_multiple
 from .._arguments import make_folder
 from .traceable import TraceableStudent
 
