@@ -7,7 +7,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 
 from ..errors import OptionError, did_you_mean
-from ..functional.wavelet import haar_bands, haar_l1, mean_absolute
+from ..functional.wavelet import band_l1, haar_bands, haar_l1
 from ..host import patches
 from ..utils.registry import register
 
@@ -112,6 +112,6 @@ class WaveletLoss(nn.Module):
             else:
                 low, high = self.transform(pred - target)
                 bands = [band for level in high for band in level.unbind(2)]
-            return self.loss_weight * mean_absolute(
+            return self.loss_weight * band_l1(
                 bands if self.high_alone else [low, *bands], self.reduction
             )

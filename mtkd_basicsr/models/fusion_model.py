@@ -9,7 +9,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 
 from ..config import parse_mix_batches, parse_speed, parse_teachers
 from ..data.cache.validation import matching_cache
-from ..functional.mix import normal_equations, solve_mix
+from ..functional.least_squares_mix import normal_equations, solve_mix
 from ..teachers import (
     FolderTeacher,
     TeacherEnsemble,
