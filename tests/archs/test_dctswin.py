@@ -8,7 +8,7 @@ from conftest import build
 
 from mtkd_basicsr.archs import DCTSwin
 from mtkd_basicsr.archs.dct_attention import WindowAttention, window_order
-from mtkd_basicsr.archs.dctswin_arch import Upsample, upsample_to_image
+from mtkd_basicsr.archs.upsampling import Upsample, upsample_to_image
 from mtkd_basicsr.errors import OptionError
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
@@ -213,7 +213,7 @@ def attention_spelled_out(layer, x, mask):
 @pytest.mark.parametrize('masks', [None, 1, 3])
 @pytest.mark.parametrize('windows_at_a_time', [1, 4, 100])
 def test_gradients_of_attention(masks, windows_at_a_time, monkeypatch):
-    monkeypatch.setattr('mtkd_basicsr.archs.dct_attention._CHUNK', windows_at_a_time * 16**2)
+    monkeypatch.setattr('mtkd_basicsr.archs.cpu_attention._CHUNK_SCORES', windows_at_a_time * 16**2)
     torch.manual_seed(0)
     layer = WindowAttention(12, 4, 3).double()
     torch.nn.init.normal_(layer.relative_position_bias_table)
