@@ -7,7 +7,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 # Attention scores of one head that the backward pass holds at a time: 2 MiB in fp32.
-_CHUNK_SCORES = 2**19
+CHUNK_SCORES = 2**19
 
 
 class CPUAttention(torch.autograd.Function):
@@ -66,7 +66,7 @@ class CPUAttention(torch.autograd.Function):
         dtype = torch.promote_types(qkv.dtype, torch.float32)
         d_qkv = torch.empty_like(qkv)
         d_bias = torch.zeros_like(bias, dtype=dtype)
-        step = max(1, _CHUNK_SCORES // tokens**2)
+        step = max(1, CHUNK_SCORES // tokens**2)
         row_sums = (out.to(dtype) * grad.to(dtype)).sum(-1)
         with torch.autocast('cpu', enabled=False):
             for first in range(0, n, step):

@@ -241,7 +241,7 @@ class DCTSwinBlock(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio), drop)
         self._masks: dict[tuple[int, int, torch.device], torch.Tensor] = {}
 
-    def _mask(self, h: int, w: int, device: torch.device) -> torch.Tensor | None:
+    def attention_mask(self, h: int, w: int, device: torch.device) -> torch.Tensor | None:
         if self.shift_mask == 'none':
             return None
         if not self.shift and h == w == self.img_size:
@@ -271,7 +271,7 @@ class DCTSwinBlock(nn.Module):
         dtype = torch.promote_types(dct.dtype, torch.float32)
         with torch.autocast(x.device.type, enabled=False):
             y = dct.to(dtype) @ y.to(dtype).view(-1, self.size**2, x.shape[-1])
-        y = self.attn(y, self._mask(h, w, x.device))
+        y = self.attn(y, self.attention_mask(h, w, x.device))
         with torch.autocast(x.device.type, enabled=False):
             y = (inverse.to(dtype) @ y.to(dtype)).view(x.shape)
         x = x + self.drop_path(y)

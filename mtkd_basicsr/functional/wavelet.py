@@ -12,7 +12,7 @@ HighBands = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 # Values that the closed-form gradient works on at a time on a CPU: 1 MiB in fp32, which fits the
 # cache of a core.
-_CHUNK_VALUES = 2**18
+CHUNK_VALUES = 2**18
 
 
 def haar_dwt(x: torch.Tensor) -> tuple[torch.Tensor, HighBands]:
@@ -216,7 +216,7 @@ class _HaarL1(torch.autograd.Function):
         gradient = torch.empty((b * c, h, w), dtype=x.dtype, device=x.device)
         mean = reduction == 'mean'
         scale = 1 / (b * c * _half(h) * _half(w)) if mean else 1.0
-        planes = max(1, _CHUNK_VALUES // (h * w)) if x.device.type == 'cpu' else b * c
+        planes = max(1, CHUNK_VALUES // (h * w)) if x.device.type == 'cpu' else b * c
         x_planes = x.reshape(b * c, h, w).split(planes)
         y_planes = y.reshape(b * c, h, w).split(planes)
         gradient_planes = gradient.split(planes)

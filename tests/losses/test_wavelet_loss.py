@@ -71,7 +71,7 @@ def test_value_and_gradient_equal_pytorch_wavelets(shape, level, wave):
 @pytest.mark.parametrize('shape', [*SHAPES, (2, 3, 16, 16), (2, 2, 6, 11)])
 def test_closed_form_equals_autograd_over_the_bands(shape, level, reduction, planes, monkeypatch):
     monkeypatch.setattr(
-        'mtkd_basicsr.functional.wavelet._CHUNK_VALUES', planes * shape[2] * shape[3]
+        'mtkd_basicsr.functional.wavelet.CHUNK_VALUES', planes * shape[2] * shape[3]
     )
     x, y = (t.double().requires_grad_() for t in photographs(shape))
     ours = haar_l1(x, y, level, reduction)
