@@ -31,7 +31,8 @@ from timing import machine
 
 import mtkd_basicsr  # noqa: F401  (makes `import basicsr` work)
 from mtkd_basicsr.commands.cli import main as mtkd
-from mtkd_basicsr.weights.networks import build, load_weights
+from mtkd_basicsr.weights.loading import load_weights
+from mtkd_basicsr.weights.networks import build
 
 LONGEST = 2.5  # seconds that a process lives
 

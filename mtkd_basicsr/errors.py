@@ -1,4 +1,4 @@
-"""What can go wrong, as types.
+"""Exceptions of this package, and texts that their messages share.
 
 Every message names the option key or file, the value seen and what was expected.
 """
@@ -23,49 +23,50 @@ class WeightsError(MTKDError, ValueError):
 
 
 class ExportError(MTKDError):
-    """A network cannot be written in a format, or the file does not give what PyTorch gives."""
+    """A network cannot be exported, or the exported file does not reproduce PyTorch's output."""
 
 
 class DataError(MTKDError, ValueError):
-    """Images or tensors have a size, range or number that cannot be used."""
+    """Images or tensors have a size, range or count that cannot be used."""
 
 
 class CacheError(MTKDError):
-    """A cache of targets is missing, unfinished, damaged, or belongs to other options."""
+    """A target cache is missing, unfinished, damaged, or belongs to other options."""
 
 
 class DamagedCacheError(CacheError):
-    """The file of a cache is not as it was written: parts are missing or changed."""
+    """The file of a cache differs from what was written: parts are missing or changed."""
 
 
 class TrainingError(MTKDError, RuntimeError):
-    """A training cannot go on: its losses or weights are no numbers any more."""
+    """A training cannot continue: its losses or weights became NaN or Inf."""
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its type where it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """Return the first line of an error's message, or its type if the message is empty."""
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def why_unreadable(error: BaseException, path: str | os.PathLike[str]) -> str:
     """Explain in a few words why ``torch.load`` or safetensors could not read a file."""
     if not os.path.getsize(path):
         return 'it is empty'
+    # What torch's reader of pickles raises: UnpicklingError has a text of a page, which says how to
+    # execute the file; the others are accidents of parsing.
     if not isinstance(error, (UnpicklingError, LookupError, EOFError, UnicodeError)):
         return first_line(error)
-    # torch's own text is a page long, and says how to execute the file; the others are what its
-    # reader of pickles stumbles over.
-    named = re.search(r'GLOBAL (\S+)', str(error))
-    return (
-        f'it would call {named[1]}, and is not executed' if named else 'it is no file of torch.save'
-    )
+    forbidden = re.search(r'GLOBAL (\S+)', str(error))
+    if forbidden:
+        return f'it would call {forbidden[1]}, and is not executed'
+    return 'it was not written by torch.save'
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """Return a text that lists what is known, and the nearest match.
+    """List the known names, and the one nearest to a name that is not among them.
 
     Args:
-        name: What was asked for.
+        name: The unknown name.
         known: Names that would have been accepted.
 
     Returns:
@@ -75,8 +76,10 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
         >>> did_you_mean('levle', ['level', 'wave'])
         "known: level, wave (did you mean 'level'?)"
     """
-    names = [str(k) for k in known]
-    by_lower = {k.lower(): k for k in names}
-    near = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
-    hint = f" (did you mean '{by_lower[near[0]]}'?)" if near else ''
-    return f'known: {", ".join(names)}{hint}'
+    names = [str(each) for each in known]
+    by_lower = {each.lower(): each for each in names}
+    text = f'known: {", ".join(names)}'
+    nearest = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
+    if nearest:
+        text += f" (did you mean '{by_lower[nearest[0]]}'?)"
+    return text

@@ -94,12 +94,12 @@ FILES = [
     (
         'a number as a key',
         'train: {1: 2}\n',
-        "-opt: 'options.yml': train: the name 1 is not a text; put it in quotes",
+        "-opt: 'options.yml': train: the key 1 is not a text; put it in quotes",
     ),
     (
         'yes as a key',
         'yes: 1\n',
-        "-opt: 'options.yml': the name True is not a text; put it in quotes",
+        "-opt: 'options.yml': the key True is not a text; put it in quotes",
     ),
     (
         'a tag of nobody',
@@ -115,12 +115,12 @@ FILES = [
     (
         '500 brackets',
         nested(500),
-        "-opt: 'options.yml', line 1, column 53: blocks are nested more than 50 times",
+        "-opt: 'options.yml', line 1, column 53: blocks are nested more than 50 levels deep",
     ),
     # PyYAML 6.0.4 refuses more than 1,000 itself, further to the right; before it the text is ours.
     ('5,000 brackets', nested(5000), "-opt: 'options.yml', line 1, column "),
     ('a block in itself', 'a: &a [*a]\n', "-opt: 'options.yml': a[0][0][0][0]"),
-    ('a billion by aliases', BOMB, 'blocks that contain themselves, or each other too often'),
+    ('a billion by aliases', BOMB, 'aliases make a block contain itself, or grow too large'),
 ]
 
 # What is wrong, model and changes, part of the text; what BasicSR takes for granted.
@@ -563,7 +563,7 @@ WEIGHTS = [
     (
         'a text',
         raw('weights\n', 'edsr.pth'),
-        "'edsr.pth' cannot be read as weights: it is no file of torch.save",
+        "'edsr.pth' cannot be read as weights: it was not written by torch.save",
     ),
     (
         'a pickle that runs code',
@@ -610,7 +610,7 @@ WEIGHTS = [
     (
         'numbers that are none',
         not_a_number,
-        'conv_first.weight has values that are not numbers (NaN)',
+        'conv_first.weight contains NaN',
     ),
     (
         'nonsense about itself',
@@ -805,7 +805,7 @@ ROWS = [
         '--safe: a tuple',
         f'{TRAIN} --safe',
         OptionError,
-        "'!!python/tuple' would be read as Python has it",
+        "'!!python/tuple' would create a Python object",
         raw('a: !!python/tuple [1]\n'),
     ),
     Row(
@@ -996,7 +996,7 @@ ROWS = [
             (
                 'cut off',
                 cut('train/GT/moon.png'),
-                "'train/GT/moon.png' was cut off: its end is missing",
+                "'train/GT/moon.png' is truncated: its end is missing",
             ),
             (
                 'a folder',

@@ -1,4 +1,4 @@
-"""Fusion networks for BasicSR's option files."""
+"""Fusion networks, registered for BasicSR's option files."""
 
 from .conv_fusion_arch import ConvFusion
 from .dctswin_arch import DCTSwin

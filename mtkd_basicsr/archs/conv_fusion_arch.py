@@ -13,13 +13,13 @@ from .dctswin_arch import DCTSwin
 
 
 class ConvGroup(nn.Module):
-    """Residual blocks and a 3×3 convolution, and a skip around all.
+    """Residual blocks and a 3×3 convolution, with a skip connection around all of them.
 
-    It takes the place of a group of DCTSwin blocks.
+    It replaces a group of DCTSwin blocks.
 
     Args:
-        dim: Channels.
-        blocks: Residual blocks.
+        dim: Number of channels.
+        blocks: Number of residual blocks.
     """
 
     def __init__(self, dim: int, blocks: int) -> None:
@@ -29,7 +29,7 @@ class ConvGroup(nn.Module):
         )
 
     def forward(self, x: torch.Tensor, *_: Any) -> torch.Tensor:
-        """Run the blocks: (b, h, w, dim) -> the same shape; further arguments are not used."""
+        """Run the blocks: (b, h, w, dim) -> the same shape; further arguments are ignored."""
         y: torch.Tensor = self.body(x.permute(0, 3, 1, 2))
         return x + y.permute(0, 2, 3, 1)
 
@@ -48,7 +48,7 @@ class ConvFusion(DCTSwin):
         embed_dim (int): Channels inside.
 
     Raises:
-        OptionError: as DCTSwin.
+        OptionError: As for DCTSwin.
 
     Shape:
         - Input: (b, in_chans, H, W), teachers one after the other, RGB in [0, 1]; any H and W.
@@ -67,7 +67,7 @@ class ConvFusion(DCTSwin):
         patch_norm: bool = True,
         skip: str = 'none',
     ) -> None:
-        # The windows are of no use here: 2, the smallest, needs the least padding.
+        # There are no windows here: the smallest size, 2, needs the least padding.
         super().__init__(
             upscale,
             in_chans,

@@ -1,46 +1,44 @@
-"""Window attention on DCT coefficients: the block that DCTSwin is made of."""
+"""Window attention on DCT coefficients: the building block of DCTSwin."""
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from ..functional.dct import window_dct_matrices
+from .cpu_attention import CPUAttention
 
 SHIFT_MASKS = ('none', 'authors')
-_MASKED = -100.0  # what Swin adds to a masked score
-# Scores of one head that the backward pass on a CPU works on at a time: 2 MiB in fp32.
-_CHUNK = 2**19
+_MASKED = -100.0  # the value that Swin adds to a masked score
 
 
 def window_order(
     h: int, w: int, size: int, shift: int, device: torch.device | None = None
 ) -> torch.Tensor:
-    """Return the order in which the pixels of an image stand window by window.
+    """Return the order that arranges the pixels of an image window by window.
 
     Args:
         h, w: Size of the image, multiples of ``size``.
         size: Window size.
-        shift: The image is rolled up and to the left by so many pixels before it is cut.
-        device: Where the result is.
+        shift: Number of pixels by which the image is rolled up and to the left before it is cut.
+        device: Device of the result.
 
     Returns:
-        (h · w), the numbers of the pixels, counted row by row.
+        (h · w), the indices of the pixels, counted row by row.
     """
     pixels = torch.arange(h * w, device=device).view(h, w).roll((-shift, -shift), (0, 1))
     return pixels.view(h // size, size, w // size, size).transpose(1, 2).flatten()
 
 
 def authors_shift_mask(h: int, w: int, size: int, shift: int, norm: str) -> torch.Tensor:
-    """Compute the attention mask that the authors' code makes for a feature map.
+    """Compute the attention mask that the authors' code builds for a feature map.
 
-    Swin numbers the regions that meet in a window after the cyclic shift, and masks pairs of pixels
-    with different numbers. In the authors' code the DCT sits inside the window partition, so that
-    the numbers are transformed too and *coefficients of the label image* are compared. Without a
-    shift Swin's slices give every pixel the number 8: harmless for pixels, but among coefficients
-    it separates the DC from all others.
+    Swin labels the regions that meet in a window after the cyclic shift, and masks pairs of pixels
+    with different labels. In the authors' code the DCT is part of the window partition, so that
+    the labels are transformed too and *coefficients of the label image* are compared. Without a
+    shift Swin's slices label every pixel 8: harmless for pixels, but among coefficients this
+    separates the DC from all others.
 
     Args:
         h, w: Size of the feature map, multiples of ``size``.
@@ -63,75 +61,9 @@ def authors_shift_mask(h: int, w: int, size: int, shift: int, norm: str) -> torc
     forward, _ = window_dct_matrices(size, norm, torch.float64)
     windows = labels.flatten()[window_order(h, w, size, 0)].view(-1, size**2, 1)
     coefficients = (forward @ windows).squeeze(-1)
-    # The tolerance separates true differences from rounding: equal coefficients differ by less than
-    # 1e-12 here.
+    # The tolerance tells true differences from rounding errors, which are below 1e-12 here.
     different = (coefficients[:, None, :] - coefficients[:, :, None]).abs() > 1e-9
     return different * _MASKED
-
-
-class _AttentionOnCPU(torch.autograd.Function):
-    """Attention, softmax(scale · q kᵀ + bias + mask) v, with a gradient for the bias.
-
-    PyTorch's fused attention for CPUs has none for what is added to the scores: asked for one, it
-    falls back to the plain formula, with half a dozen tensors of (n, heads, tokens, tokens). Here
-    the forward pass is the fused one. The backward pass makes the scores anew, for one head and a
-    few windows at a time, so that they stay in the cache.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        qkv: torch.Tensor,
-        bias: torch.Tensor,
-        mask: torch.Tensor | None,
-        scale: float,
-    ) -> torch.Tensor:
-        """Compute the attention of each window.
-
-        Args:
-            ctx: What :meth:`backward` needs goes here.
-            qkv: (n, tokens, 3, heads, d).
-            bias: (heads, tokens, tokens).
-            mask: (n, tokens, tokens), or None.
-            scale: Factor of the scores.
-
-        Returns:
-            (n, tokens, heads, d).
-        """
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        # Detached, because the fused kernel is chosen by whether the mask requires a gradient.
-        added = bias.detach()[None] if mask is None else bias.detach() + mask[:, None]
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale).transpose(1, 2)
-        ctx.save_for_backward(qkv, bias, mask, out)
-        ctx.scale = scale
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
-        qkv, bias, mask, out = ctx.saved_tensors
-        n, tokens, _, heads, _ = qkv.shape
-        dtype = torch.promote_types(qkv.dtype, torch.float32)
-        d_qkv = torch.empty_like(qkv)
-        d_bias = torch.zeros_like(bias, dtype=dtype)
-        step = max(1, _CHUNK // tokens**2)
-        # A row of softmax gives P · (dP - Σ P · dP), and that sum equals Σ O · dO, which is
-        # shorter.
-        means = (out.to(dtype) * grad.to(dtype)).sum(-1)
-        with torch.autocast('cpu', enabled=False):
-            for some in (slice(i, i + step) for i in range(0, n, step)):
-                for head in range(heads):
-                    q, k, v = qkv[some, :, :, head].to(dtype).unbind(2)
-                    d_o = grad[some, :, head].to(dtype)
-                    added = bias[head] if mask is None else bias[head] + mask[some]
-                    p = torch.baddbmm(added.to(dtype), q, k.mT, alpha=ctx.scale).softmax(-1)
-                    d_s = torch.bmm(d_o, v.mT).sub_(means[some, :, head, None]).mul_(p)
-                    d_bias[head] += d_s.sum(0)
-                    d_qkv[some, :, 0, head] = torch.bmm(d_s, k)
-                    d_qkv[some, :, 1, head] = torch.bmm(d_s.mT, q)
-                    d_qkv[some, :, 2, head] = torch.bmm(p.mT, d_o)
-        d_qkv[:, :, :2] *= ctx.scale
-        return d_qkv, d_bias.to(bias.dtype), None, None
 
 
 class WindowAttention(nn.Module):
@@ -173,19 +105,21 @@ class WindowAttention(nn.Module):
         self.proj_drop = nn.Dropout(proj_drop)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
-        y, x = (
-            t.flatten()
-            for t in torch.meshgrid(torch.arange(size), torch.arange(size), indexing='ij')
-        )
-        index = (y[:, None] - y + size - 1) * (2 * size - 1) + (x[:, None] - x + size - 1)
+        # Both differences lie in [-(size - 1), size - 1]: together they are one of (2 size - 1)²
+        # relative positions.
+        rows = torch.arange(size).repeat_interleave(size)
+        columns = torch.arange(size).repeat(size)
+        down = rows[:, None] - rows + size - 1
+        right = columns[:, None] - columns + size - 1
+        index = down * (2 * size - 1) + right
         self.register_buffer('relative_position_index', index.flatten(), persistent=False)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Attend inside of each window.
+        """Attend within each window.
 
         Args:
             x: (windows, tokens, dim).
-            mask: (masks, tokens, tokens), added to the scores. Window i gets mask i modulo
+            mask: (masks, tokens, tokens), added to the scores; window i uses mask i modulo
                 ``masks``.
 
         Returns:
@@ -199,14 +133,13 @@ class WindowAttention(nn.Module):
             mask = mask.to(qkv.dtype).repeat(n // mask.shape[0], 1, 1)
         dropout = self.attn_drop if self.training else 0.0
         if bias.requires_grad and x.device.type == 'cpu' and not dropout:
-            x = cast(torch.Tensor, _AttentionOnCPU.apply(qkv, bias, mask, self.scale))
+            x = cast(torch.Tensor, CPUAttention.apply(qkv, bias, mask, self.scale))
         else:
             q, k, v = qkv.permute(2, 0, 3, 1, 4)
-            # Four axes also without a mask: with three the fused kernels are not taken.
+            # Four axes even without a mask: with three, PyTorch does not take a fused kernel.
             bias = bias[None] if mask is None else bias + mask[:, None]
-            x = F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=self.scale).transpose(
-                1, 2
-            )
+            x = F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=self.scale)
+            x = x.transpose(1, 2)
         out: torch.Tensor = self.proj_drop(self.proj(x.reshape(n, tokens, dim)))
         return out
 
@@ -233,11 +166,11 @@ class Mlp(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: leaves out the residual branch of some samples while training.
+    """Stochastic depth: drops the residual branch of random samples during training.
 
     Args:
-        rate: Probability of leaving it out; the branches that are kept are scaled up to make up for
-            it.
+        rate: Probability of dropping a branch; the branches that remain are scaled up to compensate
+            for it.
     """
 
     def __init__(self, rate: float = 0.0) -> None:
@@ -260,9 +193,9 @@ class DCTSwinBlock(nn.Module):
         x ─┬─ norm1 ─ DCT ─ attention ─ inverse DCT ─ + ─┬─ norm2 ─ MLP ─ + ─►
            └──────────────────────────────────────────┘  └────────────────┘
 
-    Only DCT and attention have to know which window a token is in. So a block takes and gives its
-    tokens window by window, and they are moved once between two blocks, instead of to the windows
-    and back inside of each.
+    Only DCT and attention depend on the window of a token. So the input and the output of a block
+    are arranged window by window, and tokens are moved once between two blocks, instead of to the
+    windows and back within each block.
 
     Args:
         dim: Channels.
@@ -276,7 +209,7 @@ class DCTSwinBlock(nn.Module):
         shift_mask: ``'none'``: a coefficient belongs to the whole window, nothing is masked.
             ``'authors'``: see :func:`authors_shift_mask`.
         img_size: Only with the authors' mask: at feature maps of this size a block without shift
-            has no mask.
+            uses no mask.
     """
 
     def __init__(
@@ -308,8 +241,10 @@ class DCTSwinBlock(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio), drop)
         self._masks: dict[tuple[int, int, torch.device], torch.Tensor] = {}
 
-    def _mask(self, h: int, w: int, device: torch.device) -> torch.Tensor | None:
-        if self.shift_mask == 'none' or (not self.shift and h == w == self.img_size):
+    def attention_mask(self, h: int, w: int, device: torch.device) -> torch.Tensor | None:
+        if self.shift_mask == 'none':
+            return None
+        if not self.shift and h == w == self.img_size:
             return None
         key = (h, w, device)
         if key not in self._masks:
@@ -331,12 +266,12 @@ class DCTSwinBlock(nn.Module):
             (b, h · w, dim), in the same order.
         """
         y: torch.Tensor = self.norm1(x)
-        # Under autocast the two transforms stay in fp32: without normalisation a coefficient is up
-        # to 256 x a pixel. In a network of doubles they are in fp64.
+        # The two transforms run in fp32 even under autocast: without normalisation a coefficient is
+        # up to 256 times a pixel. In a float64 network they run in float64.
         dtype = torch.promote_types(dct.dtype, torch.float32)
         with torch.autocast(x.device.type, enabled=False):
             y = dct.to(dtype) @ y.to(dtype).view(-1, self.size**2, x.shape[-1])
-        y = self.attn(y, self._mask(h, w, x.device))
+        y = self.attn(y, self.attention_mask(h, w, x.device))
         with torch.autocast(x.device.type, enabled=False):
             y = (inverse.to(dtype) @ y.to(dtype)).view(x.shape)
         x = x + self.drop_path(y)

@@ -1,4 +1,4 @@
-"""DCTSwin, the network that fuses the outputs of several super-resolution teachers."""
+"""DCTSwin, a network that fuses the outputs of several super-resolution teachers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -14,18 +14,20 @@ from ..functional.dct import NORMS, window_dct_matrices
 from ..functional.padding import run_padded
 from ..utils.registry import register
 from .dct_attention import SHIFT_MASKS, DCTSwinBlock, window_order
+from .upsampling import Upsample, upsample_to_image
 
 SKIPS = ('none', 'mean', 'learned', 'adaptive')
-# The weight of a teacher at a pixel moves so much faster than a colour: teachers differ by little.
+# Factor of the weights of the teachers at a pixel. As teachers differ little, the weights have to
+# change faster than colours do.
 _GATE_GAIN = 4.0
-# What the authors add to the output, outside of their network: the RGB mean of DIV2K.
+# The RGB mean of DIV2K, which the authors add to the output outside of their network.
 _RGB_MEAN = (0.4488, 0.4371, 0.4040)
-# Buffers of Swin checkpoints that follow from the sizes; here they are computed.
-_COMPUTED = ('attn_mask', 'relative_position_index')
+# Buffers of Swin checkpoints that follow from the sizes, and are computed here.
+_COMPUTED_BUFFERS = ('attn_mask', 'relative_position_index')
 
 
 class ResidualGroup(nn.Module):
-    """DCTSwin blocks, every second one with shifted windows, a 3×3 convolution, and a skip."""
+    """DCTSwin blocks (every second one with shifted windows), a 3×3 convolution, and a skip."""
 
     def __init__(
         self,
@@ -40,12 +42,13 @@ class ResidualGroup(nn.Module):
         super().__init__()
         self.use_checkpoint = use_checkpoint
         self.residual_group = nn.Module()
-        self.residual_group.blocks = nn.ModuleList(
-            DCTSwinBlock(
-                dim, num_heads, size, (i % 2) * (size // 2), drop_path=drop_paths[i], **block
+        blocks = nn.ModuleList()
+        for i in range(depth):
+            shift = size // 2 if i % 2 else 0
+            blocks.append(
+                DCTSwinBlock(dim, num_heads, size, shift, drop_path=drop_paths[i], **block)
             )
-            for i in range(depth)
-        )
+        self.residual_group.blocks = blocks
         self.conv = nn.Conv2d(dim, dim, 3, 1, 1)
 
     def forward(
@@ -57,10 +60,11 @@ class ResidualGroup(nn.Module):
     ) -> torch.Tensor:
         """Run the group: (b, h, w, dim) -> the same shape.
 
-        ``orders`` has the :func:`~.dct_attention.window_order` of each shift.
+        ``orders`` maps each shift to its :func:`~.dct_attention.window_order`.
         """
         _, h, w, _ = x.shape
         y = x.flatten(1, 2)
+        # Where in y each pixel of the image is; first in its own place.
         place = torch.arange(h * w, device=x.device)
         for block in cast(nn.ModuleList, self.residual_group.blocks):
             order = orders[cast(int, block.shift)]
@@ -75,101 +79,9 @@ class ResidualGroup(nn.Module):
         return x + y.permute(0, 2, 3, 1)
 
 
-class Upsample(nn.Sequential):
-    """3×3 convolutions and pixel shuffles: ×2 once per factor of 2, or ×3 once."""
-
-    def __init__(self, scale: int, channels: int) -> None:
-        factors = {1: [], 2: [2], 3: [3], 4: [2, 2], 8: [2, 2, 2]}[scale]
-        super().__init__(
-            *[
-                layer
-                for factor in factors
-                for layer in (
-                    nn.Conv2d(channels, factor**2 * channels, 3, 1, 1),
-                    nn.PixelShuffle(factor),
-                )
-            ]
-        )
-
-
-def _layer_by_layer(
-    layers: Sequence[nn.Module], x: torch.Tensor, pad: Sequence[int] = (1, 1, 1, 1)
-) -> torch.Tensor:
-    """Run 3×3 convolutions, padded by ``pad`` (left, right, top, bottom), and pixel shuffles."""
-    for layer in layers:
-        if isinstance(layer, nn.PixelShuffle):
-            x = layer(x)
-        else:
-            convolution = cast(nn.Conv2d, layer)
-            x = F.conv2d(F.pad(x, pad), convolution.weight, convolution.bias)
-    return x
-
-
-def _merged_convolution(
-    layers: Sequence[nn.Module], scale: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Compute the 5×5 convolution that, before one pixel shuffle, does what all layers do.
-
-    The layers are linear, and the pixel shuffle is one by ``scale``. A row of the weight is what
-    the transposed maps of the layers make of a 1 at one place of an output cell of scale × scale
-    pixels: it spreads over 5×5 pixels of the input.
-
-    Returns:
-        Weight (n · scale², channels, 5, 5) and bias (n · scale²), n channels of the output.
-    """
-    *upsample, final = layers
-    last = cast(nn.Conv2d, final)
-    n = last.out_channels
-    with torch.autocast(last.weight.device.type, enabled=False):
-        ones = torch.eye(n * scale**2, dtype=last.weight.dtype, device=last.weight.device)
-        weight = F.conv_transpose2d(ones.view(-1, n, scale, scale), last.weight)
-        cell = scale
-        for layer in reversed(upsample):
-            if isinstance(layer, nn.PixelShuffle):
-                # What reaches beyond the cell is completed to whole pixels of the smaller image.
-                factor = layer.upscale_factor
-                beyond = (weight.shape[-1] - cell) // 2
-                weight = F.pixel_unshuffle(F.pad(weight, [-beyond % factor] * 4), factor)
-                cell //= factor
-            else:
-                weight = F.conv_transpose2d(weight, cast(nn.Conv2d, layer).weight)
-        zeros = torch.zeros((1, weight.shape[1], 3, 3), dtype=weight.dtype, device=weight.device)
-        bias = F.pixel_unshuffle(_layer_by_layer(layers, zeros), scale)[0, :, 1, 1]
-    return weight, bias
-
-
-def upsample_to_image(layers: Sequence[nn.Module], x: torch.Tensor, scale: int) -> torch.Tensor:
-    """Compute what the layers give one after the other, for a fraction of the work and memory.
-
-    There is no activation between them, so that one 5×5 convolution at the small size can do for
-    all, without large maps of many channels. Only the outermost cells differ, because every layer
-    pads its own input with zeros: these four strips are computed layer by layer, from the three
-    outermost rows or columns of ``x``.
-
-    The weights of the layers are used, the layers themselves are not called: forward hooks on them
-    do not run.
-
-    Args:
-        layers: 3×3 convolutions with zero padding, each but the last followed by a pixel shuffle.
-        x: (b, channels, h, w).
-        scale: Product of the factors of the pixel shuffles.
-
-    Returns:
-        (b, n, scale · h, scale · w), n channels of the last convolution's output.
-    """
-    if len(layers) == 1 or min(x.shape[-2:]) < 3:
-        return _layer_by_layer(layers, x)
-    inner = F.pixel_shuffle(F.conv2d(x, *_merged_convolution(layers, scale), padding=1), scale)
-    top = _layer_by_layer(layers, x[:, :, :3], (1, 1, 1, 0))[:, :, :scale]
-    bottom = _layer_by_layer(layers, x[:, :, -3:], (1, 1, 0, 1))[:, :, -scale:]
-    left = _layer_by_layer(layers, x[..., :3], (1, 0, 1, 1))[:, :, scale:-scale, :scale]
-    right = _layer_by_layer(layers, x[..., -3:], (0, 1, 1, 1))[:, :, scale:-scale, -scale:]
-    return torch.cat([top, torch.cat([left, inner, right], 3), bottom], 2)
-
-
 @register(ARCH_REGISTRY)
 class DCTSwin(nn.Module):
-    r"""Fusion network of MTKD: teacher outputs in, one better image out.
+    r"""Fusion network of MTKD: fuses the outputs of the teachers into one better image.
 
     Jiang, Feng, Zhang, Bull: *Multi-Teacher Knowledge Distillation for Image Super-Resolution*,
     ECCV 2024,
@@ -219,7 +131,7 @@ class DCTSwin(nn.Module):
             an untrained net gives the mean of the teachers.
 
     Raises:
-        OptionError: a value is not one of the above.
+        OptionError: If an argument has an invalid value.
 
     Shape:
         - Input: (b, in_chans, H, W), teachers one after the other, RGB in [0, 1]; any H and W.
@@ -273,19 +185,19 @@ class DCTSwin(nn.Module):
         if len(depths) != len(num_heads):
             raise OptionError(
                 f'DCTSwin: depths has {len(depths)} groups, num_heads {len(num_heads)}; expected '
-                'as many'
+                'equal numbers'
             )
         if any(embed_dim % heads for heads in num_heads):
             raise OptionError(
-                f'DCTSwin: embed_dim: {embed_dim} is not divisible by every one of num_heads '
+                f'DCTSwin: embed_dim: {embed_dim} is not divisible by each of num_heads, '
                 f'{num_heads}'
             )
         if window_size < 2 or window_size % 2:
             raise OptionError(f'DCTSwin: window_size: {window_size}; expected an even number')
         if skip != 'none' and (num_out_ch < 1 or in_chans % num_out_ch):
             raise OptionError(
-                f'DCTSwin: in_chans: {in_chans} is not a multiple of num_out_ch, {num_out_ch}, '
-                f'which skip: {skip} needs'
+                f'DCTSwin: in_chans: {in_chans} is not a multiple of num_out_ch, {num_out_ch}; '
+                f'skip: {skip} requires that'
             )
         self.upscale = upscale
         self.img_range = img_range
@@ -295,17 +207,19 @@ class DCTSwin(nn.Module):
         self.num_out_ch = num_out_ch
 
         self.conv_first = nn.Conv2d(in_chans * upscale**2, embed_dim, 3, 1, 1)
-        # The name of the norm before the groups in Swin checkpoints is patch_embed.norm.
+        # In Swin checkpoints the norm before the groups is called patch_embed.norm.
         self.patch_embed = nn.Module()
         self.patch_embed.norm = nn.LayerNorm(embed_dim) if patch_norm else nn.Identity()
+        # The rate grows linearly over all blocks.
         drop_paths = torch.linspace(0, drop_path_rate, sum(depths)).tolist()
-        self.layers = nn.ModuleList(
-            ResidualGroup(
+        self.layers = nn.ModuleList()
+        for depth, heads in zip(depths, num_heads, strict=True):
+            group = ResidualGroup(
                 embed_dim,
                 depth,
-                num_heads[i],
+                heads,
                 window_size,
-                drop_paths[sum(depths[:i]) : sum(depths[: i + 1])],
+                drop_paths[:depth],
                 use_checkpoint,
                 mlp_ratio=mlp_ratio,
                 qkv_bias=qkv_bias,
@@ -316,8 +230,8 @@ class DCTSwin(nn.Module):
                 shift_mask=shift_mask,
                 img_size=img_size,
             )
-            for i, depth in enumerate(depths)
-        )
+            self.layers.append(group)
+            drop_paths = drop_paths[depth:]
         self.norm = nn.LayerNorm(embed_dim)
         self.conv_after_body = nn.Conv2d(embed_dim, embed_dim, 3, 1, 1)
         self.conv_before_upsample = nn.Sequential(
@@ -355,26 +269,22 @@ class DCTSwin(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        for key in [
-            k for k in state_dict if k.startswith(prefix) and k.rsplit('.', 1)[-1] in _COMPUTED
-        ]:
-            del state_dict[key]
+        for key in list(state_dict):
+            if key.startswith(prefix) and key.rsplit('.', 1)[-1] in _COMPUTED_BUFFERS:
+                del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def _correction(self, x: torch.Tensor) -> torch.Tensor:
-        """Run the net on teachers that are padded: (b, in_chans, H, W) -> (b, channels, H, W)."""
-        # Channels last, as the blocks want it: then nothing has to be moved between blocks and
-        # convolutions.
-        x = F.pixel_unshuffle(x * self.img_range, self.upscale).contiguous(
-            memory_format=torch.channels_last
-        )
+        """Run the network on padded teacher outputs: (b, in_chans, H, W) -> (b, channels, H, W)."""
+        x = F.pixel_unshuffle(x * self.img_range, self.upscale)
+        # Channels last, as in the blocks: then nothing is moved between blocks and convolutions.
+        x = x.contiguous(memory_format=torch.channels_last)
         x = self.conv_first(x)
         y = cast(nn.Module, self.patch_embed.norm)(x.permute(0, 2, 3, 1))
         _, h, w, _ = y.shape
-        orders = {
-            shift: window_order(h, w, self.window_size, shift, x.device)
-            for shift in (0, self.window_size // 2)
-        }
+        orders = {}
+        for shift in (0, self.window_size // 2):
+            orders[shift] = window_order(h, w, self.window_size, shift, x.device)
         for layer in self.layers:
             y = layer(y, orders, self.dct, self.inverse_dct)
         x = x + self.conv_after_body(self.norm(y).permute(0, 3, 1, 2))
@@ -391,8 +301,9 @@ class DCTSwin(nn.Module):
         if self.skip == 'mean':
             return y + teachers.mean(1)
         if self.skip == 'adaptive':
-            y, gates = y[:, : self.num_out_ch], _GATE_GAIN * y[:, self.num_out_ch :]
-            # Weights that add up to 0: what one teacher gains the others lose.
-            y = y + ((gates - gates.mean(1, keepdim=True))[:, :, None] * teachers).sum(1)
+            gates = _GATE_GAIN * y[:, self.num_out_ch :]
+            # These weights add up to 0: what one teacher gains, the others lose.
+            weights = gates - gates.mean(1, keepdim=True)
+            y = y[:, : self.num_out_ch] + (weights[:, :, None] * teachers).sum(1)
         mixed: torch.Tensor = self.mix(x)
         return y + mixed

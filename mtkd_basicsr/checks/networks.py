@@ -9,8 +9,9 @@ from ..data.cache.validation import matching_cache
 from ..errors import MTKDError
 from ..evaluation.measure import bicubic
 from ..teachers import FusedTeachers, TeacherEnsemble, check_channels, match_teachers
+from ..weights.loading import fit_weights, pretrained_key, read_weights
 from ..weights.metadata import METADATA
-from ..weights.networks import build, fit_weights, pretrained_key, read_weights
+from ..weights.networks import build
 from .findings import Findings
 from .sample_crops import Part, center_crops, mean_psnr, run
 

@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         if launched:
             from ..host import distributed
 
-            distributed.let_the_first_speak()
+            distributed.defer_to_local_rank_zero()
         print(f'mtkd {args.command}: {error}', file=sys.stderr)
         return 1
     return 0

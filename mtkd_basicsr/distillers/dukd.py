@@ -7,8 +7,8 @@ from torch.nn.functional import l1_loss
 
 from ..config import KDOptions, choice
 from ..errors import OptionError
+from ..functional.dukd_augment import ORDERS, augment, random_flags, undo_augment, zoom_in
 from ..functional.padding import run_padded
-from ..functional.upcycle import ORDERS, augment, invert, random_flags, zoom_in
 from ..host.resize import resize_bicubic
 from ..weights.networks import size_multiple
 from .base import Method, Step
@@ -69,7 +69,7 @@ class DUKD(Method):
     def losses(self, step: Step) -> dict[str, torch.Tensor]:
         u = zoom_in(step.batch.gt, self.teachers.scale, step.batch.generator)
         flags = random_flags(len(u), self.options.probability, step.batch.generator)
-        restored = invert(step.student(augment(u, flags)), flags, self.options.inverse)
+        restored = undo_augment(step.student(augment(u, flags)), flags, self.options.inverse)
         losses = {'l_zoom_in': self.options.weight * l1_loss(restored, self.teachers.target(u))}
         if self.options.zoom_out:
             losses['l_zoom_out'] = self._zoom_out(step)

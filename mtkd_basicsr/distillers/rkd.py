@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import OptionError
-from ..functional.relations import relation_distance
+from ..functional.rkd import relation_distance
 from .base import FeatureMethod, FeatureOptions, Step, last_position
 from .teacher_provider import TeacherProvider
 

@@ -18,7 +18,8 @@ from ..functional.self_ensemble import eightfold
 from ..functional.tiling import run_tiled
 from ..host.api import build_dataset, calculate_psnr, calculate_ssim, imresize, tensor2img
 from ..teachers import FusedTeachers, TeacherEnsemble
-from ..weights.networks import build, load_weights, size_multiple
+from ..weights.loading import load_weights
+from ..weights.networks import build, size_multiple
 
 # Multiply-adds are given for an output of this size, as in the papers of the field.
 HEIGHT = 720

@@ -1,6 +1,6 @@
-"""Spatial affinity of feature maps, and the distance between two of them.
+"""Spatial affinity of feature maps, and the distance between two affinity maps.
 
-The distance is computed without holding a whole affinity map.
+The distance is computed without ever holding a whole affinity map.
 """
 
 from typing import Any, cast
@@ -11,7 +11,7 @@ _EPS = 1e-8
 
 
 def affinity(feature: torch.Tensor) -> torch.Tensor:
-    r"""Compute the cosine similarity of every two pixels.
+    r"""Compute the cosine similarity of every pair of pixels.
 
     .. math::
         A = \hat F^T \hat F, \quad \hat F_{:,p} = F_{:,p} / (\|F_{:,p}\|_2 + 10^{-8})
@@ -32,17 +32,24 @@ def affinity(feature: torch.Tensor) -> torch.Tensor:
 def normalize_pixels(feature: torch.Tensor) -> torch.Tensor:
     """Divide every pixel's vector by its L2 norm: (b, c, h, w) -> (b, c, h · w), float32."""
     flat = feature.float().flatten(2)
-    # Not torch.norm: its gradient at a zero vector is not finite where sqrt's is.
+    # Not torch.norm: its gradient at a zero vector is not finite; that of the clamped sqrt is.
     norm = flat.square().sum(1, keepdim=True).clamp_min(1e-24).sqrt()
     return flat / (norm + _EPS)
 
 
 class _AffinityDistance(torch.autograd.Function):
-    """Mean |SᵀS − TᵀT| and its gradient with respect to S, by strips of rows of some images.
+    """Mean |SᵀS − TᵀT| and its gradient with respect to S, by strips of rows of a few images.
 
-    The difference D is symmetric: of each strip only what is right of the diagonal is computed, and
-    counts twice. With the sign matrix G of D the gradient is 2 S G / n, which comes out of the same
-    strips, so that backward has nothing left to do and no strip outlives its turn.
+    S and T are (c, n) for one image, D = SᵀS − TᵀT is (n, n) and symmetric, and the value is
+    v = Σ |D_pq| / count. A strip holds the rows p in [start, end) and only the columns q ≥ start:
+    what is left of it has been counted in earlier strips, as D_pq = D_qp. Its diagonal block
+    (q < end) therefore counts once, and the rest (q ≥ end) twice.
+
+    With G = sign(D), dv = Σ G_pq dD_pq / count, where dD = dSᵀ S + Sᵀ dS. As G is symmetric, both
+    terms are equal, and ∂v/∂S = 2 S G / count. Column p of S G is Σ_q S_q G_qp: a strip adds the
+    columns q ≥ start to the p inside of it and, mirrored, its own rows to the columns p ≥ end.
+    So the gradient comes out of the same strips as the value: backward has nothing left to do, and
+    no strip is kept.
     """
 
     @staticmethod
@@ -51,26 +58,26 @@ class _AffinityDistance(torch.autograd.Function):
     ) -> torch.Tensor:
         b, _, n = student.shape
         count = b * n * n
+        # As many images at a time as whole maps fit into a strip, else the rows of one map.
         images = min(b, max(1, strip_bytes // (4 * n * n)))
         rows = max(1, strip_bytes // (4 * n * images))
         total = student.new_zeros((), dtype=torch.float64)
         gradient = torch.zeros_like(student) if ctx.needs_input_grad[0] else None
-        for first, start in (
-            (first, start) for first in range(0, b, images) for start in range(0, n, rows)
-        ):
+        for first in range(0, b, images):
             s = student[first : first + images]
             t = teacher[first : first + images]
-            end = min(start + rows, n)
-            difference = s[:, :, start:end].transpose(1, 2) @ s[:, :, start:]
-            difference -= t[:, :, start:end].transpose(1, 2) @ t[:, :, start:]
-            width = end - start
-            total += difference[:, :, :width].abs().sum(dtype=torch.float64)
-            total += 2 * difference[:, :, width:].abs().sum(dtype=torch.float64)
-            if gradient is not None:
-                sign = difference.sign_()
-                part = gradient[first : first + images]
-                part[:, :, start:end] += s[:, :, start:] @ sign.transpose(1, 2)
-                part[:, :, end:] += s[:, :, start:end] @ sign[:, :, width:]
+            for start in range(0, n, rows):
+                end = min(start + rows, n)
+                width = end - start
+                difference = s[:, :, start:end].transpose(1, 2) @ s[:, :, start:]
+                difference -= t[:, :, start:end].transpose(1, 2) @ t[:, :, start:]
+                total += difference[:, :, :width].abs().sum(dtype=torch.float64)
+                total += 2 * difference[:, :, width:].abs().sum(dtype=torch.float64)
+                if gradient is not None:
+                    sign = difference.sign_()
+                    part = gradient[first : first + images]
+                    part[:, :, start:end] += s[:, :, start:] @ sign.transpose(1, 2)
+                    part[:, :, end:] += s[:, :, start:end] @ sign[:, :, width:]
         if gradient is not None:
             ctx.save_for_backward(gradient.mul_(2 / count))
         return (total / count).float()
@@ -87,15 +94,15 @@ def affinity_distance(
 ) -> torch.Tensor:
     """Compute the mean absolute difference of two affinity maps.
 
-    It is ``(affinity(student) - affinity(teacher)).abs().mean()``. The maps have (h · w)² elements
-    for each image, 324 MiB for 16 images of 48×48. They are computed by strips of rows, and so is
-    the gradient.
+    It equals ``(affinity(student) - affinity(teacher)).abs().mean()``. A map has (h · w)² elements
+    for each image, 324 MiB for 16 images of 48×48; it is computed in strips of rows, and so is the
+    gradient.
 
     Args:
-        student: (b, c, h, w); the gradient goes here.
-        teacher: (b, c', h, w); no gradient. The numbers of channels may differ.
+        student: (b, c, h, w); receives the gradient.
+        teacher: (b, c', h, w); receives none. The numbers of channels may differ.
         strip_bytes: Size of a strip; about three of them are in memory at a time.
-            None is 64 MiB, and on a CPU 1 MiB, which its caches hold.
+            None is 1 MiB on a CPU, which fits its caches, and 64 MiB elsewhere.
 
     Returns:
         Scalar, float32, from 0 to 2.

@@ -1,4 +1,4 @@
-"""Spatial attention maps of features, and the distance between two of them."""
+"""Spatial attention maps of features, and the distance between two attention maps."""
 
 import torch
 
@@ -6,7 +6,7 @@ FORMS = ('mean_l1', 'paper', 'authors')
 
 
 def attention_map(feature: torch.Tensor) -> torch.Tensor:
-    r"""Compute the sum of squares over the channels, divided by its L2 norm over the pixels.
+    r"""Sum the squares over the channels, and divide by the L2 norm over the pixels.
 
     .. math::
         Q(F) = \frac{\sum_c F_c^2}{\| \sum_c F_c^2 \|_2}
@@ -18,7 +18,7 @@ def attention_map(feature: torch.Tensor) -> torch.Tensor:
         feature: (b, c, h, w).
 
     Returns:
-        (b, h · w), float32, not negative, of norm 1.
+        (b, h · w), float32, non-negative, of norm 1.
     """
     power: torch.Tensor = feature.float().square().sum(1).flatten(1)
     norm: torch.Tensor = power.norm(dim=1, keepdim=True)
@@ -33,19 +33,19 @@ def attention_distance(
     Args:
         student: (b, c, h, w).
         teacher: (b, c', h, w). The numbers of channels may differ.
-        form: With D = Q(student) - Q(teacher): ``'mean_l1'`` the mean of \|D\|, as codes
-            for super-resolution have it; ``'paper'`` the L2 norm of D, mean over the batch;
-            ``'authors'`` the mean of D², as their code has it.
+        form: With D = Q(student) - Q(teacher): ``'mean_l1'`` is the mean of \|D\|, as in codes
+            for super-resolution; ``'paper'`` the L2 norm of D, averaged over the batch;
+            ``'authors'`` the mean of D², as in the authors' code.
 
     Returns:
-        Scalar. A map has values of about 1 / sqrt(h · w): the three differ by orders of
-            magnitude.
+        Scalar. The values of a map are about 1 / sqrt(h · w), so that the three forms differ by
+        orders of magnitude.
     """
     difference = attention_map(student) - attention_map(teacher)
     if form == 'mean_l1':
         return difference.abs().mean()
     if form == 'authors':
         return difference.square().mean()
-    # The gradient of a norm at zero is not defined; PyTorch's is zero there.
+    # A norm has no gradient at zero; PyTorch returns zero there.
     norm: torch.Tensor = difference.norm(dim=1)
     return norm.mean()

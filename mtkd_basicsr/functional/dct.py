@@ -26,7 +26,7 @@ def dct_matrix(n: int, norm: str = 'ortho', dtype: torch.dtype = torch.float64) 
         (n, n).
 
     Raises:
-        ValueError: an unknown ``norm``.
+        ValueError: If ``norm`` is neither.
     """
     if norm not in NORMS:
         raise ValueError(f"norm: expected one of {NORMS}, got '{norm}'")
@@ -44,8 +44,10 @@ def window_dct_matrices(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute the matrices of the 2-D DCT of a flattened square window, forward and inverse.
 
-    The 2-D transform :math:`D X D^T` of a window whose pixels stand row by row in a vector is one
-    product with the Kronecker product :math:`D \\otimes D`.
+    Element (k, l) of the 2-D transform :math:`D X D^T` of a window is
+    :math:`\\sum_{ij} D_{ki} D_{lj} X_{ij}`. With the pixels row by row in a vector that is one
+    product with the Kronecker product :math:`D \\otimes D`, whose element (k·w + l, i·w + j) is
+    :math:`D_{ki} D_{lj}`.
 
     Args:
         window_size: Height and width of the window, *w*.

@@ -1,57 +1,60 @@
-"""Padding by reflection to sizes that a network can take, and cropping back."""
+"""Pad images by reflection to the sizes that a network accepts, and crop its output."""
 
 from collections.abc import Callable
 
 import torch
 
 
-def reflected(size: int, total: int, device: torch.device | None = None) -> torch.Tensor:
-    """Return which pixels of a row stand in the row that is made longer by reflection.
+def reflection_indices(size: int, total: int, device: torch.device | None = None) -> torch.Tensor:
+    """Return the pixels of a row that make up the longer row that reflection extends it to.
 
-    Written as an index, reflection also works where the padding is larger than the image, which
+    As indices, reflection also works where the padding is larger than the image, which
     ``torch.nn.functional.pad`` refuses.
 
     Args:
-        size: Of the row, from 1 on.
-        total: Of the longer one.
-        device: Where the result is.
+        size: Pixels of the row, at least 1.
+        total: Pixels of the longer row.
+        device: Device of the result.
 
     Returns:
         (total), numbers from 0 to ``size - 1``.
 
     Example:
-        >>> reflected(3, 8)
+        >>> reflection_indices(3, 8)
         tensor([0, 1, 2, 1, 0, 1, 2, 1])
     """
-    # The border is not repeated: the period is twice the last number. A tensor, so that a graph of
-    # any size can hold it.
+    # The border pixel is not repeated: 0 1 2 1 | 0 1 2 1 | … has a period of twice the last index.
+    # That index is a tensor, so that a traced graph works at any size.
     last = torch.arange(size, device=device)[-1:]
     period = (2 * last).clamp(min=1)
     i = torch.arange(total, device=device) % period
     return torch.where(i <= last, i, period - i)
 
 
-def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
-    """Pad an image to a multiple of ``multiple`` in height and width.
+def _round_up(size: int, multiple: int) -> int:
+    return (size + multiple - 1) // multiple * multiple
 
-    The padding is at the bottom and at the right, by reflection. The result equals that of
-    ``torch.nn.functional.pad(mode='reflect')`` where that is defined; smaller images are reflected
-    as often as it takes, and an image of one pixel is repeated.
+
+def pad_to_multiple(x: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Pad an image at the bottom and the right, by reflection, to multiples of a number.
+
+    The result equals that of ``torch.nn.functional.pad(mode='reflect')`` where that is defined;
+    smaller images are reflected repeatedly, and an image of one pixel is repeated.
 
     Args:
         x: (b, c, h, w).
-        multiple: What height and width shall be divisible by.
+        multiple: The number that height and width shall be divisible by.
 
     Returns:
-        (b, c, h', w') with h' and w' the next multiples; ``x`` itself if nothing is missing.
+        (b, c, h', w') with h' and w' the next multiples; ``x`` itself if it needs no padding.
     """
     h, w = x.shape[-2:]
-    th = -(-h // multiple) * multiple
-    tw = -(-w // multiple) * multiple
-    if th != h:
-        x = x.index_select(-2, reflected(h, th, x.device))
-    if tw != w:
-        x = x.index_select(-1, reflected(w, tw, x.device))
+    padded_h = _round_up(h, multiple)
+    padded_w = _round_up(w, multiple)
+    if padded_h != h:
+        x = x.index_select(-2, reflection_indices(h, padded_h, x.device))
+    if padded_w != w:
+        x = x.index_select(-1, reflection_indices(w, padded_w, x.device))
     return x
 
 
@@ -64,7 +67,7 @@ def run_padded(
         function: (b, c, h', w') -> (b, c', scale·h', scale·w').
         x: (b, c, h, w).
         multiple: See :func:`pad_to_multiple`.
-        scale: How much larger the output is than the input.
+        scale: Factor between the sizes of output and input.
 
     Returns:
         (b, c', scale·h, scale·w).

@@ -1,8 +1,41 @@
-"""Running a network on an image that does not fit, tile by tile."""
+"""Run a network tile by tile on an image that is too large for memory."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
+
+
+class _Span(NamedTuple):
+    """The extent of a tile along one axis, in input pixels.
+
+    Attributes:
+        start: First pixel of the tile.
+        end: One past its last pixel.
+        kept_start: First pixel that is taken from this tile.
+        kept_end: One past the last pixel that is taken from it.
+    """
+
+    start: int
+    end: int
+    kept_start: int
+    kept_end: int
+
+    def input(self) -> slice:
+        """Return the pixels of the input that the tile covers."""
+        return slice(self.start, self.end)
+
+    def covered(self, scale: int) -> slice:
+        """Return the pixels of an image of the output's size that the tile covers."""
+        return slice(self.start * scale, self.end * scale)
+
+    def kept(self, scale: int) -> slice:
+        """Return the pixels of the output that are taken from this tile."""
+        return slice(self.kept_start * scale, self.kept_end * scale)
+
+    def kept_in_tile(self, scale: int) -> slice:
+        """Return the same pixels, counted from the beginning of the tile's own output."""
+        return slice((self.kept_start - self.start) * scale, (self.kept_end - self.start) * scale)
 
 
 def _starts(size: int, tile: int, overlap: int) -> list[int]:
@@ -13,16 +46,18 @@ def _starts(size: int, tile: int, overlap: int) -> list[int]:
     return starts + [size - tile]
 
 
-def _spans(size: int, tile: int, overlap: int) -> list[tuple[int, int, int, int]]:
-    """Divide a row of pixels among tiles; neighbours meet in the middle of what they share.
-
-    Returns:
-        Start and end of each tile, and first and end of the pixels that are kept of it.
-    """
+def _spans(size: int, tile: int, overlap: int) -> list[_Span]:
+    """Divide a row of pixels among tiles; neighbours meet in the middle of their overlap."""
     starts = _starts(size, tile, overlap)
-    ends = [min(s + tile, size) for s in starts]
-    cuts = [0] + [(ends[i] + starts[i + 1]) // 2 for i in range(len(starts) - 1)] + [size]
-    return [(s, e, cuts[i], cuts[i + 1]) for i, (s, e) in enumerate(zip(starts, ends, strict=True))]
+    spans = []
+    kept_start = 0
+    for i, start in enumerate(starts):
+        end = min(start + tile, size)
+        is_last = i + 1 == len(starts)
+        kept_end = size if is_last else (end + starts[i + 1]) // 2
+        spans.append(_Span(start, end, kept_start, kept_end))
+        kept_start = kept_end
+    return spans
 
 
 def run_tiled(
@@ -33,16 +68,16 @@ def run_tiled(
     overlap: int = 16,
     large: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Run a function on overlapping tiles of an image and put the outputs together.
+    """Run a function on overlapping tiles of an image and assemble the outputs.
 
-    All tiles have the same size (the last one of a row or column is moved inwards), and each pixel
-    of the output is taken from one tile, from the one whose border is farther away: there is no
-    averaging.
+    All tiles have the same size (the last one of a row or column is moved inwards). Each pixel of
+    the output is taken from one tile, the one whose border is farther away; nothing is averaged.
 
     Args:
-        function: (b, c, h, w) -> (b, c', scale·h, scale·w); with ``large`` it gets that as well.
+        function: (b, c, h, w) -> (b, c', scale·h, scale·w); with ``large`` it is called with the
+            tile of that image as its second argument.
         x: (b, c, H, W).
-        scale: How much larger the output is than the input.
+        scale: Factor between the sizes of output and input.
         tile: Height and width of a tile in input pixels; None runs the whole image at once.
         overlap: Input pixels that neighbouring tiles share at least; less than ``tile``.
         large: (b, c", scale·H, scale·W), cut into the same tiles.
@@ -54,18 +89,15 @@ def run_tiled(
     if tile is None or (h <= tile and w <= tile):
         return function(x) if large is None else function(x, large)
     out: torch.Tensor | None = None
-    for y0, y1, top, bottom in _spans(h, tile, overlap):
-        for x0, x1, left, right in _spans(w, tile, overlap):
-            parts = [x[..., y0:y1, x0:x1]]
+    for rows in _spans(h, tile, overlap):
+        for columns in _spans(w, tile, overlap):
+            inputs = [x[..., rows.input(), columns.input()]]
             if large is not None:
-                parts.append(large[..., y0 * scale : y1 * scale, x0 * scale : x1 * scale])
-            part = function(*parts)
+                inputs.append(large[..., rows.covered(scale), columns.covered(scale)])
+            part = function(*inputs)
             if out is None:
                 out = part.new_empty(*part.shape[:-2], h * scale, w * scale)
-            out[..., top * scale : bottom * scale, left * scale : right * scale] = part[
-                ...,
-                (top - y0) * scale : (bottom - y0) * scale,
-                (left - x0) * scale : (right - x0) * scale,
-            ]
+            kept = part[..., rows.kept_in_tile(scale), columns.kept_in_tile(scale)]
+            out[..., rows.kept(scale), columns.kept(scale)] = kept
     assert out is not None  # there is at least one tile
     return out

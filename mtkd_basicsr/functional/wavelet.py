@@ -1,4 +1,4 @@
-"""The Haar wavelet transform in a few additions, and the distance of two images over its bands."""
+"""The Haar wavelet transform, and the L1 distance of two images over its bands."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
@@ -10,9 +10,9 @@ from torch.nn import functional as F  # noqa: N812
 # Horizontal edges (LH), vertical edges (HL) and diagonals (HH).
 HighBands = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
-# Values that the closed-form gradient works on at a time on a CPU: 1 MiB in fp32, which stays in a
-# core's cache.
-_CHUNK = 2**18
+# Values that the closed-form gradient works on at a time on a CPU: 1 MiB in fp32, which fits the
+# cache of a core.
+CHUNK_VALUES = 2**18
 
 
 def haar_dwt(x: torch.Tensor) -> tuple[torch.Tensor, HighBands]:
@@ -38,34 +38,49 @@ def haar_dwt(x: torch.Tensor) -> tuple[torch.Tensor, HighBands]:
         x = F.pad(x, (0, w % 2, 0, h % 2))
     upper = x[..., 0::2, :]
     lower = x[..., 1::2, :]
+    # First the two rows of a block, (a + c) / 2, (b + d) / 2 and (a - c) / 2, (b - d) / 2; then its
+    # two columns.
     total = (upper + lower) * 0.5
     difference = (upper - lower) * 0.5
-    left = total[..., 0::2]
-    right = total[..., 1::2]
-    left_d = difference[..., 0::2]
-    right_d = difference[..., 1::2]
-    return left + right, (left_d + right_d, left - right, left_d - right_d)
+    left_total = total[..., 0::2]
+    right_total = total[..., 1::2]
+    left_difference = difference[..., 0::2]
+    right_difference = difference[..., 1::2]
+    ll = left_total + right_total
+    lh = left_difference + right_difference
+    hl = left_total - right_total
+    hh = left_difference - right_difference
+    return ll, (lh, hl, hh)
 
 
 def inverse_haar_dwt(
     low: torch.Tensor, high: Iterable[torch.Tensor], size: Sequence[int]
 ) -> torch.Tensor:
-    """Put the image together from the bands of one level of the transform.
+    """Reconstruct an image from the bands of one level of the transform.
 
     Args:
-        low, high: As :func:`haar_dwt` gives them.
+        low, high: As :func:`haar_dwt` returns them.
         size: Height and width of the image.
 
     Returns:
         (b, c, h, w).
     """
     lh, hl, hh = high
-    upper = low + lh
-    lower = low - lh
-    columns = hl + hh
-    more = hl - hh
-    blocks = torch.stack([upper + columns, upper - columns, lower + more, lower - more], 2) / 2
-    return F.pixel_shuffle(blocks.flatten(1, 2), 2)[..., : size[0], : size[1]]
+    # The sums and the differences of the two columns, for the upper and the lower row of a block.
+    upper_sum = low + lh
+    lower_sum = low - lh
+    upper_difference = hl + hh
+    lower_difference = hl - hh
+    blocks = torch.stack(
+        [
+            upper_sum + upper_difference,
+            upper_sum - upper_difference,
+            lower_sum + lower_difference,
+            lower_sum - lower_difference,
+        ],
+        2,
+    )
+    return F.pixel_shuffle((blocks / 2).flatten(1, 2), 2)[..., : size[0], : size[1]]
 
 
 @torch.no_grad()
@@ -93,7 +108,7 @@ def haar_bands(x: torch.Tensor, level: int) -> list[torch.Tensor]:
 
     Args:
         x: (b, c, h, w).
-        level: How often the low band is transformed again, K in the paper.
+        level: Number of levels, K in the paper: how many times the low band is transformed.
 
     Returns:
         3 · level + 1 bands: three high bands of each level, and the last low band.
@@ -105,8 +120,8 @@ def haar_bands(x: torch.Tensor, level: int) -> list[torch.Tensor]:
     return bands + [x]
 
 
-def mean_absolute(bands: Iterable[torch.Tensor], reduction: str = 'mean') -> torch.Tensor:
-    """Add up the means (or the sums) of the absolute values within each band.
+def band_l1(bands: Iterable[torch.Tensor], reduction: str = 'mean') -> torch.Tensor:
+    """Add up the L1 norms of bands, each averaged or summed over the values of the band.
 
     Args:
         bands: Tensors of any shapes, at least one.
@@ -115,19 +130,38 @@ def mean_absolute(bands: Iterable[torch.Tensor], reduction: str = 'mean') -> tor
     Returns:
         A scalar.
     """
-    return cast(torch.Tensor, sum(getattr(band.abs(), reduction)() for band in bands))
+    total: torch.Tensor | int = 0
+    for band in bands:
+        magnitude = band.abs()
+        total = total + (magnitude.sum() if reduction == 'sum' else magnitude.mean())
+    return cast(torch.Tensor, total)
+
+
+def _half(size: int) -> int:
+    """Return the size of a band: half of the image's, rounded up."""
+    return (size + 1) // 2
 
 
 def _butterfly(x: torch.Tensor, factor: complex) -> torch.Tensor:
-    """Apply the Haar transform, up to ``factor`` and signs, and keep each 2×2 block in its place.
+    """Transform each 2×2 block in its place: the Haar transform, or its adjoint, up to signs.
 
-    A block of the result is LL, HL above LH, HH. Neighbours in a row are taken as one complex
-    number: the product (a + bi) · (1 - i) is a + b and b - a at once, where slicing every second
-    column would read memory in strides.
+    Neighbours in a row are taken as one complex number, because slicing every second column would
+    read memory in strides. First the rows of a block, a b over c d, become their sum a + c, b + d
+    and their difference a - c, b - d. Then each row p + qi is multiplied by the factor: the product
+    (p + qi) · (1 - i) is (p + q) + (q - p)i, the sum and the difference of the columns at once.
+    With the factor (1 - i) / 2 a block of the result is
+
+    .. code-block:: text
+
+        LL  -HL
+        LH  -HH
+
+    with the bands of :func:`haar_dwt`. This map is orthogonal; the conjugate factor, (1 + i) / 2,
+    gives its adjoint, which is its inverse.
 
     Args:
         x: (n, h, w), h and w even.
-        factor: What the complex numbers are multiplied by.
+        factor: The number that multiplies the complex numbers.
 
     Returns:
         (n, h, w).
@@ -142,9 +176,20 @@ def _butterfly(x: torch.Tensor, factor: complex) -> torch.Tensor:
 
 
 def _band_gradient(x: torch.Tensor, level: int, scale: float, mean: bool) -> torch.Tensor:
-    """Compute the gradient of ``scale`` · Σ |bands of x|, x and gradient (n, h, w).
+    """Compute the gradient of ``scale`` · Σ |bands of x| with respect to x.
 
-    With ``mean`` the next level weighs more, as its bands are smaller and each counts by its mean.
+    The transform W is linear, so that the gradient of Σ |W x| is Wᵀ sign(W x). A low band that is
+    transformed again contributes, in the place of its signs, the gradient of the levels below.
+
+    Args:
+        x: (n, h, w).
+        level: Levels of the transform.
+        scale: Weight of the bands of this level and all below.
+        mean: Whether each band counts by its mean, not its sum: then the bands of the next
+            level, which are smaller, weigh more by the ratio of the sizes.
+
+    Returns:
+        (n, h, w).
     """
     h, w = x.shape[-2:]
     if h % 2 or w % 2:
@@ -154,9 +199,9 @@ def _band_gradient(x: torch.Tensor, level: int, scale: float, mean: bool) -> tor
     if level > 1:
         low = bands[:, 0::2, 0::2].contiguous()
         h2, w2 = low.shape[-2:]
-        ratio = h2 * w2 / (-(-h2 // 2) * -(-w2 // 2)) if mean else 1.0
+        ratio = h2 * w2 / (_half(h2) * _half(w2)) if mean else 1.0
         signs[:, 0::2, 0::2] = _band_gradient(low, level - 1, ratio, mean)
-    # The transform is orthogonal: its adjoint, with the conjugate factor, is its inverse.
+    # The adjoint. Where a band has the opposite sign in _butterfly, it cancels in Wᵀ sign(W x).
     return _butterfly(signs, (0.5 + 0.5j) * scale)[:, :h, :w]
 
 
@@ -169,16 +214,18 @@ class _HaarL1(torch.autograd.Function):
     ) -> torch.Tensor:
         b, c, h, w = x.shape
         gradient = torch.empty((b * c, h, w), dtype=x.dtype, device=x.device)
-        scale = 1 / (b * c * -(-h // 2) * -(-w // 2)) if reduction == 'mean' else 1.0
-        planes = max(1, _CHUNK // (h * w)) if x.device.type == 'cpu' else b * c
+        mean = reduction == 'mean'
+        scale = 1 / (b * c * _half(h) * _half(w)) if mean else 1.0
+        planes = max(1, CHUNK_VALUES // (h * w)) if x.device.type == 'cpu' else b * c
+        x_planes = x.reshape(b * c, h, w).split(planes)
+        y_planes = y.reshape(b * c, h, w).split(planes)
+        gradient_planes = gradient.split(planes)
         value = x.new_zeros(())
-        for x_i, y_i, gradient_i in zip(
-            *(t.reshape(b * c, h, w).split(planes) for t in (x, y, gradient)), strict=True
-        ):
+        for x_i, y_i, gradient_i in zip(x_planes, y_planes, gradient_planes, strict=True):
             difference = torch.sub(x_i, y_i).contiguous()
-            gradient_i.copy_(_band_gradient(difference, level, scale, reduction == 'mean'))
-            # Σ |band| has degree 1 in the difference: it is the scalar product of difference and
-            # gradient.
+            gradient_i.copy_(_band_gradient(difference, level, scale, mean))
+            # The value f = Σ |bands| is homogeneous of degree 1 in the difference d, f(td) = t f(d)
+            # for t > 0; so f(d) is the scalar product of d and the gradient (Euler).
             value += difference.mul_(gradient_i).sum()
         ctx.save_for_backward(gradient.view(b, c, h, w))
         return value
@@ -200,10 +247,9 @@ class _HaarL1(torch.autograd.Function):
 def haar_l1(x: torch.Tensor, y: torch.Tensor, level: int, reduction: str = 'mean') -> torch.Tensor:
     """Compute the distance of two images over their bands, with its gradient in closed form.
 
-    The value is that of ``mean_absolute(haar_bands(x - y, level), reduction)``. The signs of the
-    bands, transformed back, are the gradient; a band that is 0 adds nothing to it. It is computed
-    together with the value, on a CPU a few planes at a time, so that what lies between stays in the
-    cache. A second derivative raises RuntimeError.
+    The value is that of ``band_l1(haar_bands(x - y, level), reduction)``. The gradient is the signs
+    of the bands, transformed back; a coefficient of 0 adds nothing to it. It is computed together
+    with the value, on a CPU a few planes at a time, so that intermediate results stay in the cache.
 
     Args:
         x, y: (b, c, h, w), the same shape, fp32 or fp64.
@@ -212,5 +258,8 @@ def haar_l1(x: torch.Tensor, y: torch.Tensor, level: int, reduction: str = 'mean
 
     Returns:
         A scalar.
+
+    Raises:
+        RuntimeError: In the backward pass, if a second derivative is asked for.
     """
     return cast(torch.Tensor, _HaarL1.apply(x, y, level, reduction))

@@ -1,1 +1,1 @@
-"""All that patches, imitates or reads BasicSR."""
+"""Everything that patches, imitates or reads BasicSR."""

@@ -1,9 +1,9 @@
 """The functions and registries of BasicSR that other layers call.
 
 Layers that subclass BasicSR's classes (archs, losses, data, models) import those themselves; all
-the others go through this module, so that a new release of BasicSR is looked at here. Packages that
-look for their modules while they are imported are asked at each call: somebody's model inside
-``basicsr/models/`` may import this package before they are done.
+others go through this module, so that a new release of BasicSR is reviewed in one place. Packages
+that search for their modules on import are looked up at each call: a model inside
+``basicsr/models/`` may import this package before that import is complete.
 """
 
 from typing import Any
@@ -47,15 +47,15 @@ __all__ = [
 
 
 def build_network(block: dict[str, Any]) -> torch.nn.Module:
-    """Build a network from a block of an option file, which stays as it is."""
+    """Build a network from a block of an option file, which is not changed."""
     return basicsr.archs.build_network(block)
 
 
 def build_dataset(block: dict[str, Any]) -> torch.utils.data.Dataset:
-    """Build a dataset from a block of an option file, which stays as it is."""
+    """Build a dataset from a block of an option file, which is not changed."""
     return basicsr.data.build_dataset(block)
 
 
 def build_model(opt: dict[str, Any]) -> BaseModel:
-    """Build a model from all options, which the model may change."""
+    """Build a model from the options, which the model may change."""
     return basicsr.models.build_model(opt)

@@ -1,6 +1,7 @@
 """Training in several processes.
 
-How they meet without a GPU, what they share beside the student, and who speaks for them.
+Initialization without a GPU, what is synchronized besides the student, and which process reports
+errors.
 """
 
 import os
@@ -13,19 +14,19 @@ from torch import distributed
 
 from ..errors import OptionError
 
-# How long a process leaves it to the first one of its machine to report an error that all of them
+# Seconds that a process waits for the first one of its machine to report an error that all of them
 # have.
-_PATIENCE = 5
+_SECONDS_TO_DEFER = 5
 
 _Value = TypeVar('_Value')
 
 
-def meet_on_cpu(backend: str = 'gloo', **kwargs: Any) -> None:
-    """Let the processes of ``--launcher pytorch`` meet on gloo, without a CUDA device.
+def init_gloo(backend: str = 'gloo', **kwargs: Any) -> None:
+    """Initialize the processes of ``--launcher pytorch`` with gloo, without a CUDA device.
 
     Args:
-        backend: BasicSR's, which is ``nccl`` and needs CUDA devices; not used.
-        **kwargs: As for ``torch.distributed.init_process_group``.
+        backend: Ignored: BasicSR passes ``nccl``, which needs CUDA devices.
+        **kwargs: Further arguments of ``torch.distributed.init_process_group``.
     """
     distributed.init_process_group('gloo', **kwargs)
 
@@ -33,7 +34,7 @@ def meet_on_cpu(backend: str = 'gloo', **kwargs: Any) -> None:
 def refuse_slurm(*_: Any, **__: Any) -> NoReturn:
     """Refuse ``--launcher slurm`` without a CUDA device.
 
-    BasicSR counts the processes of a machine by its devices.
+    BasicSR derives the ranks of the processes of a machine from its devices.
 
     Raises:
         OptionError: Always.
@@ -44,28 +45,28 @@ def refuse_slurm(*_: Any, **__: Any) -> NoReturn:
     )
 
 
-def share(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Give all processes the values of the first one.
+def broadcast_parameters(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Set parameters to the values of rank 0 in all processes.
 
-    DistributedDataParallel does so for the student.
+    DistributedDataParallel does this for the student.
 
     Args:
-        parameters: In the same order everywhere.
+        parameters: In the same order in all processes.
     """
     for p in parameters:
         distributed.broadcast(p.data, 0)
 
 
 def of_the_first(value: _Value) -> _Value:
-    """Return what the first process has, in all processes.
+    """Return the value of rank 0 in all processes.
 
-    This is for what each could decide for itself, and all have to decide alike.
+    This is for decisions that each process could take on its own, but that must be the same in all.
 
     Args:
         value: Anything that can be pickled.
 
     Returns:
-        The value of the first process.
+        The value of rank 0.
     """
     values = [value]
     distributed.broadcast_object_list(values, 0)
@@ -73,13 +74,13 @@ def of_the_first(value: _Value) -> _Value:
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Make each gradient the mean over all processes.
+    """Replace each gradient by its mean over all processes.
 
-    DistributedDataParallel does so for the student.
+    DistributedDataParallel does this for the student.
 
     Args:
-        parameters: In the same order everywhere. One without a gradient
-            counts as zeros, so that the processes never wait for each other in vain.
+        parameters: In the same order in all processes. A missing gradient counts as zeros, so that
+            no process waits for one that has none.
     """
     for p in parameters:
         if p.grad is None:
@@ -88,12 +89,12 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
         p.grad /= distributed.get_world_size()
 
 
-def let_the_first_speak() -> None:
-    """Leave it to the first process of this machine to report an error that all of them have.
+def defer_to_local_rank_zero() -> None:
+    """Let the first process of this machine report an error that all of them have.
 
-    The first process returns at once. Another one waits for the launcher, which ends it after the
-    end of the first. If this one is still there after some seconds, the error is
-    its own.
+    The first process returns at once. Any other one waits: the launcher ends it after the first one
+    has ended. If it still runs after some seconds, the error is its own.
     """
-    if int(os.environ.get('LOCAL_RANK', os.environ.get('SLURM_LOCALID', 0))):
-        time.sleep(_PATIENCE)
+    local_rank = os.environ.get('LOCAL_RANK', os.environ.get('SLURM_LOCALID', 0))
+    if int(local_rank) != 0:
+        time.sleep(_SECONDS_TO_DEFER)

@@ -1,7 +1,7 @@
-"""What recent versions of torchvision, setuptools and torch broke in the packages that we build on.
+"""Repairs of the packages that we build on, broken by recent torchvision, setuptools and torch.
 
-Each repair is made only where the thing is missing, in this process only: no file of anybody is
-touched.
+Each repair is made only if something is missing, and only in this process: no installed file is
+changed.
 """
 
 import contextlib
@@ -13,35 +13,34 @@ import torch
 from basicsr.utils import dist_util
 
 from . import startup
-from .distributed import meet_on_cpu, refuse_slurm
+from .distributed import init_gloo, refuse_slurm
 
 
 def apply() -> None:
-    """Make ``import basicsr`` and several processes work.
+    """Make ``import basicsr`` work, and training in several processes without a GPU.
 
-    Harmless when done twice.
+    Calling it twice is harmless.
     """
     startup.install()
-    _distributed()
+    _patch_launchers()
 
 
-def _distributed() -> None:
-    # BasicSR's processes meet on nccl alone, each with a CUDA device, whatever num_gpu says.
+def _patch_launchers() -> None:
+    # BasicSR initializes its processes with nccl and a CUDA device for each, whatever num_gpu says.
     if torch.cuda.is_available():
         return
-    dist_util._init_dist_pytorch = meet_on_cpu
+    dist_util._init_dist_pytorch = init_gloo
     dist_util._init_dist_slurm = refuse_slurm
 
 
 @contextlib.contextmanager
 def pkg_resources() -> Iterator[None]:
-    """Stand in for ``pkg_resources`` while pytorch_wavelets is imported.
+    """Provide a stand-in for ``pkg_resources`` while pytorch_wavelets is imported.
 
-    The stand-in has the one function that pytorch_wavelets uses.
-
-    setuptools >= 82 has no pkg_resources (https://github.com/fbcotter/pytorch_wavelets/pull/66),
-    and those shortly before warn whoever imports it. The stand-in goes again, so that nobody else
-    takes it for the real one.
+    It has the one function that pytorch_wavelets uses. setuptools >= 82 has no pkg_resources
+    (https://github.com/fbcotter/pytorch_wavelets/pull/66), and the versions shortly before emit a
+    warning on import. The stand-in is removed afterwards, so that no other package mistakes it for
+    the real one.
     """
     name = 'pkg_resources'
     if name in sys.modules:

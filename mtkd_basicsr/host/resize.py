@@ -14,8 +14,11 @@ from ..utils.bicubic import weights_and_sources
 @functools.lru_cache(maxsize=64)
 def _weights(size: int, out: int, scale: float, device: torch.device) -> torch.Tensor:
     """Return one dimension of the resize as a matrix, (out, size)."""
-    weights, sources = map(torch.tensor, weights_and_sources(size, out, scale))
-    return torch.zeros(out, size).scatter_add_(1, sources, weights).to(device)
+    weights, sources = weights_and_sources(size, out, scale)
+    matrix = torch.zeros(out, size)
+    # Added, because at a border one pixel can occur more than once.
+    matrix.scatter_add_(1, torch.tensor(sources), torch.tensor(weights))
+    return matrix.to(device)
 
 
 def resize_bicubic(x: torch.Tensor, scale: float) -> torch.Tensor:
@@ -26,7 +29,9 @@ def resize_bicubic(x: torch.Tensor, scale: float) -> torch.Tensor:
         scale: Factor; below 1 with antialiasing.
 
     Returns:
-        (b, c, ⌈scale · h⌉, ⌈scale · w⌉), neither rounded nor cut to [0, 1].
+        (b, c, ⌈scale · h⌉, ⌈scale · w⌉), neither rounded nor clipped to [0, 1].
     """
-    rows, columns = (_weights(n, math.ceil(n * scale), scale, x.device) for n in x.shape[-2:])
+    h, w = x.shape[-2:]
+    rows = _weights(h, math.ceil(h * scale), scale, x.device)
+    columns = _weights(w, math.ceil(w * scale), scale, x.device)
     return rows @ x @ columns.T

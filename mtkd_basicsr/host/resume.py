@@ -1,4 +1,4 @@
-"""Finding and loading the state that a training goes on from."""
+"""Find and load the training state that a training resumes from."""
 
 import os
 import sys
@@ -9,14 +9,17 @@ from basicsr.utils import check_resume
 
 from ..errors import WeightsError, why_unreadable
 
+# What a training state of BasicSR holds at least.
+_ENTRIES = ('epoch', 'iter', 'optimizers', 'schedulers')
+
 
 def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
-    """Load the state that a training goes on from, on the CPU, and check it.
+    """Load the state that a training resumes from, on the CPU, and check it.
 
-    This stands in for BasicSR's function of the same name.
+    This replaces BasicSR's function of the same name.
 
     With ``auto_resume`` it is the newest training state that can be read together with its
-    networks; those that cannot are named and left where they are.
+    networks; those that cannot are reported and left in place.
 
     Args:
         opt: Options as parsed by BasicSR. ``path.pretrain_network_*`` are set to the
@@ -24,10 +27,10 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
 
     Returns:
         The state, tensors on the CPU (the optimizer moves them to its parameters);
-        None for a new start.
+        None if the training starts from the beginning.
 
     Raises:
-        WeightsError: The named state, or all there are, cannot be read.
+        WeightsError: If the given state, or with ``auto_resume`` every state, cannot be read.
     """
     if opt['auto_resume']:
         path, state = _newest(opt)
@@ -54,44 +57,57 @@ def _load(path: str, key: str) -> Any:
 
 def _read(path: str, opt: dict[str, Any], key: str, networks: bool = False) -> dict[str, Any]:
     state = _load(path, key)
-    missing = [
-        name
-        for name in ('epoch', 'iter', 'optimizers', 'schedulers')
-        if not isinstance(state, dict) or name not in state
-    ]
+    entries = state if isinstance(state, dict) else {}
+    missing = [name for name in _ENTRIES if name not in entries]
     if missing:
         raise WeightsError(
             f"{key}: '{path}' is not a training state of BasicSR: it has no {', '.join(missing)}"
         )
+    if networks:
+        _check_networks(opt, entries['iter'], key)
+    return entries
+
+
+def _check_networks(opt: dict[str, Any], iteration: int, key: str) -> None:
+    """Raise if a network that was saved with a training state cannot be read."""
     ignored = opt['path'].get('ignore_resume_networks') or ()
-    for name in opt if networks else ():
+    for name in opt:
         if name.startswith('network_') and name not in ignored:
-            file = f'net_{name.removeprefix("network_")}_{state["iter"]}.pth'
+            file = f'net_{name.removeprefix("network_")}_{iteration}.pth'
             _load(os.path.join(opt['path']['models'], file), key)
-    return state
+
+
+def _iterations(folder: str) -> list[int]:
+    """List the iterations of the training states in a folder, the newest first."""
+    if not os.path.isdir(folder):
+        return []
+    iterations = []
+    for name in os.listdir(folder):
+        stem, ending = os.path.splitext(name)
+        if ending == '.state' and stem.isdigit():
+            iterations.append(int(stem))
+    return sorted(iterations, reverse=True)
 
 
 def _newest(opt: dict[str, Any]) -> tuple[str, dict[str, Any]] | tuple[None, None]:
     folder = opt['path']['training_states']
-    skipped = []
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    stems = (name.removesuffix('.state') for name in names if name.endswith('.state'))
-    iterations = sorted((int(stem) for stem in stems if stem.isdigit()), reverse=True)
-    for iteration in iterations:
+    skipped: list[str] = []
+    for iteration in _iterations(folder):
         path = os.path.join(folder, f'{iteration}.state')
         try:
             state = _read(path, opt, '--auto_resume', networks=True)
         except WeightsError as error:
             skipped.append(str(error))
             continue
-        for text in skipped if opt['rank'] == 0 else ():
-            # There is no log yet: the first who asks for BasicSR's logger decides where it goes.
-            print(f'{text}; skipped', file=sys.stderr, flush=True)
+        if opt['rank'] == 0:
+            # Not to the log: its first use would decide where BasicSR's log goes.
+            for text in skipped:
+                print(f'{text}; skipped', file=sys.stderr, flush=True)
         return path, state
     if skipped:
         raise WeightsError(
-            f"--auto_resume: none of the {len(skipped)} training states in '{folder}' can be gone "
-            f'on from: {skipped[0]}; '
-            'train anew without --auto_resume (the folder is moved aside)'
+            f"--auto_resume: none of the {len(skipped)} training states in '{folder}' can be "
+            f'resumed: {skipped[0]}; start again without --auto_resume (the folder is then moved '
+            'aside)'
         )
     return None, None

@@ -1,4 +1,4 @@
-"""What BasicSR's own ``train.py`` and ``test.py`` get while they run, in this process only."""
+"""Repairs of BasicSR's own ``train.py`` and ``test.py``, in the process that runs them."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ Check: TypeAlias = Callable[[dict[str, Any], bool], None]
 
 def folder_of(module: ModuleType) -> str:
     """Return the folder that a module, or a package, was imported from."""
-    # Python knows modules without a file; these have one.
+    # Modules can lack a file; these have one.
     return os.path.dirname(os.path.abspath(cast(str, module.__file__)))
 
 
@@ -36,11 +36,11 @@ def script_name(module: ModuleType | None) -> str | None:
 
 
 def version_lines(script: ModuleType | None = None) -> list[str]:
-    """Say which BasicSR and which mtkd_basicsr are running, and from where.
+    """Describe which BasicSR and which mtkd_basicsr are running, and from where.
 
     Args:
-        script: The module of the script that was started; where it lies in another tree than
-            the BasicSR that was imported, a line says so.
+        script: The module of the script that was started; if it is in another tree than the
+            BasicSR that was imported, a line says so.
 
     Returns:
         Lines for the log.
@@ -55,9 +55,8 @@ def version_lines(script: ModuleType | None = None) -> list[str]:
         # Python puts the folder of the script on its path, not the one above, which `import
         # basicsr` would need.
         lines.append(
-            f'Note: the script is {script.__file__}, but the BasicSR that runs is the installed '
-            'one; for the code of that folder, set PYTHONPATH=. or install it '
-            '(pip install -e .)'
+            f'Note: the script is {script.__file__}, but the installed BasicSR is used; to run '
+            'the code of that folder, set PYTHONPATH=. or install it (pip install -e .)'
         )
     return lines
 
@@ -74,16 +73,16 @@ def _checked(
 
 
 def repair(script: ModuleType | None, check: Check) -> None:
-    """Make a script of BasicSR resume without CUDA, name wrong option keys, and log versions.
+    """Make a script of BasicSR resume without CUDA, report wrong option keys, and log versions.
 
-    ``load_resume_state`` asks for the current CUDA device, whatever ``num_gpu`` says
+    BasicSR's ``load_resume_state`` uses the current CUDA device, whatever ``num_gpu`` says
     (https://github.com/XPixelGroup/BasicSR/issues/679), takes the newest state even if its writer
-    was killed, and executes what is in it. A folder that is not there ends in a bare
+    was killed, and executes code in it. A missing folder of images ends in a bare
     ``FileNotFoundError`` of ``os.scandir``.
 
     Args:
         script: The module of the script, ``basicsr.train`` or ``basicsr.test`` or ``__main__``.
-            Any other module is left alone. Harmless when done twice.
+            Any other module is left alone. Repairing it twice is harmless.
         check: Gets the options, and whether they are for a training; raises if they are wrong.
     """
     name = script_name(script)

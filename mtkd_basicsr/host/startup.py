@@ -1,16 +1,15 @@
-"""Stand-ins for modules that BasicSR imports and that can be missing.
+"""Stand-ins for modules that BasicSR imports and that may be missing.
 
-This file imports nothing but the standard library, and little of that: it runs at each start of
-Python.
+This file imports only the standard library, and little of it: it runs whenever Python starts.
 
 ``python basicsr/train.py`` imports BasicSR before it reads the option file that names this package,
 which is too late for a repair. A line in ``mtkd_basicsr.pth``, installed beside the package,
 therefore runs :func:`install` whenever Python starts. ``import mtkd_basicsr`` does the same, for a
 source tree on ``PYTHONPATH``.
 
-The finder stands at the very end of ``sys.meta_path``: it is asked only for what nobody else has
-found. Where the real module exists, and for any other name, it has no say. No file of BasicSR or
-torchvision is touched.
+The finder is the last one in ``sys.meta_path``: it is asked only for modules that no other finder
+has found. It never affects a module that exists, or any other name. No file of BasicSR or
+torchvision is changed.
 """
 
 import os
@@ -23,8 +22,8 @@ from types import ModuleType
 
 def _fill_functional_tensor(module: ModuleType) -> None:
     # torchvision 0.17 renamed this module; BasicSR 1.4.2 imports rgb_to_grayscale from the old
-    # name, which ends `import basicsr`. https://github.com/XPixelGroup/BasicSR/issues/663; mended
-    # on its master (8d56e3a), never released.
+    # name, so that `import basicsr` fails. https://github.com/XPixelGroup/BasicSR/issues/663; fixed
+    # on its master (8d56e3a), but never released.
     try:
         from torchvision.transforms import _functional_tensor as source
     except ImportError:
@@ -42,7 +41,7 @@ def _fill_filters(module: ModuleType) -> None:
 
 
 def _fill_version(module: ModuleType) -> None:
-    # BasicSR's setup.py writes basicsr/version.py; a clone that was never installed has none, and
+    # BasicSR's setup.py writes basicsr/version.py; a clone that was never installed lacks it, and
     # cannot be imported.
     folder = module.__spec__.folder  # type: ignore[union-attr]  # which `find_spec` has set
     try:
@@ -94,32 +93,31 @@ class StandInFinder:
 
 
 def install() -> None:
-    """Put the finder at the end of ``sys.meta_path``.
+    """Append the finder to ``sys.meta_path``.
 
-    Harmless when done twice, also by two copies of this file.
+    Calling it twice is harmless, even from two copies of this file.
     """
-    if not any(
-        getattr(finder, '__name__', '') == StandInFinder.__name__ for finder in sys.meta_path
-    ):
+    names = [getattr(finder, '__name__', '') for finder in sys.meta_path]
+    if StandInFinder.__name__ not in names:
         sys.meta_path.append(StandInFinder)
 
 
 def _is_our_script(path: str) -> bool:
-    # Somebody's program may have that name. What pip writes names our entry point, in an .exe
-    # behind its machine code.
+    # Another program may have that name. The script that pip writes contains our entry point; an
+    # .exe has it after its machine code.
     try:
         with open(path, 'rb') as file:
             return b'mtkd_basicsr.commands.cli' in file.read()
-    except OSError:  # on Windows the ending is left out
+    except OSError:  # on Windows the path lacks its extension
         return True
 
 
 def is_our_command() -> bool:
     """Return whether this process is the command ``mtkd``, or a worker of it.
 
-    ``python -m mtkd_basicsr`` is the same command. Such a process imports torch and BasicSR when it
-    knows that they are needed. The workers of a command are given its arguments by multiprocessing,
-    before they import anything.
+    ``python -m mtkd_basicsr`` is the same command. Such a process imports torch and BasicSR only
+    when it needs them. The workers of a command receive its arguments from multiprocessing, before
+    they import anything.
     """
     arguments = getattr(sys, 'argv', None) or ['']
     folder, name = os.path.split(arguments[0])

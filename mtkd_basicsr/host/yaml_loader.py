@@ -1,6 +1,7 @@
-"""Reading option files and plans.
+"""Read option files and plans.
 
-Whatever is wrong with a file is an error of ours, and with ``--safe`` nothing in it is executed.
+Every problem with a file raises an error of this package; with ``--safe`` nothing in the file is
+executed.
 """
 
 import contextlib
@@ -17,36 +18,39 @@ from basicsr.utils import options as basicsr_options
 from ..errors import OptionError, first_line
 from ..utils.version import __version__
 
-# More than any option file has. PyYAML's C loader runs out of stack at some thousands of nested
-# blocks, and takes Python with it.
-_DEEPEST = 50
-_MOST = 100_000
+# More than any option file has. At some thousands of nested blocks PyYAML's C loader overflows the
+# stack, which kills Python.
+_MAX_DEPTH = 50
+_MAX_VALUES = 100_000
+# How much of a key a message shows.
+_MAX_SHOWN = 60
 _OPENING = yaml.SequenceStartEvent, yaml.MappingStartEvent
 _CLOSING = yaml.SequenceEndEvent, yaml.MappingEndEvent
 _PYTHON = 'tag:yaml.org,2002:python/'
-# The first line of our option files. This package is imported already, and its version is a text.
+# The tag in the first line of our option files: this package is imported already, and its version
+# is a text.
 HARMLESS = 'python/name:mtkd_basicsr.__version__'
 
 
 class SafeLoader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's loader that knows plain values alone, and :data:`HARMLESS`.
+    """PyYAML's loader for plain values only, and :data:`HARMLESS`.
 
-    Mappings keep their order, as BasicSR's loader does it.
+    Mappings keep their order, as with BasicSR's loader.
     """
 
 
 def _refuse_python(loader: SafeLoader, suffix: str, node: yaml.Node) -> NoReturn:
     kind, _, name = suffix.partition(':')
-    does = (
-        {'name': 'import', 'module': 'import'}.get(kind, 'import and call')
-        if name
-        else 'be read as Python has it'
-    )
+    if not name:
+        effect = 'create a Python object'
+    elif kind in ('name', 'module'):
+        effect = f'import {name}'
+    else:
+        effect = f'import and call {name}'
     raise yaml.constructor.ConstructorError(
         None,
         None,
-        f"'!!python/{suffix}' would {does}{' ' + name if name else ''}; with --safe "
-        f'expected no Python tag but !!{HARMLESS}',
+        f"'!!python/{suffix}' would {effect}; with --safe expected no Python tag but !!{HARMLESS}",
         node.start_mark,
     )
 
@@ -64,52 +68,49 @@ def _where(mark: yaml.Mark | None) -> str:
 
 
 def _described(error: Exception) -> str:
-    """Say where and what an error is that PyYAML, or a class that the file names, has raised."""
+    """Describe an error of PyYAML, with its line, or of a class that the file names."""
     if isinstance(error, yaml.MarkedYAMLError):
-        return (
-            f'{_where(error.problem_mark or error.context_mark)}: {error.problem or error.context}'
-        )
+        mark = error.problem_mark or error.context_mark
+        return f'{_where(mark)}: {error.problem or error.context}'
     return f': {first_line(error)}'
 
 
 def _check_depth(text: str, loader: type) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=loader):
-        depth += isinstance(event, _OPENING) - isinstance(event, _CLOSING)
-        if depth > _DEEPEST:
+        if isinstance(event, _OPENING):
+            depth += 1
+        elif isinstance(event, _CLOSING):
+            depth -= 1
+        if depth > _MAX_DEPTH:
             raise yaml.MarkedYAMLError(
-                problem=f'blocks are nested more than {_DEEPEST} times',
+                problem=f'blocks are nested more than {_MAX_DEPTH} levels deep',
                 problem_mark=event.start_mark,  # type: ignore[arg-type]
             )
 
 
 def _check_values(content: dict[Any, Any]) -> None:
-    """Refuse names that are no texts, and blocks that contain themselves or grow by aliases.
+    """Raise if a key is not a text, or if aliases make a block endless or too large.
 
-    BasicSR cannot write such names into its log.
+    BasicSR cannot write keys of other types into its log.
     """
-    todo: list[tuple[str, Any, int]] = [('', content, 0)]
+    pending: list[tuple[str, Any, int]] = [('', content, 0)]
     count = 0
-    while todo:
-        key, value, depth = todo.pop()
+    while pending:
+        key, value, depth = pending.pop()
         count += 1
-        if depth > _DEEPEST or count > _MOST:
-            raise OptionError(
-                f'{key[:60]}{"…" if len(key) > 60 else ""}: blocks that contain themselves, or '
-                'each other too often'
-            )
+        if depth > _MAX_DEPTH or count > _MAX_VALUES:
+            shown = key if len(key) <= _MAX_SHOWN else f'{key[:_MAX_SHOWN]}…'
+            raise OptionError(f'{shown}: aliases make a block contain itself, or grow too large')
         if isinstance(value, dict):
-            wrong = [name for name in value if not isinstance(name, str)]
-            if wrong:
-                raise OptionError(
-                    f'{key + ": " if key else ""}the name {wrong[0]!r} is not a text; put it in '
-                    'quotes'
-                )
-            todo += [
-                (f'{key}.{name}' if key else name, each, depth + 1) for name, each in value.items()
-            ]
+            for name, each in value.items():
+                if not isinstance(name, str):
+                    prefix = f'{key}: ' if key else ''
+                    raise OptionError(f'{prefix}the key {name!r} is not a text; put it in quotes')
+                pending.append((f'{key}.{name}' if key else name, each, depth + 1))
         elif isinstance(value, list):
-            todo += [(f'{key}[{i}]', each, depth + 1) for i, each in enumerate(value)]
+            for i, each in enumerate(value):
+                pending.append((f'{key}[{i}]', each, depth + 1))
 
 
 def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, Any]:
@@ -117,14 +118,15 @@ def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, 
 
     Args:
         path: The file.
-        safe: Nothing that is named in it is imported or called: Python tags are refused.
+        safe: Whether to refuse Python tags, so that nothing that the file names is imported or
+            called.
 
     Returns:
         All options, in their order.
 
     Raises:
-        OptionError: No such file, not text, not YAML, or not a mapping of names; with ``safe``,
-            a Python tag, with its line.
+        OptionError: If there is no such file, or it is not text, not YAML, or not a mapping with
+            texts as keys; with ``safe``, also if it has a Python tag, with its line.
     """
     if not Path(path).is_file():
         raise OptionError(f"-opt: no file '{path}'")
@@ -133,14 +135,14 @@ def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, 
         text = Path(path).read_text(encoding='utf-8')
         _check_depth(text, loader)
         content = yaml.load(text, Loader=loader)
-    # Beside its own errors PyYAML lets ValueError and TypeError out, and whatever classes that the
-    # file names raise.
+    # Besides its own errors PyYAML raises ValueError and TypeError, and lets through any error of
+    # the classes that the file names.
     except Exception as error:
         raise OptionError(f"-opt: '{path}'{_described(error)}") from error
     if not isinstance(content, dict):
-        what = 'nothing' if content is None else type(content).__name__
+        found = 'nothing' if content is None else type(content).__name__
         raise OptionError(
-            f"-opt: '{path}' holds {what}; expected a mapping of option names to values"
+            f"-opt: '{path}' holds {found}; expected a mapping of option names to values"
         )
     try:
         _check_values(content)
@@ -151,31 +153,31 @@ def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, 
 
 @contextlib.contextmanager
 def basicsr_reads_safely(safe: bool = True) -> Iterator[None]:
-    """Let BasicSR read option files as UTF-8 and, with ``safe``, by :class:`SafeLoader`.
+    """Make BasicSR read option files as UTF-8 and, with ``safe``, with :class:`SafeLoader`.
 
-    Its own loader never sees the file, so that it does not matter whether somebody changes it
-    between two looks at it.
+    BasicSR's own loader then never sees the file, which is safe even if the file changes between
+    our check and its reading.
 
     Args:
-        safe: Whether nothing that a file names is executed.
+        safe: Whether to execute nothing that a file names.
     """
-    before = basicsr_options.ordered_yaml
+    saved = basicsr_options.ordered_yaml
     if safe:
-        basicsr_options.ordered_yaml = lambda: (SafeLoader, before()[1])
-    # BasicSR opens option files, and its copy of them, in the encoding of the locale.
+        basicsr_options.ordered_yaml = lambda: (SafeLoader, saved()[1])
+    # BasicSR opens option files, and its copies of them, in the encoding of the locale.
     basicsr_options.open = functools.partial(open, encoding='utf-8')
     try:
         yield
     finally:
         vars(basicsr_options).pop('open', None)
-        basicsr_options.ordered_yaml = before
+        basicsr_options.ordered_yaml = saved
 
 
 def value_of_text(text: str) -> Any:
     """Read a value of ``--force_yml`` as BasicSR does: ``'~'``, ``'true'``, ``'1e-4'``, a text.
 
     Args:
-        text: What stands behind the ``=``.
+        text: The part after the ``=``.
 
     Returns:
         The value.

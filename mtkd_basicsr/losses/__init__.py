@@ -1,4 +1,4 @@
-"""Losses for BasicSR's option files, and building any loss from its block."""
+"""Losses, registered for BasicSR's option files, and what builds a loss from its block."""
 
 from .dct_loss import DCTLoss
 from .wavelet_loss import WaveletLoss

@@ -1,4 +1,4 @@
-"""Building a loss from its block in the option file."""
+"""Build a loss from its block in the option file."""
 
 import logging
 from typing import Any, cast
@@ -11,7 +11,7 @@ from ..errors import OptionError, did_you_mean
 
 
 def build(loss: dict[str, Any], key: str) -> nn.Module:
-    """Build a loss by BasicSR's registry.
+    """Build a loss from BasicSR's registry.
 
     Args:
         loss: ``type`` and the arguments of that loss.
@@ -21,7 +21,7 @@ def build(loss: dict[str, Any], key: str) -> nn.Module:
         (pred, target) -> scalar.
 
     Raises:
-        OptionError: unknown loss, or arguments that it does not take.
+        OptionError: If the loss is unknown or rejects its arguments.
     """
     if not isinstance(loss, dict):
         raise OptionError(f'{key}: {loss!r}; expected a mapping with the type of a loss')
@@ -31,10 +31,11 @@ def build(loss: dict[str, Any], key: str) -> nn.Module:
             f"{key}.type: unknown loss '{name}'; {did_you_mean(name, sorted(LOSS_REGISTRY.keys()))}"
         )
     try:
-        built = LOSS_REGISTRY.get(name)(**{k: v for k, v in loss.items() if k != 'type'})
-    except Exception as error:  # every loss has its own
+        arguments = {k: v for k, v in loss.items() if k != 'type'}
+        built = LOSS_REGISTRY.get(name)(**arguments)
+    except Exception as error:  # each loss raises errors of its own
         raise OptionError(f'{key}: {name} cannot be built: {error}') from error
-    # BasicSR's build_loss takes the root logger, which a check before the training must leave to
+    # BasicSR's build_loss sets up the root logger, which a check before the training must leave to
     # the training.
     logging.getLogger('basicsr').info(f'Loss [{name}] is created.')
     return cast(nn.Module, built)

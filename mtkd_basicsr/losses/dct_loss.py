@@ -1,4 +1,4 @@
-"""A loss over the frequencies of windows, which the wavelet loss is measured against."""
+"""A loss on the DCT coefficients of windows, to compare the wavelet loss with."""
 
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
@@ -18,8 +18,8 @@ class DCTLoss(nn.Module):
         w \, \overline{| D (X - Y) D^T |}
 
     with the mean over all windows X, Y and coefficients, and the orthonormal DCT-II D. Its scale is
-    that of an L1 loss: with ``window_size: 1`` it is one. Height and width are completed to whole
-    windows by zeros.
+    that of an L1 loss; with ``window_size: 1`` it is the L1 loss. Height and width are padded with
+    zeros to whole windows.
 
     Args:
         loss_weight (float): Weight of the loss, w.
@@ -27,7 +27,7 @@ class DCTLoss(nn.Module):
         reduction (str): ``'mean'``.
 
     Raises:
-        OptionError: an argument is none of the above.
+        OptionError: If an argument has an invalid value.
 
     Shape:
         - pred, target: (b, c, h, w), the same shape, any range.
@@ -51,7 +51,7 @@ class DCTLoss(nn.Module):
         self.register_buffer('dct', dct_matrix(window_size, dtype=torch.float32), persistent=False)
 
     def forward(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Compute the loss: (b, c, h, w) against (b, c, h, w) -> a scalar."""
+        """Compute the loss of (b, c, h, w) against (b, c, h, w): a scalar."""
         if pred.shape != target.shape:
             raise ValueError(
                 f'DCTLoss: pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in '
@@ -62,8 +62,8 @@ class DCTLoss(nn.Module):
             size = self.window_size
             h, w = difference.shape[-2:]
             difference = F.pad(difference, (0, -w % size, 0, -h % size))
-            # (b, c, h / size, size, w / size, size): rows and columns of a window are the axes 3
-            # and 5.
+            # (b, c, h / size, size, w / size, size): the rows and columns of a window are axes 3
+            # and 5, and after the transpose axes 4 and 5.
             windows: torch.Tensor = difference.unflatten(3, (-1, size)).unflatten(2, (-1, size))
             coefficients = self.dct @ windows.transpose(3, 4) @ self.dct.T
             return self.loss_weight * coefficients.abs().mean()

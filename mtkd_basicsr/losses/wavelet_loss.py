@@ -7,7 +7,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 
 from ..errors import OptionError, did_you_mean
-from ..functional.wavelet import haar_bands, haar_l1, mean_absolute
+from ..functional.wavelet import band_l1, haar_bands, haar_l1
 from ..host import patches
 from ..utils.registry import register
 
@@ -16,20 +16,20 @@ BANDS = ('all', 'high')
 
 
 def _other_wavelet(level: int, wave: str) -> nn.Module:
-    """Build the transform by pytorch_wavelets.
+    """Build the transform of pytorch_wavelets for any wavelet.
 
     Returns:
-        (b, c, h, w) -> its low band and, for each level, (b, c, 3, h', w').
+        (b, c, h, w) -> the low band and, for each level, its high bands (b, c, 3, h', w').
 
     Raises:
-        OptionError: PyWavelets does not know the wavelet.
+        OptionError: If PyWavelets does not know the wavelet.
     """
     import pywt
 
-    if wave not in pywt.wavelist(kind='discrete'):
+    known = pywt.wavelist(kind='discrete')
+    if wave not in known:
         raise OptionError(
-            f"WaveletLoss: wave: unknown wavelet '{wave}'; "
-            f'{did_you_mean(wave, pywt.wavelist(kind="discrete"))}'
+            f"WaveletLoss: wave: unknown wavelet '{wave}'; {did_you_mean(wave, known)}"
         )
     with patches.pkg_resources():
         from pytorch_wavelets import DWTForward
@@ -47,8 +47,8 @@ class WaveletLoss(nn.Module):
     with the mean over all images, channels and positions of a band. Jiang, Feng, Zhang, Bull:
     *Multi-Teacher Knowledge Distillation for Image Super-Resolution*, ECCV 2024; there K = 1, Haar.
 
-    The transform is linear, so that it is taken of x − y, once. It is computed in fp32, under
-    autocast as well. Haar is computed here, every other wavelet of PyWavelets by
+    The transform is linear, so that it is applied once, to x − y. It is computed in fp32, even
+    under autocast. Haar is computed here, every other wavelet of PyWavelets by
     ``pytorch_wavelets`` with ``mode='zero'``.
 
     Args:
@@ -60,7 +60,7 @@ class WaveletLoss(nn.Module):
             any value.
 
     Raises:
-        OptionError: an argument is none of the above.
+        OptionError: If an argument has an invalid value.
 
     Shape:
         - pred, target: (b, c, h, w), the same shape, any range.
@@ -92,11 +92,11 @@ class WaveletLoss(nn.Module):
         self.level = level
         self.wave = wave
         self.reduction = reduction
-        self.high_alone = bands == 'high'
+        self.high_only = bands == 'high'
         self.transform = None if wave == 'haar' else _other_wavelet(level, wave)
 
     def forward(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Compute the loss: (b, c, h, w) against (b, c, h, w) -> a scalar."""
+        """Compute the loss of (b, c, h, w) against (b, c, h, w): a scalar."""
         if pred.shape != target.shape:
             raise ValueError(
                 f'WaveletLoss: pred {tuple(pred.shape)} and target {tuple(target.shape)} differ in '
@@ -105,13 +105,15 @@ class WaveletLoss(nn.Module):
         with torch.autocast(pred.device.type, enabled=False):
             pred = pred.float()
             target = target.float()
-            if self.transform is None and not self.high_alone:
+            if self.transform is None and not self.high_only:
                 return self.loss_weight * haar_l1(pred, target, self.level, self.reduction)
             if self.transform is None:
                 *bands, low = haar_bands(pred - target, self.level)
             else:
                 low, high = self.transform(pred - target)
-                bands = [band for level in high for band in level.unbind(2)]
-            return self.loss_weight * mean_absolute(
-                bands if self.high_alone else [low, *bands], self.reduction
-            )
+                bands = []
+                for level_bands in high:
+                    bands.extend(level_bands.unbind(2))
+            if not self.high_only:
+                bands = [low, *bands]
+            return self.loss_weight * band_l1(bands, self.reduction)

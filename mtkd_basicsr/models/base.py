@@ -24,14 +24,9 @@ from ..utils.precision import Precision
 from ..utils.progress import on_terminal
 from ..utils.random_state import random_state, seed_of, set_random_state, unchanged
 from ..utils.version import __version__
+from ..weights.loading import fit_weights, pretrained_key, read_weights, state_dict_of
 from ..weights.metadata import METADATA
-from ..weights.networks import (
-    fit_weights,
-    pretrained_key,
-    read_weights,
-    size_multiple,
-    state_dict_of,
-)
+from ..weights.networks import size_multiple
 from .checkpoint_rotation import remove_unfinished, thin
 from .loss_guard import LossGuard
 

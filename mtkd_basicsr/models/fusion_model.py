@@ -9,7 +9,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 
 from ..config import MODELS
 from ..data.cache.validation import matching_cache
-from ..functional.mix import normal_equations, solve_mix
+from ..functional.least_squares_mix import normal_equations, solve_mix
 from ..teachers import (
     FolderTeacher,
     TeacherEnsemble,
@@ -18,8 +18,8 @@ from ..teachers import (
 )
 from ..utils.precision import Precision, teacher_precision
 from ..utils.registry import register
+from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
-from ..weights.networks import read_weights
 from .base import DistillBase
 
 

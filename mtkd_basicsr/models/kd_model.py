@@ -8,10 +8,10 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch.nn.parallel import DataParallel
 
 from ..config import MODELS
-from ..data.cache.manifest import plain
 from ..distillers import Batch, Distiller
 from ..errors import OptionError, WeightsError
-from ..host.distributed import average_gradients, share
+from ..host.distributed import average_gradients, broadcast_parameters
+from ..utils.json_types import to_json_types
 from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.registry import register
 from .base import DistillBase
@@ -49,7 +49,7 @@ class KDModel(DistillBase):
                 'GPU; use 1, or torchrun with --launcher pytorch'
             )
         if self.opt['dist']:
-            share(self.adapters.values())
+            broadcast_parameters(self.adapters.values())
         for line in self.distiller.describe():
             get_root_logger().info(line)
         self.use_precisions()
@@ -136,7 +136,7 @@ class KDModel(DistillBase):
 
         With it a checkpoint can be used without its option file.
         """
-        return {'network': plain(self.opt['network_g']), **super().metadata()}
+        return {'network': to_json_types(self.opt['network_g']), **super().metadata()}
 
     def training_state_extras(self) -> dict[str, Any]:
         """Return the adapters, which no checkpoint of the student has."""

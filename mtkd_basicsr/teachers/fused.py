@@ -8,8 +8,9 @@ from torch import nn
 
 from ..config import TeacherOptions
 from ..errors import OptionError
+from ..weights.loading import load_weights
 from ..weights.metadata import METADATA
-from ..weights.networks import build, load_weights
+from ..weights.networks import build
 from .base import Frozen
 from .ensemble import TeacherEnsemble
 

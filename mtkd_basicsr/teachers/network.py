@@ -9,7 +9,8 @@ from torch import nn
 from ..config import TeacherOptions
 from ..errors import OptionError
 from ..functional.padding import run_padded
-from ..weights.networks import SPANDREL, arch_name, build, load_weights, size_multiple
+from ..weights.loading import load_weights
+from ..weights.networks import SPANDREL, arch_name, build, size_multiple
 from .spandrel import load_spandrel
 
 # Smallest side of the image that a network is tried with, in pixels.

@@ -10,7 +10,8 @@ from torch.nn.functional import pad
 
 from ..config import TeacherOptions
 from ..errors import OptionError, WeightsError
-from ..weights.networks import SPANDREL, read_weights, state_dict_of
+from ..weights.loading import read_weights, state_dict_of
+from ..weights.networks import SPANDREL
 
 if TYPE_CHECKING:  # it is an extra, which need not be installed
     from spandrel import ImageModelDescriptor

@@ -1,1 +1,1 @@
-"""Files, images, registries and random state; no torch.nn, no BasicSR."""
+"""Files, images, precision, registries and random state, without torch.nn and BasicSR."""

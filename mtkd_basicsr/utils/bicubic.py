@@ -1,6 +1,6 @@
-"""MATLAB-like bicubic resize of arrays, with numpy alone.
+"""MATLAB-like bicubic resize of arrays, with NumPy alone.
 
-The weights of :mod:`~mtkd_basicsr.host.resize` are computed here too.
+:mod:`~mtkd_basicsr.host.resize` takes its weights from here.
 """
 
 import functools
@@ -8,11 +8,11 @@ import math
 
 import numpy as np
 
-_BLOCK = 1 << 15  # values computed at once, which stay in the cache of a core
+_BLOCK = 1 << 15  # values computed at a time, which fit the cache of a core
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:
-    """Return the values of Keys' cubic kernel, a = -1/2."""
+    """Evaluate Keys' cubic kernel with a = -1/2."""
     x = np.abs(x)
     x2 = x * x
     x3 = x2 * x
@@ -23,30 +23,33 @@ def _cubic(x: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def weights_and_sources(size: int, out: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Compute what each pixel of a resized dimension is made of.
+    """Compute which input pixels each pixel of a resized dimension is made of, and their weights.
 
     These are the numbers of ``basicsr.utils.matlab_functions.calculate_weights_indices`` with the
     kernel ``'cubic'`` of width 4 and antialiasing, in float32 as there.
 
     Args:
         size: Pixels of the dimension.
-        out: Pixels that it shall have.
-        scale: Factor; below 1 the kernel becomes wider, against aliasing.
+        out: Pixels of the resized dimension.
+        scale: Factor; below 1 the kernel is stretched, against aliasing.
 
     Returns:
-        Two arrays (out, taps): weights (float32), and the pixels that they belong to, counted from
-        0 and mirrored at the borders, the border pixel included.
+        Two arrays (out, taps): weights (float32), and the indices of the pixels that they belong
+        to, counted from 0 and mirrored at the borders, the border pixel included.
     """
-    wide = min(scale, 1.0)
-    width = 4 / wide
-    place = np.arange(1, out + 1, dtype=np.float32) / np.float32(scale)
-    place += np.float32(0.5 * (1 - 1 / scale))
-    first = np.floor(place - np.float32(width / 2))
+    squeeze = min(scale, 1.0)
+    width = 4 / squeeze
+    # Pixels are counted from 1 here, as in MATLAB.
+    centers = np.arange(1, out + 1, dtype=np.float32) / np.float32(scale)
+    centers += np.float32(0.5 * (1 - 1 / scale))
+    first = np.floor(centers - np.float32(width / 2))
     pixels = first[:, None] + np.arange(math.ceil(width) + 2, dtype=np.float32)
-    weights = np.float32(wide) * _cubic((place[:, None] - pixels) * np.float32(wide))
+    distances = (centers[:, None] - pixels) * np.float32(squeeze)
+    weights = np.float32(squeeze) * _cubic(distances)
     weights /= weights.sum(axis=1, keepdims=True)
-    # The kernel ends before the first and the last of these pixels.
+    # The kernel is zero at the first and the last of these pixels.
     weights = weights[:, 1:-1]
+    # Mirrored at both borders, the row repeats after twice its size.
     sources = (pixels[:, 1:-1].astype(np.int64) - 1) % (2 * size)
     sources = np.where(sources < size, sources, 2 * size - 1 - sources)
     weights.setflags(write=False)
@@ -57,10 +60,10 @@ def weights_and_sources(size: int, out: int, scale: float) -> tuple[np.ndarray, 
 def _resize_rows(image: np.ndarray, scale: float) -> np.ndarray:
     """Resize the first dimension of an array.
 
-    Products are added one after the other, each with one rounding to float32: that is what matrix
-    products do on processors with fused multiply-add, but in an order that no library decides on.
-    Where a value lies halfway between two of the 256 levels, as one of 25,000 does at ×2, its last
-    bit decides on the level.
+    Products are added one after the other, each with one rounding to float32: as in a matrix
+    product on a processor with fused multiply-add, but in a fixed order that depends on no library.
+    Where a value lies halfway between two of the 256 levels, as one in 25,000 does at ×2, its last
+    bit decides which level it becomes.
     """
     size = len(image)
     out = math.ceil(size * scale)
@@ -74,7 +77,7 @@ def _resize_rows(image: np.ndarray, scale: float) -> np.ndarray:
         block = result[begin : begin + step]
         for tap in range(weights.shape[1]):
             rows = image[sources[begin : begin + step, tap]]
-            # Exact in float64, so that the sum has the only rounding.
+            # Exact in float64, so that only the sum is rounded.
             products = np.multiply(rows, weights[begin : begin + step, tap, None], dtype=np.float64)
             np.add(block, products, out=block, dtype=np.float64, casting='same_kind')
     return result.reshape(out, *shape)
@@ -88,14 +91,14 @@ def resize_bicubic_array(image: np.ndarray, scale: float) -> np.ndarray:
         scale: Factor; below 1 with antialiasing.
 
     Returns:
-        (⌈scale · h⌉, ⌈scale · w⌉, …), float32, neither rounded nor cut to [0, 1].
+        (⌈scale · h⌉, ⌈scale · w⌉, …), float32, neither rounded nor clipped to [0, 1].
     """
     rows = _resize_rows(np.asarray(image, np.float32), scale)
     return np.ascontiguousarray(_resize_rows(rows.swapaxes(0, 1), scale).swapaxes(0, 1))
 
 
 def resize_pixels(image: np.ndarray, scale: float) -> np.ndarray:
-    """Resize an image of 8 bits.
+    """Resize an 8-bit image.
 
     Args:
         image: (h, w, c) or (h, w), uint8.

@@ -1,14 +1,15 @@
-"""What both the command line and the code behind it have to know; imports nothing."""
+"""Choices that the command line shares with the code behind it; imports nothing."""
 
 # What a target cache can hold: the fused target (stage 2), or the output of each teacher (stage 1).
 CACHE_CONTENTS = ('target', 'teachers')
 
-# What networks can be asked to run in; `auto` is bf16 where the machine has it natively, else fp32.
+# The precisions that networks can run in; `auto` is bf16 on machines that have it natively, else
+# fp32.
 PRECISIONS = ('auto', 'bf16', 'fp32')
 
 EXPORT_FORMATS = ('onnx', 'torchscript', 'safetensors')
 
-# What neighbouring tiles share, in low-resolution pixels. Measured with three networks on
+# Overlap of neighbouring tiles, in low-resolution pixels. Measured with three networks on
 # photographs, ×4 (benchmarks/tiling.py).
 TILE_OVERLAP = 32
 

@@ -1,7 +1,4 @@
-"""Images as files: what their heads say, and folders with the outputs of a teacher.
-
-Such folders stand in for teachers that cannot be run here.
-"""
+"""Headers of image files, and folders with the outputs of teachers that cannot be run here."""
 
 import hashlib
 import io
@@ -28,19 +25,20 @@ _ENDINGS = (
     '.JPG',
     '.JPEG',
 )
-_NAMED = 3
-# bytes at the end of a PNG, in which its last chunk begins; some programs write a little behind it
-_TAIL = 4096
+# How many missing images a message lists.
+_MAX_LISTED = 3
+# Bytes at the end of a PNG that are searched for its last chunk; some programs append a little.
+_PNG_END_BYTES = 4096
 
 
 class Head(NamedTuple):
-    """What the head of an image says.
+    """The header of an image file.
 
     Attributes:
-        height: In pixels.
-        width: In pixels.
-        eight_bits: Whether no value has more than the 8 bits that BasicSR reads.
-        opaque: Whether there is no transparency, which BasicSR's three channels do not hold.
+        height: Height in pixels.
+        width: Width in pixels.
+        eight_bits: Whether values have at most 8 bits, which is all that BasicSR reads.
+        opaque: Whether there is no transparency, for which BasicSR's three channels have no room.
     """
 
     height: int
@@ -50,17 +48,17 @@ class Head(NamedTuple):
 
 
 def read_head(content: str | bytes, name: str) -> Head:
-    """Read the head of an image, and the end of a PNG, without decoding it.
+    """Read the header of an image file, and the end of a PNG, without decoding it.
 
     Args:
         content: A path, or the bytes of a file.
         name: Name of the image, for messages.
 
     Returns:
-        What the head says.
+        The header.
 
     Raises:
-        DataError: It is no image, or was cut off.
+        DataError: If it is not an image, or is truncated.
     """
     try:
         with (
@@ -68,50 +66,50 @@ def read_head(content: str | bytes, name: str) -> Head:
             Image.open(file) as image,
         ):
             png = image.format == 'PNG'
+            # Pillow's modes of more than 8 bits: I, I;16, F.
             deep = image.mode[0] in 'IF'
             if png:
+                # Pillow reduces 16 bits a channel to 8: the bit depth stands in the IHDR chunk.
                 file.seek(24)
                 deep = file.read(1)[0] > 8
                 file.seek(0, os.SEEK_END)
-                file.seek(max(file.tell() - _TAIL, 0))
+                file.seek(max(file.tell() - _PNG_END_BYTES, 0))
                 if b'IEND' not in file.read():
-                    raise DataError(f"'{name}' was cut off: its end is missing")
-            return Head(
-                image.height,
-                image.width,
-                not deep,
-                image.mode[-1] not in 'Aa' and 'transparency' not in image.info,
-            )
+                    raise DataError(f"'{name}' is truncated: its end is missing")
+            opaque = image.mode[-1] not in 'Aa' and 'transparency' not in image.info
+            return Head(image.height, image.width, not deep, opaque)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"'{name}' cannot be read as an image") from error
 
 
-def _sizes_differ(path: str, found: Sequence[int], size: Sequence[int], key: str) -> DataError:
+def _size_error(path: str, actual: Sequence[int], expected: Sequence[int], key: str) -> DataError:
     return DataError(
-        f"{key}: '{path}' has {found[0]}×{found[1]} pixels; expected {size[0]}×{size[1]}, as the "
-        'ground truth has'
+        f"{key}: '{path}' has {actual[0]}×{actual[1]} pixels; expected "
+        f'{expected[0]}×{expected[1]}, the size of the ground truth'
     )
 
 
 class ImageFolder:
-    """Images that belong to others by their names.
+    """Images that are matched to ground truths by their names.
 
     Args:
-        path: A folder, where an image has the name of its ground truth with any ending; or a
-            pattern of files with ``{}`` in the place of that name: ``'RCAN/{}_x4_SR.png'``.
+        path: A folder, in which an image has the name of its ground truth with any file extension;
+            or a pattern with ``{}`` in the place of that name: ``'RCAN/{}_x4_SR.png'``.
         key: Where it stands in the option file, for messages.
     """
 
     def __init__(self, path: str, key: str) -> None:
         self.key = key
-        path = os.path.expanduser(path)
-        self.patterns = (
-            [path] if '{}' in path else [os.path.join(path, '{}' + ending) for ending in _ENDINGS]
-        )
-        self.root = os.path.dirname(path.partition('{}')[0] + 'x') if '{}' in path else path
-        self.path = path
+        self.path = os.path.expanduser(path)
+        if '{}' in path:
+            self.patterns = [self.path]
+            # The folder up to the name: for 'a/b/{}.png' and 'a/b/c_{}.png' alike 'a/b'.
+            self.root = os.path.dirname(self.path.partition('{}')[0] + 'x')
+        else:
+            self.patterns = [os.path.join(self.path, '{}' + ending) for ending in _ENDINGS]
+            self.root = self.path
 
     def exists(self) -> bool:
         """Return whether the folder exists."""
@@ -121,42 +119,42 @@ class ImageFolder:
         """Return the path of the file that belongs to an image.
 
         Args:
-            name: Path of the ground truth, or a part of it: looked for with its folders and
-                without.
+            name: Path of the ground truth, or a part of it. A relative one is looked for with its
+                folders first, and then without.
 
         Returns:
-            The path; None where there is no such file.
+            The path; None if there is no such file.
         """
         stem = os.path.splitext(name)[0]
-        names = (
-            [os.path.basename(stem)]
-            if os.path.isabs(stem)
-            else list(dict.fromkeys((stem, os.path.basename(stem))))
-        )
-        candidates = (pattern.replace('{}', each) for each in names for pattern in self.patterns)
-        return next((path for path in candidates if os.path.isfile(path)), None)
+        stems = [os.path.basename(stem)]
+        if not os.path.isabs(stem) and stem not in stems:
+            stems.insert(0, stem)
+        for each in stems:
+            for pattern in self.patterns:
+                path = pattern.replace('{}', each)
+                if os.path.isfile(path):
+                    return path
+        return None
 
     def check(self, images: Sequence[Sequence[Any]]) -> None:
-        """Raise if the file of an image is missing or has another size, without decoding any.
+        """Raise if an image is missing or has another size than its ground truth; decodes none.
 
         Args:
             images: ``(name, height, width)`` of each ground truth.
 
         Raises:
-            DataError: Some are missing, not readable, or of another size; names the first.
+            DataError: If images are missing, unreadable, or of another size; names the first ones.
         """
         if not self.exists():
             raise DataError(f"{self.key}: no folder '{self.root}'")
         found = {name: self.find(name) for name, _, _ in images}
         missing = [name for name, path in found.items() if path is None]
         if missing:
-            more = ', …' if len(missing) > _NAMED else ''
+            more = ', …' if len(missing) > _MAX_LISTED else ''
             raise DataError(
                 f"{self.key}: '{self.path}' has no image for {len(missing)} of {len(images)} "
-                'ground truths '
-                f'({", ".join(missing[:_NAMED])}{more}); expected their names with any ending, or '
-                'a pattern such as '
-                "'FOLDER/{}_SR.png'"
+                f'ground truths ({", ".join(missing[:_MAX_LISTED])}{more}); expected their names '
+                "with any file extension, or a pattern such as 'FOLDER/{}_SR.png'"
             )
         for name, h, w in images:
             path = found[name]
@@ -166,20 +164,20 @@ class ImageFolder:
             except DataError as error:
                 raise DataError(f'{self.key}: {error}') from error
             if head[:2] != (h, w):
-                raise _sizes_differ(path, head[:2], (h, w), self.key)
+                raise _size_error(path, head[:2], (h, w), self.key)
 
     def read(self, name: str, size: Sequence[int]) -> np.ndarray:
-        """Read the image that belongs to another one.
+        """Read the image that belongs to a ground truth.
 
         Args:
             name: As for :meth:`find`.
-            size: Height and width that it has to have.
+            size: The height and width that it must have.
 
         Returns:
             (h, w, 3), BGR, uint8.
 
         Raises:
-            DataError: Not there, not readable, or of another size.
+            DataError: If it is missing, unreadable, or of another size.
         """
         path = self.find(name)
         if path is None:
@@ -190,29 +188,28 @@ class ImageFolder:
         if image is None:
             raise DataError(f"{self.key}: '{path}' cannot be read as an image")
         if image.shape[:2] != tuple(size):
-            raise _sizes_differ(path, image.shape, size, self.key)
+            raise _size_error(path, image.shape, size, self.key)
         return image
 
     def digest(self, names: Iterable[str]) -> str | None:
-        """Compute a SHA-256 that tells whether the files of some images have changed.
+        """Compute a SHA-256 that tells whether the files of some ground truths have changed.
 
-        It is taken over the names of the images, and over the endings and sizes in bytes of the
+        It covers the names of the ground truths, and the extensions and sizes in bytes of the
         files that belong to them.
 
         Args:
             names: As for :meth:`find`.
 
         Returns:
-            Hexadecimal digits; None where the folder is not on this machine.
+            Hexadecimal digits; None if the folder is not on this machine.
         """
         if not self.exists():
             return None
         digest = hashlib.sha256()
         for name in names:
             path = self.find(name)
-            digest.update(
-                f'{name} {os.path.splitext(path)[1]} {os.path.getsize(path)}\n'.encode()
-                if path
-                else f'{name} -\n'.encode()
-            )
+            line = f'{name} -\n'
+            if path is not None:
+                line = f'{name} {os.path.splitext(path)[1]} {os.path.getsize(path)}\n'
+            digest.update(line.encode())
         return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The precision that suits a machine: bfloat16 where it is native, float32 where it is emulated."""
+"""Choose the precision for a machine: bfloat16 where it is native, float32 where it is emulated."""
 
 import functools
 import platform
@@ -10,25 +10,25 @@ import torch
 
 from ..errors import OptionError
 
-# Where torch does not say whether bfloat16 is native: the most that a layer may take of the
-# seconds in float32.
-_WORTH_IT = 0.9
-_RUNS = 3
-# Batch, channels, height and width of the layer that is timed.
-_LAYER = {'cpu': (8, 16, 48, 48), 'cuda': (16, 64, 96, 96)}
+# Where torch does not say whether bfloat16 is native, a convolution is timed: bfloat16 is used if
+# it takes less than this share of the time of float32.
+_MAX_RELATIVE_TIME = 0.9
+_TIMED_RUNS = 3
+# Batch, channels, height and width of the convolution that is timed.
+_TIMED_SHAPE = {'cpu': (8, 16, 48, 48), 'cuda': (16, 64, 96, 96)}
 
 Device: TypeAlias = str | torch.device
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What networks run in, and why.
+    """The precision that networks run in, and the reason for it.
 
     Attributes:
         name: ``'bf16'`` (autocast) or ``'fp32'``.
         reason: For the log: ``'auto: fp32 (AVX2, no native bfloat16)'``.
-        warning: Where ``name`` is slow here: what to know, and what to do. It begins with the
-            option key. Else None.
+        warning: If ``name`` is slow on this device, what to do about it, beginning with the option
+            key; else None.
     """
 
     name: str
@@ -83,15 +83,15 @@ def _wait_for(device: torch.device) -> None:
 
 
 def _seconds(device: torch.device, bf16: bool) -> float:
-    """Measure the seconds of a convolution, forward and backward; the least of a few runs."""
-    batch, channels, height, width = _LAYER.get(device.type, _LAYER['cpu'])
-    # Not drawn from torch's generator: whoever asks about a machine changes no training by it.
+    """Time a convolution, forward and backward, in seconds: the fastest of a few runs."""
+    batch, channels, height, width = _TIMED_SHAPE.get(device.type, _TIMED_SHAPE['cpu'])
+    # Not drawn from torch's generator, whose state a measurement must not change.
     pixels = torch.linspace(0, 1, batch * channels * height * width, device=device)
     image = pixels.view(batch, channels, height, width).requires_grad_()
     numbers = torch.linspace(-1, 1, channels * channels * 9, device=device)
     weight = numbers.view(channels, channels, 3, 3).requires_grad_()
     shortest = float('inf')
-    for _ in range(1 + _RUNS):
+    for _ in range(1 + _TIMED_RUNS):
         _wait_for(device)
         start = time.perf_counter()
         with torch.enable_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
@@ -111,19 +111,19 @@ def _slowdown(device: torch.device) -> float:
 
 
 def bf16_slowdown(device: Device) -> float:
-    """Measure how many times as long a convolution takes in bfloat16 autocast as in float32.
+    """Measure the time of a convolution in bfloat16 autocast relative to float32.
 
-    The convolution, forward and backward, is timed once for each process and device, in well under
-    a second, with the number of threads that torch has at that moment.
+    The convolution, forward and backward, is timed once per process and device, in well under a
+    second, with torch's current number of threads.
 
     Args:
-        device: Where.
+        device: The device.
 
     Returns:
         Seconds in bfloat16 divided by those in float32: below 1 where bfloat16 is faster.
 
     Raises:
-        RuntimeError: The device has no kernels for bfloat16.
+        RuntimeError: If the device has no kernels for bfloat16.
     """
     return _slowdown(torch.device(device))
 
@@ -133,35 +133,35 @@ def _cpu_is_native() -> bool:
         features = _cpu_features()
         if features.get('avx512_bf16') or features.get('amx_bf16'):
             return True
-        # Some CPUs with AVX2 convert in hardware. What that is worth has to be measured.
+        # Some CPUs with AVX2 convert in hardware. Whether that is fast enough has to be measured.
         if not features.get('avx_ne_convert'):
             known = False if 'avx512_bf16' in features else _cpu_has_bf16_instructions()
             if known is not None:
                 return known
             if _cpu_capability() != 'AVX512':  # its instructions for bfloat16 belong to AVX512
                 return False
-    return bf16_slowdown('cpu') < _WORTH_IT
+    return bf16_slowdown('cpu') < _MAX_RELATIVE_TIME
 
 
 @functools.cache
 def _native(device: torch.device) -> bool:
     if device.type == 'cuda':
         return _gpu_has_bf16_instructions(device)
-    # Nobody has measured others (mps, xpu, …).
+    # Other devices (mps, xpu, …) have not been measured.
     return device.type == 'cpu' and _cpu_is_native()
 
 
 def supports_native_bf16(device: Device) -> bool:
-    """Return whether a device computes in bfloat16 itself, and does not emulate it.
+    """Return whether a device computes in bfloat16 natively, rather than emulating it.
 
-    Torch is asked first. Of a CPU that it says nothing about (another architecture than x86, an old
-    version of torch) a layer is timed.
+    Torch is asked first. On a CPU that torch has no answer for (not an x86, or an old version of
+    torch), a convolution is timed.
 
     Args:
-        device: Where.
+        device: The device.
 
     Returns:
-        False for devices that are neither a CPU nor a CUDA device.
+        Whether bfloat16 is native; False for devices that are neither a CPU nor a CUDA device.
     """
     return _native(torch.device(device))
 
@@ -170,7 +170,7 @@ def describe(device: Device) -> str:
     """Describe a device in a few words.
 
     Args:
-        device: Which one.
+        device: The device.
 
     Returns:
         ``'AVX2, no native bfloat16'``, ``'NVIDIA H100, native bfloat16'``.
@@ -190,10 +190,10 @@ def describe_cpu() -> str:
 
 
 def _drawback(device: torch.device, key: str, advice: str) -> str | None:
-    """Return what to say of bfloat16 where it is not native; None where it is.
+    """Return a warning if bfloat16 is not native on a device; None if it is.
 
     Raises:
-        OptionError: There are no kernels for it.
+        OptionError: If the device has no kernels for bfloat16.
     """
     if supports_native_bf16(device):
         return None
@@ -206,7 +206,7 @@ def _drawback(device: torch.device, key: str, advice: str) -> str | None:
         ) from error
     slower = f'{factor:.1f} times slower than fp32' if factor >= 1.05 else 'no slower than fp32'
     return (
-        f'{key}: bf16 is emulated on this {kind} ({describe(device)}), a convolution is measured '
+        f'{key}: bf16 is emulated on this {kind} ({describe(device)}): a convolution is '
         f'{slower}; {advice}'
     )
 
@@ -217,15 +217,16 @@ def resolve(asked: str, device: Device, key: str, began: str | None = None) -> P
     Args:
         asked: ``'auto'`` (bf16 where the device has it natively, else fp32), ``'bf16'``,
             ``'fp32'``.
-        device: Where they run.
-        key: Who asks, for messages: ``'train.amp'``.
-        began: What ``auto`` was, where something is gone on with: it stays that. None at the start.
+        device: The device that they run on.
+        key: The option, for messages: ``'train.amp'``.
+        began: The precision that ``auto`` meant at the start of a run that is resumed, which
+            continues with it; None at the start.
 
     Returns:
         The precision, never ``'auto'``.
 
     Raises:
-        OptionError: The device has no kernels for it.
+        OptionError: If the device has no kernels for it.
     """
     device = torch.device(device)
     if asked == 'fp32':
@@ -237,14 +238,12 @@ def resolve(asked: str, device: Device, key: str, began: str | None = None) -> P
         return Precision(name, f'auto: {name} ({describe(device)})')
     warning = None
     if began == 'bf16':
-        warning = _drawback(
-            device, key, 'it stays, as it was begun with it, unless fp32 is asked for'
-        )
-    return Precision(began, f'auto: {began} (as it was begun)', warning)
+        warning = _drawback(device, key, 'the run began with it; set fp32 to change that')
+    return Precision(began, f'auto: {began} (as at the start)', warning)
 
 
 def student_precision(asked: str | None, device: Device, began: str | None = None) -> Precision:
-    """Return what ``train.amp`` means: :func:`resolve`, but fp32 for nothing (``~``)."""
+    """Resolve ``train.amp``: as :func:`resolve`, but ``~`` is fp32."""
     if asked is None:
         return Precision('fp32', 'fp32 (the default)')
     return resolve(asked, device, 'train.amp', began)
@@ -256,9 +255,9 @@ def teacher_precision(
     began: str | None = None,
     key: str = 'train.teacher_precision',
 ) -> Precision:
-    """Return what ``train.teacher_precision`` means.
+    """Resolve ``train.teacher_precision``.
 
-    It is :func:`resolve`, where ``~`` is ``auto`` on a GPU and fp32 on a CPU.
+    As :func:`resolve`, but ``~`` is ``auto`` on a GPU and fp32 on a CPU.
     """
     if asked is None and began is None and torch.device(device).type != 'cuda':
         return Precision('fp32', 'fp32 (the default on a CPU)')

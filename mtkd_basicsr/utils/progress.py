@@ -1,4 +1,4 @@
-"""How far a long task is: a bar on a terminal, a few whole lines where the output is a file."""
+"""Progress of a long task: a bar on a terminal, a few whole lines where the output is a file."""
 
 import sys
 import time
@@ -7,19 +7,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-# Seconds between two lines in a log, and which part of the time so far if that is longer: three
-# hours make a hundred lines.
-_INTERVAL = 10.0
-_PART = 0.05
+# Least seconds between two lines in a log, and least share of the time so far: three hours make a
+# hundred lines.
+_MIN_SECONDS = 10.0
+_MIN_SHARE = 0.05
 
 
 def on_terminal() -> bool:
-    """Return whether a person looks at the output, rather than a log file."""
+    """Return whether the output goes to a terminal, rather than to a log file."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
 class _Lines:
-    """Stands in for a bar of tqdm where there is no terminal: whole lines, no carriage returns."""
+    """Replacement for a tqdm bar where there is no terminal: whole lines, no carriage returns."""
 
     def __init__(
         self,
@@ -55,19 +55,19 @@ class _Lines:
         self.close()
 
     def set_postfix_str(self, text: str) -> None:
-        """Set what stands at the end of the next line."""
+        """Set the text at the end of the next line."""
         self.postfix = text
 
     def update(self, n: int = 1) -> None:
-        """Count ``n`` more; print a line if the last one is long enough ago."""
+        """Count ``n`` more items; print a line if the last one is old enough."""
         self.n += n
         now = time.monotonic()
-        if now - self.last >= max(_INTERVAL, _PART * (now - self.start)):
+        if now - self.last >= max(_MIN_SECONDS, _MIN_SHARE * (now - self.start)):
             self.last = now
             self._print(now)
 
     def close(self) -> None:
-        """Print the last line, unless there was nothing to count, or it stands there already."""
+        """Print a last line, unless nothing was counted or that line has been printed already."""
         if self.n != self.initial and self.n != self.printed:
             self._print(time.monotonic())
 
@@ -80,11 +80,12 @@ class _Lines:
         parts = [count, f'{seconds:,.0f} s']
         done = self.n - self.initial
         if self.total is not None and done > 0 and self.n < self.total:
-            parts.append(f'about {seconds / done * (self.total - self.n):,.0f} s more')
+            remaining = seconds / done * (self.total - self.n)
+            parts.append(f'about {remaining:,.0f} s left')
         if self.postfix:
             parts.append(self.postfix)
-        what = ' '.join(word for word in (self.desc.strip(), f'({self.unit})') if word)
-        print(f'{what}: {", ".join(parts)}', file=sys.stderr, flush=True)
+        task = f'{self.desc.strip()} ({self.unit})'.strip()
+        print(f'{task}: {", ".join(parts)}', file=sys.stderr, flush=True)
 
 
 def progress(
@@ -98,24 +99,24 @@ def progress(
     lines: bool = True,
     **bar: Any,
 ) -> 'tqdm[Any] | _Lines':
-    """Show how far a task is.
+    """Show the progress of a task.
 
-    It is used as ``tqdm`` is: iterated over, or as a context with ``update(n)``, and
+    It is used like ``tqdm``: iterated over, or as a context manager with ``update(n)`` and
     ``set_postfix_str(text)``.
 
     Args:
-        iterable: What is gone through; None for ``update``.
-        total: How many there are; None asks the iterable.
-        initial: How many of them were done before.
-        unit: What is counted.
-        desc: What is being done.
-        disable: Show nothing, for example in the second of two processes.
-        lines: Whether there are lines where there is no terminal: at most one in ten
-            seconds, and the last one.
-        **bar: More for tqdm, on a terminal.
+        iterable: The items; None if ``update`` counts them.
+        total: Number of items; None takes the length of the iterable.
+        initial: Number of items that were done before.
+        unit: Name of an item.
+        desc: Name of the task.
+        disable: Whether to show nothing, for example in the second of two processes.
+        lines: Whether to print lines where there is no terminal: at most one in ten seconds, and a
+            last one.
+        **bar: Further arguments of tqdm, on a terminal.
 
     Returns:
-        The bar, or what prints lines in its place.
+        The bar, or an object with the same methods that prints lines.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
@@ -127,7 +128,7 @@ def progress(
 
 
 def say(text: str) -> None:
-    """Print a line to the standard output, between the bars where there are some."""
+    """Print a line to the standard output, above the bars if there are any."""
     if on_terminal():
         tqdm.write(text)
     else:

@@ -1,4 +1,4 @@
-"""Random numbers of a training: kept with its state, and drawn anew at each step."""
+"""Random number generators of a training: saved with its state, and seeded anew at each step."""
 
 import contextlib
 import random
@@ -12,10 +12,10 @@ import torch
 def random_state() -> dict[str, Any]:
     """Return the states of the generators of Python, NumPy and torch.
 
-    They are lists, numbers and tensors, which can be read without executing anything.
+    They consist of lists, numbers and tensors, which can be read without executing anything.
 
     Returns:
-        ``python``, ``numpy``, ``torch``; ``cuda`` where there is a device.
+        ``python``, ``numpy``, ``torch``, and ``cuda`` if there is a device.
     """
     version, numbers, gauss = random.getstate()
     numpy_state = cast(tuple[str, np.ndarray, int, int, float], np.random.get_state())
@@ -25,14 +25,16 @@ def random_state() -> dict[str, Any]:
         'numpy': [str(kind), keys.tolist(), position, has_gauss, cached],
         'torch': torch.get_rng_state(),
     }
-    return {**state, 'cuda': torch.cuda.get_rng_state()} if torch.cuda.is_available() else state
+    if torch.cuda.is_available():
+        state['cuda'] = torch.cuda.get_rng_state()
+    return state
 
 
 def set_random_state(state: dict[str, Any]) -> None:
     """Restore what :func:`random_state` returned.
 
     Args:
-        state: Of this or an earlier process.
+        state: States of this or an earlier process.
     """
     version, numbers, gauss = state['python']
     random.setstate((version, tuple(numbers), gauss))
@@ -45,7 +47,7 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def unchanged() -> Iterator[None]:
-    """Restore the generators after what is drawn inside."""
+    """Restore the generators at the end of the block, whatever it draws."""
     state = random_state()
     try:
         yield
@@ -60,9 +62,9 @@ def seed_of(seed: int, rank: int, iteration: int, use: str) -> int:
         seed: ``manual_seed``.
         rank: Rank of the process.
         iteration: Iteration of the training.
-        use: What it is for: different uses draw different numbers.
+        use: Purpose of the numbers: different purposes draw different ones.
 
     Returns:
-        A number of 32 bits, which are all that a generator of torch's on the CPU takes.
+        A number of 32 bits, all that a generator of torch on the CPU takes.
     """
     return random.Random(f'{seed} {rank} {iteration} {use}').getrandbits(32)

@@ -1,4 +1,4 @@
-"""The files that come with the package: option files, and weights of the reference teachers."""
+"""Files that come with the package: option files, and weights of the reference teachers."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -6,7 +6,7 @@ from typing import TypeVar
 from ..errors import OptionError, did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-# Weights that come with the package: reference:edsr_x4.
+# Prefix of weights that come with the package, as in reference:edsr_x4.
 REFERENCE = 'reference:'
 
 _Value = TypeVar('_Value')
@@ -15,17 +15,17 @@ _Value = TypeVar('_Value')
 def option_file(*parts: str) -> Path:
     """Return the path of an option file of this project.
 
-    They stand in ``options/`` beside the package in a source tree, and inside of it where it was
-    installed.
+    In a source tree they are in ``options/`` beside the package; an installation has them inside
+    the package.
 
     Args:
-        *parts: Below ``options/``, for example ``'demo', 'mtkd.yml'``.
+        *parts: Path below ``options/``, for example ``'demo', 'mtkd.yml'``.
 
     Returns:
-        An existing file.
+        The path of an existing file.
 
     Raises:
-        FileNotFoundError: No such file.
+        FileNotFoundError: If there is no such file.
     """
     for folder in (_PACKAGE / 'option_files', _PACKAGE.parent / 'options'):
         path = folder.joinpath(*parts)
@@ -35,26 +35,25 @@ def option_file(*parts: str) -> Path:
 
 
 def weights_file(path: _Value, key: str) -> _Value | str:
-    """Return the path of a file with weights.
+    """Resolve the path of a weight file.
 
-    ``reference:edsr_x4`` is one that comes with the package; anything else is returned as it is.
+    ``reference:edsr_x4`` names one that comes with the package; anything else is returned as it is.
 
     Args:
-        path: As it stands in an option file or on a command line.
+        path: The path from an option file or a command line.
         key: Where it stands, for messages.
 
     Returns:
         The path.
 
     Raises:
-        OptionError: The package has no such weights.
+        OptionError: If the package has no such weights.
     """
     if not isinstance(path, str) or not path.startswith(REFERENCE):
         return path
-    files = {
-        f'{REFERENCE}{file.stem}': str(file)
-        for file in sorted((_PACKAGE / 'reference').glob('*.safetensors'))
-    }
+    files = {}
+    for file in sorted((_PACKAGE / 'reference').glob('*.safetensors')):
+        files[f'{REFERENCE}{file.stem}'] = str(file)
     if path not in files:
         raise OptionError(f"{key}: '{path}'; {did_you_mean(path, files)}")
     return files[path]

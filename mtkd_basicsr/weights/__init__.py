@@ -1,1 +1,1 @@
-"""Building networks; reading, converting and matching their weights."""
+"""Build networks; read, convert and match their weights."""

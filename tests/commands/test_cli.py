@@ -68,7 +68,7 @@ def test_unreadable_state(make_options, tmp_path):
     (states / 'notes.state').write_text('not a state at all')
     options = write_options(tmp_path / 'train.yml', make_options('MTKDModel', name='broken'))
     printed = mtkd('train', '-opt', options, '--auto_resume', cwd=tmp_path, expect=1)
-    assert "7.state' cannot be read: it is no file of torch.save" in printed
+    assert "7.state' cannot be read: it was not written by torch.save" in printed
     assert 'Traceback' not in printed
     assert (states / '7.state').read_text() == 'half a file'
 

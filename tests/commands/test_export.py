@@ -21,7 +21,7 @@ from mtkd_basicsr.commands.export.traceable import TraceableStudent, TraceableSw
 from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.functional.padding import run_padded
 from mtkd_basicsr.utils.version import __version__
-from mtkd_basicsr.weights.networks import load_weights
+from mtkd_basicsr.weights.loading import load_weights
 
 SUFFIXES = {'onnx': '.onnx', 'torchscript': '.pt', 'safetensors': '.safetensors'}
 # Both orientations, one window, one row and one column of windows, SwinIR's own image size, less

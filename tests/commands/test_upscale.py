@@ -126,7 +126,7 @@ def test_a_photograph_that_says_it_is_turned(here, tmp_path, weights, picture):
 
 def test_network_of_an_option_file(here, tmp_path, picture):
     weights = write_weights(tmp_path / 'plain.pth', tiny('SwinIR', 2), 3)
-    assert 'does not say which network it belongs to; give its option file' in here(
+    assert 'does not say which network it belongs to; pass its option file' in here(
         'upscale', 'cat.png', '--weights', weights, expect=1
     )
     options = write_options(tmp_path / 'student.yml', {'scale': 2, 'network_g': tiny('SwinIR', 2)})

@@ -134,8 +134,8 @@ def test_registering_twice_does_no_harm_and_a_taken_name_is_refused(table):
     for theirs in ('AT', 'Mine'):
         with pytest.raises(
             MTKDError,
-            match=f"train.kd.type: the name '{theirs}' belongs to .*; other cannot register its "
-            'own',
+            match=f"train.kd.type: the name '{theirs}' belongs to .*; other cannot register "
+            'another class under it',
         ):
             register_method(
                 type(theirs, (Method,), {'__module__': 'other', '__qualname__': theirs})

@@ -143,5 +143,5 @@ def test_processes_meet_on_gloo_only_where_there_is_no_gpu(monkeypatch):
         for name, original in zip(('_init_dist_pytorch', '_init_dist_slurm'), originals):
             monkeypatch.setattr(dist_util, name, original)
         patches.apply()
-        expected = originals if gpu else (distributed.meet_on_cpu, distributed.refuse_slurm)
+        expected = originals if gpu else (distributed.init_gloo, distributed.refuse_slurm)
         assert (dist_util._init_dist_pytorch, dist_util._init_dist_slurm) == expected

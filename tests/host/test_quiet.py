@@ -148,7 +148,7 @@ def test_three_hours_are_a_hundred_lines(clock, capsys):
             bar.update()
     lines = capsys.readouterr().err.splitlines()
     assert 50 < len(lines) < 150
-    assert lines[0] == 'target (image): 10 of 10,800, 10 s, about 10,790 s more, 9 dB'
+    assert lines[0] == 'target (image): 10 of 10,800, 10 s, about 10,790 s left, 9 dB'
     assert lines[-1] == 'target (image): 10,800 of 10,800, 10,800 s, 10799 dB'
 
 
@@ -162,7 +162,7 @@ def test_lines_where_there_is_little_to_say(clock, capsys):
     with pytest.raises(KeyError), progress(total=9) as bar:  # noqa: PT012
         bar.update(3)
         raise KeyError
-    assert capsys.readouterr().err == '(it): 3 of 9, 0 s, about 0 s more\n', 'how far it came'
+    assert capsys.readouterr().err == '(it): 3 of 9, 0 s, about 0 s left\n', 'how far it came'
 
 
 def test_a_terminal_has_bars(monkeypatch, capsys):

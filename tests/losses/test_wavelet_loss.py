@@ -3,11 +3,12 @@ import torch
 
 from mtkd_basicsr.errors import OptionError
 from mtkd_basicsr.functional.wavelet import (
+    _butterfly,
+    band_l1,
     haar_bands,
     haar_dwt,
     haar_l1,
     inverse_haar_dwt,
-    mean_absolute,
     where_nearer,
 )
 from mtkd_basicsr.host import patches
@@ -69,10 +70,12 @@ def test_value_and_gradient_equal_pytorch_wavelets(shape, level, wave):
 @pytest.mark.parametrize('level', [1, 2, 3, 4])
 @pytest.mark.parametrize('shape', [*SHAPES, (2, 3, 16, 16), (2, 2, 6, 11)])
 def test_closed_form_equals_autograd_over_the_bands(shape, level, reduction, planes, monkeypatch):
-    monkeypatch.setattr('mtkd_basicsr.functional.wavelet._CHUNK', planes * shape[2] * shape[3])
+    monkeypatch.setattr(
+        'mtkd_basicsr.functional.wavelet.CHUNK_VALUES', planes * shape[2] * shape[3]
+    )
     x, y = (t.double().requires_grad_() for t in photographs(shape))
     ours = haar_l1(x, y, level, reduction)
-    theirs = mean_absolute(haar_bands(x - y, level), reduction)
+    theirs = band_l1(haar_bands(x - y, level), reduction)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-12)
     for a, b in zip(torch.autograd.grad(3 * ours, (x, y)), torch.autograd.grad(3 * theirs, (x, y))):
         assert a.abs().max() > 0
@@ -96,7 +99,7 @@ def test_high_bands_alone(wave, level):
 def test_gradient_of_bands_that_are_zero_is_zero():
     x = photograph((2, 3, 16, 24)).requires_grad_()
     y = photograph((2, 3, 16, 24), 1)
-    theirs = mean_absolute(haar_bands(x - y, 1))
+    theirs = band_l1(haar_bands(x - y, 1))
     assert torch.equal(*(torch.autograd.grad(loss, x)[0] for loss in (WaveletLoss()(x, y), theirs)))
     assert not torch.autograd.grad(WaveletLoss(level=2)(x, x.detach()), x)[0].any()
 
@@ -148,7 +151,7 @@ def test_second_derivative_is_refused():
 def test_bfloat16_gets_a_gradient_of_its_own_type():
     x, y = (t.bfloat16() for t in photographs((1, 3, 16, 15)))
     (a,) = torch.autograd.grad(WaveletLoss(level=2)(x.requires_grad_(), y), x)
-    (b,) = torch.autograd.grad(mean_absolute(haar_bands(x.float() - y.float(), 2)), x)
+    (b,) = torch.autograd.grad(band_l1(haar_bands(x.float() - y.float(), 2)), x)
     assert a.dtype == torch.bfloat16
     assert a.any()
     assert (a - b).abs().max() < 1e-4
@@ -190,6 +193,16 @@ def test_a_target_is_taken_where_it_is_nearer_to_the_truth(shape):
         )
     assert (where_nearer(output, truth, truth) - truth).abs().max() < 1e-6
     assert (where_nearer(truth, target, truth) - truth).abs().max() < 1e-6
+
+
+def test_a_block_of_the_butterfly_holds_the_bands_up_to_signs():
+    x = torch.rand(2, 6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    low, (lh, hl, hh) = haar_dwt(x[None])
+    result = _butterfly(x, 0.5 - 0.5j)
+    places = ((0, 0, low), (0, 1, -hl), (1, 0, lh), (1, 1, -hh))
+    for row, column, band in places:
+        assert (result[:, row::2, column::2] - band[0]).abs().max() < 1e-15
+    assert (_butterfly(result, 0.5 + 0.5j) - x).abs().max() < 1e-15
 
 
 def test_number_and_sizes_of_bands():

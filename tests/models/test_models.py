@@ -8,7 +8,7 @@ from trainers import batch_of, model_of
 
 from mtkd_basicsr.errors import OptionError, WeightsError
 from mtkd_basicsr.utils.precision import supports_native_bf16
-from mtkd_basicsr.weights.networks import load_weights
+from mtkd_basicsr.weights.loading import load_weights
 
 
 @pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR'])

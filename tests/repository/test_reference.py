@@ -15,7 +15,8 @@ from mtkd_basicsr.config import parse_fusion, parse_teacher
 from mtkd_basicsr.errors import OptionError
 from mtkd_basicsr.host.yaml_loader import read_options
 from mtkd_basicsr.utils.resources import option_file, weights_file
-from mtkd_basicsr.weights.networks import build, load_weights, read_weights
+from mtkd_basicsr.weights.loading import load_weights, read_weights
+from mtkd_basicsr.weights.networks import build
 
 NAMES = ('edsr_x4', 'rcan_x4', 'swinir_x4')
 FOLDER = Path(mtkd_basicsr.__file__).parent / 'reference'

@@ -357,7 +357,7 @@ def test_a_folder_changes_the_cache_it_belongs_to(make_options, outputs, tmp_pat
             lambda folder: cv2.imwrite(
                 str(folder / 'train' / 'moon.png'), np.zeros((50, 60, 3), np.uint8)
             ),
-            r"moon.png' has 50×60 pixels; expected 96×120, as the ground truth has",
+            r"moon.png' has 50×60 pixels; expected 96×120, the size of the ground truth",
         ),
         (
             lambda folder: (folder / 'train' / 'moon.png').write_bytes(b'no image'),

@@ -6,7 +6,8 @@ from mtkd_basicsr.config import TeacherOptions, parse_fusion, parse_teachers
 from mtkd_basicsr.errors import OptionError, WeightsError
 from mtkd_basicsr.functional.padding import pad_to_multiple
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
-from mtkd_basicsr.weights.networks import load_weights, size_multiple
+from mtkd_basicsr.weights.loading import load_weights
+from mtkd_basicsr.weights.networks import size_multiple
 
 
 def ensemble(folder, scale=2, archs=('SwinIR', 'EDSR', 'RCAN')):

@@ -77,7 +77,7 @@ def test_bf16_where_it_is_asked_for(monkeypatch, name):
     assert chosen.warning == (
         None
         if native
-        else f'train.amp: bf16 is emulated on this {kind} ({text}), a convolution is measured '
+        else f'train.amp: bf16 is emulated on this {kind} ({text}): a convolution is '
         f'{measured}; use auto'
     )
     assert resolve('fp32', device, 'train.amp') == precision.Precision('fp32', 'fp32')
@@ -87,18 +87,20 @@ def test_what_was_begun_stays(monkeypatch):
     pretend(monkeypatch, EMULATED)
     chosen = resolve('auto', 'cpu', 'train.amp', 'bf16')
     assert chosen.name == 'bf16'
-    assert chosen.reason == 'auto: bf16 (as it was begun)'
+    assert chosen.reason == 'auto: bf16 (as at the start)'
     assert (
-        '9.0 times slower than fp32; it stays, as it was begun with it, unless fp32 is asked for'
+        '9.0 times slower than fp32; the run began with it; set fp32 to change that'
         in chosen.warning
     )
     assert resolve('fp32', 'cpu', 'train.amp', 'bf16').name == 'fp32', 'what is asked for wins'
     pretend(monkeypatch, NATIVE)
     assert resolve('auto', 'cpu', 'train.amp', 'fp32') == precision.Precision(
-        'fp32', 'auto: fp32 (as it was begun)'
+        'fp32', 'auto: fp32 (as at the start)'
     )
     device, _ = pretend(monkeypatch, 'GPU without kernels')
-    with pytest.raises(OptionError, match='train.amp: bf16, but .* no kernels for it; it stays'):
+    with pytest.raises(
+        OptionError, match='train.amp: bf16, but .* no kernels for it; the run began'
+    ):
         resolve('auto', device, 'train.amp', 'bf16')
 
 
@@ -243,9 +245,8 @@ def test_what_else_is_asked_for_is_said(make_options, tmp_path, monkeypatch, log
     if asked == 'bf16':
         expected.insert(
             1,
-            'train.amp: bf16 is emulated on this CPU (AVX2, no native bfloat16), a convolution is '
-            'measured 9.0 times slower '
-            'than fp32; use auto',
+            'train.amp: bf16 is emulated on this CPU (AVX2, no native bfloat16): a convolution is '
+            '9.0 times slower than fp32; use auto',
         )
     assert log() == expected
 
@@ -339,7 +340,7 @@ def test_gone_on_with_elsewhere_it_is_the_same(
     keys = (['train.amp'] if name != 'stage_1' else []) + ['train.teacher_precision']
     said = log()[before:]
     assert [line for line in said if 'emulated' not in line] == [
-        f'{key}: auto: {began} (as it was begun)' for key in keys
+        f'{key}: auto: {began} (as at the start)' for key in keys
     ], 'once'
     assert sum('emulated' in line for line in said) == (len(keys) if first == NATIVE else 0)
     assert again.metadata()['precision'] == model.metadata()['precision']
@@ -390,7 +391,7 @@ def test_the_log_of_a_training_says_it_once(make_options, tmp_path, monkeypatch,
     pretend(monkeypatch, EMULATED)
     here('train', '-opt', path, '--auto_resume')
     _, second, warning = log()
-    assert second == 'train.amp: auto: bf16 (as it was begun)'
+    assert second == 'train.amp: auto: bf16 (as at the start)'
     assert warning.startswith('train.amp: bf16 is emulated on this CPU (AVX2, no native bfloat16)')
 
 
@@ -421,8 +422,8 @@ def test_a_cache_records_what_was_used(here, uncached, monkeypatch):
     assert made_with(uncached) == 'fp32'
     printed = here('cache', '-opt', 'opt.yml', '--precision', 'bf16', '--overwrite')
     assert (
-        'WARNING: --precision: bf16 is emulated on this CPU (AVX2, no native bfloat16), a '
-        'convolution is measured 9.0 times' in printed
+        'WARNING: --precision: bf16 is emulated on this CPU (AVX2, no native bfloat16): a '
+        'convolution is 9.0 times' in printed
     )
     assert made_with(uncached) == 'bf16'
 
@@ -463,7 +464,7 @@ def test_an_unfinished_cache_goes_on_as_it_was_begun(here, uncached, monkeypatch
     printed = here('cache', '-opt', 'opt.yml', '--precision', 'fp32', expect=1)
     assert 'an unfinished cache of other options' in printed
     printed = here('cache', '-opt', 'opt.yml')
-    assert '--precision: auto: bf16 (as it was begun)' in printed
+    assert '--precision: auto: bf16 (as at the start)' in printed
     assert 'WARNING: --precision: bf16 is emulated' in printed
     assert made_with(uncached) == 'bf16'
 
@@ -485,7 +486,7 @@ def test_check_warns_of_what_is_emulated(make_options, tmp_path, monkeypatch):
     pretend(monkeypatch, EMULATED)
     both = {'train__amp': 'bf16', 'train__teacher_precision': 'bf16'}
     text = (
-        'bf16 is emulated on this CPU (AVX2, no native bfloat16), a convolution is measured 9.0 '
+        'bf16 is emulated on this CPU (AVX2, no native bfloat16): a convolution is 9.0 '
         'times slower than fp32; use auto'
     )
     opt = parsed(make_options('MTKDModel', **both), True, tmp_path)

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from ...data.cache.format import CacheReader
 from ...distillers.training_config import used_teachers
 from ...evaluation.measure import weights_path
+from ...weights.loading import read_weights
 from ...weights.metadata import METADATA
-from ...weights.networks import read_weights
 
 # Behind the name of a row whose values were not all made in one precision.
 MARK = ' †'

@@ -18,7 +18,8 @@ from ...host.api import calculate_psnr, calculate_ssim, img2tensor, imresize, te
 from ...host.yaml_loader import read_options
 from ...teachers import FusedTeachers, TeacherEnsemble
 from ...utils.resources import option_file
-from ...weights.networks import build, load_weights, size_multiple
+from ...weights.loading import load_weights
+from ...weights.networks import build, size_multiple
 from .trainings import seconds_of
 
 _CROP = 64  # pixels of the ground truth

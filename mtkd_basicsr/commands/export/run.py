@@ -14,15 +14,16 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from ...data.cache.manifest import plain
 from ...data.sample_photographs import load, low_resolution
 from ...errors import ExportError, OptionError, first_line
 from ...functional.padding import run_padded
 from ...host.yaml_loader import read_options
+from ...utils.json_types import to_json_types
 from ...utils.resources import REFERENCE
 from ...utils.version import __version__
+from ...weights.loading import load_weights, network_of
 from ...weights.metadata import metadata_texts
-from ...weights.networks import build, check_scale, load_weights, network_of, size_multiple
+from ...weights.networks import build, check_scale, size_multiple
 from .._arguments import make_folder
 from .traceable import TraceableStudent
 
@@ -270,7 +271,7 @@ def export(args: argparse.Namespace) -> None:
     network, scale = network_of(args.opt, weights, args.safe)
     net = build(network, 'network_g').eval().requires_grad_(False)
     load_weights(net, weights, '--weights' if args.weights else 'path.pretrain_network_g')
-    network = plain(network)
+    network = to_json_types(network)
     if args.half:
         _round_to_half(net, scale)
     if 'rgb_mean' in inspect.signature(type(net)).parameters:

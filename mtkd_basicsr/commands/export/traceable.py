@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from ...functional.padding import reflected
+from ...functional.padding import reflection_indices
 from ...host.api import SwinTransformerBlock
 from ...weights.networks import size_multiple
 
@@ -104,7 +104,7 @@ class TraceableStudent(nn.Module):
     def _padded(self, x: torch.Tensor, dim: int) -> torch.Tensor:
         size = x.shape[dim]
         multiple = self.multiple
-        indices = reflected(size, (size + multiple - 1) // multiple * multiple)
+        indices = reflection_indices(size, (size + multiple - 1) // multiple * multiple)
         return x.index_select(dim, indices.type_as(cast(torch.Tensor, self.whole)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

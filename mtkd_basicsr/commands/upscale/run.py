@@ -14,7 +14,8 @@ from ...functional.padding import run_padded
 from ...functional.tiling import run_tiled
 from ...host.resize import resize_bicubic
 from ...utils.progress import progress, say
-from ...weights.networks import build, check_scale, load_weights, network_of, size_multiple
+from ...weights.loading import load_weights, network_of
+from ...weights.networks import build, check_scale, size_multiple
 from .._arguments import device_of, make_folder
 
 _RANGES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from ...config import FolderOptions, TeacherConfig, TeacherOptions, parse_fusion, parse_teachers
 from ...errors import OptionError
 from ...utils.image_folder import ImageFolder
+from ...utils.json_types import to_json_types
 from ...utils.version import __version__
 
 FORMAT = 1
@@ -34,22 +35,9 @@ def _digest(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def plain(value: Any) -> Any:
-    """Return option values as JSON gives them back: mappings without order, tuples as lists.
-
-    Args:
-        value: Mapping, list, tuple, text, number or anything else.
-    """
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    return value
-
-
 def _network(options: TeacherOptions) -> dict[str, Any]:
     return {
-        'network': plain(options.network),
+        'network': to_json_types(options.network),
         'sha256': sha256(options.weights),
         'param_key': options.param_key,
     }

@@ -3,7 +3,13 @@ import itertools
 import pytest
 import torch
 
-from mtkd_basicsr.functional.upcycle import OPERATIONS, augment, invert, random_flags, zoom_in
+from mtkd_basicsr.functional.dukd_augment import (
+    OPERATIONS,
+    augment,
+    random_flags,
+    undo_augment,
+    zoom_in,
+)
 
 ALL = torch.tensor(list(itertools.product([False, True], repeat=4)))
 
@@ -39,11 +45,11 @@ def test_augment_by_hand():
 
 def test_inverse_takes_back_all_combinations():
     x = images()
-    assert torch.equal(invert(augment(x, ALL), ALL), x)
+    assert torch.equal(undo_augment(augment(x, ALL), ALL), x)
     # In training the inverse is used on images of another size.
-    assert torch.equal(
-        invert(torch.stack([by_hand(i, f) for i, f in zip(images(n=12), ALL)]), ALL), images(n=12)
-    )
+    larger = images(n=12)
+    augmented = torch.stack([by_hand(image, flags) for image, flags in zip(larger, ALL)])
+    assert torch.equal(undo_augment(augmented, ALL), larger)
 
 
 def test_inverse_takes_back_whatever_comes():
@@ -53,13 +59,13 @@ def test_inverse_takes_back_whatever_comes():
         probability = float(torch.rand((), generator=generator))
         flags = random_flags(b, probability, generator)
         x = images(b, n, seed)
-        assert torch.equal(invert(augment(x, flags), flags), x), (flags, n)
-        assert torch.equal(augment(invert(x, flags), flags), x), (flags, n)
+        assert torch.equal(undo_augment(augment(x, flags), flags), x), (flags, n)
+        assert torch.equal(augment(undo_augment(x, flags), flags), x), (flags, n)
 
 
 def test_the_authors_order_is_wrong_for_a_transpose_with_one_flip():
     x = images()
-    restored = invert(augment(x, ALL), ALL, 'authors')
+    restored = undo_augment(augment(x, ALL), ALL, 'authors')
     wrong = [i for i in range(16) if not torch.equal(restored[i], x[i])]
     expected = [i for i, (_, h, v, t) in enumerate(ALL.tolist()) if t and h != v]
     assert wrong == expected
@@ -84,7 +90,7 @@ def test_each_operation_is_drawn_on_its_own():
 def test_gradient_goes_through_both():
     x = images(16).requires_grad_()
     weights = torch.rand(x.shape, generator=torch.Generator().manual_seed(1))
-    (weights * invert(augment(x, ALL), ALL)).sum().backward()
+    (weights * undo_augment(augment(x, ALL), ALL)).sum().backward()
     assert torch.equal(x.grad, weights)
 
 

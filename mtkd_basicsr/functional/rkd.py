@@ -1,4 +1,6 @@
-"""Relations between the images of a batch: distances of pairs, angles of triples.
+"""The relations of relational knowledge distillation (RKD) between the images of a batch.
+
+They are the distances of pairs and the angles of triples.
 
 Park, Kim, Lu, Cho: *Relational Knowledge Distillation*, CVPR 2019,
 https://arxiv.org/abs/1904.05068.
@@ -11,12 +13,15 @@ _TINY = 1e-24
 
 
 def _products(embedding: torch.Tensor) -> torch.Tensor:
-    """Compute ⟨e_i - e_j, e_k - e_j⟩ for all triples, out of b × b scalar products alone.
+    """Compute ⟨e_i - e_j, e_k - e_j⟩ for all triples.
+
+    With g_ik = ⟨e_i, e_k⟩ it is g_ik - g_ji - g_jk + g_jj: the b × b scalar products are enough,
+    and the differences of the embeddings are never held.
 
     Returns:
         (b, b, b), indices j, i, k, float64.
     """
-    # Centred, and in double precision: the differences are small beside the embeddings.
+    # Centred, and in double precision: the differences are small compared with the embeddings.
     centred = (embedding.float() - embedding.float().mean(0)).double()
     gram = centred @ centred.T
     diagonal = gram.diagonal()
@@ -24,14 +29,15 @@ def _products(embedding: torch.Tensor) -> torch.Tensor:
 
 
 def _lengths(products: torch.Tensor) -> torch.Tensor:
-    """Compute ‖e_i - e_j‖, (b, b) with indices j, i, with no infinite gradient at zero."""
+    """Compute ‖e_i - e_j‖, (b, b) with indices j, i, with a gradient of zero where it is zero."""
     squares = products.diagonal(dim1=1, dim2=2)
     return torch.where(squares > _TINY, squares.clamp_min(_TINY).sqrt(), torch.zeros_like(squares))
 
 
 def _relative_distances(lengths: torch.Tensor) -> torch.Tensor:
     b = len(lengths)
-    return lengths / (lengths.sum() / (b * (b - 1))).clamp_min(1e-12)
+    mean = lengths.sum() / (b * (b - 1))
+    return lengths / mean.clamp_min(1e-12)
 
 
 def _cosines(products: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -83,16 +89,20 @@ def relation_distance(
     Args:
         student: (b, d), b > 1.
         teacher: (b, d'). The sizes of the embeddings may differ.
-        distance_weight: Of the distances of pairs.
-        angle_weight: Of the angles of triples.
+        distance_weight: Weight of the distances of pairs.
+        angle_weight: Weight of the angles of triples.
 
     Returns:
         Scalar.
     """
-    s = _products(student)
-    t = _products(teacher)
-    s_lengths = _lengths(s)
-    t_lengths = _lengths(t)
-    distances = smooth_l1_loss(_relative_distances(s_lengths), _relative_distances(t_lengths))
-    angles = smooth_l1_loss(_cosines(s, s_lengths), _cosines(t, t_lengths))
+    student_products = _products(student)
+    teacher_products = _products(teacher)
+    student_lengths = _lengths(student_products)
+    teacher_lengths = _lengths(teacher_products)
+    distances = smooth_l1_loss(
+        _relative_distances(student_lengths), _relative_distances(teacher_lengths)
+    )
+    angles = smooth_l1_loss(
+        _cosines(student_products, student_lengths), _cosines(teacher_products, teacher_lengths)
+    )
     return (distance_weight * distances + angle_weight * angles).float()

@@ -1,4 +1,4 @@
-"""The linear mix of several images of the same thing that is nearest to the true one."""
+"""The least-squares mix: the linear combination of several images that is nearest to a target."""
 
 import torch
 
@@ -6,10 +6,10 @@ import torch
 def normal_equations(
     images: torch.Tensor, target: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    r"""Compute the sums that :func:`solve_mix` needs; those of several batches are added.
+    r"""Compute the sums that :func:`solve_mix` needs; the sums of several batches can be added.
 
     Args:
-        images: (b, n, h, w), channels of all images, X.
+        images: (b, n, h, w), the channels of all images, X.
         target: (b, m, h, w), Y.
 
     Returns:
@@ -27,13 +27,14 @@ def solve_mix(
 
     Args:
         xx, yx: (n, n) and (m, n), from :func:`normal_equations`.
-        prior: (m, n), :math:`W_0`: what W is where the images do not decide, as for two equal
-            ones.
-        ridge: :math:`\lambda`, as a part of the mean square of a channel.
+        prior: (m, n), :math:`W_0`: decides where the images do not, for example between two
+            equal ones.
+        ridge: :math:`\lambda`, as a fraction of the mean square of a channel.
 
     Returns:
         (m, n), float64.
     """
+    # At the minimum W (X Xᵀ + λ I) = Y Xᵀ + λ W₀, whose transpose is solved; X Xᵀ is symmetric.
     weight = ridge * xx.diagonal().mean()
     eye = torch.eye(len(xx), dtype=xx.dtype, device=xx.device)
     transposed: torch.Tensor = torch.linalg.solve(xx + weight * eye, (yx + weight * prior).T)

@@ -1,6 +1,4 @@
-"""What DUKD makes of a batch: invertible augmentations, and new inputs from the ground truth.
-
-The new inputs are tiles of the ground truth.
+"""The data upcycling of DUKD: invertible augmentations, and new inputs from the ground truth.
 
 Zhang et al.: *Data Upcycling Knowledge Distillation for Image Super-Resolution*,
 https://arxiv.org/abs/2309.14162.
@@ -10,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-# In this order. All of them are their own inverse; the transpose does not commute with a single
+# Applied in this order. Each is its own inverse, but the transpose does not commute with a single
 # flip.
 OPERATIONS = ('invert', 'hflip', 'vflip', 'transpose')
 ORDERS = ('exact', 'authors')
@@ -19,12 +17,12 @@ ORDERS = ('exact', 'authors')
 def random_flags(
     count: int, probability: float, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """Draw the operations that each image gets, each with the same probability.
+    """Draw the operations for each image, all with the same probability.
 
     Args:
-        count: Images.
-        probability: Of each operation.
-        generator: Of the CPU.
+        count: Number of images.
+        probability: Probability of each operation.
+        generator: Generator on the CPU.
 
     Returns:
         (count, 4), bool, on the CPU, in the order of ``OPERATIONS``.
@@ -32,7 +30,7 @@ def random_flags(
     return torch.rand(count, len(OPERATIONS), generator=generator) < probability
 
 
-_APPLY: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+_FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     'invert': lambda x: 1 - x,
     'hflip': lambda x: x.flip(-1),
     'vflip': lambda x: x.flip(-2),
@@ -44,7 +42,7 @@ def _apply(x: torch.Tensor, flags: torch.Tensor, names: Iterable[str]) -> torch.
     flags = flags.to(x.device)
     for name in names:
         chosen = flags[:, OPERATIONS.index(name), None, None, None]
-        x = torch.where(chosen, _APPLY[name](x), x)
+        x = torch.where(chosen, _FUNCTIONS[name](x), x)
     return x
 
 
@@ -61,13 +59,13 @@ def augment(x: torch.Tensor, flags: torch.Tensor) -> torch.Tensor:
     return _apply(x, flags, OPERATIONS)
 
 
-def invert(x: torch.Tensor, flags: torch.Tensor, order: str = 'exact') -> torch.Tensor:
-    """Apply F⁻¹: take back what :func:`augment` did with the same flags, at any size.
+def undo_augment(x: torch.Tensor, flags: torch.Tensor, order: str = 'exact') -> torch.Tensor:
+    """Apply F⁻¹: undo what :func:`augment` did with the same flags, at any size.
 
     Args:
         x: (b, c, n, n), [0, 1].
         flags: (b, 4).
-        order: ``'exact'`` goes backwards. ``'authors'`` applies the operations in the
+        order: ``'exact'`` applies the operations in reverse. ``'authors'`` applies them in the
             order of F, which is not the inverse where a transpose meets exactly one flip (12.6 % of
             the images at probability 0.3).
 
@@ -78,21 +76,19 @@ def invert(x: torch.Tensor, flags: torch.Tensor, order: str = 'exact') -> torch.
 
 
 def zoom_in(gt: torch.Tensor, scale: int, generator: torch.Generator | None = None) -> torch.Tensor:
-    """Pick one of the scale² tiles of each ground truth, as large as its low-resolution image.
+    """Pick one of the scale² tiles of each ground truth, of the size of its low-resolution image.
 
     Args:
         gt: (b, c, scale · h, scale · w).
-        scale: Factor.
-        generator: Of the CPU.
+        scale: Factor between ground truth and low-resolution image.
+        generator: Generator on the CPU.
 
     Returns:
         (b, c, h, w).
     """
     b, c, height, width = gt.shape
     chosen = torch.randint(scale * scale, (b,), generator=generator).to(gt.device)
-    tiles = (
-        gt.reshape(b, c, scale, height // scale, scale, width // scale)
-        .permute(0, 2, 4, 1, 3, 5)
-        .flatten(1, 2)
-    )
+    # (b, c, tile row, h, tile column, w) -> (b, tile, c, h, w)
+    grid = gt.reshape(b, c, scale, height // scale, scale, width // scale)
+    tiles = grid.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
     return tiles[torch.arange(b, device=gt.device), chosen]

@@ -1,6 +1,6 @@
 import torch
 
-from mtkd_basicsr.functional.mix import normal_equations, solve_mix
+from mtkd_basicsr.functional.least_squares_mix import normal_equations, solve_mix
 
 
 def test_finds_the_mix_that_made_the_image():

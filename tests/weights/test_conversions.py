@@ -10,9 +10,14 @@ from safetensors.torch import save_file
 from mtkd_basicsr.config import TeacherOptions
 from mtkd_basicsr.errors import WeightsError
 from mtkd_basicsr.teachers import TeacherEnsemble
-from mtkd_basicsr.weights.conversions import settings, to_basicsr
+from mtkd_basicsr.weights.conversions import (
+    SOURCE_FORMATS,
+    SourceFormat,
+    infer_arguments,
+    to_basicsr,
+)
+from mtkd_basicsr.weights.loading import READERS, load_weights
 from mtkd_basicsr.weights.networks import build as build_network
-from mtkd_basicsr.weights.networks import load_weights
 
 GOLDEN = ROOT / 'tests' / 'golden'
 CASES = {case['file']: case for case in torch.load(GOLDEN / 'formats.pth', weights_only=True)}
@@ -151,12 +156,12 @@ def test_what_the_option_file_says_otherwise(name, change, text):
 
 @pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR'])
 @pytest.mark.parametrize('scale', [2, 3, 4])
-def test_settings_are_read_from_the_shapes(arch, scale):
+def test_arguments_are_inferred_from_the_shapes(arch, scale):
     for changes in [{}] + (
         [{'upsampler': 'pixelshuffledirect'}] if arch == 'SwinIR' else [{'num_feat': 12}]
     ):
         network = tiny(arch, scale, **changes)
-        found = settings(build(network).state_dict())
+        found = infer_arguments(build(network).state_dict())
         assert found, (arch, changes)
         assert found == {k: network[k] for k in found}, (arch, changes)
 
@@ -169,7 +174,59 @@ def test_a_file_of_another_network_lists_what_differs(tmp_path):
     ):
         loaded(tiny('EDSR', 2), tmp_path / 'vgg.pth')
     assert to_basicsr(state) == (state, None)
-    assert settings(state) == {}
+    assert infer_arguments(state) == {}
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_each_released_file_is_of_one_format(name):
+    detected = [source.name for source in SOURCE_FORMATS if source.detect(state_of(name))]
+    expected = {
+        'edsr_pytorch_x3.pt': ['EDSR-PyTorch'],
+        'rcan_official_x2.pt': ['official RCAN'],
+        'swinir_official_x4.pth': [],
+    }
+    assert detected == expected[name]
+
+
+def test_a_further_format_is_one_entry(tmp_path, monkeypatch):
+    """Names as a made-up release has them: those of BasicSR in capitals."""
+    network = tiny('EDSR', 2)
+    state = build(network, 3).state_dict()
+    torch.save({name.upper(): value for name, value in state.items()}, tmp_path / 'capitals.pth')
+    with pytest.raises(WeightsError, match='does not fit EDSR'):
+        loaded(network, tmp_path / 'capitals.pth')
+    capitals = SourceFormat(
+        'in capitals',
+        lambda weights: all(name.isupper() for name in weights),
+        lambda weights: ({name.lower(): value for name, value in weights.items()}, None),
+    )
+    monkeypatch.setattr(
+        'mtkd_basicsr.weights.conversions.SOURCE_FORMATS', (*SOURCE_FORMATS, capitals)
+    )
+    net = loaded(network, tmp_path / 'capitals.pth')
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, state[name]), name
+
+
+def test_formats_are_documented():
+    page = (ROOT / 'docs' / 'data_and_weights.md').read_text(encoding='utf-8')
+    for name in (*(source.name for source in SOURCE_FORMATS), *READERS):
+        assert name in page, name
+
+
+def test_an_unknown_ending_is_read_as_a_file_of_torch_save(tmp_path):
+    state = build(tiny('EDSR', 2), 3).state_dict()
+    torch.save(state, tmp_path / 'a.ckpt')
+    assert torch.equal(
+        loaded(tiny('EDSR', 2), tmp_path / 'a.ckpt').conv_last.weight, state['conv_last.weight']
+    )
+    (tmp_path / 'a.onnx').write_bytes(b'onnx')
+    with pytest.raises(WeightsError, match=r'known formats: \.pth, \.pt, \.safetensors$'):
+        loaded(tiny('EDSR', 2), tmp_path / 'a.onnx')
+    (tmp_path / 'a.pth').write_bytes(b'pth')
+    with pytest.raises(WeightsError) as caught:
+        loaded(tiny('EDSR', 2), tmp_path / 'a.pth')
+    assert 'known formats' not in str(caught.value)
 
 
 def test_metadata_of_other_programs_are_left_alone(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity, smooth_l1_loss
 
-from mtkd_basicsr.functional.relations import pair_distances, relation_distance, triple_angles
+from mtkd_basicsr.functional.rkd import pair_distances, relation_distance, triple_angles
 
 
 def embeddings(b=5, d=7, d_teacher=11):
