@@ -9,8 +9,9 @@ import torch
 
 from ..config import FolderOptions, parse_teachers
 from ..errors import DataError, OptionError
-from ..host.api import calculate_psnr, tensor2img
+from ..host.api import calculate_psnr
 from ..teachers import TeacherEnsemble, folders_of
+from ..utils.image_tensors import to_array
 from .images import dataset_of
 
 _IMAGES = 3
@@ -93,7 +94,7 @@ def mean_psnr(function: Callable[[Part], torch.Tensor], parts: Sequence[Part], s
     """
     values = [
         calculate_psnr(
-            tensor2img(function(part)), tensor2img(part.gt), crop_border=scale, test_y_channel=True
+            to_array(function(part)), to_array(part.gt), crop_border=scale, test_y_channel=True
         )
         for part in parts
     ]

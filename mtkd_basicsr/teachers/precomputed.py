@@ -9,6 +9,7 @@ from torch import nn
 from ..config import FolderOptions, TeacherOptions
 from ..errors import OptionError
 from ..utils.image_folder import ImageFolder
+from ..utils.image_tensors import to_tensor
 
 
 def folders_of(
@@ -97,4 +98,4 @@ class FolderTeacher(nn.Module):
         # Whoever validates has asked for them: `require_val_images`.
         folder = cast(ImageFolder, self.val_images) if validation else self.images
         array = folder.read(name, size)
-        return torch.from_numpy(array[..., ::-1].transpose(2, 0, 1).copy())[None].float() / 255
+        return to_tensor(array).contiguous()

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from ....evaluation.measure import bicubic, pairs, trained
-from ....host.api import tensor2img
+from ....utils.image_tensors import to_array
+from ....utils.images import psnr
 from ..expansion import Run
 from ..results import Cell, Results
 from ..validation import test_sets
@@ -49,10 +50,7 @@ def _images(
                 yield (
                     test_set,
                     name,
-                    {
-                        k: tensor2img(v, rgb2bgr=False).astype(np.float32)
-                        for k, v in columns.items()
-                    },
+                    {k: to_array(v)[..., ::-1].astype(np.float32) for k, v in columns.items()},
                 )
 
 
@@ -64,9 +62,9 @@ def _most_different(cells: dict[str, Cell], count: int) -> list[tuple[str, str]]
     """
     spread: list[tuple[float, str, str]] = []
     for test_set in next(iter(cells.values())).values:
-        psnr = np.array([cell.values[test_set][..., 0].mean(0) for cell in cells.values()])
+        measured = np.array([cell.values[test_set][..., 0].mean(0) for cell in cells.values()])
         names = next(iter(cells.values())).names[test_set]
-        differences = np.ptp(psnr, 0)
+        differences = np.ptp(measured, 0)
         spread += [
             (difference, test_set, name)
             for difference, name in zip(differences, names, strict=True)
@@ -91,8 +89,8 @@ def _place(columns: dict[str, np.ndarray], methods: Iterable[str]) -> tuple[np.i
 
 
 def _psnr(a: np.ndarray, b: np.ndarray) -> str:
-    error = np.mean((a - b) ** 2)
-    return 'equal' if error == 0 else f'{10 * np.log10(255**2 / error):.2f} dB'
+    error = float(np.mean((a - b) ** 2))
+    return 'equal' if error == 0 else f'{psnr(error):.2f} dB'
 
 
 def crops(results: Results, student: str, scale: int, out: Path, path: Path, count: int = 4) -> int:
