@@ -12,7 +12,7 @@ from ..functional.dct import window_dct_matrices
 SHIFT_MASKS = ('none', 'authors')
 _MASKED = -100.0  # what Swin adds to a masked score
 # Scores of one head that the backward pass on a CPU works on at a time: 2 MiB in fp32.
-_CHUNK = 2**19
+CHUNK = 2**19
 
 
 def window_order(
@@ -114,7 +114,7 @@ class _AttentionOnCPU(torch.autograd.Function):
         dtype = torch.promote_types(qkv.dtype, torch.float32)
         d_qkv = torch.empty_like(qkv)
         d_bias = torch.zeros_like(bias, dtype=dtype)
-        step = max(1, _CHUNK // tokens**2)
+        step = max(1, CHUNK // tokens**2)
         # A row of softmax gives P · (dP - Σ P · dP), and that sum equals Σ O · dO, which is
         # shorter.
         means = (out.to(dtype) * grad.to(dtype)).sum(-1)
@@ -308,7 +308,7 @@ class DCTSwinBlock(nn.Module):
         self.mlp = Mlp(dim, int(dim * mlp_ratio), drop)
         self._masks: dict[tuple[int, int, torch.device], torch.Tensor] = {}
 
-    def _mask(self, h: int, w: int, device: torch.device) -> torch.Tensor | None:
+    def attention_mask(self, h: int, w: int, device: torch.device) -> torch.Tensor | None:
         if self.shift_mask == 'none' or (not self.shift and h == w == self.img_size):
             return None
         key = (h, w, device)
@@ -336,7 +336,7 @@ class DCTSwinBlock(nn.Module):
         dtype = torch.promote_types(dct.dtype, torch.float32)
         with torch.autocast(x.device.type, enabled=False):
             y = dct.to(dtype) @ y.to(dtype).view(-1, self.size**2, x.shape[-1])
-        y = self.attn(y, self._mask(h, w, x.device))
+        y = self.attn(y, self.attention_mask(h, w, x.device))
         with torch.autocast(x.device.type, enabled=False):
             y = (inverse.to(dtype) @ y.to(dtype)).view(x.shape)
         x = x + self.drop_path(y)

@@ -68,7 +68,7 @@ def _quiet_model(opt: dict[str, Any], folder: str) -> BaseModel:
         return build_model(opt)
 
 
-def _peak_memory(device: torch.device) -> int | None:
+def peak_memory(device: torch.device) -> int | None:
     """Return the most bytes of memory that were in use; None if the system does not say."""
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated()
@@ -112,7 +112,7 @@ def check_steps(opt: dict[str, Any], device: torch.device, findings: Findings) -
                 model.feed_data(images)
                 model.optimize_parameters(i)
                 times.append(time.perf_counter() - start)
-            peak = _peak_memory(device)
+            peak = peak_memory(device)
             memory = '' if peak is None else f'; {_gib(peak)} of memory on {device}'
             findings.fine(
                 f'train.total_iter: {total:,d} iterations of {times[-1]:.2f} s are '

@@ -12,7 +12,7 @@ HighBands = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 # Values that the closed-form gradient works on at a time on a CPU: 1 MiB in fp32, which stays in a
 # core's cache.
-_CHUNK = 2**18
+CHUNK = 2**18
 
 
 def haar_dwt(x: torch.Tensor) -> tuple[torch.Tensor, HighBands]:
@@ -170,7 +170,7 @@ class _HaarL1(torch.autograd.Function):
         b, c, h, w = x.shape
         gradient = torch.empty((b * c, h, w), dtype=x.dtype, device=x.device)
         scale = 1 / (b * c * -(-h // 2) * -(-w // 2)) if reduction == 'mean' else 1.0
-        planes = max(1, _CHUNK // (h * w)) if x.device.type == 'cpu' else b * c
+        planes = max(1, CHUNK // (h * w)) if x.device.type == 'cpu' else b * c
         value = x.new_zeros(())
         for x_i, y_i, gradient_i in zip(
             *(t.reshape(b * c, h, w).split(planes) for t in (x, y, gradient)), strict=True

@@ -46,15 +46,15 @@ def test_mask_of_the_authors_is_recomputed_for_every_size():
         .residual_group.blocks[1]
     )
     expected = golden['params']['layers.0.residual_group.blocks.1.attn_mask']
-    assert torch.equal(block._mask(48, 48, torch.device('cpu')), expected)
-    assert block._mask(24, 16, torch.device('cpu')).shape == (6, 64, 64)
+    assert torch.equal(block.attention_mask(48, 48, torch.device('cpu')), expected)
+    assert block.attention_mask(24, 16, torch.device('cpu')).shape == (6, 64, 64)
 
 
 def test_mask_without_shift_is_left_out_at_img_size_only():
     net = DCTSwin(**SMALL, upscale=2, img_size=16, shift_mask='authors')
     plain, _ = net.layers[0].residual_group.blocks
-    assert plain._mask(16, 16, torch.device('cpu')) is None
-    mask = plain._mask(8, 16, torch.device('cpu'))[0]
+    assert plain.attention_mask(16, 16, torch.device('cpu')) is None
+    mask = plain.attention_mask(8, 16, torch.device('cpu'))[0]
     assert (mask[0, 1:] == -100).all()
     assert (mask[1:, 0] == -100).all()
     assert (mask[1:, 1:] == 0).all()
@@ -213,7 +213,7 @@ def attention_spelled_out(layer, x, mask):
 @pytest.mark.parametrize('masks', [None, 1, 3])
 @pytest.mark.parametrize('windows_at_a_time', [1, 4, 100])
 def test_gradients_of_attention(masks, windows_at_a_time, monkeypatch):
-    monkeypatch.setattr('mtkd_basicsr.archs.dct_attention._CHUNK', windows_at_a_time * 16**2)
+    monkeypatch.setattr('mtkd_basicsr.archs.dct_attention.CHUNK', windows_at_a_time * 16**2)
     torch.manual_seed(0)
     layer = WindowAttention(12, 4, 3).double()
     torch.nn.init.normal_(layer.relative_position_bias_table)
@@ -308,6 +308,6 @@ def test_trains_after_a_look_in_inference_mode():
         ({'skip': 'mean', 'in_chans': 8}, 'in_chans: 8 is not a multiple of num_out_ch'),
     ],
 )
-def test_wrong_arguments(arguments, text):
+def test_wrong_arguments_are_refused(arguments, text):
     with pytest.raises(OptionError, match=text):
         DCTSwin(**{**SMALL, **arguments})

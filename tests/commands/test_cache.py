@@ -37,7 +37,7 @@ def almost_equal(a, b):
     return difference.max() <= 1 and (difference > 0).mean() < 1e-3
 
 
-def test_holds_images_and_targets(cached, photographs):
+def test_a_cache_holds_images_and_targets(cached, photographs):
     opt = cached['MTKDModel']
     reader = CacheReader(opt['datasets']['train']['target_cache'])
     target = FusedTeachers(TeacherEnsemble(parse_teachers(opt), 2), parse_fusion(opt))
@@ -53,7 +53,7 @@ def test_holds_images_and_targets(cached, photographs):
             reader.array(i, 'gt')[0] = 0
 
 
-def test_holds_the_output_of_each_teacher(cached, photographs):
+def test_a_cache_holds_the_output_of_each_teacher(cached, photographs):
     opt = cached['MTKDFusionModel']
     reader = CacheReader(opt['datasets']['train']['target_cache'])
     teachers = TeacherEnsemble(parse_teachers(opt), 2)
@@ -62,7 +62,7 @@ def test_holds_the_output_of_each_teacher(cached, photographs):
             assert almost_equal(reader.array(i, f'teacher/{teacher}'), to_array(part))
 
 
-def test_manifest_says_what_is_in_it(cached):
+def test_the_manifest_says_what_is_in_the_cache(cached):
     manifest = CacheReader(cached['MTKDModel']['datasets']['train']['target_cache']).manifest
     assert set(manifest['teachers']) == {'swinir', 'edsr', 'rcan'}
     assert manifest['scale'] == 2
@@ -140,7 +140,7 @@ def worker_start_methods():
 
 
 @pytest.mark.parametrize('method', worker_start_methods())
-def test_workers(cached, method):
+def test_loader_processes_read_the_cache(cached, method):
     block = dict(cached['MTKDModel']['datasets']['train'], phase='train', scale=2)
     data = build_dataset(block)
     data[0]  # opens the map in this process before the fork
@@ -287,7 +287,7 @@ def test_names_with_dots_do_not_collide(make_options, photographs, tmp_path):
         build_dataset(block)
 
 
-def test_self_ensemble(make_options, photographs, tmp_path):
+def test_targets_of_a_self_ensemble_are_means_over_eight(make_options, photographs, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'self.lmdb')
     mtkd(
         'cache', '-opt', write_options(tmp_path / 'self.yml', opt), '--self-ensemble', cwd=tmp_path
@@ -320,7 +320,7 @@ def test_eightfold_is_the_mean_over_the_symmetries_of_the_square():
     )
 
 
-def test_tiles(make_options, photographs, tmp_path):
+def test_targets_can_be_computed_in_tiles(make_options, photographs, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'tiles.lmdb')
     mtkd(
         'cache',
@@ -385,7 +385,7 @@ def test_grey_images_have_no_targets(cached):
         build_dataset(block)
 
 
-def test_manifest_is_json(cached):
+def test_the_manifest_is_json(cached):
     env = lmdb.open(
         cached['MTKDModel']['datasets']['train']['target_cache'], readonly=True, lock=False
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import mtkd, parsed, write_options
-from kd import kd_options, model_of, step, teacher_net
+from helpers.distillation import kd_options, model_of, step, teacher_net
 
 from mtkd_basicsr.data.cache.format import CacheReader, kinds_of
 from mtkd_basicsr.distillers import METHODS
@@ -152,7 +152,7 @@ def make(photographs, tmp_path):
         ),
     ],
 )
-def test_wrong_options(make, tmp_path, kd, text):
+def test_wrong_options_are_refused(make, tmp_path, kd, text):
     opt = make('FAKD')
     opt['train']['kd'] = kd
     with pytest.raises(OptionError, match=text):
@@ -313,7 +313,7 @@ def test_training_from_the_cache_needs_no_teacher(cached, tmp_path):
     assert set(log) == {'l_pix', 'l_distill'}
 
 
-def test_what_the_cache_has_not(cached, tmp_path, make):
+def test_a_cache_without_what_the_method_needs_is_refused(cached, tmp_path, make):
     opt = make('LogitKD', 'EDSR', ('RCAN',))
     opt['datasets'] = copy.deepcopy(cached['datasets'])
     with pytest.raises(CacheError, match='teachers.rcan: not in the cache'):

@@ -12,7 +12,7 @@ import torch
 import yaml
 from basicsr.utils.registry import ARCH_REGISTRY
 from conftest import ROOT, run, write_options
-from kd import kd_options, model_of
+from helpers.distillation import kd_options, model_of
 
 from mtkd_basicsr.distillers import METHODS, Method, register_method
 from mtkd_basicsr.errors import MTKDError, OptionError

@@ -179,7 +179,9 @@ WAYS = ('installed', 'PYTHONPATH', 'editable')
 
 @pytest.mark.parametrize('way', WAYS)
 @pytest.mark.parametrize('tree', ['master', '1.4.2'], indirect=True)
-def test_the_users_command(tree, way, environment, photographs, tmp_path):
+def test_the_users_command_trains_with_every_installation(
+    tree, way, environment, photographs, tmp_path
+):
     import basicsr
 
     if way != 'editable':

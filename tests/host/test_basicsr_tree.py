@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import build, stock, write_options
-from kd import EXTRA, METHODS, kd_options
+from helpers.distillation import EXTRA, METHODS, kd_options
 
 
 def contents(folder):

@@ -13,8 +13,8 @@ import pytest
 import torch
 from basicsr.utils import dist_util
 from conftest import ROOT, options_for, parsed, run, tiny, write_options, write_weights
-from kd import batch_of, kd_options
-from ranks import BROKEN, model_of, take_step
+from helpers.distillation import batch_of, kd_options
+from helpers.two_processes import BROKEN, model_of, take_step
 
 from mtkd_basicsr.commands import cli
 from mtkd_basicsr.errors import OptionError
@@ -145,7 +145,7 @@ def cases(photographs, folder):
             'broken': name.partition('broken_')[2],
         }
     torch.save(list(made.items()), folder / 'cases.pt')
-    torchrun(ROOT / 'tests' / 'ranks.py', folder, cwd=folder)
+    torchrun(ROOT / 'tests' / 'helpers' / 'two_processes.py', folder, cwd=folder)
     return {
         name: {
             **case,

@@ -64,7 +64,7 @@ def test_stand_in_for_the_alias_that_scipy_removes(monkeypatch):
     assert module.convolve is scipy.ndimage.convolve
 
 
-def test_version_of_a_clone_that_was_never_installed(tmp_path):
+def test_a_clone_that_was_never_installed_has_a_version(tmp_path):
     for text, expected in (
         ('1.4.2\n', (1, 4, 2)),
         ('1.4.2.post1', (1, 4, 2, 'post1')),

@@ -69,7 +69,7 @@ def test_value_and_gradient_equal_pytorch_wavelets(shape, level, wave):
 @pytest.mark.parametrize('level', [1, 2, 3, 4])
 @pytest.mark.parametrize('shape', [*SHAPES, (2, 3, 16, 16), (2, 2, 6, 11)])
 def test_closed_form_equals_autograd_over_the_bands(shape, level, reduction, planes, monkeypatch):
-    monkeypatch.setattr('mtkd_basicsr.functional.wavelet._CHUNK', planes * shape[2] * shape[3])
+    monkeypatch.setattr('mtkd_basicsr.functional.wavelet.CHUNK', planes * shape[2] * shape[3])
     x, y = (t.double().requires_grad_() for t in photographs(shape))
     ours = haar_l1(x, y, level, reduction)
     theirs = mean_absolute(haar_bands(x - y, level), reduction)
@@ -81,7 +81,7 @@ def test_closed_form_equals_autograd_over_the_bands(shape, level, reduction, pla
 
 @pytest.mark.parametrize('wave', ['haar', 'db2'])
 @pytest.mark.parametrize('level', [1, 3])
-def test_high_bands_alone(wave, level):
+def test_the_low_band_can_be_left_out(wave, level):
     x, y = photographs((1, 3, 33, 20))
     x.requires_grad_()
     low, high = DWTForward(J=level, wave=wave, mode='zero')(x - y)
@@ -154,7 +154,7 @@ def test_bfloat16_gets_a_gradient_of_its_own_type():
     assert (a - b).abs().max() < 1e-4
 
 
-def test_by_hand():
+def test_bands_and_loss_by_hand():
     x = torch.tensor([[[[1.0, 2.0], [3.0, 5.0]]]])
     low, (lh, hl, hh) = haar_dwt(x)
     assert (low.item(), lh.item(), hl.item(), hh.item()) == (5.5, -2.5, -1.5, 0.5)
@@ -234,7 +234,7 @@ def test_fp32_inside_under_autocast():
         ({'reduction': 'none'}, "reduction: unknown value 'none'; known: mean, sum"),
     ],
 )
-def test_wrong_arguments(arguments, text):
+def test_wrong_arguments_are_refused(arguments, text):
     with pytest.raises(OptionError, match=text):
         WaveletLoss(**arguments)
 

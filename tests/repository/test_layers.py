@@ -77,12 +77,12 @@ def test_modules_do_not_import_each_other_in_a_circle():
         visit(name, ())
 
 
-def test_functional_needs_torch_alone():
+def test_functional_imports_torch_alone():
     for path in (PACKAGE / 'functional').glob('*.py'):
         for name, _ in imports_from_outside(path):
             assert name.split('.')[0] in ('torch', 'math', 'typing', 'collections'), path
 
 
-def test_files_stay_short():
+def test_no_file_is_longer_than_400_lines():
     for path in FILES:
         assert len(path.read_text(encoding='utf-8').splitlines()) <= 400, path

@@ -54,7 +54,7 @@ def _images(
                 )
 
 
-def _most_different(cells: dict[str, Cell], count: int) -> list[tuple[str, str]]:
+def most_different_images(cells: dict[str, Cell], count: int) -> list[tuple[str, str]]:
     """Return test set and name of the images on which the methods lie farthest apart.
 
     It is their PSNR that is compared, mean over seeds. At most half of the images are of one test
@@ -78,7 +78,9 @@ def _most_different(cells: dict[str, Cell], count: int) -> list[tuple[str, str]]
     return chosen
 
 
-def _place(columns: dict[str, np.ndarray], methods: Iterable[str]) -> tuple[np.intp, np.intp, int]:
+def most_different_square(
+    columns: dict[str, np.ndarray], methods: Iterable[str]
+) -> tuple[np.intp, np.intp, int]:
     """Return y, x and size of the square in which the methods differ most from each other."""
     variance = np.var([columns[m] for m in methods], 0).mean(-1)
     size = min(_SIZE, *variance.shape)
@@ -117,7 +119,7 @@ def crops(results: Results, student: str, scale: int, out: Path, path: Path, cou
         if (s, x) == (student, scale)
         for m, c in cells.items()
     }
-    wanted = _most_different(cells, count)
+    wanted = most_different_images(cells, count)
     drawn = {
         (test_set, name): columns
         for test_set, name, columns in _images(results, student, scale, out, wanted)
@@ -132,7 +134,7 @@ def crops(results: Results, student: str, scale: int, out: Path, path: Path, cou
         axis.set_axis_off()
     for i, key in enumerate(wanted):
         columns = drawn[key]
-        y, x, size = _place(columns, list(cells))
+        y, x, size = most_different_square(columns, list(cells))
         truth = columns['ground truth'][y : y + size, x : x + size]
         for j, name in enumerate(names):
             axis = axes[i * lines + j // _COLUMNS, j % _COLUMNS]
