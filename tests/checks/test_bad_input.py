@@ -128,6 +128,7 @@ def test_other_commands_read_files_as_train_does(command, copied):
         assert result.kind is OptionError, what
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'row',
     [

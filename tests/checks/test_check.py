@@ -237,6 +237,7 @@ def test_single_mistakes_are_found(here, tmp_path, good, change, text):
     assert any(line.startswith(text) for line in lines(check(here, tmp_path, good, 1), 'ERROR'))
 
 
+@pytest.mark.slow
 def test_training_does_the_fast_part_by_itself(tmp_path, good):
     good['teachers']['a']['weights'] = 'gone.pth'
     good['val']['tile'] = -1

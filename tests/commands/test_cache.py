@@ -75,6 +75,7 @@ def test_the_manifest_says_what_is_in_the_cache(cached):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backend', ['disk', 'lmdb', 'meta_info_file'])
 def test_crops_are_those_of_paired_image_dataset(cached, photographs, tmp_path, backend):
     block = dict(cached['MTKDModel']['datasets']['train'], phase='train', scale=2)
@@ -230,6 +231,7 @@ def test_order_of_the_teachers_in_the_option_file_does_not_matter(cached, tmp_pa
     assert not torch.equal(outputs[0]['edsr'], outputs[0]['rcan'])
 
 
+@pytest.mark.slow
 def test_whole_training_from_the_cache_on_an_unmodified_tree(cached, basicsr_tree, tmp_path):
     for name, opt in cached.items():
         printed = stock(
@@ -242,6 +244,7 @@ def test_whole_training_from_the_cache_on_an_unmodified_tree(cached, basicsr_tre
         assert '# psnr:' in printed
 
 
+@pytest.mark.slow
 def test_without_a_cache_the_teachers_run(make_options, tmp_path):
     opt = with_cache(make_options('MTKDModel', name='online'), tmp_path / 'none.lmdb')
     printed = mtkd('train', '-opt', write_options(tmp_path / 'online.yml', opt), cwd=tmp_path)
@@ -249,6 +252,7 @@ def test_without_a_cache_the_teachers_run(make_options, tmp_path):
     assert 'Teacher edsr: EDSR' in printed
 
 
+@pytest.mark.slow
 def test_names_with_dots_do_not_collide(make_options, photographs, tmp_path):
     for kind in ('GT', 'LRx2'):
         (tmp_path / 'dots' / kind).mkdir(parents=True)
@@ -287,6 +291,7 @@ def test_names_with_dots_do_not_collide(make_options, photographs, tmp_path):
         build_dataset(block)
 
 
+@pytest.mark.slow
 def test_targets_of_a_self_ensemble_are_means_over_eight(make_options, photographs, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'self.lmdb')
     mtkd(
@@ -320,6 +325,7 @@ def test_eightfold_is_the_mean_over_the_symmetries_of_the_square():
     )
 
 
+@pytest.mark.slow
 def test_targets_can_be_computed_in_tiles(make_options, photographs, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'tiles.lmdb')
     mtkd(
@@ -353,6 +359,7 @@ def test_targets_can_be_computed_in_tiles(make_options, photographs, tmp_path):
     assert '--tile-overlap: 16; expected from 0 on, less than --tile, 16' in text
 
 
+@pytest.mark.slow
 def test_a_second_call_does_nothing_and_others_are_not_overwritten(cached, tmp_path):
     path = Path(cached['MTKDModel']['datasets']['train']['target_cache'])
     before = (path / 'data.mdb').stat().st_mtime_ns

@@ -17,6 +17,8 @@ from helpers.waiting import wait_until
 
 from mtkd_basicsr.data.cache.format import CacheReader
 
+pytestmark = pytest.mark.slow  # it starts many trainings
+
 OUT = 'results of it'  # a name with spaces
 
 

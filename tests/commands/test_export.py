@@ -208,9 +208,7 @@ def test_the_output_is_cut_to_the_range_of_an_image(here, tmp_path, weights):
     'device',
     [
         'meta',
-        pytest.param(
-            'cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
-        ),
+        pytest.param('cuda', marks=pytest.mark.gpu),
     ],
 )
 def test_a_graph_that_was_recorded_on_the_cpu_runs_elsewhere(device):

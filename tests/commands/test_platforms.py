@@ -113,6 +113,7 @@ def spawned(environment):
     return len(marks)
 
 
+@pytest.mark.slow
 @linux
 def test_every_module_imports_without_what_windows_lacks(system, tmp_path):
     printed = run([sys.executable, '-c', IMPORT_ALL], tmp_path, **system(WINDOWS))
@@ -124,6 +125,7 @@ def test_every_module_imports_without_what_windows_lacks(system, tmp_path):
     assert names <= set(printed.split())
 
 
+@pytest.mark.slow
 @linux
 def test_commands_run_without_what_windows_lacks(photographs, system, tmp_path):
     windows = system(WINDOWS)
@@ -183,6 +185,7 @@ def test_commands_run_without_what_windows_lacks(photographs, system, tmp_path):
     assert (tmp_path / 'experiments' / 'test_MTKDModel' / 'models' / 'net_g_latest.pth').is_file()
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
     ('command', 'kind'),

@@ -219,6 +219,7 @@ def test_a_model_of_ours_executes_nothing_in_any_command(testing, tmp_path, stri
     assert not (tmp_path / 'EXECUTED').exists()
 
 
+@pytest.mark.slow
 def test_commands_load_no_pickles_whatever_torch_does_by_itself(tmp_path):
     saved(tmp_path / 'evil.pth', RunsCode())()
     code = (

@@ -274,6 +274,7 @@ def cached_batch(opt):
     return {'lq': lq, 'gt': gt, 'teachers': torch.cat(outputs, 1)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('teachers', [('swinir', 'edsr'), ('swinir',), ('edsr', 'swinir')], ids=str)
 @pytest.mark.parametrize('method', ['LogitKD', 'CrossKD', 'FAKD', 'FitNet', 'DUKD'])
 def test_the_cache_gives_the_output_of_the_teacher_that_is_named(
@@ -305,6 +306,7 @@ def test_the_cache_gives_the_output_of_the_teacher_that_is_named(
     assert len(runs) == {'CrossKD': 1, 'DUKD': 1}.get(method, 0)
 
 
+@pytest.mark.slow
 def test_training_from_the_cache_needs_no_teacher(cached, tmp_path):
     opt = with_method(cached, {'type': 'LogitKD', 'teacher': 'swinir'})
     for block in opt['teachers'].values():
@@ -313,6 +315,7 @@ def test_training_from_the_cache_needs_no_teacher(cached, tmp_path):
     assert set(log) == {'l_pix', 'l_distill'}
 
 
+@pytest.mark.slow
 def test_a_cache_without_what_the_method_needs_is_refused(cached, tmp_path, make):
     opt = make('LogitKD', 'EDSR', ('RCAN',))
     opt['datasets'] = copy.deepcopy(cached['datasets'])
@@ -333,6 +336,7 @@ def test_a_cache_without_what_the_method_needs_is_refused(cached, tmp_path, make
     model_of(opt, tmp_path)  # swinir differs, but is not asked for
 
 
+@pytest.mark.slow
 def test_fused_targets_are_no_teachers(cached, tmp_path, make):
     opt = make('MTKD', 'RCAN', ('SwinIR', 'EDSR'))
     opt['datasets'] = copy.deepcopy(cached['datasets'])
@@ -340,6 +344,7 @@ def test_fused_targets_are_no_teachers(cached, tmp_path, make):
         model_of(opt, tmp_path)
 
 
+@pytest.mark.slow
 def test_scratch_does_not_look_at_the_cache(cached, tmp_path):
     opt = with_method(cached, {'type': 'Scratch'})
     del opt['teachers']

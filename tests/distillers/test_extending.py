@@ -53,6 +53,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_worked_example_trains(folder, photographs):
     opt = kd_options(photographs, folder, 'LogitKD', name='mine')
     lines = ''

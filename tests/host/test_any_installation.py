@@ -15,6 +15,8 @@ import pytest
 import torch
 from conftest import ROOT, options_for, run, write_options
 
+pytestmark = pytest.mark.slow  # it starts many trainings
+
 SITE = Path(sysconfig.get_path('purelib'))
 BROKEN_IMPORT = 'torchvision.transforms.functional_tensor'
 # As BasicSR's own, which asks for torch while it builds, and does not run on Python 3.13.

@@ -11,6 +11,8 @@ import torch
 from conftest import build, stock, write_options
 from helpers.distillation import EXTRA, METHODS, kd_options
 
+pytestmark = pytest.mark.slow  # it starts many trainings
+
 
 def contents(folder):
     return {

@@ -37,6 +37,7 @@ def noisy_options(photographs, folder, arch):
     return opt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR'])
 def test_the_stock_script_prints_no_foreign_warnings(basicsr_tree, photographs, tmp_path, arch):
     options = write_options(tmp_path / 'train.yml', noisy_options(photographs, tmp_path, arch))
@@ -46,6 +47,7 @@ def test_the_stock_script_prints_no_foreign_warnings(basicsr_tree, photographs, 
     assert_quiet(printed)
 
 
+@pytest.mark.slow
 def test_every_command_with_a_network_prints_no_foreign_warnings(photographs, tmp_path):
     opt = noisy_options(photographs, tmp_path, 'SwinIR')
     options = write_options(tmp_path / 'cached.yml', with_cache(opt, tmp_path / 'target.lmdb'))
@@ -75,6 +77,7 @@ def test_every_command_with_a_network_prints_no_foreign_warnings(photographs, tm
     assert_quiet(mtkd('check', '-opt', options, cwd=tmp_path, expect=1))
 
 
+@pytest.mark.slow
 def test_a_skipped_first_step_prints_our_warning_alone(photographs, tmp_path):
     opt = options_for(photographs, tmp_path, 'MTKDModel', name='quiet_nan')
     opt['train']['pixel_opt']['loss_weight'] = float('nan')
@@ -98,6 +101,7 @@ def test_warnings_of_the_user_stay(tmp_path):
     assert 'UserWarning: mine' in printed
 
 
+@pytest.mark.slow
 def test_progress_in_a_log_file_is_a_few_lines(photographs, tmp_path):
     opt = options_for(photographs, tmp_path, 'MTKDModel')
     options = write_options(tmp_path / 'options.yml', with_cache(opt, tmp_path / 'target.lmdb'))

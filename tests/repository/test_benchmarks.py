@@ -18,6 +18,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('script', sorted(CALLS))
 def test_benchmarks_print_a_table_and_ratios(script):
     printed = run(

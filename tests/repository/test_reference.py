@@ -75,6 +75,7 @@ def test_reference_teachers_can_be_named_where_weights_are(here, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_reference_teachers_beat_bicubic_on_photographs_they_have_not_seen():
     printed = run(
         [sys.executable, ROOT / 'benchmarks' / 'teachers.py', '--threads', '1'],

@@ -236,6 +236,7 @@ def test_images_are_found_by_names_endings_and_patterns(tmp_path):
     assert folder.read('a.png', (4, 6)).shape == (4, 6, 3)
 
 
+@pytest.mark.slow
 def test_a_folder_is_cached_with_the_networks_and_fused(
     make_options, outputs, photographs, tmp_path, here
 ):
@@ -300,6 +301,7 @@ def test_a_folder_is_the_same_in_tiles_and_turned(make_options, outputs, tmp_pat
         )
 
 
+@pytest.mark.slow
 def test_validation_of_stage_1_takes_the_images_of_the_validation(
     make_options, outputs, photographs, tmp_path
 ):
@@ -479,6 +481,7 @@ def edsr_pytorch(path, scale, num_feat=8, num_block=2):
     return {'network': network, 'weights': str(path)}
 
 
+@pytest.mark.slow
 def test_teachers_of_every_kind_in_one_run(make_options, outputs, tmp_path, here):
     """EDSR-PyTorch's file, the official RCAN's, SwinIR's, a network of spandrel's, and a folder:
     cached, fused, learned from.
