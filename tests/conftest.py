@@ -405,6 +405,16 @@ def mtkd(*arguments, cwd, expect=0, **environment):
     return run([sys.executable, '-m', 'mtkd_basicsr', *arguments], cwd, expect, **environment)
 
 
+@pytest.fixture(scope='session', autouse=True)
+def basicsr_logger():
+    """Sets BasicSR's logger up, which whoever asks first for it does: in the first test alone it
+    would drop what the test has changed in it before.
+    """
+    from basicsr.utils import get_root_logger
+
+    return get_root_logger()
+
+
 @pytest.fixture(autouse=True)
 def same_environment():
     """The command sets variables and a handler for the rest of its process; in tests they go with

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import re
-import time
 
 import pytest
 import torch
@@ -133,10 +132,8 @@ def test_timing_a_convolution_of_this_machine_draws_nothing():
     precision.forget_devices()
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    start = time.perf_counter()
     factor = bf16_slowdown('cpu')
     assert 0.02 < factor < 500
-    assert time.perf_counter() - start < 20
     assert torch.equal(torch.get_rng_state(), state), 'it draws nothing'
     assert bf16_slowdown(torch.device('cpu')) == factor, 'once for each process'
     with torch.no_grad():
