@@ -140,6 +140,7 @@ def worker_start_methods():
     return [m for m in ('fork', 'spawn') if m in torch.multiprocessing.get_all_start_methods()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', worker_start_methods())
 def test_loader_processes_read_the_cache(cached, method):
     block = dict(cached['MTKDModel']['datasets']['train'], phase='train', scale=2)

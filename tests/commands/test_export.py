@@ -108,7 +108,11 @@ def opened(path):
     ), texts
 
 
-@pytest.mark.parametrize('form', SUFFIXES)
+# A graph of ONNX is recorded for seconds.
+FORMS = [pytest.param(f, marks=pytest.mark.slow if f == 'onnx' else ()) for f in SUFFIXES]
+
+
+@pytest.mark.parametrize('form', FORMS)
 @pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR'])
 def test_a_file_gives_what_the_network_gives(here, tmp_path, weights, arch, form):
     printed = here('export', '--weights', weights(arch), '--format', form)
