@@ -20,7 +20,18 @@ from mtkd_basicsr.data.sample_photographs import load, low_resolution
 
 ROOT = Path(__file__).resolve().parent.parent
 
-torch.set_num_threads(1)  # pytest.ini runs two processes
+torch.set_num_threads(1)  # several processes run at a time
+
+
+def pytest_collection_modifyitems(items):
+    """Mark tests of the repository by their folder; skip tests of a GPU where there is none."""
+    repository = Path(__file__).parent / 'repository'
+    no_gpu = pytest.mark.skip(reason='no CUDA device')
+    for item in items:
+        if repository in item.path.parents:
+            item.add_marker('repository')
+        if item.get_closest_marker('gpu') is not None and not torch.cuda.is_available():
+            item.add_marker(no_gpu)
 
 
 def tiny(arch, scale, **changes):
@@ -392,6 +403,16 @@ def run(command, cwd, expect=0, **environment):
 def mtkd(*arguments, cwd, expect=0, **environment):
     """Runs the command of this package."""
     return run([sys.executable, '-m', 'mtkd_basicsr', *arguments], cwd, expect, **environment)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def basicsr_logger():
+    """Sets BasicSR's logger up, which whoever asks first for it does: in the first test alone it
+    would drop what the test has changed in it before.
+    """
+    from basicsr.utils import get_root_logger
+
+    return get_root_logger()
 
 
 @pytest.fixture(autouse=True)

@@ -72,7 +72,7 @@ def _quiet_model(config: TrainingConfig, device: torch.device, folder: str) -> B
         return build_model(opt)
 
 
-def _peak_memory(device: torch.device) -> int | None:
+def peak_memory(device: torch.device) -> int | None:
     """Return the most bytes of memory that were in use; None if the system does not say."""
     if device.type == 'cuda':
         return torch.cuda.max_memory_allocated()
@@ -113,7 +113,7 @@ def check_steps(config: TrainingConfig, device: torch.device, findings: Findings
                 model.feed_data(images)
                 model.optimize_parameters(i)
                 times.append(time.perf_counter() - start)
-            peak = _peak_memory(device)
+            peak = peak_memory(device)
             memory = '' if peak is None else f'; {_gib(peak)} of memory on {device}'
             findings.ok(
                 f'train.total_iter: {total:,d} iterations of {times[-1]:.2f} s are '

@@ -8,8 +8,9 @@ import torch
 
 from ..config import TrainingConfig
 from ..errors import DataError
-from ..host.api import calculate_psnr, tensor2img
+from ..host.api import calculate_psnr
 from ..teachers import TeacherEnsemble
+from ..utils.image_tensors import to_array
 from .images import build_paired
 
 _IMAGES = 3
@@ -94,7 +95,7 @@ def mean_psnr(function: Callable[[Part], torch.Tensor], parts: Sequence[Part], s
     """
     values = [
         calculate_psnr(
-            tensor2img(function(part)), tensor2img(part.gt), crop_border=scale, test_y_channel=True
+            to_array(function(part)), to_array(part.gt), crop_border=scale, test_y_channel=True
         )
         for part in parts
     ]

@@ -17,19 +17,28 @@ def _read_no_pickles() -> None:
     os.environ.pop('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', None)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Return the parser of ``mtkd``, and by name those of its commands."""
     parser = argparse.ArgumentParser(
         prog='mtkd', description='Multi-teacher knowledge distillation for super-resolution'
     )
     parser.add_argument('--version', action='version', version=__version__)
-    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    commands = {}
     for name, command in COMMANDS.items():
-        subparser = commands.add_parser(name, help=command.HELP, description=command.DESCRIPTION)
-        command.add_arguments(subparser)
-    return parser
+        commands[name] = subparsers.add_parser(
+            name, help=command.HELP, description=command.DESCRIPTION
+        )
+        command.add_arguments(commands[name])
+    return parser, commands
 
 
-def _run(args: argparse.Namespace) -> None:
+def dispatch(args: argparse.Namespace) -> None:
+    """Run the command that the arguments name.
+
+    Raises:
+        MTKDError: what it raises.
+    """
     command = COMMANDS[args.command]
     if hasattr(command, 'check'):
         command.check(args)
@@ -54,7 +63,8 @@ def main(argv: list[str] | None = None) -> int:
         # What a terminal or a file of another encoding cannot hold (−, ×) is no reason to stop.
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='replace')
-    args = _parser().parse_args(argv)
+    parser, _ = build_parsers()
+    args = parser.parse_args(argv)
     _read_no_pickles()
     launched = getattr(args, 'launcher', 'none') != 'none'
     if not launched:
@@ -62,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         # another one, which launchers end in this way too, would not come to it.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        _run(args)
+        dispatch(args)
     except MTKDError as error:
         if launched:
             from ..host import distributed

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
-from basicsr.utils.matlab_functions import imresize
+
+from ..host.resize import resize_image
 
 # The two never share a scene. All of them come inside the package of scikit-image; nothing is
 # downloaded.
@@ -62,8 +63,7 @@ def low_resolution(image: np.ndarray, scale: int) -> np.ndarray:
     Returns:
         (h, w, 3), uint8.
     """
-    small = imresize(image.astype(np.float64) / 255, 1 / scale)
-    return (np.clip(small, 0, 1) * 255).round().astype(np.uint8)
+    return resize_image(image, 1 / scale)
 
 
 def _tiles(image: np.ndarray, size: int) -> Iterator[np.ndarray]:

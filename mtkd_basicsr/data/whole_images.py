@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from basicsr.data.paired_image_dataset import PairedImageDataset
-from basicsr.utils import FileClient, imfrombytes
+from basicsr.utils import FileClient
 from torch.utils.data import Dataset
 
 from ..config import choice
 from ..errors import DataError
 from ..utils.image_folder import Head, read_head
+from ..utils.images import decode
 from .distill_dataset import image_names
 
 _BACKENDS = ('disk', 'lmdb', 'memcached')
@@ -109,7 +110,7 @@ class Pairs(Dataset[Any]):
 
     def _image(self, index: int, kind: str) -> np.ndarray:
         content = self.bytes_of(index, kind)
-        image = imfrombytes(content) if content else None
+        image = decode(content)
         if image is None:
             raise DataError(
                 f"'{self.dataset.paths[index][f'{kind}_path']}' cannot be read as an image"

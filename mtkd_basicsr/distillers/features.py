@@ -127,6 +127,11 @@ class FeatureTap:
                     lambda m, args, output, p=position: self._take(p, output)
                 )
 
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """Positions whose features are held: of the run that is being read, and of no other."""
+        return tuple(self._raw)
+
     def _take(self, position: str, value: torch.Tensor) -> None:
         if self._open:
             self._raw[position] = value

@@ -16,8 +16,9 @@ from ..config import TeacherOptions, TrainingConfig
 from ..functional.padding import pad_to_multiple, run_padded
 from ..functional.self_ensemble import eightfold
 from ..functional.tiling import run_tiled
-from ..host.api import build_dataset, calculate_psnr, calculate_ssim, imresize, tensor2img
+from ..host.api import build_dataset, calculate_psnr, calculate_ssim, imresize
 from ..teachers import FusedTeachers, TeacherEnsemble
+from ..utils.image_tensors import to_array
 from ..weights.loading import load_weights
 from ..weights.networks import build, size_multiple
 
@@ -154,8 +155,8 @@ def measure(
     border = {'crop_border': scale, 'test_y_channel': True}
     result: dict[str, list[float]] = {}
     for name, lq, gt in iter_images(block):
-        image = tensor2img(function(lq.to(device)))
-        truth = tensor2img(gt)
+        image = to_array(function(lq.to(device)))
+        truth = to_array(gt)
         result[name] = [
             float(calculate_psnr(image, truth, **border)),
             float(calculate_ssim(image, truth, **border)),

@@ -84,25 +84,6 @@ def inverse_haar_dwt(
 
 
 @torch.no_grad()
-def where_nearer(output: torch.Tensor, target: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Take the target where it is nearer to the ground truth, and the student's output elsewhere.
-
-    Chosen for each Haar coefficient of one level: a loss over them has no gradient where the
-    student is the better one already.
-
-    Args:
-        output, target, truth: (b, c, h, w), the same shape.
-
-    Returns:
-        (b, c, h, w), without gradients.
-    """
-    own, others, wanted = (
-        torch.stack((low, *high)) for low, high in map(haar_dwt, (output, target, truth))
-    )
-    low, *high = torch.where((others - wanted).abs() < (own - wanted).abs(), others, own)
-    return inverse_haar_dwt(low, high, output.shape[-2:])
-
-
 def haar_bands(x: torch.Tensor, level: int) -> list[torch.Tensor]:
     """Compute all bands of a Haar transform that the MTKD loss compares.
 

@@ -17,7 +17,6 @@ import torch
 from basicsr.archs.swinir_arch import SwinTransformerBlock
 from basicsr.metrics.psnr_ssim import calculate_psnr, calculate_ssim
 from basicsr.models.base_model import BaseModel
-from basicsr.utils import img2tensor, tensor2img
 from basicsr.utils.logger import initialized_logger
 from basicsr.utils.matlab_functions import imresize
 from basicsr.utils.registry import (
@@ -39,10 +38,8 @@ __all__ = [
     'build_network',
     'calculate_psnr',
     'calculate_ssim',
-    'img2tensor',
     'imresize',
     'initialized_logger',
-    'tensor2img',
 ]
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from ..config import FolderOptions
 from ..errors import OptionError
 from ..utils.image_folder import ImageFolder
+from ..utils.image_tensors import to_tensor
 
 
 class FolderTeacher(nn.Module):
@@ -58,7 +59,7 @@ class FolderTeacher(nn.Module):
         if folder is None:
             raise FolderOptions.no_val_images(self.key, 'val')
         array = folder.read(name, size)
-        return torch.from_numpy(array[..., ::-1].transpose(2, 0, 1).copy())[None].float() / 255
+        return to_tensor(array).contiguous()
 
     def check_outputs(self, images: Sequence[Sequence[Any]]) -> None:
         """Raise if an output of a training image is missing or of another size."""

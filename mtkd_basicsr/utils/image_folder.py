@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from ..errors import DataError
+from .images import decode
 
 _ENDINGS = (
     '.png',
@@ -183,8 +183,7 @@ class ImageFolder:
         if path is None:
             raise DataError(f"{self.key}: '{self.path}' has no image for '{name}'")
         with open(path, 'rb') as file:
-            data = np.frombuffer(file.read(), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+            image = decode(file.read())
         if image is None:
             raise DataError(f"{self.key}: '{path}' cannot be read as an image")
         if image.shape[:2] != tuple(size):

@@ -1,10 +1,34 @@
-"""Comparing images, without torch."""
+"""Reading and comparing images, without torch: the many processes of ``mtkd data`` need none."""
+
+import math
 
 import cv2
 import numpy as np
 
 # Y of BGR, after ITU-R BT.601 as MATLAB has it; its constant, 16, is in both images.
 _LUMA = np.array([[24.966, 128.553, 65.481]], np.float32) / 255
+
+
+def decode(content: bytes, mode: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
+    """Decode the bytes of an image file.
+
+    Args:
+        content: Of any format of OpenCV's.
+        mode: ``cv2.IMREAD_…``.
+
+    Returns:
+        (h, w, 3), BGR, uint8, or what else the mode gives; None where it is no image.
+    """
+    if not content:
+        return None
+    return cv2.imdecode(np.frombuffer(content, np.uint8), mode)
+
+
+def psnr(mean_squared_error: float) -> float:
+    """Compute the PSNR of images in [0, 255] in dB; infinite where the error is zero."""
+    if mean_squared_error == 0:
+        return math.inf
+    return float(10 * np.log10(255**2 / mean_squared_error))
 
 
 def psnr_y(a: np.ndarray, b: np.ndarray, border: int) -> float:
@@ -20,5 +44,4 @@ def psnr_y(a: np.ndarray, b: np.ndarray, border: int) -> float:
     """
     inner = slice(border, -border or None), slice(border, -border or None)
     difference = a[inner].astype(np.float32) - b[inner]
-    error = np.mean(cv2.transform(difference, _LUMA) ** 2, dtype=np.float64)
-    return float('inf') if error == 0 else float(10 * np.log10(255**2 / error))
+    return psnr(float(np.mean(cv2.transform(difference, _LUMA) ** 2, dtype=np.float64)))

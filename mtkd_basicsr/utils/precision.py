@@ -39,18 +39,18 @@ class Precision:
 # What torch says about a machine. Tests put other machines in the place of these.
 
 
-def _cpu_capability() -> str:
+def cpu_capability() -> str:
     """Return the vector instructions that torch uses, for example ``'AVX2'``."""
     return torch.backends.cpu.get_cpu_capability()
 
 
-def _cpu_features() -> dict[str, Any]:
+def cpu_features() -> dict[str, Any]:
     """Return the features of the CPU by name, from torch 2.12 on; nothing in older ones."""
     ask = getattr(torch.cpu, 'get_capabilities', None)
     return dict(ask()) if ask is not None else {}
 
 
-def _cpu_has_bf16_instructions() -> bool | None:
+def cpu_has_bf16_instructions() -> bool | None:
     """Return what torch 2.6 and later say about an x86 CPU; None in older ones."""
     names = ('_is_avx512_bf16_supported', '_is_amx_tile_supported')
     questions: list[Any] = [getattr(torch.cpu, name, None) for name in names]
@@ -59,7 +59,7 @@ def _cpu_has_bf16_instructions() -> bool | None:
     return any(ask() for ask in questions)
 
 
-def _gpu_has_bf16_instructions(device: torch.device) -> bool:
+def gpu_has_bf16_instructions(device: torch.device) -> bool:
     """Return whether a CUDA or ROCm device has native bfloat16."""
     with torch.cuda.device(device):
         try:
@@ -69,11 +69,11 @@ def _gpu_has_bf16_instructions(device: torch.device) -> bool:
         return native
 
 
-def _gpu_name(device: torch.device) -> str:
+def gpu_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device)
 
 
-def _is_x86() -> bool:
+def is_x86() -> bool:
     return platform.machine().lower() in ('x86_64', 'amd64', 'i386', 'i686', 'x86')
 
 
@@ -82,7 +82,7 @@ def _wait_for(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _seconds(device: torch.device, bf16: bool) -> float:
+def time_convolution(device: torch.device, bf16: bool) -> float:
     """Time a convolution, forward and backward, in seconds: the fastest of a few runs."""
     batch, channels, height, width = _TIMED_SHAPE.get(device.type, _TIMED_SHAPE['cpu'])
     # Not drawn from torch's generator, whose state a measurement must not change.
@@ -107,7 +107,7 @@ def _seconds(device: torch.device, bf16: bool) -> float:
 
 @functools.cache
 def _slowdown(device: torch.device) -> float:
-    return _seconds(device, bf16=True) / _seconds(device, bf16=False)
+    return time_convolution(device, bf16=True) / time_convolution(device, bf16=False)
 
 
 def bf16_slowdown(device: Device) -> float:
@@ -129,16 +129,16 @@ def bf16_slowdown(device: Device) -> float:
 
 
 def _cpu_is_native() -> bool:
-    if _is_x86():
-        features = _cpu_features()
+    if is_x86():
+        features = cpu_features()
         if features.get('avx512_bf16') or features.get('amx_bf16'):
             return True
         # Some CPUs with AVX2 convert in hardware. Whether that is fast enough has to be measured.
         if not features.get('avx_ne_convert'):
-            known = False if 'avx512_bf16' in features else _cpu_has_bf16_instructions()
+            known = False if 'avx512_bf16' in features else cpu_has_bf16_instructions()
             if known is not None:
                 return known
-            if _cpu_capability() != 'AVX512':  # its instructions for bfloat16 belong to AVX512
+            if cpu_capability() != 'AVX512':  # its instructions for bfloat16 belong to AVX512
                 return False
     return bf16_slowdown('cpu') < _MAX_RELATIVE_TIME
 
@@ -146,7 +146,7 @@ def _cpu_is_native() -> bool:
 @functools.cache
 def _native(device: torch.device) -> bool:
     if device.type == 'cuda':
-        return _gpu_has_bf16_instructions(device)
+        return gpu_has_bf16_instructions(device)
     # Other devices (mps, xpu, …) have not been measured.
     return device.type == 'cpu' and _cpu_is_native()
 
@@ -166,6 +166,12 @@ def supports_native_bf16(device: Device) -> bool:
     return _native(torch.device(device))
 
 
+def forget_devices() -> None:
+    """Ask and time anew: what has been found out so far in this process is of another machine."""
+    _native.cache_clear()
+    _slowdown.cache_clear()
+
+
 def describe(device: Device) -> str:
     """Describe a device in a few words.
 
@@ -178,9 +184,9 @@ def describe(device: Device) -> str:
     device = torch.device(device)
     name = device.type
     if name == 'cpu':
-        name = _cpu_capability()
+        name = cpu_capability()
     elif name == 'cuda':
-        name = _gpu_name(device)
+        name = gpu_name(device)
     return f'{name}, {"native" if supports_native_bf16(device) else "no native"} bfloat16'
 
 

@@ -308,6 +308,6 @@ def test_trains_after_a_look_in_inference_mode():
         ({'skip': 'mean', 'in_chans': 8}, 'in_chans: 8 is not a multiple of num_out_ch'),
     ],
 )
-def test_wrong_arguments(arguments, text):
+def test_wrong_arguments_are_refused(arguments, text):
     with pytest.raises(OptionError, match=text):
         DCTSwin(**{**SMALL, **arguments})

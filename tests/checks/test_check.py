@@ -71,7 +71,7 @@ def lines(printed, level):
     return [line[8:] for line in printed.splitlines() if line.startswith(level)]
 
 
-def test_nothing_wrong(here, tmp_path, good):
+def test_nothing_is_found_in_good_options(here, tmp_path, good):
     before = {p.name for p in tmp_path.iterdir()}
     printed = check(here, tmp_path, good)
     fine = lines(printed, 'ok')
@@ -97,7 +97,7 @@ def test_nothing_wrong(here, tmp_path, good):
     assert 'train.total_iter' not in check(here, tmp_path, good, 0, '--no-steps')
 
 
-def test_a_loop_that_would_end_too_early(here, tmp_path, good):
+def test_a_loop_that_would_end_too_early_is_found(here, tmp_path, good):
     good['datasets']['train'].update(dataset_enlarge_ratio=1)
     good['train'].update(
         total_iter=30,
@@ -122,7 +122,7 @@ def test_a_loop_that_would_end_too_early(here, tmp_path, good):
     here('train', '-opt', tmp_path / 'options.yml')
 
 
-def test_ten_mistakes_at_once(here, tmp_path, good):
+def test_ten_mistakes_are_found_at_once(here, tmp_path, good):
     good['datasets']['train']['gt_size'] = 33
     good['datasets']['val']['dataroot_lq'] = 'nowhere'
     good['teachers']['a']['weights'] = 'gone.pth'
@@ -158,7 +158,7 @@ def test_ten_mistakes_at_once(here, tmp_path, good):
     ]
 
 
-def test_teachers_that_are_not_worth_learning_from(here, tmp_path, good):
+def test_teachers_that_are_not_worth_learning_from_are_found(here, tmp_path, good):
     sharpened(tmp_path / 'a.pth', -3.0)
     printed = check(here, tmp_path, good, 1)
     (error,) = lines(printed, 'ERROR')
@@ -173,7 +173,7 @@ def test_teachers_that_are_not_worth_learning_from(here, tmp_path, good):
     )
 
 
-def test_fusion_of_other_teachers(here, tmp_path, good):
+def test_a_fusion_network_of_other_teachers_is_found(here, tmp_path, good):
     good['teachers']['c'] = good['teachers'].pop('b')
     assert any(
         'missing: b; unknown to it: c' in line
@@ -181,7 +181,7 @@ def test_fusion_of_other_teachers(here, tmp_path, good):
     )
 
 
-def test_images(here, tmp_path, good, photographs):
+def test_images_that_do_not_fit_are_found(here, tmp_path, good, photographs):
     for kind in ('GT', 'LRx2'):
         (tmp_path / kind).mkdir()
     sizes = {
@@ -233,11 +233,12 @@ def test_images(here, tmp_path, good, photographs):
         ),
     ],
 )
-def test_other_mistakes(here, tmp_path, good, change, text):
+def test_single_mistakes_are_found(here, tmp_path, good, change, text):
     good.update(change)
     assert any(line.startswith(text) for line in lines(check(here, tmp_path, good, 1), 'ERROR'))
 
 
+@pytest.mark.slow
 def test_training_does_the_fast_part_by_itself(tmp_path, good):
     good['teachers']['a']['weights'] = 'gone.pth'
     good['val']['tile'] = -1

@@ -37,7 +37,7 @@ def almost_equal(a, b):
     return difference.max() <= 1 and (difference > 0).mean() < 1e-3
 
 
-def test_holds_images_and_targets(cached, photographs):
+def test_a_cache_holds_images_and_targets(cached, photographs):
     opt = cached['MTKDModel']
     reader = CacheReader(opt['datasets']['train']['target_cache'])
     target = FusedTeachers(TeacherEnsemble(parse_teachers(opt), 2), parse_fusion(opt))
@@ -53,7 +53,7 @@ def test_holds_images_and_targets(cached, photographs):
             reader.array(i, 'gt')[0] = 0
 
 
-def test_holds_the_output_of_each_teacher(cached, photographs):
+def test_a_cache_holds_the_output_of_each_teacher(cached, photographs):
     opt = cached['MTKDFusionModel']
     reader = CacheReader(opt['datasets']['train']['target_cache'])
     teachers = TeacherEnsemble(parse_teachers(opt), 2)
@@ -62,7 +62,7 @@ def test_holds_the_output_of_each_teacher(cached, photographs):
             assert almost_equal(reader.array(i, f'teacher/{teacher}'), to_array(part))
 
 
-def test_manifest_says_what_is_in_it(cached):
+def test_the_manifest_says_what_is_in_the_cache(cached):
     manifest = CacheReader(cached['MTKDModel']['datasets']['train']['target_cache']).manifest
     assert set(manifest['teachers']) == {'swinir', 'edsr', 'rcan'}
     assert manifest['scale'] == 2
@@ -75,6 +75,7 @@ def test_manifest_says_what_is_in_it(cached):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backend', ['disk', 'lmdb', 'meta_info_file'])
 def test_crops_are_those_of_paired_image_dataset(cached, photographs, tmp_path, backend):
     block = dict(cached['MTKDModel']['datasets']['train'], phase='train', scale=2)
@@ -139,8 +140,9 @@ def worker_start_methods():
     return [m for m in ('fork', 'spawn') if m in torch.multiprocessing.get_all_start_methods()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', worker_start_methods())
-def test_workers(cached, method):
+def test_loader_processes_read_the_cache(cached, method):
     block = dict(cached['MTKDModel']['datasets']['train'], phase='train', scale=2)
     data = build_dataset(block)
     data[0]  # opens the map in this process before the fork
@@ -230,6 +232,7 @@ def test_order_of_the_teachers_in_the_option_file_does_not_matter(cached, tmp_pa
     assert not torch.equal(outputs[0]['edsr'], outputs[0]['rcan'])
 
 
+@pytest.mark.slow
 def test_whole_training_from_the_cache_on_an_unmodified_tree(cached, basicsr_tree, tmp_path):
     for name, opt in cached.items():
         printed = stock(
@@ -242,6 +245,7 @@ def test_whole_training_from_the_cache_on_an_unmodified_tree(cached, basicsr_tre
         assert '# psnr:' in printed
 
 
+@pytest.mark.slow
 def test_without_a_cache_the_teachers_run(make_options, tmp_path):
     opt = with_cache(make_options('MTKDModel', name='online'), tmp_path / 'none.lmdb')
     printed = mtkd('train', '-opt', write_options(tmp_path / 'online.yml', opt), cwd=tmp_path)
@@ -249,6 +253,7 @@ def test_without_a_cache_the_teachers_run(make_options, tmp_path):
     assert 'Teacher edsr: EDSR' in printed
 
 
+@pytest.mark.slow
 def test_names_with_dots_do_not_collide(make_options, photographs, tmp_path):
     for kind in ('GT', 'LRx2'):
         (tmp_path / 'dots' / kind).mkdir(parents=True)
@@ -287,7 +292,8 @@ def test_names_with_dots_do_not_collide(make_options, photographs, tmp_path):
         build_dataset(block)
 
 
-def test_self_ensemble(make_options, photographs, tmp_path):
+@pytest.mark.slow
+def test_targets_of_a_self_ensemble_are_means_over_eight(make_options, photographs, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'self.lmdb')
     mtkd(
         'cache', '-opt', write_options(tmp_path / 'self.yml', opt), '--self-ensemble', cwd=tmp_path
@@ -320,7 +326,8 @@ def test_eightfold_is_the_mean_over_the_symmetries_of_the_square():
     )
 
 
-def test_tiles(make_options, photographs, tmp_path):
+@pytest.mark.slow
+def test_targets_can_be_computed_in_tiles(make_options, photographs, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'tiles.lmdb')
     mtkd(
         'cache',
@@ -353,6 +360,7 @@ def test_tiles(make_options, photographs, tmp_path):
     assert '--tile-overlap: 16; expected from 0 on, less than --tile, 16' in text
 
 
+@pytest.mark.slow
 def test_a_second_call_does_nothing_and_others_are_not_overwritten(cached, tmp_path):
     path = Path(cached['MTKDModel']['datasets']['train']['target_cache'])
     before = (path / 'data.mdb').stat().st_mtime_ns
@@ -385,7 +393,7 @@ def test_grey_images_have_no_targets(cached):
         build_dataset(block)
 
 
-def test_manifest_is_json(cached):
+def test_the_manifest_is_json(cached):
     env = lmdb.open(
         cached['MTKDModel']['datasets']['train']['target_cache'], readonly=True, lock=False
     )

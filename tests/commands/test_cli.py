@@ -1,7 +1,6 @@
 import re
 
 import pytest
-import torch
 from conftest import mtkd, write_options
 
 import mtkd_basicsr
@@ -9,6 +8,7 @@ from mtkd_basicsr.commands.cli import main
 from mtkd_basicsr.commands.options.paper_files import files
 
 
+@pytest.mark.slow
 def test_train_and_test_in_the_current_directory(make_options, tmp_path):
     opt = make_options('MTKDModel', name='cli')
     options = write_options(tmp_path / 'train.yml', opt, header='')
@@ -42,6 +42,7 @@ def test_train_and_test_in_the_current_directory(make_options, tmp_path):
     assert (tmp_path / 'results' / 'cli' / 'visualization' / 'val' / 'chelsea_cli.png').is_file()
 
 
+@pytest.mark.slow
 def test_option_files_are_utf_8_in_any_locale(make_options, tmp_path):
     options = tmp_path / 'train.yml'
     write_options(options, make_options('MTKDModel', name='encoded'), header='# Größe ×2, 画像\n')
@@ -51,6 +52,7 @@ def test_option_files_are_utf_8_in_any_locale(make_options, tmp_path):
     assert 'Größe ×2, 画像' in copy.read_text(encoding='utf-8')
 
 
+@pytest.mark.slow
 def test_a_started_training_is_archived_not_overwritten(make_options, tmp_path):
     options = write_options(tmp_path / 'train.yml', make_options('MTKDModel', name='twice'))
     for _ in range(2):
@@ -61,6 +63,7 @@ def test_a_started_training_is_archived_not_overwritten(make_options, tmp_path):
     assert len(folders) == 2
 
 
+@pytest.mark.slow
 def test_unreadable_state(make_options, tmp_path):
     states = tmp_path / 'experiments' / 'broken' / 'training_states'
     states.mkdir(parents=True)
@@ -73,6 +76,7 @@ def test_unreadable_state(make_options, tmp_path):
     assert (states / '7.state').read_text() == 'half a file'
 
 
+@pytest.mark.slow
 def test_errors_are_one_line(tmp_path, make_options):
     assert "mtkd train: -opt: no file 'none.yml'" in mtkd(
         'train', '-opt', 'none.yml', cwd=tmp_path, expect=1
@@ -102,7 +106,7 @@ def test_version(capsys):
     assert capsys.readouterr().out.strip() == mtkd_basicsr.__version__
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.gpu
 def test_gpu_training(make_options, tmp_path):
     options = write_options(
         tmp_path / 'train.yml', make_options('MTKDModel', name='gpu', num_gpu=1)

@@ -7,15 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import pytest
 import torch
 import yaml
 from conftest import mtkd, options_for, run, tiny
+from helpers.waiting import wait_until
 
 from mtkd_basicsr.data.cache.format import CacheReader
+
+pytestmark = pytest.mark.slow  # it starts many trainings
 
 OUT = 'results of it'  # a name with spaces
 
@@ -68,15 +70,8 @@ def tiny_plan(photographs, folder):
     }
 
 
-@pytest.fixture(scope='module')
-def plan(photographs, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('compare')
-    content = tiny_plan(photographs, folder)
-    (folder / 'plan.yml').write_text(yaml.safe_dump(content, sort_keys=False))
-    return folder / 'plan.yml'
-
-
 def finished(out):
+    """The records of the runs that are finished, by name."""
     return {
         p.stem: p.read_bytes()
         for p in (out / 'runs').glob('*.json')
@@ -88,70 +83,136 @@ def compare(plan, *arguments, expect=0):
     return mtkd('compare', '-opt', plan, '--out', OUT, *arguments, cwd=plan.parent, expect=expect)
 
 
-def test_list_and_order(plan, here):
-    listed = compare(plan, '--list')
-    commands = re.findall(r'^cd .*--only \S+$', listed, re.M)
-    assert len(commands) == 3 + 2 + 1 + 4
-    assert listed.index('--only edsr_x2') < listed.index('--only cache_teachers')
-    only = ('compare', '-opt', plan, '--out', plan.parent / OUT, '--only')
+def copy_of(plan, folder):
+    """Copies a plan with its results; gives the plan there."""
+    shutil.copytree(plan.parent, folder, dirs_exist_ok=True)
+    return folder / plan.name
+
+
+def with_other_name(plan, name, content):
+    """Writes another plan beside a plan; gives its path."""
+    path = plan.with_name(f'{name}.yml')
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+# The states of a comparison. Each is made once, in a copy of the one before, and left as it is; a
+# test that changes something takes a copy.
+
+
+@pytest.fixture(scope='module')
+def plan(photographs, tmp_path_factory):
+    """A plan of which nothing has been done."""
+    folder = tmp_path_factory.mktemp('plan')
+    (folder / 'plan.yml').write_text(
+        yaml.safe_dump(tiny_plan(photographs, folder), sort_keys=False)
+    )
+    return folder / 'plan.yml'
+
+
+@pytest.fixture(scope='module')
+def begun(plan, tmp_path_factory):
+    """The first run was done by a line of the list, as a scheduler does it: from anywhere."""
+    plan = copy_of(plan, tmp_path_factory.mktemp('begun'))
+    commands = re.findall(r'^cd .*--only \S+$', compare(plan, '--list'), re.M)
+    run(['bash', '-c', next(c for c in commands if c.endswith('edsr_x2'))], cwd='/')
+    return plan
+
+
+@pytest.fixture(scope='module')
+def stopped(begun, tmp_path_factory):
+    """It was ended by a signal in the middle."""
+    plan = copy_of(begun, tmp_path_factory.mktemp('stopped'))
+    command = [sys.executable, '-m', 'mtkd_basicsr', 'compare', '-opt', plan, '--out', OUT]
+    with open(plan.parent / 'stopped.log', 'w') as log:
+        process = subprocess.Popen(
+            [*map(str, command), '--jobs', '2'],
+            cwd=plan.parent,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_until(
+                lambda: 'cache_teachers' in finished(plan.parent / OUT), 'the first cache', process
+            )
+            process.send_signal(signal.SIGTERM)
+            status = process.wait(timeout=120)
+        finally:
+            process.kill()
+            process.wait()
+    (plan.parent / 'status').write_text(str(status))
+    return plan
+
+
+@pytest.fixture(scope='module')
+def complete(stopped, tmp_path_factory):
+    """It went on from there, to the end."""
+    plan = copy_of(stopped, tmp_path_factory.mktemp('complete'))
+    (plan.parent / 'printed').write_text(compare(plan, '--jobs', '2'))
+    return plan
+
+
+@pytest.fixture
+def copied(complete, tmp_path):
+    """A copy of the finished comparison, to change."""
+    return copy_of(complete, tmp_path / 'copied')
+
+
+def test_the_list_is_in_the_order_of_what_waits_for_what(plan, here):
+    listed = here('compare', '-opt', plan, '--out', plan.parent / OUT, '--list')
+    names = re.findall(r'^cd .*--only (\S+)$', listed, re.M)
+    assert len(names) == 3 + 2 + 1 + 4
+    assert names.index('edsr_x2') < names.index('cache_teachers')
+    assert names.index('cache_teachers') < names.index('fusion_x2')
+    assert not (plan.parent / OUT).exists(), 'a list creates nothing'
+
+
+def test_a_run_that_waits_for_others_or_is_unknown_is_refused(plan, tmp_path, here):
+    only = ('compare', '-opt', plan, '--out', tmp_path / OUT, '--only')
     assert '--only: fusion_x2 waits for cache_teachers, edsr_x2, rcan_x2' in here(
         *only, 'fusion_x2', expect=1
     )
     assert "--only: no run 'fusoin_x2' in the plan; known: " in here(*only, 'fusoin_x2', expect=1)
-    # A scheduler's line, from anywhere.
-    command = next(c for c in commands if c.endswith('edsr_x2'))
-    run(['bash', '-c', command], cwd='/')
-    assert 'edsr_x2' in finished(plan.parent / OUT)
 
 
-def test_stopped_and_gone_on_with(plan, here):
-    out = plan.parent / OUT
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            '-m',
-            'mtkd_basicsr',
-            'compare',
-            '-opt',
-            str(plan),
-            '--out',
-            OUT,
-            '--jobs',
-            '2',
-        ],
-        cwd=plan.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    deadline = time.time() + 240
-    while 'cache_teachers' not in finished(out) and time.time() < deadline:
-        time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 128 + signal.SIGTERM, process.stdout.read()
-    before = finished(out)
-    assert {'edsr_x2', 'rcan_x2', 'cache_teachers'} <= set(before)
+def test_a_line_of_the_list_does_its_run_alone(begun):
+    assert set(finished(begun.parent / OUT)) == {'edsr_x2'}
 
-    printed = compare(plan, '--jobs', '2')
-    after = finished(out)
-    assert len(after) == 10, 'what is finished is never repeated'
-    assert {name: after[name] for name in before} == before, 'what is finished is never repeated'
+
+def test_a_stop_ends_it_and_keeps_what_is_finished(begun, stopped):
+    log = (stopped.parent / 'stopped.log').read_text()
+    assert (stopped.parent / 'status').read_text() == str(128 + signal.SIGTERM), log
+    found = finished(stopped.parent / OUT)
+    assert {'edsr_x2', 'rcan_x2', 'cache_teachers'} <= set(found)
+    assert found['edsr_x2'] == finished(begun.parent / OUT)['edsr_x2']
+
+
+def test_after_a_stop_what_is_finished_is_not_repeated(stopped, complete):
+    before = finished(stopped.parent / OUT)
+    after = finished(complete.parent / OUT)
+    assert len(after) == 10
+    assert {name: after[name] for name in before} == before
+    printed = (complete.parent / 'printed').read_text()
     assert f"'tiny': 10 runs, {len(before)} finished before" in printed
     assert len(re.findall(r'^\[\d+/\d+\] \S+: done in \d+ s$', printed, re.M)) == 10 - len(before)
 
+
+def test_a_finished_comparison_trains_nothing(copied, here):
+    out = copied.parent / OUT
     stamps = {p: p.stat().st_mtime_ns for p in out.rglob('*.pth')}
-    assert '10 runs, 10 finished before' in compare(plan)
-    assert {p: p.stat().st_mtime_ns for p in out.rglob('*.pth')} == stamps
-    whole = ('compare', '-opt', plan, '--out', out)
+    whole = ('compare', '-opt', copied, '--out', out)
+    assert '10 runs, 10 finished before' in here(*whole)
     assert here(*whole, '--list').count('# finished: ') == 10
     assert 'finished before' in here(*whole, '--only', 'fusion_x2')
+    assert {p: p.stat().st_mtime_ns for p in out.rglob('*.pth')} == stamps
+    assert stamps
 
 
-def test_report(plan):
-    folder = plan.parent / OUT / 'report'
+def test_the_report_has_all_methods_and_pictures(copied, here):
+    folder = copied.parent / OUT / 'report'
     for path in folder.iterdir():
         path.unlink()
-    compare(plan, '--report-only')
+    here('compare', '-opt', copied, '--out', copied.parent / OUT, '--report-only')
     text = (folder / 'report.md').read_text()
     html = (folder / 'report.html').read_text()
     names = [
@@ -182,28 +243,30 @@ def test_report(plan):
     assert 'NOT FINISHED' not in text
 
 
-def test_results_are_enough_for_a_report(plan, here, tmp_path):
-    out = plan.parent / OUT
+def test_results_alone_are_enough_for_a_report(complete, here, tmp_path):
+    out = complete.parent / OUT
     shutil.copytree(out / 'results', tmp_path / 'moved' / 'results')
-    here('compare', '-opt', plan, '--out', tmp_path / 'moved', '--report-only')
+    here('compare', '-opt', complete, '--out', tmp_path / 'moved', '--report-only')
     one, other = (
         (folder / 'report' / 'report.md').read_text() for folder in (out, tmp_path / 'moved')
     )
     table = one.split('## SwinIR ×2')[1].split('\n\n')[1]
     assert table in other
     assert 'NOT FINISHED' not in other
-    assert 'crops_SwinIR_x2.png' in one, 'there are no networks to make pictures with'
+    assert 'crops_SwinIR_x2.png' in one
     assert 'crops' not in other, 'there are no networks to make pictures with'
-    # What was moved is not done again; a cache and what it is made of are, where a student that is
-    # missing needs them.
-    assert '10 runs, 10 finished before' in here(
-        'compare', '-opt', plan, '--out', tmp_path / 'moved'
-    )
-    (tmp_path / 'moved' / 'results' / 'SwinIR_MTKD+DUKD_x2_s1.json').unlink()
-    left = re.findall(
-        '--only (.*)', here('compare', '-opt', plan, '--out', tmp_path / 'moved', '--list')
-    )
-    assert left == [
+
+
+def test_results_alone_are_enough_to_be_finished(complete, here, tmp_path):
+    """What was moved is not done again; a cache and what it is made of are, where a student that is
+    missing needs them.
+    """
+    moved = tmp_path / 'moved'
+    shutil.copytree(complete.parent / OUT / 'results', moved / 'results')
+    whole = ('compare', '-opt', complete, '--out', moved)
+    assert '10 runs, 10 finished before' in here(*whole)
+    (moved / 'results' / 'SwinIR_MTKD+DUKD_x2_s1.json').unlink()
+    assert re.findall('--only (.*)', here(*whole, '--list')) == [
         'edsr_x2',
         'rcan_x2',
         'cache_teachers',
@@ -211,29 +274,21 @@ def test_results_are_enough_for_a_report(plan, here, tmp_path):
         'cache_target',
         'SwinIR_MTKD+DUKD_x2_s1',
     ]
-    for path in (out / 'results').iterdir():
+
+
+def test_results_say_what_they_were_made_with(complete):
+    out = complete.parent / OUT
+    paths = list((out / 'results').iterdir())
+    assert len(paths) == 10
+    for path in paths:
         result = json.loads(path.read_text())
         assert str(out) not in path.read_text()
         assert len(result['commit'] or 40 * 'x') >= 40
         assert 'torch' in result['machine']
-        if result['kind'] != 'cache':
-            assert (
-                result['precision']
-                == {
-                    'student': {'student': 'fp32', 'teachers': 'fp32', 'features': 'fp32'},
-                    'references': {'teachers': 'fp32', 'target': 'fp32'},
-                    'prepare': {
-                        'student': 'fp32',
-                        **({'teachers': 'fp32'} if 'fusion' in path.stem else {}),
-                    },
-                }[result['kind']]
-                or result['method'] == 'scratch'
-                and result['precision'] == {'student': 'fp32'}
+        if not torch.cuda.is_available():
+            assert re.search(
+                r'^CPU, \d+ threads, .*(no )?native bfloat16; torch', result['machine']
             )
-        assert (
-            re.search(r'^CPU, \d+ threads, .*(no )?native bfloat16; torch', result['machine'])
-            or torch.cuda.is_available()
-        )
         if result['kind'] == 'student':
             values = result['results'][result['method']]['two']
             assert set(values) == {'chelsea', 'coffee'}
@@ -241,52 +296,66 @@ def test_results_are_enough_for_a_report(plan, here, tmp_path):
             assert result['options']['manual_seed'] == result['seed']
 
 
-def test_self_ensemble_is_in_the_cache_of_the_method_that_asks_for_it(plan):
+def test_results_say_which_precision_was_used(complete):
+    for path in (complete.parent / OUT / 'results').iterdir():
+        result = json.loads(path.read_text())
+        if result['kind'] == 'cache':
+            continue
+        expected = {'student': 'fp32', 'teachers': 'fp32', 'features': 'fp32'}
+        if result['kind'] == 'references':
+            expected = {'teachers': 'fp32', 'target': 'fp32'}
+        elif 'fusion' in path.stem:
+            expected = {'student': 'fp32', 'teachers': 'fp32'}
+        elif result['kind'] == 'prepare' or result['method'] == 'scratch':
+            expected = {'student': 'fp32'}
+        assert result['precision'] == expected, path.stem
+
+
+def test_self_ensemble_is_in_the_cache_of_the_method_that_asks_for_it(complete):
+    caches = complete.parent / OUT / 'caches'
     found = {
-        name: CacheReader(str(plan.parent / OUT / 'caches' / f'{name}.lmdb')).manifest
-        for name in ('target', 'teachers')
+        name: CacheReader(str(caches / f'{name}.lmdb')).manifest for name in ('target', 'teachers')
     }
     made = {name: manifest['made_with'] for name, manifest in found.items()}
     assert made['target']['self_ensemble']
     assert not made['teachers']['self_ensemble']
 
 
-def test_a_result_that_was_removed_is_measured_again(plan):
-    out = plan.parent / OUT
+def test_a_result_that_was_removed_is_measured_again(copied):
+    out = copied.parent / OUT
     path = out / 'results' / 'SwinIR_scratch_x2_s1.json'
     before = json.loads(path.read_text())
     path.unlink()
     weights = out / 'experiments' / 'SwinIR_scratch_x2_s1' / 'models' / 'net_g_latest.pth'
     stamp = weights.stat().st_mtime_ns
-    compare(plan, '--only', 'SwinIR_scratch_x2_s1')
+    compare(copied, '--only', 'SwinIR_scratch_x2_s1')
     after = json.loads(path.read_text())
     assert after['results'] == before['results']
     assert after['curve'] == before['curve']
     assert weights.stat().st_mtime_ns == stamp
 
 
-def test_another_test_set_needs_no_training(plan):
-    out = plan.parent / OUT
-    content = yaml.safe_load(plan.read_text())
+def test_another_test_set_needs_no_training(copied, here):
+    out = copied.parent / OUT
+    content = yaml.safe_load(copied.read_text())
     content['test'] = {'again': content['test']['two']}
-    other = plan.with_name('sets.yml')
-    other.write_text(yaml.safe_dump(content, sort_keys=False))
+    other = with_other_name(copied, 'sets', content)
     weights = {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')}
     compare(other, '--only', 'SwinIR_scratch_x2_s1')
-    result = json.loads((out / 'results' / 'SwinIR_scratch_x2_s1.json').read_text())['results'][
-        'scratch'
-    ]
-    assert result['again'] == result['two']
+    result = json.loads((out / 'results' / 'SwinIR_scratch_x2_s1.json').read_text())
+    values = result['results']['scratch']
+    assert values['again'] == values['two']
     assert {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')} == weights
-    assert 'NOT FINISHED' in compare(other, '--report-only')
-    assert 'NOT FINISHED' not in compare(plan, '--report-only')
+    report = ('--out', out, '--report-only')
+    assert 'NOT FINISHED' in here('compare', '-opt', other, *report)
+    assert 'NOT FINISHED' not in here('compare', '-opt', copied, *report)
 
 
-def test_measured_as_basicsr_measures(plan):
+def test_measured_as_basicsr_measures(complete):
     """The last validation in BasicSR's own log, and our test of the same network on the same
     images.
     """
-    out = plan.parent / OUT
+    out = complete.parent / OUT
     (log,) = (out / 'experiments' / 'SwinIR_scratch_x2_s1').glob('train_*.log')
     validated = float(re.findall(r'# psnr: ([\d.]+)', log.read_text())[-1])
     lines = [
@@ -297,31 +366,27 @@ def test_measured_as_basicsr_measures(plan):
     assert sum(float(line['psnr']) for line in lines) / 2 == pytest.approx(validated, abs=1e-4)
 
 
-def test_fair(plan):
+def test_methods_of_one_seed_begin_alike_and_see_the_same_images(complete):
     """For one seed all methods begin with the same weights and see the same images; other seeds do
     not.
     """
-    out = plan.parent / OUT
     first = {}
     for name in ('scratch_x2_s0', 'scratch_x2_s1', 'MTKD+DUKD_x2_s0', 'MTKD+DUKD_x2_s1'):
-        (log,) = (out / 'experiments' / f'SwinIR_{name}').glob('train_*.log')
+        folder = complete.parent / OUT / 'experiments' / f'SwinIR_{name}'
+        (log,) = folder.glob('train_*.log')
         first[name] = re.search(r'iter: +1, .* l_pix: (\S+)', log.read_text()).group(1)
-    assert (
-        first['scratch_x2_s0']
-        == first['MTKD+DUKD_x2_s0']
-        != first['scratch_x2_s1']
-        == first['MTKD+DUKD_x2_s1']
-    )
+    assert first['scratch_x2_s0'] == first['MTKD+DUKD_x2_s0']
+    assert first['scratch_x2_s1'] == first['MTKD+DUKD_x2_s1']
+    assert first['scratch_x2_s0'] != first['scratch_x2_s1']
 
 
-def test_changed_method_is_trained_again_and_the_old_one_kept(plan):
-    out = plan.parent / OUT
-    content = yaml.safe_load(plan.read_text())
+def test_changed_method_is_trained_again_and_the_old_one_kept(copied, here):
+    out = copied.parent / OUT
+    content = yaml.safe_load(copied.read_text())
     content['methods']['scratch']['train']['ema_decay'] = 0.5
-    changed = plan.with_name('changed.yml')
-    changed.write_text(yaml.safe_dump(content, sort_keys=False))
-    assert 'NOT FINISHED, 2 of 10 runs: SwinIR_scratch_x2_s0, SwinIR_scratch_x2_s1.' in compare(
-        changed, '--report-only'
+    changed = with_other_name(copied, 'changed', content)
+    assert 'NOT FINISHED, 2 of 10 runs: SwinIR_scratch_x2_s0, SwinIR_scratch_x2_s1.' in here(
+        'compare', '-opt', changed, '--out', out, '--report-only'
     )
     before = torch.load(
         out / 'experiments' / 'SwinIR_scratch_x2_s0' / 'models' / 'net_g_latest.pth',
@@ -341,14 +406,13 @@ def test_changed_method_is_trained_again_and_the_old_one_kept(plan):
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='no fcntl')
-def test_two_processes_do_not_do_the_same_run(plan):
+def test_two_processes_do_not_do_the_same_run(copied):
     import fcntl
 
-    content = yaml.safe_load(plan.read_text())
+    content = yaml.safe_load(copied.read_text())
     content['seeds'] = [7]
-    grown = plan.with_name('grown.yml')
-    grown.write_text(yaml.safe_dump(content, sort_keys=False))
-    with open(plan.parent / OUT / 'runs' / 'SwinIR_scratch_x2_s7.lock', 'w') as file:
+    grown = with_other_name(copied, 'grown', content)
+    with open(copied.parent / OUT / 'runs' / 'SwinIR_scratch_x2_s7.lock', 'w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         printed = compare(grown, '--only', 'SwinIR_scratch_x2_s7', expect=1)
     assert 'SwinIR_scratch_x2_s7: another process is doing this run' in printed
@@ -378,7 +442,7 @@ def test_failing_run_names_its_log_and_the_others_go_on(photographs, tmp_path):
     )
 
 
-def test_nothing_to_report(plan, tmp_path, here):
+def test_what_cannot_be_done_is_refused(plan, here):
     assert 'no student of the plan is finished' in here(
         'compare', '-opt', plan, '--out', 'empty', '--report-only', expect=1
     )

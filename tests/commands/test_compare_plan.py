@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, one_step, write_options
-from kd import EXTRA
+from helpers.distillation import EXTRA
 
 from mtkd_basicsr.commands.compare.expansion import expand
 from mtkd_basicsr.commands.compare.overlay import fill, merge
@@ -22,7 +22,7 @@ def runs_of(name, out=OUT):
     return {run.name: run for run in expand(read_plan(PLANS / f'{name}.yml'), out)}
 
 
-def test_merging():
+def test_blocks_are_merged_key_by_key():
     below = {'train': {'distill_opt': {'type': 'WaveletLoss', 'level': 2}, 'lr': 1}, 'a': [1]}
     result = merge(
         below, {'train': {'distill_opt': {'type': 'L1Loss'}}}, {'train': {'lr': 2}, 'a': None}
@@ -34,7 +34,7 @@ def test_merging():
     assert below['train']['distill_opt']['level'] == 2, 'the blocks themselves stay as they are'
 
 
-def test_placeholders():
+def test_placeholders_are_filled_in():
     block = {'a': 'X{scale}_sub', 'b': ['{scale}', '{}', '{}x4'], 'c': 1.5}
     assert fill(block, {'scale': 3}) == {'a': 'X3_sub', 'b': [3, '{}', '{}x4'], 'c': 1.5}
     with pytest.raises(
@@ -70,7 +70,7 @@ def test_the_plan_of_the_paper():
     assert [t['kd'].get('zoom_out', False) for t in dukd] == [True, False, True, False]
 
 
-def test_what_waits_for_what():
+def test_runs_wait_for_what_they_need():
     runs = runs_of('small')
     assert runs['edsr_x4'].after == set()
     assert runs['cache_teachers_x4'].after == {'swinir_x4', 'edsr_x4', 'rcan_x4'}
@@ -109,7 +109,7 @@ def changed_plan(tmp_path, change):
     return read_plan(write_options(tmp_path / 'plan.yml', content))
 
 
-def test_fingerprints(tmp_path):
+def test_a_fingerprint_changes_with_the_options_alone(tmp_path):
     before = runs_of('small')
     assert {n: r.fingerprint for n, r in runs_of('small', Path('/elsewhere')).items()} == {
         n: r.fingerprint for n, r in before.items()
@@ -173,9 +173,6 @@ def test_another_file_of_weights_is_another_run(tmp_path):
     prints = []
     for content in (b'one', b'two'):
         weights.write_bytes(content)
-        from mtkd_basicsr.commands.compare import expansion as module
-
-        module._hash.cache_clear()
         prints.append(
             {run.name: run.fingerprint for run in expand(changed_plan(tmp_path, external), OUT)}
         )
@@ -285,13 +282,13 @@ def test_another_file_of_weights_is_another_run(tmp_path):
         ),
     ],
 )
-def test_wrong_plans(tmp_path, change, error, text):
+def test_wrong_plans_are_refused(tmp_path, change, error, text):
     with pytest.raises(error, match=text):  # noqa: PT012
         plan = changed_plan(tmp_path, change)
         check(plan, expand(plan, OUT), OUT)
 
 
-def test_a_plan_on_top_of_another(tmp_path):
+def test_a_plan_can_be_based_on_another(tmp_path):
     (tmp_path / 'small.yml').write_text((PLANS / 'small.yml').read_text())
     top = {
         'name': 'ablation',
@@ -454,9 +451,15 @@ def test_fusion_networks_can_be_compared(tmp_path):
     assert 'fusion' not in runs['fusion_mean_x4_s0'].options
 
 
-def test_small_plan_passes_the_check():
+def test_the_small_plan_passes_the_check():
+    """It raises nothing; with one wrong key it does."""
     plan = read_plan(PLANS / 'small.yml')
-    check(plan, expand(plan, OUT), OUT)
+    runs = expand(plan, OUT)
+    check(plan, runs, OUT)
+    student = next(run for run in runs if run.kind == 'student')
+    student.options['train']['kd']['wieght'] = 1
+    with pytest.raises(OptionError, match='wieght'):
+        check(plan, runs, OUT)
 
 
 def one_of_each():

@@ -10,7 +10,7 @@ from conftest import ROOT, tiny
 from mtkd_basicsr.commands.compare.plan import read_plan
 from mtkd_basicsr.commands.compare.precisions import recorded
 from mtkd_basicsr.commands.compare.report import tables
-from mtkd_basicsr.commands.compare.report.crops import _most_different, _place
+from mtkd_basicsr.commands.compare.report.crops import most_different_images, most_different_square
 from mtkd_basicsr.commands.compare.report.differences import differences
 from mtkd_basicsr.commands.compare.report.document import (
     Heading,
@@ -22,7 +22,7 @@ from mtkd_basicsr.commands.compare.report.document import (
 )
 from mtkd_basicsr.commands.compare.report.published import published
 from mtkd_basicsr.commands.compare.report.spreadsheets import write_csv
-from mtkd_basicsr.commands.compare.report.write import _introduction
+from mtkd_basicsr.commands.compare.report.write import introduction
 from mtkd_basicsr.commands.compare.results import Cell, Results, paired_psnr
 from mtkd_basicsr.evaluation.measure import cost
 from mtkd_basicsr.evaluation.statistics import gain
@@ -237,7 +237,7 @@ def test_rows_of_mixed_precisions_are_marked_and_named(tmp_path):
     expected = ['bicubic', 'scratch', 'AT', 'FAKD †', 'DUKD †', 'MTKD †']
     assert [row[0] for row in tables.quality(results, student, scale, cells).rows] == expected
     assert [row[0] for row in tables.summary(results, 4).rows] == expected
-    said = [block.text for block in _introduction(results) if 'PRECISIONS' in block.text]
+    said = [block.text for block in introduction(results) if 'PRECISIONS' in block.text]
     assert len(said) == 1
     assert said[0].startswith(
         'MIXED PRECISIONS, marked †: EDSR ×4, FAKD: student fp32 (seed 0, 2); student bf16'
@@ -257,7 +257,7 @@ def test_rows_of_one_precision_are_not():
         {name: with_precisions([[28.0, 30.0]], BF16) for name in ('scratch', 'AT')}
     )
     assert results.mixed() == {}
-    assert not any('PRECISIONS' in block.text for block in _introduction(results))
+    assert not any('PRECISIONS' in block.text for block in introduction(results))
     alone = results_of({'AT': with_precisions([[28.0, 30.0]], BF16)})
     assert alone.mixed() == {}, 'no baseline, and nothing that differs'
 
@@ -353,15 +353,15 @@ def test_multiply_adds_by_hand():
 def test_places_where_methods_differ():
     columns = {m: np.zeros((100, 120, 3), np.float32) for m in 'abc'}
     columns['b'][30:50, 70:90] = 9.0
-    y, x, size = _place(columns, 'abc')
+    y, x, size = most_different_square(columns, 'abc')
     assert size == 64
     assert y <= 30
     assert y + 64 >= 50
     assert x <= 70
     assert x + 64 >= 90
-    assert _place({m: c[:40, :50] for m, c in columns.items()}, 'abc') == (0, 0, 40)
+    assert most_different_square({m: c[:40, :50] for m, c in columns.items()}, 'abc') == (0, 0, 40)
     cells = {'a': cell([[28.0, 28.0, 28.0]], (0,)), 'b': cell([[28.5, 30.0, 28.1]], (0,))}
-    assert _most_different(cells, 2) == [('Set5', 'i1'), ('Set5', 'i0')]
+    assert most_different_images(cells, 2) == [('Set5', 'i1'), ('Set5', 'i0')]
 
 
 def test_document(tmp_path):

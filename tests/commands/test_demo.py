@@ -67,6 +67,7 @@ sys.exit(cli.main(['demo', '--out', sys.argv[2]]))
 """
 
 
+@pytest.mark.slow
 def test_the_whole_demo_and_again(tiny_demo):
     options, out = tiny_demo
     command = [sys.executable, '-c', CODE, str(options), str(out)]
@@ -215,6 +216,7 @@ def running_in_session(session):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='needs the /proc of Linux')
 def test_stopped_demo_leaves_no_process_behind(tmp_path):
     process = subprocess.Popen(

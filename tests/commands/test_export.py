@@ -2,6 +2,7 @@
 no file.
 """
 
+import dataclasses
 import json
 import re
 import sys
@@ -107,7 +108,11 @@ def opened(path):
     ), texts
 
 
-@pytest.mark.parametrize('form', SUFFIXES)
+# A graph of ONNX is recorded for seconds.
+FORMS = [pytest.param(f, marks=pytest.mark.slow if f == 'onnx' else ()) for f in SUFFIXES]
+
+
+@pytest.mark.parametrize('form', FORMS)
 @pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR'])
 def test_a_file_gives_what_the_network_gives(here, tmp_path, weights, arch, form):
     printed = here('export', '--weights', weights(arch), '--format', form)
@@ -207,9 +212,7 @@ def test_the_output_is_cut_to_the_range_of_an_image(here, tmp_path, weights):
     'device',
     [
         'meta',
-        pytest.param(
-            'cuda', marks=pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
-        ),
+        pytest.param('cuda', marks=pytest.mark.gpu),
     ],
 )
 def test_a_graph_that_was_recorded_on_the_cpu_runs_elsewhere(device):
@@ -248,7 +251,7 @@ class Frozen(torch.nn.Module):
 @pytest.mark.parametrize('wrong', ['masks', 'sizes'])
 def test_a_graph_that_is_wrong_is_not_kept(here, tmp_path, monkeypatch, weights, wrong):
     if wrong == 'masks':
-        monkeypatch.setattr(TraceableSwinBlock, '_mask', without_masks)
+        monkeypatch.setattr(TraceableSwinBlock, 'attention_mask', without_masks)
     else:
         monkeypatch.setattr(export, 'TraceableStudent', Frozen)
     printed = here('export', '--weights', weights('SwinIR'), '--format', 'torchscript', expect=1)
@@ -292,13 +295,13 @@ def test_what_is_no_number_or_of_another_size_is_refused(
     monkeypatch.setitem(
         export.FORMATS,
         'torchscript',
-        export.Format('.pt', export._write_torchscript, torch.jit.load),
+        dataclasses.replace(export.FORMATS['torchscript'], open=torch.jit.load),
     )
     assert text in here('export', '--weights', weights('EDSR'), '--format', 'torchscript', expect=1)
     assert [p.name for p in tmp_path.iterdir()] == ['student.pth']
 
 
-def test_a_network_that_cannot_be_recorded(here, tmp_path, monkeypatch, weights):
+def test_a_network_that_cannot_be_recorded_is_refused(here, tmp_path, monkeypatch, weights):
     def trace(*args, **kwargs):
         raise RuntimeError('no such operator\nand much more')
 
@@ -330,7 +333,7 @@ def test_upscale_takes_the_safetensors_file_alone(here, tmp_path, weights):
     assert np.array_equal(*pictures)
 
 
-def test_the_weights_of_an_option_file(here, tmp_path):
+def test_the_weights_of_an_option_file_are_exported(here, tmp_path):
     weights = write_weights(tmp_path / 'plain.pth', tiny('EDSR', 2), 3)
     options = {'scale': 2, 'network_g': tiny('EDSR', 2), 'path': {'pretrain_network_g': weights}}
     here('export', '-opt', write_options(tmp_path / 'test.yml', options), '--format', 'safetensors')
@@ -419,7 +422,7 @@ def test_missing_packages_come_first(here, tmp_path, monkeypatch, package):
         (['-opt', 'lost.yml'], "path.pretrain_network_g: no file 'lost.pth'"),
     ],
 )
-def test_wrong_arguments(here, tmp_path, weights, arguments, text):
+def test_wrong_arguments_are_refused(here, tmp_path, weights, arguments, text):
     weights('EDSR')
     write_options(tmp_path / 'x3.yml', {'scale': 3, 'network_g': tiny('EDSR', 2)})
     write_options(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from bad_input import tree, workshop
+from helpers.wrong_inputs import tree, workshop
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -145,7 +145,7 @@ def whole_way(path, forced=None):
 
 @bounded(350)
 @given(st.sampled_from(MODELS), mutations)
-def test_trees(place, model, changes):
+def test_changed_options_end_in_errors_of_ours(place, model, changes):
     opt = mutated(good(model), changes)
     Path('options.yml').write_text(HEADER + yaml.safe_dump(opt, sort_keys=False), encoding='utf-8')
     survives(whole_way, 'options.yml')
@@ -158,7 +158,7 @@ def test_trees(place, model, changes):
 
 
 @pytest.mark.parametrize('model', MODELS)
-def test_trees_that_are_right_pass(place, model):
+def test_options_that_are_right_pass(place, model):
     opt = good(model)
     Path('options.yml').write_text(HEADER + yaml.safe_dump(opt, sort_keys=False), encoding='utf-8')
     assert survives(whole_way, 'options.yml')
@@ -177,7 +177,7 @@ def test_trees_that_are_right_pass(place, model):
 @example(b'{a: ' * 100_000, True)
 @example(b'- ' * 3000, True)
 @example(b'a: 1__0:0', False)
-def test_bytes(place, content, safe):
+def test_any_bytes_end_in_errors_of_ours(place, content, safe):
     Path('bytes.yml').write_bytes(content)
     if survives(read_options, 'bytes.yml', safe):
         assert all(isinstance(key, str) for key in read_options('bytes.yml', safe))
@@ -185,7 +185,7 @@ def test_bytes(place, content, safe):
 
 @bounded(100)
 @given(st.integers(0, 2**16), st.binary(max_size=3), st.integers(0, 20))
-def test_files_that_are_damaged(place, at, inserted, left_out):
+def test_damaged_files_end_in_errors_of_ours(place, at, inserted, left_out):
     content = (HEADER + yaml.safe_dump(tree('MTKDModel'), sort_keys=False)).encode()
     at %= len(content)
     Path('damaged.yml').write_bytes(content[:at] + inserted + content[at + left_out :])
@@ -227,7 +227,7 @@ values = st.one_of(
 @example(['scale=[__import__("os").mkdir("EXECUTED")]'])
 @example(['"]=__import__("os").mkdir("EXECUTED")#=1'])
 @example(['train:total_iter=' + '[' * 500])
-def test_forced(place, entries):
+def test_any_forced_entries_end_in_errors_of_ours(place, entries):
     Path('forced.yml').write_text(
         HEADER + yaml.safe_dump(tree('MTKDModel'), sort_keys=False), encoding='utf-8'
     )

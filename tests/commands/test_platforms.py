@@ -12,8 +12,7 @@ import pytest
 from conftest import ROOT, mtkd, options_for, run, with_cache, write_options
 
 from mtkd_basicsr.checks import cost
-from mtkd_basicsr.data.cache import format as cache_format
-from mtkd_basicsr.data.cache.format import CacheReader, data_file, state_of
+from mtkd_basicsr.data.cache.format import CacheReader, data_file, is_mapped, state_of
 from mtkd_basicsr.utils.atomic import save_atomically
 
 PACKAGE = ROOT / 'mtkd_basicsr'
@@ -114,8 +113,9 @@ def spawned(environment):
     return len(marks)
 
 
+@pytest.mark.slow
 @linux
-def test_every_module_imports(system, tmp_path):
+def test_every_module_imports_without_what_windows_lacks(system, tmp_path):
     printed = run([sys.executable, '-c', IMPORT_ALL], tmp_path, **system(WINDOWS))
     names = {
         '.'.join(path.relative_to(ROOT).with_suffix('').parts)
@@ -125,8 +125,9 @@ def test_every_module_imports(system, tmp_path):
     assert names <= set(printed.split())
 
 
+@pytest.mark.slow
 @linux
-def test_commands_run_there(photographs, system, tmp_path):
+def test_commands_run_without_what_windows_lacks(photographs, system, tmp_path):
     windows = system(WINDOWS)
     assert '3 images' in mtkd(
         'data',
@@ -184,6 +185,7 @@ def test_commands_run_there(photographs, system, tmp_path):
     assert (tmp_path / 'experiments' / 'test_MTKDModel' / 'models' / 'net_g_latest.pth').is_file()
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize(
     ('command', 'kind'),
@@ -222,7 +224,9 @@ def test_spawned_workers_train(command, kind, cached, basicsr_tree, system, tmp_
     assert ('no teacher is needed' in printed) == (kind == 'DistillImageDataset')
 
 
-def test_folders_that_cannot_be_synced(photographs, cached, here, tmp_path, monkeypatch):
+def test_folders_that_cannot_be_synced_are_no_error(
+    photographs, cached, here, tmp_path, monkeypatch
+):
     original = os.open
 
     def refuse(path, *arguments, **more):
@@ -244,17 +248,17 @@ def test_folders_that_cannot_be_synced(photographs, cached, here, tmp_path, monk
     assert len(CacheReader(tmp_path / 'new.lmdb').manifest['images']) == 3
 
 
-def test_memory_in_the_unit_of_the_system(monkeypatch):
+def test_memory_is_read_in_the_unit_of_the_system(monkeypatch):
     cpu = cost.torch.device('cpu')
-    in_kib = cost._peak_memory(cpu)
+    in_kib = cost.peak_memory(cpu)
     assert in_kib is None or 1 << 24 < in_kib < 1 << 40
     if cost.resource is not None:
         monkeypatch.setattr(sys, 'platform', 'linux')
-        as_linux = cost._peak_memory(cpu)
+        as_linux = cost.peak_memory(cpu)
         monkeypatch.setattr(sys, 'platform', 'darwin')
-        assert cost._peak_memory(cpu) == pytest.approx(as_linux / 1024, rel=0.1)
+        assert cost.peak_memory(cpu) == pytest.approx(as_linux / 1024, rel=0.1)
     monkeypatch.setattr(cost, 'resource', None)
-    assert cost._peak_memory(cpu) is None
+    assert cost.peak_memory(cpu) is None
 
 
 @pytest.mark.parametrize(
@@ -296,10 +300,8 @@ def test_a_cache_that_this_process_reads_is_replaced(cached, here, tmp_path, mon
     refused = []
 
     def refuse(source, target):
-        status = (
-            os.stat(target) if str(target).endswith('data.mdb') and os.path.isfile(target) else None
-        )
-        if status is not None and (status.st_dev, status.st_ino) in cache_format._maps:
+        is_cache = str(target).endswith('data.mdb') and os.path.isfile(target)
+        if is_cache and is_mapped(os.path.dirname(target)):
             refused.append(target)
             raise PermissionError(13, 'The process cannot access the file', target)
         original(source, target)

@@ -8,10 +8,10 @@ from collections import OrderedDict
 import pytest
 import torch
 import yaml
-from bad_input import RunsCode, saved
 from basicsr.models import build_model
 from basicsr.utils import options as basicsr_options
 from conftest import ROOT, build, parsed, run, tiny, write_options, write_weights
+from helpers.wrong_inputs import RunsCode, saved
 
 import mtkd_basicsr
 from mtkd_basicsr.commands._option_files import parse_like_basicsr
@@ -128,7 +128,7 @@ def test_the_whole_of_a_training_reads_it_safely(make_options, tmp_path, here, m
         read_options(path)
 
 
-def test_parsed_alike(make_options, tmp_path, monkeypatch):
+def test_safe_options_are_parsed_as_others(make_options, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write_options(tmp_path / 'train.yml', make_options('MTKDModel'))
     one, other = (
@@ -199,7 +199,7 @@ def test_networks_are_loaded_as_basicsr_loads_them(testing, tmp_path):
         assert all(torch.equal(state[k], expected[k]) for k in expected), (name, key)
 
 
-def test_what_need_not_fit_is_left_out(testing, tmp_path, caplog):
+def test_weights_that_need_not_fit_are_left_out(testing, tmp_path, caplog):
     other = write_weights(tmp_path / 'x3.pth', tiny('EDSR', 3), 5)
     state = loaded(testing, tmp_path, pretrain_network_g=other, strict_load_g=False)
     theirs = build(tiny('EDSR', 3), 5).state_dict()
@@ -219,6 +219,7 @@ def test_a_model_of_ours_executes_nothing_in_any_command(testing, tmp_path, stri
     assert not (tmp_path / 'EXECUTED').exists()
 
 
+@pytest.mark.slow
 def test_commands_load_no_pickles_whatever_torch_does_by_itself(tmp_path):
     saved(tmp_path / 'evil.pth', RunsCode())()
     code = (
@@ -233,7 +234,7 @@ def test_commands_load_no_pickles_whatever_torch_does_by_itself(tmp_path):
     assert not (tmp_path / 'EXECUTED').exists()
 
 
-def test_the_loader_is_not_everybodys():
+def test_the_loader_of_other_programs_is_left_alone():
     assert SafeLoader.yaml_multi_constructors is not yaml.SafeLoader.yaml_multi_constructors
     assert yaml.safe_load('{a: 1}') == {'a': 1}
     assert type(yaml.safe_load('{a: 1}')) is dict

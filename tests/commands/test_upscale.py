@@ -46,7 +46,7 @@ def expected(image, name='SwinIR'):
     return result[: 2 * image.shape[0], : 2 * image.shape[1]]
 
 
-def test_as_basicsr_would(here, tmp_path, weights, picture):
+def test_pictures_are_enlarged_as_by_basicsr(here, tmp_path, weights, picture):
     printed = here('upscale', 'cat.png', '--weights', weights)
     result = read(tmp_path / 'upscaled' / 'cat_x2.png')
     assert 'cat_x2.png: 60×74' in printed
@@ -114,7 +114,7 @@ def test_tiles_give_the_same(here, tmp_path, picture):
     assert np.abs(whole.astype(int) - tiles).max() <= 1
 
 
-def test_a_photograph_that_says_it_is_turned(here, tmp_path, weights, picture):
+def test_a_photograph_is_turned_as_it_says(here, tmp_path, weights, picture):
     from PIL import Image
 
     exif = Image.Exif()
@@ -124,7 +124,7 @@ def test_a_photograph_that_says_it_is_turned(here, tmp_path, weights, picture):
     assert read(tmp_path / 'upscaled' / 'phone_x2.png').shape == (60, 74, 3)
 
 
-def test_network_of_an_option_file(here, tmp_path, picture):
+def test_the_network_of_an_option_file_is_used(here, tmp_path, picture):
     weights = write_weights(tmp_path / 'plain.pth', tiny('SwinIR', 2), 3)
     assert 'does not say which network it belongs to; pass its option file' in here(
         'upscale', 'cat.png', '--weights', weights, expect=1
@@ -193,6 +193,6 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_done(
         ),
     ],
 )
-def test_wrong_arguments(here, tmp_path, weights, picture, arguments, text):
+def test_wrong_arguments_are_refused(here, tmp_path, weights, picture, arguments, text):
     assert text in here('upscale', 'cat.png', *arguments, expect=1)
     assert not (tmp_path / 'upscaled').exists()

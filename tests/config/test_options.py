@@ -42,7 +42,7 @@ def test_order_of_teachers_is_kept():
         ({1: TEACHER}, 'teachers: the name 1 is not a text'),
     ],
 )
-def test_wrong_teachers(teachers, text):
+def test_wrong_teachers_are_refused(teachers, text):
     with pytest.raises(OptionError, match=text):
         parse_teachers({'teachers': teachers})
 
@@ -65,12 +65,12 @@ def test_fusion_may_be_left_out():
         ({'tile_overlap': -1}, 'val.tile_overlap: -1'),
     ],
 )
-def test_wrong_tiles(val, text):
+def test_wrong_tiles_are_refused(val, text):
     with pytest.raises(OptionError, match=text):
         parse_val({'val': val})
 
 
-def test_tiles():
+def test_tiles_are_read():
     assert parse_val({}).tile is None
     assert parse_val({'val': {'tile': 128, 'val_freq': 5}}).tile == 128
 
@@ -90,12 +90,13 @@ def test_tiles():
         ),
     ],
 )
-def test_near_misses_in_the_blocks_of_basicsr(opt, text):
+def test_near_misses_in_the_blocks_of_basicsr_are_refused(opt, text):
     with pytest.raises(OptionError, match=text):
         check_near_misses(opt)
 
 
 def test_keys_of_others_are_left_alone():
+    """None of these raises."""
     check_near_misses(
         {
             'name': 'x',
@@ -114,12 +115,12 @@ def test_keys_of_others_are_left_alone():
     )
 
 
-def test_require():
+def test_require_names_the_key_that_is_missing():
     assert require({'train': {'kd': 3}}, 'train', 'kd') == 3
     with pytest.raises(OptionError, match='train.kd: missing'):
         require({'train': {}}, 'train', 'kd')
 
 
-def test_did_you_mean():
+def test_did_you_mean_suggests_the_nearest_name():
     assert did_you_mean('fadk', ['AT', 'FAKD']) == "known: AT, FAKD (did you mean 'FAKD'?)"
     assert did_you_mean('xyz', ['AT']) == 'known: AT'

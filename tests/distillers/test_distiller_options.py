@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import mtkd, parsed, write_options
-from kd import kd_options, model_of, step, teacher_net
+from helpers.distillation import kd_options, model_of, step, teacher_net
 
 from mtkd_basicsr.config import TargetSource
 from mtkd_basicsr.data.cache.format import CacheReader, kinds_of
@@ -153,7 +153,7 @@ def make(photographs, tmp_path):
         ),
     ],
 )
-def test_wrong_options(make, tmp_path, kd, text):
+def test_wrong_options_are_refused(make, tmp_path, kd, text):
     opt = make('FAKD')
     opt['train']['kd'] = kd
     with pytest.raises(OptionError, match=text):
@@ -275,6 +275,7 @@ def cached_batch(opt):
     return {'lq': lq, 'gt': gt, 'teachers': torch.cat(outputs, 1)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('teachers', [('swinir', 'edsr'), ('swinir',), ('edsr', 'swinir')], ids=str)
 @pytest.mark.parametrize('method', ['LogitKD', 'CrossKD', 'FAKD', 'FitNet', 'DUKD'])
 def test_the_cache_gives_the_output_of_the_teacher_that_is_named(
@@ -306,6 +307,7 @@ def test_the_cache_gives_the_output_of_the_teacher_that_is_named(
     assert len(runs) == {'CrossKD': 1, 'DUKD': 1}.get(method, 0)
 
 
+@pytest.mark.slow
 def test_training_from_the_cache_needs_no_teacher(cached, tmp_path):
     opt = with_method(cached, {'type': 'LogitKD', 'teacher': 'swinir'})
     for block in opt['teachers'].values():
@@ -314,7 +316,8 @@ def test_training_from_the_cache_needs_no_teacher(cached, tmp_path):
     assert set(log) == {'l_pix', 'l_distill'}
 
 
-def test_what_the_cache_has_not(cached, tmp_path, make):
+@pytest.mark.slow
+def test_a_cache_without_what_the_method_needs_is_refused(cached, tmp_path, make):
     opt = make('LogitKD', 'EDSR', ('RCAN',))
     opt['datasets'] = copy.deepcopy(cached['datasets'])
     with pytest.raises(CacheError, match='teachers.rcan: not in the cache'):
@@ -334,6 +337,7 @@ def test_what_the_cache_has_not(cached, tmp_path, make):
     model_of(opt, tmp_path)  # swinir differs, but is not asked for
 
 
+@pytest.mark.slow
 def test_fused_targets_are_no_teachers(cached, tmp_path, make):
     opt = make('MTKD', 'RCAN', ('SwinIR', 'EDSR'))
     opt['datasets'] = copy.deepcopy(cached['datasets'])
@@ -341,6 +345,7 @@ def test_fused_targets_are_no_teachers(cached, tmp_path, make):
         model_of(opt, tmp_path)
 
 
+@pytest.mark.slow
 def test_scratch_does_not_look_at_the_cache(cached, tmp_path):
     opt = with_method(cached, {'type': 'Scratch'})
     del opt['teachers']

@@ -6,7 +6,7 @@ import pytest
 import torch
 from basicsr.utils.matlab_functions import imresize
 from conftest import build
-from kd import batch_of, kd_options, losses, model_of, step, teacher_net
+from helpers.distillation import batch_of, kd_options, losses, model_of, step, teacher_net
 from torch.nn.functional import conv2d, cosine_similarity, smooth_l1_loss
 
 from mtkd_basicsr.distillers import check_method
@@ -75,7 +75,7 @@ def l1(a, b):
     return (a - b).abs().mean()
 
 
-def test_logit_kd(make, tmp_path):
+def test_logit_kd_is_the_distance_of_the_outputs(make, tmp_path):
     opt = make(
         'LogitKD',
         train__pixel_opt={'type': 'L1Loss', 'loss_weight': 0.3},
@@ -99,7 +99,7 @@ def test_the_teacher_is_cut_to_the_range_of_images(make, tmp_path):
 
 @pytest.mark.parametrize(('student', 'teacher'), PAIRS)
 @pytest.mark.parametrize('form', [None, 'mean_l1', 'paper', 'authors'])
-def test_at(make, tmp_path, student, teacher, form):
+def test_at_is_its_formula(make, tmp_path, student, teacher, form):
     kd = {'type': 'AT', **({'form': form, 'weight': 50.0} if form else {})}
     model, batch, s, t, own, other = everything(make(kd, student, (teacher,)), tmp_path)
 
@@ -123,7 +123,7 @@ def test_at(make, tmp_path, student, teacher, form):
 
 @pytest.mark.parametrize(('student', 'teacher'), PAIRS)
 @pytest.mark.parametrize('weight', [None, 2.0])
-def test_fakd(make, tmp_path, student, teacher, weight):
+def test_fakd_is_its_formula(make, tmp_path, student, teacher, weight):
     kd = {'type': 'FAKD', **({'weight': weight} if weight else {})}
     model, batch, s, t, own, other = everything(make(kd, student, (teacher,)), tmp_path)
 
@@ -142,7 +142,7 @@ def test_fakd(make, tmp_path, student, teacher, weight):
 
 @pytest.mark.parametrize(('student', 'teacher'), PAIRS)
 @pytest.mark.parametrize('form', [None, 'l1', 'paper', 'channel_mean'])
-def test_fitnet(make, tmp_path, student, teacher, form):
+def test_fitnet_is_its_formula(make, tmp_path, student, teacher, form):
     kd = {'type': 'FitNet', **({'form': form, 'weight': 3.0} if form else {})}
     model, batch, s, t, own, other = everything(make(kd, student, (teacher,)), tmp_path)
     if form == 'channel_mean':
@@ -169,7 +169,7 @@ def test_fitnet(make, tmp_path, student, teacher, form):
 
 @pytest.mark.parametrize(('student', 'teacher'), PAIRS)
 @pytest.mark.parametrize('weights', [None, (0.5, 3.0)])
-def test_rkd(make, tmp_path, student, teacher, weights):
+def test_rkd_is_its_formula(make, tmp_path, student, teacher, weights):
     kd = {
         'type': 'RKD',
         **(
@@ -206,7 +206,7 @@ def test_rkd(make, tmp_path, student, teacher, weights):
 
 @pytest.mark.parametrize(('student', 'teacher'), PAIRS)
 @pytest.mark.parametrize('weight', [None, 0.4])
-def test_cross_kd(make, tmp_path, student, teacher, weight):
+def test_cross_kd_is_its_formula(make, tmp_path, student, teacher, weight):
     kd = {'type': 'CrossKD', **({'weight': weight} if weight else {})}
     opt = make(kd, student, (teacher,))
     model, batch, s, t, own, _ = everything(opt, tmp_path)
@@ -279,7 +279,7 @@ def zoom_in(model, teacher, gt, probability, backwards=True):
 
 @pytest.mark.parametrize(('student', 'teacher'), PAIRS)
 @pytest.mark.parametrize('inverse', [None, 'authors'])
-def test_dukd(make, tmp_path, student, teacher, inverse):
+def test_dukd_is_its_formula(make, tmp_path, student, teacher, inverse):
     kd = {
         'type': 'DUKD',
         **({'inverse': inverse, 'probability': 0.6, 'weight': 0.25} if inverse else {}),
@@ -303,7 +303,7 @@ def test_dukd(make, tmp_path, student, teacher, inverse):
 
 
 @pytest.mark.parametrize('distill', [True, False])
-def test_dukd_with_zoom_out(make, tmp_path, distill):
+def test_dukd_with_zoom_out_is_its_formula(make, tmp_path, distill):
     opt = make(
         {'type': 'DUKD', 'zoom_out': True}, train__pixel_opt={'type': 'L1Loss', 'loss_weight': 5.0}
     )
@@ -386,7 +386,7 @@ def test_combined_methods_add_up(make, tmp_path):
     assert len(runs) == 2, 'once for target and features of the images, once for the tiles'
 
 
-def test_one_teacher_of_several(make, tmp_path):
+def test_one_teacher_of_several_can_be_named(make, tmp_path):
     opt = make(
         {
             'type': 'LogitKD',

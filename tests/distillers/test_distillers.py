@@ -8,7 +8,7 @@ import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
 from conftest import build, changed, snapshot, tiny
-from kd import (
+from helpers.distillation import (
     ARCHS,
     EXTRA,
     METHODS,

@@ -12,7 +12,7 @@ import torch
 import yaml
 from basicsr.utils.registry import ARCH_REGISTRY
 from conftest import ROOT, run, write_options
-from kd import kd_options, model_of
+from helpers.distillation import kd_options, model_of
 
 from mtkd_basicsr.config import TargetSource
 from mtkd_basicsr.distillers import METHODS, Method, register_method
@@ -54,6 +54,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_worked_example_trains(folder, photographs):
     opt = kd_options(photographs, folder, 'LogitKD', name='mine')
     lines = ''

@@ -49,7 +49,7 @@ def image(h=16, w=16, b=2):
         ),
     ],
 )
-def test_default_positions(network, expected):
+def test_default_positions_of_every_arch(network, expected):
     assert default_positions(build(network)) == expected
 
 
@@ -164,18 +164,18 @@ def test_a_closed_tap_records_nothing():
     tap.add(['body.0', 'body.0'])
     assert tap.positions == ['body.0']
     net(image())
-    assert tap._raw == {}, 'would keep memory, and graphs'
+    assert tap.recorded == (), 'would keep memory, and graphs'
     with tap.reading((16, 16)) as features:
         net(image())
         net(2 * image())
     assert torch.equal(features['body.0'], tap.features(2 * image())['body.0']), (
         'the last run counts'
     )
-    assert tap._raw == {}
+    assert tap.recorded == ()
     with pytest.raises(ZeroDivisionError), tap.reading((16, 16)):
         raise ZeroDivisionError
     net(image())
-    assert not tap._raw, 'open for ever after an error'
+    assert tap.recorded == (), 'open for ever after an error'
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_closed_tap_records_nothing():
         ('body.0:in', "key.features: 'body.0:in'; expected PATH, PATH:input or PATH:output"),
     ],
 )
-def test_unknown_positions(position, text):
+def test_unknown_positions_are_refused(position, text):
     with pytest.raises(OptionError, match=text):
         FeatureTap(build(NETWORKS['EDSR'])).add([position], 'key.features')
 
@@ -379,6 +379,6 @@ def test_a_feature_of_another_width_is_refused(net, channels):
         ('bdy', "kd.cut: EDSR has no module 'bdy'.*did you mean 'body'"),
     ],
 )
-def test_unknown_cuts(cut, text):
+def test_unknown_cuts_are_refused(cut, text):
     with pytest.raises(OptionError, match=text):
         Splice(build(NETWORKS['EDSR']), cut, 'kd.cut')

@@ -153,6 +153,7 @@ print((peak() - before) / 2**20)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='reads /proc')
 def test_memory_at_the_size_of_the_papers():
     # 16 images of 48×48: one whole map has 324 MiB, and autograd would hold half a dozen.

@@ -97,7 +97,7 @@ def test_gradient_goes_to_the_student(form):
     )
 
 
-def test_nothing_at_all_and_halves():
+def test_zeros_have_a_finite_gradient_and_bfloat16_becomes_float32():
     zero = torch.zeros(1, 2, 3, 3, requires_grad=True)
     (gradient,) = torch.autograd.grad(attention_map(zero).sum(), zero)
     assert attention_map(zero).eq(0).all()

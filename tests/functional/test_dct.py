@@ -30,6 +30,6 @@ def test_unnormalised_dc_of_a_flat_window():
     assert (forward @ torch.full((64,), 0.5, dtype=torch.float64))[0] == pytest.approx(256 * 0.5)
 
 
-def test_unknown_norm():
+def test_an_unknown_norm_is_refused():
     with pytest.raises(ValueError, match="norm: expected one of .* got 'orto'"):
         dct_matrix(8, 'orto')

@@ -7,14 +7,14 @@ from mtkd_basicsr.functional.tiling import run_tiled
 
 
 @pytest.mark.parametrize(('h', 'w', 'multiple'), [(13, 20, 8), (16, 24, 8), (9, 31, 16)])
-def test_equals_torch_where_torch_can(h, w, multiple):
+def test_reflection_padding_equals_torch_where_torch_can(h, w, multiple):
     x = torch.rand(2, 3, h, w)
     expected = F.pad(x, (0, -w % multiple, 0, -h % multiple), 'reflect')
     assert torch.equal(pad_to_multiple(x, multiple), expected)
 
 
 @pytest.mark.parametrize(('h', 'w'), [(1, 1), (1, 5), (3, 2), (2, 40)])
-def test_images_smaller_than_the_padding(h, w):
+def test_images_smaller_than_the_padding_are_reflected_again(h, w):
     x = torch.rand(1, 3, h, w)
     y = pad_to_multiple(x, 32)
     assert y.shape[-2] % 32 == 0

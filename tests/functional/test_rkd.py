@@ -97,7 +97,7 @@ def plain_without_diagonal(student, teacher, distance_weight, angle_weight):
     )
 
 
-def test_defaults_are_the_papers():
+def test_default_weights_are_those_of_the_paper():
     student, teacher = embeddings()
     assert (
         relation_distance(student, teacher).item()
@@ -138,7 +138,7 @@ def test_two_equal_images_in_a_batch_have_a_finite_gradient():
     assert gradient.isfinite().all()
 
 
-def test_small_differences_beside_a_large_mean():
+def test_small_differences_beside_a_large_mean_are_exact():
     # As features are: the embeddings of two crops differ by little. In single precision the
     # products would be noise.
     student, _ = embeddings(d=64)

@@ -15,6 +15,8 @@ import pytest
 import torch
 from conftest import ROOT, options_for, run, write_options
 
+pytestmark = pytest.mark.slow  # it starts many trainings
+
 SITE = Path(sysconfig.get_path('purelib'))
 BROKEN_IMPORT = 'torchvision.transforms.functional_tensor'
 # As BasicSR's own, which asks for torch while it builds, and does not run on Python 3.13.
@@ -179,7 +181,9 @@ WAYS = ('installed', 'PYTHONPATH', 'editable')
 
 @pytest.mark.parametrize('way', WAYS)
 @pytest.mark.parametrize('tree', ['master', '1.4.2'], indirect=True)
-def test_the_users_command(tree, way, environment, photographs, tmp_path):
+def test_the_users_command_trains_with_every_installation(
+    tree, way, environment, photographs, tmp_path
+):
     import basicsr
 
     if way != 'editable':

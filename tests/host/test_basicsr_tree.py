@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import build, stock, write_options
-from kd import EXTRA, METHODS, kd_options
+from helpers.distillation import EXTRA, METHODS, kd_options
+
+pytestmark = pytest.mark.slow  # it starts many trainings
 
 
 def contents(folder):

@@ -13,8 +13,8 @@ import pytest
 import torch
 from basicsr.utils import dist_util
 from conftest import ROOT, options_for, parsed, run, tiny, write_options, write_weights
-from kd import batch_of, kd_options
-from ranks import BROKEN, model_of, take_step
+from helpers.distillation import batch_of, kd_options
+from helpers.two_processes import BROKEN, model_of, take_step
 
 from mtkd_basicsr.commands import cli
 from mtkd_basicsr.errors import OptionError
@@ -145,7 +145,7 @@ def cases(photographs, folder):
             'broken': name.partition('broken_')[2],
         }
     torch.save(list(made.items()), folder / 'cases.pt')
-    torchrun(ROOT / 'tests' / 'ranks.py', folder, cwd=folder)
+    torchrun(ROOT / 'tests' / 'helpers' / 'two_processes.py', folder, cwd=folder)
     return {
         name: {
             **case,
@@ -179,12 +179,14 @@ def assert_same_everywhere(results):
             assert_equal(first[what], second[what], what)
 
 
+@pytest.mark.slow
 def test_all_processes_have_the_precision_of_the_first(cases):
     assert [result['precision'] for result in cases['precision']['results']] == [
         {'student': 'bf16', 'teachers': 'bf16'}
     ] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', WHOLE + HALVES)
 def test_losses_and_gradients_are_those_of_one_process(cases, name):
     case = cases[name]
@@ -208,6 +210,7 @@ def test_losses_and_gradients_are_those_of_one_process(cases, name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['RKD', 'DUKD'])
 def test_some_methods_are_not_those_of_one_process(cases, name):
     case = cases[name]
@@ -218,6 +221,7 @@ def test_some_methods_are_not_those_of_one_process(cases, name):
         assert_equal(case['results'][0]['steps'][0]['log'], expected['log'], 'loss', absolute=1e-6)
 
 
+@pytest.mark.slow
 def test_each_process_draws_for_itself(cases):
     case = cases['DUKD']
     first, second = (alone(case, case['batches'][0], rank)['log'] for rank in (0, 1))
@@ -225,6 +229,7 @@ def test_each_process_draws_for_itself(cases):
     assert first['l_zoom_in'] != second['l_zoom_in']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', WHOLE + HALVES + ('own_teachers',))
 def test_all_processes_have_the_same_student(cases, name):
     results = cases[name]['results']
@@ -242,6 +247,7 @@ def test_all_processes_have_the_same_student(cases, name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('what', 'found'),
     [
@@ -255,6 +261,7 @@ def test_processes_that_go_apart_are_found_out(cases, what, found):
         assert_same_everywhere(cases[f'broken_{what}']['results'])
 
 
+@pytest.mark.slow
 def test_only_the_student_is_wrapped_and_each_process_keeps_its_teachers(cases):
     for name, case in cases.items():
         for opt, result in zip(case['opts'], case['results']):
@@ -276,6 +283,7 @@ def test_only_the_student_is_wrapped_and_each_process_keeps_its_teachers(cases):
             assert_equal(first[key], second[key], key)
 
 
+@pytest.mark.slow
 def test_all_processes_go_on_from_a_state(cases):
     first, second = cases['CrossKD']['results']
     for result in (first, second):
@@ -284,6 +292,7 @@ def test_all_processes_go_on_from_a_state(cases):
     assert any(key.startswith('methods.0.adapter') for key in first['resumed']['after'])
 
 
+@pytest.mark.slow
 def test_a_parameter_that_a_process_does_not_use_counts_as_zeros(cases, folder):
     for rank in (0, 1):
         gradients = torch.load(folder / f'uneven.{rank}.pt', weights_only=True)
@@ -305,6 +314,7 @@ def command(action, options, *arguments, cwd, **kwargs):
     )
 
 
+@pytest.mark.slow
 def test_both_stages_a_stop_and_testing(make_options, tmp_path):
     fusion = make_options('MTKDFusionModel', name='stage_1', num_gpu='auto', val=None)
     printed = command('train', write_options(tmp_path / 'fusion.yml', fusion), cwd=tmp_path)
@@ -372,6 +382,7 @@ def test_workers_that_are_spawned_import_this_package(monkeypatch):
     assert seen == ['mtkd_basicsr.commands.cli']
 
 
+@pytest.mark.slow
 def test_an_error_ends_all_processes_and_is_told_once(make_options, tmp_path):
     # Found by both while they build their networks, after they have met.
     options = write_options(
@@ -423,7 +434,8 @@ def test_cpus_beside_gpus_are_refused(make_options, tmp_path, monkeypatch):
         model_of(opt, dist=True, world_size=2)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.slow
+@pytest.mark.gpu
 def test_one_process_for_each_gpu(make_options, tmp_path):
     options = write_options(
         tmp_path / 'train.yml', make_options('MTKDModel', name='gpus', num_gpu='auto')

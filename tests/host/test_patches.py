@@ -17,6 +17,7 @@ def python(arguments, code):
     return subprocess.run([sys.executable, *arguments, '-c', code], text=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_basicsr_can_be_imported_because_of_us():
     # -S: no .pth files are read, as in a source tree on PYTHONPATH; the second time with our
     # package before BasicSR.
@@ -64,7 +65,7 @@ def test_stand_in_for_the_alias_that_scipy_removes(monkeypatch):
     assert module.convolve is scipy.ndimage.convolve
 
 
-def test_version_of_a_clone_that_was_never_installed(tmp_path):
+def test_a_clone_that_was_never_installed_has_a_version(tmp_path):
     for text, expected in (
         ('1.4.2\n', (1, 4, 2)),
         ('1.4.2.post1', (1, 4, 2, 'post1')),
@@ -83,6 +84,7 @@ def test_version_of_a_clone_that_was_never_installed(tmp_path):
     assert startup.StandInFinder.find_spec('basicsr.other', [str(tmp_path)]) is None
 
 
+@pytest.mark.slow
 def test_pkg_resources_is_there_for_pytorch_wavelets_and_gone_after():
     code = (
         'import importlib.util, sys\n'

@@ -37,8 +37,9 @@ def noisy_options(photographs, folder, arch):
     return opt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR'])
-def test_the_stock_script(basicsr_tree, photographs, tmp_path, arch):
+def test_the_stock_script_prints_no_foreign_warnings(basicsr_tree, photographs, tmp_path, arch):
     options = write_options(tmp_path / 'train.yml', noisy_options(photographs, tmp_path, arch))
     printed = stock(basicsr_tree, 'train.py', '-opt', options)
     assert 'Save the latest model.' in printed
@@ -46,7 +47,8 @@ def test_the_stock_script(basicsr_tree, photographs, tmp_path, arch):
     assert_quiet(printed)
 
 
-def test_every_command_with_a_network(photographs, tmp_path):
+@pytest.mark.slow
+def test_every_command_with_a_network_prints_no_foreign_warnings(photographs, tmp_path):
     opt = noisy_options(photographs, tmp_path, 'SwinIR')
     options = write_options(tmp_path / 'cached.yml', with_cache(opt, tmp_path / 'target.lmdb'))
     weights = tmp_path / 'experiments' / 'quiet_SwinIR' / 'models' / 'net_g_latest.pth'
@@ -75,7 +77,8 @@ def test_every_command_with_a_network(photographs, tmp_path):
     assert_quiet(mtkd('check', '-opt', options, cwd=tmp_path, expect=1))
 
 
-def test_skipped_first_step(photographs, tmp_path):
+@pytest.mark.slow
+def test_a_skipped_first_step_prints_our_warning_alone(photographs, tmp_path):
     opt = options_for(photographs, tmp_path, 'MTKDModel', name='quiet_nan')
     opt['train']['pixel_opt']['loss_weight'] = float('nan')
     printed = mtkd('train', '-opt', write_options(tmp_path / 'nan.yml', opt), cwd=tmp_path)
@@ -98,7 +101,8 @@ def test_warnings_of_the_user_stay(tmp_path):
     assert 'UserWarning: mine' in printed
 
 
-def test_cache_and_data_in_a_log_file(photographs, tmp_path):
+@pytest.mark.slow
+def test_progress_in_a_log_file_is_a_few_lines(photographs, tmp_path):
     opt = options_for(photographs, tmp_path, 'MTKDModel')
     options = write_options(tmp_path / 'options.yml', with_cache(opt, tmp_path / 'target.lmdb'))
     images = photographs / 'train' / 'GT'
@@ -152,7 +156,7 @@ def test_three_hours_are_a_hundred_lines(clock, capsys):
     assert lines[-1] == 'target (image): 10,800 of 10,800, 10,800 s, 10799 dB'
 
 
-def test_lines_where_there_is_little_to_say(clock, capsys):
+def test_progress_of_short_loops_is_one_line(clock, capsys):
     assert list(progress([1, 2], unit='picture')) == [1, 2]
     assert list(progress(iter([1, 2]), initial=5, desc='more')) == [1, 2]
     assert list(progress([], unit='picture')) == []

@@ -52,7 +52,7 @@ def test_it_works_under_autocast_and_scales_with_its_weight():
         ({'reduction': 'sum'}, "reduction: 'sum'"),
     ],
 )
-def test_wrong_arguments(arguments, text):
+def test_wrong_arguments_are_refused(arguments, text):
     with pytest.raises(OptionError, match=f'DCTLoss: {text}'):
         DCTLoss(**arguments)
 

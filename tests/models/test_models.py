@@ -3,8 +3,8 @@ import logging
 import pytest
 import torch
 from conftest import build, changed, snapshot, tiny, write_weights
-from kd import kd_options
-from trainers import batch_of, model_of
+from helpers.distillation import kd_options
+from helpers.trainings import batch_of, model_of
 
 from mtkd_basicsr.errors import OptionError, WeightsError
 from mtkd_basicsr.utils.precision import supports_native_bf16
@@ -448,7 +448,7 @@ def test_teachers_are_one_line_each_in_the_log(make_options, tmp_path, caplog):
         ('MTKDFusionModel', {'teachers': {}}, OptionError, 'teachers: {}'),
     ],
 )
-def test_wrong_options(make_options, tmp_path, model, change, error, text):
+def test_wrong_options_are_refused(make_options, tmp_path, model, change, error, text):
     if 'num_gpu' in change and torch.cuda.is_available():
         pytest.skip('there is a CUDA device')
     with pytest.raises(error, match=text):

@@ -136,7 +136,7 @@ def test_in_the_middle_of_an_epoch_it_begins_again(make_options, tmp_path, here)
         equal(load(whole / 'models' / 'net_g_4.pth'), load(parts / 'models' / 'net_g_4.pth'))
 
 
-def test_random_numbers_come_back():
+def test_the_state_of_the_random_numbers_is_restored():
     def draw():
         return (
             random.random(),
@@ -239,7 +239,7 @@ def test_if_nothing_can_be_read_nothing_begins(stopped, tmp_path, here):
         ([1], 'is not a training state of BasicSR'),
     ],
 )
-def test_a_named_state_that_is_none(make_options, tmp_path, content, text):
+def test_a_file_that_is_no_training_state_is_refused(make_options, tmp_path, content, text):
     path = tmp_path / 'named.state'
     if content is not None:
         torch.save(content, path)
@@ -248,7 +248,7 @@ def test_a_named_state_that_is_none(make_options, tmp_path, content, text):
         load_resume_state(opt)
 
 
-def test_a_state_of_basicsr_itself(make_options, tmp_path):
+def test_a_state_that_basicsr_itself_wrote_is_resumed(make_options, tmp_path):
     """It has no random numbers, and no place in the epoch."""
     from basicsr.models import build_model
 
@@ -353,7 +353,7 @@ def test_best_is_the_best_by_psnr(make_options, photographs, tmp_path):
         ({'train__max_skipped': True}, 'train.max_skipped: True; expected'),
     ],
 )
-def test_wrong_options(make_options, tmp_path, changes, text):
+def test_wrong_options_are_refused(make_options, tmp_path, changes, text):
     from basicsr.models import build_model
 
     with pytest.raises(OptionError, match=text):

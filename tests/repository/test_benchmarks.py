@@ -18,8 +18,9 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('script', sorted(CALLS))
-def test_prints_a_table_and_ratios(script):
+def test_benchmarks_print_a_table_and_ratios(script):
     printed = run(
         [sys.executable, ROOT / 'benchmarks' / script, *CALLS[script]], cwd=ROOT / 'benchmarks'
     )

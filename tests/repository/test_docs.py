@@ -20,7 +20,7 @@ from conftest import ROOT
 from torch.distributed.run import get_args_parser as torchrun_arguments
 
 import mtkd_basicsr
-from mtkd_basicsr.commands.cli import _parser
+from mtkd_basicsr.commands.cli import build_parsers
 from mtkd_basicsr.commands.options.key_reference import arguments, described, keys, reference
 from mtkd_basicsr.config import PLUGIN_KEYS, FolderOptions, KDOptions, TeacherOptions
 from mtkd_basicsr.config.plan import Condition, PlanOptions
@@ -32,7 +32,7 @@ from mtkd_basicsr.utils.choices import BICUBIC
 TOP_PAGES = [ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md')]
 PAGES = {path: path.read_text() for path in (*TOP_PAGES, *sorted((ROOT / 'docs').glob('*.md')))}
 DOCS = {path.stem: text for path, text in PAGES.items()}
-COMMANDS = _parser()._subparsers._group_actions[0].choices
+_, COMMANDS = build_parsers()
 every_page = pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 # The changelog also names keys of earlier versions.
 every_current_page = pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_what_does_not_exist_is_found():
     page = ROOT / 'docs' / 'new.md'
     text = (
         '# One\n[a](gone.md) [b](methods.md#at) [c](methods.md#ta) [d](#one) [e](#two) '
-        '`options/gone.yml` `options/*.yml` tests/kd.py\n'
+        '`options/gone.yml` `options/*.yml` tests/helpers/distillation.py\n'
         '`mtkd trian` `mtkd cache` `mtkd cache --tiel 3` `--tile` `--tiel` `python '
         'benchmarks/step.py --runz 1`\n\n'
         '    mtkd cache --tile N\n    mtkd data A --out B --verify Set6\n    mtkd data A --out B '

@@ -11,6 +11,7 @@ import mtkd_basicsr
 from mtkd_basicsr.utils.resources import option_file
 
 
+@pytest.mark.slow
 def test_a_wheel_carries_all_that_the_commands_need(tmp_path):
     source = tmp_path / 'source'
     shutil.copytree(

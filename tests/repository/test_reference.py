@@ -22,7 +22,7 @@ NAMES = ('edsr_x4', 'rcan_x4', 'swinir_x4')
 FOLDER = Path(mtkd_basicsr.__file__).parent / 'reference'
 
 
-def test_they_are_small():
+def test_reference_teachers_are_small_and_in_16_bits():
     files = sorted(FOLDER.iterdir())
     assert [file.stem for file in files] == list(NAMES)
     assert {file.suffix for file in files} == {'.safetensors'}
@@ -36,7 +36,7 @@ def test_they_are_small():
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_they_are_what_their_option_files_make(name):
+def test_reference_teachers_are_what_their_option_files_make(name):
     trained = read_options(option_file('teachers', f'{name}.yml'))
     demo = read_options(option_file('demo', 'mtkd.yml'))
     network = trained['network_g']
@@ -51,7 +51,7 @@ def test_they_are_what_their_option_files_make(name):
     assert 0.5e6 <= sum(p.numel() for p in net.parameters()) <= 2e6
 
 
-def test_where_they_can_be_named(here, tmp_path):
+def test_reference_teachers_can_be_named_where_weights_are(here, tmp_path):
     block = {'network': {'type': 'EDSR'}, 'weights': 'reference:edsr_x4'}
     path = str(FOLDER / 'edsr_x4.safetensors')
     assert (
@@ -76,7 +76,8 @@ def test_where_they_can_be_named(here, tmp_path):
     )
 
 
-def test_they_are_better_than_bicubic_on_photographs_they_have_not_seen():
+@pytest.mark.slow
+def test_reference_teachers_beat_bicubic_on_photographs_they_have_not_seen():
     printed = run(
         [sys.executable, ROOT / 'benchmarks' / 'teachers.py', '--threads', '1'],
         cwd=ROOT / 'benchmarks',

@@ -1,27 +1,60 @@
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY, Registry
+from basicsr.utils.registry import (
+    ARCH_REGISTRY,
+    DATASET_REGISTRY,
+    LOSS_REGISTRY,
+    METRIC_REGISTRY,
+    MODEL_REGISTRY,
+    Registry,
+)
 
 import mtkd_basicsr
+from mtkd_basicsr.commands import _registration
 from mtkd_basicsr.errors import MTKDError
 from mtkd_basicsr.utils.registry import register
 
-REGISTERED = (
-    (MODEL_REGISTRY, ('MTKDFusionModel', 'MTKDModel', 'KDModel')),
-    (ARCH_REGISTRY, ('DCTSwin',)),
-    (LOSS_REGISTRY, ('WaveletLoss',)),
-)
+REGISTRIES = (ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY)
+PACKAGE = Path(mtkd_basicsr.__file__).parent
 
 
-def test_import_registers():
-    for registry, names in REGISTERED:
-        for name in names:
-            assert registry.get(name) is getattr(mtkd_basicsr, name)
+def registered():
+    """Our classes in BasicSR's registries, by name."""
+    return {
+        name: value
+        for registry in REGISTRIES
+        for name, value in registry
+        if value.__module__.split('.')[0] == 'mtkd_basicsr'
+    }
 
 
-def test_a_second_import_does_no_harm():
+def decorated():
+    """Names of the classes in our files that are decorated with ``register`` of a registry."""
+    return {
+        node.name
+        for path in PACKAGE.rglob('*.py')
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+        if isinstance(node, ast.ClassDef)
+        and any('REGISTRY' in ast.unparse(decorator) for decorator in node.decorator_list)
+    }
+
+
+def test_importing_the_package_registers_every_class_that_is_meant_to_be():
+    assert set(registered()) == decorated()
+    assert len(registered()) >= 8
+
+
+def test_what_is_registered_is_what_the_package_exports():
+    exported = {name: getattr(mtkd_basicsr, name) for name in mtkd_basicsr.__all__}
+    assert exported == registered()
+    assert set(_registration.__all__) == set(mtkd_basicsr.__all__)
+
+
+def test_a_second_import_registers_again():
     code = (
         'import sys, mtkd_basicsr\n'
         'for name in [n for n in sys.modules if n.startswith("mtkd_basicsr")]: del '
@@ -36,7 +69,7 @@ def test_a_second_import_does_no_harm():
         MODEL_REGISTRY.register(mtkd_basicsr.MTKDModel)
 
 
-def test_a_name_of_somebody_else_is_not_taken():
+def test_a_name_that_another_package_registered_is_not_taken():
     registry = Registry('test')
     theirs = type('WaveletLoss', (), {'__module__': 'their_package'})
     registry.register(theirs)

@@ -78,7 +78,7 @@ def test_spandrel_builds_it_off_its_weights(tmp_path, arch, size):
 
 
 @pytest.mark.parametrize('key', [None, 'params', 'state_dict', 'model'])
-def test_wherever_the_weights_are_in_the_file(tmp_path, key):
+def test_weights_are_found_wherever_they_are_in_the_file(tmp_path, key):
     net, block = foreign('SPAN', tmp_path / 'net.pth', key)
     lq = torch.rand(1, 3, 12, 9)
     with torch.no_grad():
@@ -98,7 +98,7 @@ def test_an_entry_of_the_file_can_be_named(tmp_path):
         ensemble({'a': {**block, 'param_key': 'other'}})
 
 
-def test_features_of_a_foreign_teacher(tmp_path, make_options, photographs):
+def test_a_foreign_teacher_gives_features(tmp_path, make_options, photographs):
     """A method that reads features takes the positions that it is given; there are no defaults for
     an arch that nobody here knows.
     """
@@ -141,13 +141,13 @@ def test_features_of_a_foreign_teacher(tmp_path, make_options, photographs):
         ),
     ],
 )
-def test_what_cannot_be_a_foreign_teacher(tmp_path, change, error, text):
+def test_files_that_cannot_be_a_foreign_teacher_are_refused(tmp_path, change, error, text):
     _, block = foreign('SPAN', tmp_path / 'net.pth')
     with pytest.raises(error, match=text):
         ensemble({'a': {**block, **change}})
 
 
-def test_weights_that_are_no_network_for_this(tmp_path):
+def test_weights_that_spandrel_cannot_use_are_refused(tmp_path):
     path = tmp_path / 'net.pth'
     torch.save({'params': {'some.weight': torch.zeros(2), 'other.weight': torch.zeros(2)}}, path)
     with pytest.raises(
@@ -170,7 +170,7 @@ def test_weights_that_are_no_network_for_this(tmp_path):
         ensemble({'a': block})
 
 
-def test_without_the_extra(tmp_path, monkeypatch):
+def test_a_missing_spandrel_is_named(tmp_path, monkeypatch):
     _, block = foreign('SPAN', tmp_path / 'net.pth')
     monkeypatch.setitem(sys.modules, 'spandrel', None)
     with pytest.raises(
@@ -215,7 +215,7 @@ def trained(here, folder, opt):
     return (folder / 'experiments' / opt['name'] / 'models' / 'net_g_latest.pth').is_file()
 
 
-def test_names_endings_and_patterns(tmp_path):
+def test_images_are_found_by_names_endings_and_patterns(tmp_path):
     for name in ('a.png', 'b_x2_SR.png', 'deep/c.bmp', 'deep/a.png'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), np.full((4, 6, 3), 9, np.uint8))
@@ -236,6 +236,7 @@ def test_names_endings_and_patterns(tmp_path):
     assert folder.read('a.png', (4, 6)).shape == (4, 6, 3)
 
 
+@pytest.mark.slow
 def test_a_folder_is_cached_with_the_networks_and_fused(
     make_options, outputs, photographs, tmp_path, here
 ):
@@ -301,6 +302,7 @@ def test_a_folder_is_the_same_in_tiles_and_turned(make_options, outputs, tmp_pat
         )
 
 
+@pytest.mark.slow
 def test_validation_of_stage_1_takes_the_images_of_the_validation(
     make_options, outputs, photographs, tmp_path
 ):
@@ -366,7 +368,9 @@ def test_a_folder_changes_the_cache_it_belongs_to(make_options, outputs, tmp_pat
         (lambda folder: (folder / 'train').rename(folder / 'gone'), r"no folder '\S+train'"),
     ],
 )
-def test_folders_that_do_not_fit_the_images(make_options, outputs, tmp_path, here, break_it, text):
+def test_folders_that_do_not_fit_the_images_are_refused(
+    make_options, outputs, tmp_path, here, break_it, text
+):
     opt = with_folder(make_options('MTKDFusionModel'), outputs, val_images=str(outputs / 'val'))
     break_it(outputs)
     printed = here('cache', '-opt', write_options(tmp_path / 'o.yml', opt), expect=1)
@@ -398,7 +402,7 @@ def test_a_folder_cannot_be_run(make_options, outputs, tmp_path):
     ('kd', 'fine'),
     [({'type': 'LogitKD', 'teacher': 'sr'}, True), ({'type': 'AT', 'teacher': 'sr'}, False)],
 )
-def test_methods_on_the_images_of_a_folder(make_options, outputs, tmp_path, here, kd, fine):
+def test_methods_train_on_the_images_of_a_folder(make_options, outputs, tmp_path, here, kd, fine):
     opt = with_folder(
         make_options('KDModel', train__distill_opt={'type': 'L1Loss'}, train__kd=kd), outputs
     )
@@ -427,7 +431,7 @@ def test_methods_on_the_images_of_a_folder(make_options, outputs, tmp_path, here
         ),
     ],
 )
-def test_wrong_blocks(block, text):
+def test_wrong_blocks_are_refused(block, text):
     with pytest.raises(OptionError, match=text):
         parse_teachers({'teachers': {'sr': block}})
 
@@ -478,6 +482,7 @@ def edsr_pytorch(path, scale, num_feat=8, num_block=2):
     return {'network': network, 'weights': str(path)}
 
 
+@pytest.mark.slow
 def test_teachers_of_every_kind_in_one_run(make_options, outputs, tmp_path, here):
     """EDSR-PyTorch's file, the official RCAN's, SwinIR's, a network of spandrel's, and a folder:
     cached, fused, learned from.

@@ -32,7 +32,7 @@ def test_outputs_are_those_of_each_network_in_order(tmp_path, scale):
         assert torch.equal(out[:, 3 * i : 3 * i + 3], alone)
 
 
-def test_frozen_whatever_is_called(tmp_path):
+def test_teachers_stay_frozen_whatever_is_called(tmp_path):
     teachers = ensemble(tmp_path)
     teachers.train()
     assert not any(m.training for m in teachers.modules())
@@ -48,11 +48,11 @@ def test_batch_of_two_is_two_batches_of_one(tmp_path):
     assert (teachers(lq) - torch.cat([teachers(lq[:1]), teachers(lq[1:])])).abs().max() < 1e-5
 
 
-def test_images_smaller_than_a_window(tmp_path):
+def test_images_smaller_than_a_window_are_padded(tmp_path):
     assert ensemble(tmp_path)(torch.rand(1, 3, 3, 2)).shape == (1, 9, 6, 4)
 
 
-def test_reorder(tmp_path):
+def test_reorder_changes_the_order_of_the_outputs(tmp_path):
     teachers = ensemble(tmp_path)
     lq = torch.rand(1, 3, 16, 16)
     before = teachers(lq)
@@ -67,7 +67,7 @@ def test_describe_has_one_line_for_each(tmp_path):
     assert lines[1].startswith('Teacher edsr: EDSR, ')
 
 
-def test_size_multiples():
+def test_size_multiples_of_archs():
     assert size_multiple(build(tiny('SwinIR', 2))) == 8
     assert size_multiple(build(tiny('EDSR', 2))) == 1
     rrdb = {
@@ -81,7 +81,7 @@ def test_size_multiples():
     assert [size_multiple(build({**rrdb, 'scale': s})) for s in (1, 2, 4)] == [4, 2, 1]
 
 
-def test_weights_formats(tmp_path):
+def test_weights_are_read_wherever_they_are_in_the_file(tmp_path):
     network = tiny('EDSR', 2)
     expected = build(network, 1).state_dict()
     other = build(network, 2).state_dict()
@@ -115,7 +115,7 @@ class Evil:
         return (open, ('/tmp/mtkd_evil', 'w'))
 
 
-def test_wrong_files(tmp_path):
+def test_wrong_files_are_refused(tmp_path):
     network = tiny('EDSR', 2)
     net = build(network)
     torch.save({'params': Evil()}, tmp_path / 'evil.pth')
@@ -161,7 +161,7 @@ def test_scale_is_checked_at_the_start(tmp_path):
         ),
     ],
 )
-def test_networks_that_cannot_be_built(network, text):
+def test_networks_that_cannot_be_built_are_refused(network, text):
     with pytest.raises(OptionError, match=text):
         TeacherEnsemble({'a': TeacherOptions(network, 'x.pth')}, 2)
 

@@ -3,14 +3,13 @@
 import contextlib
 import logging
 import re
-import time
 
 import pytest
 import torch
 from conftest import changed, parsed, snapshot, tiny, with_cache, write_options
-from kd import kd_options
-from machines import MACHINES, forget, pretend
-from trainers import batch_of, model_of
+from helpers.distillation import kd_options
+from helpers.machines import MACHINES, pretend
+from helpers.trainings import batch_of, model_of
 
 from mtkd_basicsr.checks.findings import ERROR, WARNING, Findings
 from mtkd_basicsr.checks.static import check_fast
@@ -34,14 +33,14 @@ EMULATED = 'CPU with AVX2'
 @pytest.fixture(autouse=True)
 def this_machine_afterwards():
     yield
-    forget()
+    precision.forget_devices()
 
 
 # The machine
 
 
 @pytest.mark.parametrize('name', MACHINES)
-def test_what_auto_is(monkeypatch, name):
+def test_auto_is_bf16_where_it_is_native(monkeypatch, name):
     device, timed = pretend(monkeypatch, name)
     _, says, _, native, text = MACHINES[name]
     assert supports_native_bf16(device) is native
@@ -61,7 +60,7 @@ def test_what_auto_is(monkeypatch, name):
 
 
 @pytest.mark.parametrize('name', MACHINES)
-def test_bf16_where_it_is_asked_for(monkeypatch, name):
+def test_bf16_is_used_where_it_is_asked_for(monkeypatch, name):
     device, _ = pretend(monkeypatch, name)
     _, _, seconds, native, text = MACHINES[name]
     if seconds is None:
@@ -83,7 +82,7 @@ def test_bf16_where_it_is_asked_for(monkeypatch, name):
     assert resolve('fp32', device, 'train.amp') == precision.Precision('fp32', 'fp32')
 
 
-def test_what_was_begun_stays(monkeypatch):
+def test_auto_stays_what_it_was_begun_with(monkeypatch):
     pretend(monkeypatch, EMULATED)
     chosen = resolve('auto', 'cpu', 'train.amp', 'bf16')
     assert chosen.name == 'bf16'
@@ -114,7 +113,9 @@ def test_what_was_begun_stays(monkeypatch):
         ('GPU without kernels', 'fp32', 'fp32'),
     ],
 )
-def test_what_nothing_is(monkeypatch, name, student, teacher):
+def test_the_default_is_fp32_and_on_a_native_gpu_bf16_for_teachers(
+    monkeypatch, name, student, teacher
+):
     device, _ = pretend(monkeypatch, name)
     assert student_precision(None, device).name == student
     assert teacher_precision(None, device).name == teacher
@@ -129,18 +130,16 @@ def test_other_devices_are_not_native():
     assert describe('mps') == 'mps, no native bfloat16'
 
 
-def test_a_layer_of_this_machine():
-    forget()
+def test_timing_a_convolution_of_this_machine_draws_nothing():
+    precision.forget_devices()
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    start = time.perf_counter()
     factor = bf16_slowdown('cpu')
     assert 0.02 < factor < 500
-    assert time.perf_counter() - start < 20
     assert torch.equal(torch.get_rng_state(), state), 'it draws nothing'
     assert bf16_slowdown(torch.device('cpu')) == factor, 'once for each process'
     with torch.no_grad():
-        forget()
+        precision.forget_devices()
         assert bf16_slowdown('cpu') > 0
 
 
@@ -148,7 +147,7 @@ def test_this_machine_is_described():
     assert describe_cpu().startswith(torch.backends.cpu.get_cpu_capability() + ', ')
     if (
         torch.backends.cpu.get_cpu_capability() == 'AVX2'
-        and precision._cpu_features().get('avx_ne_convert') is False
+        and precision.cpu_features().get('avx_ne_convert') is False
     ):
         assert describe_cpu() == 'AVX2, no native bfloat16'
 
@@ -157,15 +156,15 @@ def test_this_machine_is_described():
     ('present', 'native'),
     [((True, False), True), ((False, True), True), ((False, False), False), (None, None)],
 )
-def test_questions_that_torch_may_not_have(monkeypatch, present, native):
+def test_an_older_torch_that_cannot_be_asked(monkeypatch, present, native):
     for i, name in enumerate(('_is_avx512_bf16_supported', '_is_amx_tile_supported')):
         if present is None:
             monkeypatch.delattr(torch.cpu, name, raising=False)
         else:
             monkeypatch.setattr(torch.cpu, name, lambda value=present[i]: value, raising=False)
-    assert precision._cpu_has_bf16_instructions() is native
+    assert precision.cpu_has_bf16_instructions() is native
     monkeypatch.delattr(torch.cpu, 'get_capabilities', raising=False)
-    assert precision._cpu_features() == {}
+    assert precision.cpu_features() == {}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +174,7 @@ def test_a_torch_that_knows_no_emulation(monkeypatch, capability, native):
     monkeypatch.setattr(torch.cuda, 'device', lambda device: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda: True)
     monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: capability)
-    assert precision._gpu_has_bf16_instructions(torch.device('cuda')) is native
+    assert precision.gpu_has_bf16_instructions(torch.device('cuda')) is native
 
 
 # Training
@@ -238,7 +237,7 @@ def test_a_training_does_and_says_what_auto_is(
 @pytest.mark.parametrize(
     ('asked', 'text'), [(None, 'fp32 (the default)'), ('fp32', 'fp32'), ('bf16', 'bf16')]
 )
-def test_what_else_is_asked_for_is_said(make_options, tmp_path, monkeypatch, log, asked, text):
+def test_the_log_says_what_was_asked_for(make_options, tmp_path, monkeypatch, log, asked, text):
     pretend(monkeypatch, EMULATED)
     model_of(make_options('MTKDModel', train__amp=asked), tmp_path)
     expected = [f'train.amp: {text}', 'train.teacher_precision: fp32 (the default on a CPU)']
@@ -260,7 +259,7 @@ def test_without_teachers_nothing_is_said_of_them(make_options, tmp_path, log):
     assert model.metadata()['precision'] == {'student': 'fp32'}
 
 
-def test_stage_1(make_options, tmp_path, monkeypatch, log):
+def test_precision_of_stage_1(make_options, tmp_path, monkeypatch, log):
     pretend(monkeypatch, NATIVE)
     model = model_of(make_options('MTKDFusionModel', train__teacher_precision='auto'), tmp_path)
     assert log() == ['train.teacher_precision: auto: bf16 (AVX512, native bfloat16)']
@@ -306,7 +305,7 @@ def steps(model, opt, tmp_path, numbers):
 
 @pytest.mark.parametrize('name', ['MTKD', 'CrossKD', 'stage_1'])
 @pytest.mark.parametrize(('first', 'then'), [(NATIVE, EMULATED), (EMULATED, NATIVE)])
-def test_gone_on_with_elsewhere_it_is_the_same(
+def test_resumed_on_another_machine_the_precision_is_the_same(
     make_options, photographs, tmp_path, monkeypatch, log, name, first, then
 ):
     """Bit by bit, with other precisions for auto on the two machines."""
@@ -529,7 +528,7 @@ def test_check_refuses_a_gpu_without_kernels(make_options, tmp_path, monkeypatch
     assert findings_of(opt, ERROR) == findings_of(opt, WARNING) == []
 
 
-def test_check_prints_it(make_options, tmp_path, monkeypatch, here):
+def test_check_prints_the_precision(make_options, tmp_path, monkeypatch, here):
     pretend(monkeypatch, EMULATED)
     path = write_options(
         tmp_path / 'opt.yml',

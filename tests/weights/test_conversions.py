@@ -149,7 +149,7 @@ def test_a_teacher_of_a_released_file(tmp_path):
         ('swinir_official_x4.pth', {'upscale': 2}, 'upscale: 4 in the file, 2 in the network'),
     ],
 )
-def test_what_the_option_file_says_otherwise(name, change, text):
+def test_settings_of_the_option_file_that_the_weights_contradict_are_refused(name, change, text):
     with pytest.raises(WeightsError, match=f'teachers.t.weights: .*{text}'):
         loaded({**CASES[name]['network'], **change}, GOLDEN / name)
 
@@ -240,7 +240,7 @@ def test_metadata_of_other_programs_are_left_alone(tmp_path):
     )
 
 
-def test_a_broken_safetensors_file(tmp_path):
+def test_a_broken_safetensors_file_is_refused(tmp_path):
     (tmp_path / 'a.safetensors').write_bytes(b'\x08\x00\x00\x00\x00\x00\x00\x00garbage')
     with pytest.raises(
         WeightsError, match="teachers.t.weights: '.*a.safetensors' cannot be read as weights"

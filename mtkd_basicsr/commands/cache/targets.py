@@ -20,6 +20,7 @@ from ...errors import CacheError, DamagedCacheError, DataError
 from ...functional.self_ensemble import eightfold
 from ...functional.tiling import run_tiled
 from ...teachers import FusedTeachers, TeacherEnsemble
+from ...utils.image_tensors import to_array, to_tensor
 from ...utils.images import psnr_y
 from ...utils.precision import Precision, teacher_precision
 from ...utils.progress import progress, say
@@ -27,25 +28,6 @@ from .._arguments import device_of
 from .._option_files import parse_like_basicsr
 
 _SMALLEST_TILE = 64
-
-
-def _to_tensor(image: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Convert (h, w, 3), BGR, uint8 to (1, 3, h, w), RGB, [0, 1]."""
-    return image.to(device).flip(-1).permute(2, 0, 1)[None].float() / 255
-
-
-def _to_array(tensor: torch.Tensor) -> np.ndarray:
-    """Convert (1, 3, h, w), RGB, [0, 1] to (h, w, 3), BGR, uint8."""
-    return (
-        (tensor[0].clamp(0, 1) * 255)
-        .round()
-        .byte()
-        .permute(1, 2, 0)
-        .flip(-1)
-        .contiguous()
-        .cpu()
-        .numpy()
-    )
 
 
 class _Targets:
@@ -89,7 +71,7 @@ class _Targets:
         Returns:
             (scale · h, scale · w, 3), BGR, uint8, by their kind.
         """
-        image = _to_tensor(lq, self.device)
+        image = to_tensor(lq, self.device)
         tile = self.tile
         given = self.ensemble.precomputed_outputs(name, [self.scale * n for n in lq.shape[:2]])
         while True:
@@ -109,9 +91,9 @@ class _Targets:
                 )
                 self.tile = tile = smaller
         if self.what == 'target':
-            return {'target': _to_array(output)}
+            return {'target': to_array(output)}
         return {
-            f'teacher/{name}': _to_array(part)
+            f'teacher/{name}': to_array(part)
             for name, part in zip(self.ensemble.names, output.split(3, 1), strict=True)
         }
 

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -253,8 +254,16 @@ def _uses(run: Run, other: Run, out: Path, caches: dict[str, Run]) -> bool:
 
 
 @functools.lru_cache(maxsize=64)
-def _hash(path: str) -> str | None:
+def _hash_of_version(path: str, modified: int, size: int) -> str | None:
     return sha256(path)
+
+
+def _hash(path: str) -> str | None:
+    """Compute the SHA-256 of a file once for each version of it; None where there is none."""
+    if not os.path.isfile(path):
+        return None
+    status = os.stat(path)
+    return _hash_of_version(path, status.st_mtime_ns, status.st_size)
 
 
 def movable(content: Any, out: Path, **form: Any) -> str:

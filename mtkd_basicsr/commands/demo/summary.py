@@ -14,9 +14,12 @@ from torch import nn
 from ...config import TeacherOptions, parse_fusion, parse_teachers
 from ...data.sample_photographs import TRAIN, VALIDATION
 from ...functional.padding import run_padded
-from ...host.api import calculate_psnr, calculate_ssim, img2tensor, imresize, tensor2img
+from ...host.api import calculate_psnr, calculate_ssim
+from ...host.resize import resize_image
 from ...host.yaml_loader import read_options
 from ...teachers import FusedTeachers, TeacherEnsemble
+from ...utils.image_tensors import to_array, to_tensor
+from ...utils.images import decode, psnr
 from ...utils.resources import option_file
 from ...weights.loading import load_weights
 from ...weights.networks import build, size_multiple
@@ -88,13 +91,6 @@ def _methods(out: Path, scale: int) -> tuple[dict[str, _Method], FusedTeachers]:
     return methods, target
 
 
-def _bicubic(lq: np.ndarray, scale: int) -> np.ndarray:
-    """Enlarge an image, (h, w, 3), BGR, uint8, as the benchmarks of the field do."""
-    return (
-        (np.clip(imresize(lq.astype(np.float64) / 255, scale), 0, 1) * 255).round().astype(np.uint8)
-    )
-
-
 def _enlarge(
     methods: dict[str, _Method], lq: np.ndarray, scale: int
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -108,7 +104,7 @@ def _enlarge(
     Returns:
         By name: images, (scale · h, scale · w, 3), BGR, uint8; and their seconds.
     """
-    image = img2tensor(lq.astype(np.float32) / 255)[None]
+    image = to_tensor(lq)
     images = {}
     seconds = {}
     outputs: list[torch.Tensor] = []
@@ -116,13 +112,13 @@ def _enlarge(
     for name, method in methods.items():
         start = time.perf_counter()
         if method.function is None:
-            images[name] = _bicubic(lq, scale)
+            images[name] = resize_image(lq, scale)
         else:
             with torch.no_grad():
                 result = method.function(torch.cat(outputs, 1) if method.joins else image).clamp(
                     0, 1
                 )
-            images[name] = tensor2img(result)
+            images[name] = to_array(result)
         seconds[name] = time.perf_counter() - start
         if method.teacher:
             outputs.append(result)
@@ -145,16 +141,15 @@ def _measure(
     pictures = {}
     border = {'crop_border': scale, 'test_y_channel': True}
     for photograph in VALIDATION:
-        gt = cv2.imread(str(folder / 'GT' / f'{photograph}.png'))
-        lq = cv2.imread(str(folder / f'LRbicx{scale}' / f'{photograph}.png'))
+        gt = decode((folder / 'GT' / f'{photograph}.png').read_bytes())
+        lq = decode((folder / f'LRbicx{scale}' / f'{photograph}.png').read_bytes())
         # Both were written before the trainings.
         assert gt is not None
         assert lq is not None
         images, seconds = _enlarge(methods, lq, scale)
         for name, image in images.items():
-            psnr = calculate_psnr(image, gt, **border)
-            ssim = calculate_ssim(image, gt, **border)
-            rows[name].append((psnr, ssim, seconds[name]))
+            quality = calculate_psnr(image, gt, **border), calculate_ssim(image, gt, **border)
+            rows[name].append((*quality, seconds[name]))
         pictures[photograph] = {'ground truth': gt, **images}
     return {name: np.mean(values, 0) for name, values in rows.items()}, pictures
 
@@ -240,9 +235,8 @@ def _picture(images: dict[str, dict[str, np.ndarray]], path: Path) -> None:
             axis.set_yticks([])
             label = photograph
             if name != 'ground truth':
-                label = (
-                    f'{10 * np.log10(255**2 / np.mean((crop.astype(np.float64) - gt) ** 2)):.2f} dB'
-                )
+                error = float(np.mean((crop.astype(np.float64) - gt) ** 2))
+                label = f'{psnr(error):.2f} dB'
             axis.set_xlabel(label, fontsize=8)
             if i == 0:
                 axis.set_title(name, fontsize=8)

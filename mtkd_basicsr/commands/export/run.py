@@ -18,6 +18,7 @@ from ...data.sample_photographs import load, low_resolution
 from ...errors import ExportError, OptionError, first_line
 from ...functional.padding import run_padded
 from ...host.yaml_loader import read_options
+from ...utils.image_tensors import to_tensor
 from ...utils.json_types import to_json_types
 from ...utils.resources import REFERENCE
 from ...utils.version import __version__
@@ -150,12 +151,8 @@ def inputs(scale: int) -> list[torch.Tensor]:
     """
     image = load('chelsea')
     h, w = (size // scale * scale for size in image.shape[:2])
-    lq = (
-        torch.from_numpy(low_resolution(image[:h, :w], scale)[:100, :150])
-        .permute(2, 0, 1)[None]
-        .float()
-        / 255
-    )
+    small_image = low_resolution(image[:h, :w, ::-1], scale)
+    lq = to_tensor(small_image[:100, :150])
     small = lq[..., :50, :33]
     parts = [lq, lq.transpose(2, 3), torch.cat([small, small.flip(2)]), lq[..., :5, :3]]
     return [part.contiguous() for part in parts]

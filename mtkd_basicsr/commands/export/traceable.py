@@ -48,7 +48,7 @@ class TraceableSwinBlock(nn.Module):
         x = x.view(-1, h // self.size, w // self.size, self.size, self.size, x.shape[-1])
         return x.transpose(2, 3).reshape(-1, h, w, x.shape[-1])
 
-    def _mask(self, x: torch.Tensor, h: int, w: int) -> torch.Tensor:
+    def attention_mask(self, x: torch.Tensor, h: int, w: int) -> torch.Tensor:
         """Compute the attention masks, (windows, size², size²).
 
         After the cyclic shift, pixels from opposite borders meet in the last row and column of
@@ -65,7 +65,9 @@ class TraceableSwinBlock(nn.Module):
         y = self.norm1(x).view(-1, h, w, x.shape[-1])
         if self.shift:
             y = y.roll((-self.shift, -self.shift), (1, 2))
-        y = self.attn(self._to_windows(y, h, w), self._mask(x, h, w) if self.shift else None)
+        y = self.attn(
+            self._to_windows(y, h, w), self.attention_mask(x, h, w) if self.shift else None
+        )
         y = self._to_image(y, h, w)
         if self.shift:
             y = y.roll((self.shift, self.shift), (1, 2))

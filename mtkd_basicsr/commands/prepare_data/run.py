@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import DataError, OptionError
 from ...utils.bicubic import resize_pixels
 from ...utils.choices import BICUBIC
-from ...utils.images import psnr_y
+from ...utils.images import decode, psnr_y
 from ...utils.progress import progress
 from .._arguments import make_folder
 
@@ -51,11 +51,7 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         DataError: not an image, with transparency, or with more than 8 bits.
     """
-    image: np.ndarray | None = (
-        cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-        if path.is_file() and path.stat().st_size
-        else None
-    )
+    image = decode(path.read_bytes(), cv2.IMREAD_UNCHANGED) if path.is_file() else None
     if image is None:
         raise DataError(f"'{path}': cannot be read as an image")
     if image.dtype != np.uint8:

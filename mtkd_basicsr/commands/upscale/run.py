@@ -13,12 +13,14 @@ from ...errors import DataError, OptionError
 from ...functional.padding import run_padded
 from ...functional.tiling import run_tiled
 from ...host.resize import resize_bicubic
+from ...utils.image_tensors import to_array, to_tensor
+from ...utils.images import decode
 from ...utils.progress import progress, say
 from ...weights.loading import load_weights, network_of
 from ...weights.networks import build, check_scale, size_multiple
 from .._arguments import device_of, make_folder
 
-_RANGES = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+_DEPTHS = (np.uint8, np.uint16)
 # These have no transparency, but may say that they are to be turned, which OpenCV does in this mode
 # alone.
 _TURNED = ('.jpg', '.jpeg')
@@ -43,11 +45,10 @@ def read_picture(path: Path) -> np.ndarray:
         if path.suffix.lower() in _TURNED
         else cv2.IMREAD_UNCHANGED
     )
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    image: np.ndarray | None = cv2.imdecode(data, mode) if data.size else None
+    image = decode(path.read_bytes(), mode)
     if image is None:
         raise DataError(f"'{path}': cannot be read as a picture")
-    if image.dtype not in _RANGES or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+    if image.dtype not in _DEPTHS or (image.ndim == 3 and image.shape[2] not in (3, 4)):
         raise DataError(
             f"'{path}': {image.shape} {image.dtype}; expected grey, colour or colour with "
             'transparency, of 8 or 16 bits'
@@ -68,14 +69,14 @@ def enlarge(
     Returns:
         A picture of the same kind, scale times as high and as wide.
     """
-    largest = _RANGES[image.dtype]
-    x = torch.from_numpy(np.atleast_3d(image).astype(np.float32) / largest).permute(2, 0, 1)[None]
-    colours = x[:, :3].flip(1) if x.shape[1] > 1 else x.expand(1, 3, *x.shape[2:])
+    x = to_tensor(image)
+    colours = x[:, :3] if x.shape[1] > 1 else x.expand(1, 3, *x.shape[2:])
     result = function(colours).float().cpu()
-    result = result.flip(1) if x.shape[1] > 1 else result.mean(1, keepdim=True)
+    if x.shape[1] == 1:
+        result = result.mean(1, keepdim=True)
     if x.shape[1] == 4:
         result = torch.cat([result, resize_bicubic(x[:, 3:], scale)], 1)
-    pixels = (result[0].clamp(0, 1) * largest).round().permute(1, 2, 0).numpy().astype(image.dtype)
+    pixels = to_array(result, image.dtype)
     return pixels[..., 0] if image.ndim == 2 else pixels
 
 

@@ -329,6 +329,7 @@ def test_behind_a_symbolic_link(path, tmp_path):
     assert path.is_symlink()
 
 
+@pytest.mark.slow
 def test_verify_works_where_processes_are_spawned(path, monkeypatch):
     write(path)
     flip(path, arrays_for(NEW, 2)['gt'].tobytes())

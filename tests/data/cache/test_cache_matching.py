@@ -71,6 +71,7 @@ def not_a_cache(opt, tmp_path):
     opt['datasets']['train']['target_cache'] = str(tmp_path / 'other.lmdb')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('change', 'text'),
     [
@@ -108,6 +109,7 @@ def test_other_scale(cached):
         build_dataset(block)
 
 
+@pytest.mark.slow
 def test_weights_on_another_machine_are_no_difference(cached, tmp_path):
     opt = cached['MTKDModel']
     for block in (*opt['teachers'].values(), opt['fusion']):

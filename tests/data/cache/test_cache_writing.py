@@ -51,6 +51,7 @@ writer.finish()
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on(tmp_path):
     path = tmp_path / 'killed.lmdb'
     rounds = 0
@@ -71,6 +72,7 @@ def test_killed_at_any_moment_it_goes_on(tmp_path):
             assert np.array_equal(reader.array(i, kind), array)
 
 
+@pytest.mark.slow
 def test_stopped_command_goes_on(make_options, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'stopped.lmdb')
     options = write_options(tmp_path / 'stopped.yml', opt)
@@ -81,6 +83,7 @@ def test_stopped_command_goes_on(make_options, tmp_path):
     assert 'PSNR on Y of 2 images' in printed, 'the image that was done is done again'
 
 
+@pytest.mark.slow
 def test_processes_share_the_work(make_options, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'shared.lmdb')
     options = write_options(tmp_path / 'shared.yml', opt)
@@ -149,6 +152,7 @@ def test_wrong_arrays(tmp_path):
         writer.put(0, {**arrays_of(0), 'gt': np.zeros((64, 63, 3), np.uint8)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('change', 'text'),
     [
@@ -180,6 +184,7 @@ def test_wrong_calls(make_options, tmp_path, change, text):
     assert not list(tmp_path.glob('cache.lmdb*'))
 
 
+@pytest.mark.slow
 def test_images_that_do_not_fit_the_scale(make_options, photographs, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'cache.lmdb')
     opt['datasets']['train']['dataroot_lq'] = str(photographs / 'train' / 'LRx4')

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from ....evaluation.measure import bicubic, iter_images, load_trained
-from ....host.api import tensor2img
+from ....utils.image_tensors import to_array
+from ....utils.images import psnr
 from ..expansion import Run
 from ..results import Cell, Results
 from ..validation import test_sets
@@ -49,14 +50,11 @@ def _images(
                 yield (
                     test_set,
                     name,
-                    {
-                        k: tensor2img(v, rgb2bgr=False).astype(np.float32)
-                        for k, v in columns.items()
-                    },
+                    {k: to_array(v)[..., ::-1].astype(np.float32) for k, v in columns.items()},
                 )
 
 
-def _most_different(cells: dict[str, Cell], count: int) -> list[tuple[str, str]]:
+def most_different_images(cells: dict[str, Cell], count: int) -> list[tuple[str, str]]:
     """Return test set and name of the images on which the methods lie farthest apart.
 
     It is their PSNR that is compared, mean over seeds. At most half of the images are of one test
@@ -64,9 +62,9 @@ def _most_different(cells: dict[str, Cell], count: int) -> list[tuple[str, str]]
     """
     spread: list[tuple[float, str, str]] = []
     for test_set in next(iter(cells.values())).values:
-        psnr = np.array([cell.values[test_set][..., 0].mean(0) for cell in cells.values()])
+        measured = np.array([cell.values[test_set][..., 0].mean(0) for cell in cells.values()])
         names = next(iter(cells.values())).names[test_set]
-        differences = np.ptp(psnr, 0)
+        differences = np.ptp(measured, 0)
         spread += [
             (difference, test_set, name)
             for difference, name in zip(differences, names, strict=True)
@@ -80,7 +78,9 @@ def _most_different(cells: dict[str, Cell], count: int) -> list[tuple[str, str]]
     return chosen
 
 
-def _place(columns: dict[str, np.ndarray], methods: Iterable[str]) -> tuple[np.intp, np.intp, int]:
+def most_different_square(
+    columns: dict[str, np.ndarray], methods: Iterable[str]
+) -> tuple[np.intp, np.intp, int]:
     """Return y, x and size of the square in which the methods differ most from each other."""
     variance = np.var([columns[m] for m in methods], 0).mean(-1)
     size = min(_SIZE, *variance.shape)
@@ -91,8 +91,8 @@ def _place(columns: dict[str, np.ndarray], methods: Iterable[str]) -> tuple[np.i
 
 
 def _psnr(a: np.ndarray, b: np.ndarray) -> str:
-    error = np.mean((a - b) ** 2)
-    return 'equal' if error == 0 else f'{10 * np.log10(255**2 / error):.2f} dB'
+    error = float(np.mean((a - b) ** 2))
+    return 'equal' if error == 0 else f'{psnr(error):.2f} dB'
 
 
 def crops(results: Results, student: str, scale: int, out: Path, path: Path, count: int = 4) -> int:
@@ -119,7 +119,7 @@ def crops(results: Results, student: str, scale: int, out: Path, path: Path, cou
         if (s, x) == (student, scale)
         for m, c in cells.items()
     }
-    wanted = _most_different(cells, count)
+    wanted = most_different_images(cells, count)
     drawn = {
         (test_set, name): columns
         for test_set, name, columns in _images(results, student, scale, out, wanted)
@@ -134,7 +134,7 @@ def crops(results: Results, student: str, scale: int, out: Path, path: Path, cou
         axis.set_axis_off()
     for i, key in enumerate(wanted):
         columns = drawn[key]
-        y, x, size = _place(columns, list(cells))
+        y, x, size = most_different_square(columns, list(cells))
         truth = columns['ground truth'][y : y + size, x : x + size]
         for j, name in enumerate(names):
             axis = axes[i * lines + j // _COLUMNS, j % _COLUMNS]

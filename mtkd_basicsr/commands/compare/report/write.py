@@ -49,7 +49,7 @@ def _measured_costs(
     return measured, (lq.shape[-2], lq.shape[-1])
 
 
-def _introduction(results: Results) -> Iterator[Block]:
+def introduction(results: Results) -> Iterator[Block]:
     plan = results.plan
     images = next(iter(results.cells.values())).names
     yield Heading(f'Comparison: {plan.name}', 1)
@@ -158,7 +158,7 @@ def write(plan: PlanOptions, runs: list[Run], out: Path) -> list[Path]:
     if not results.cells:
         raise DataError(f"'{out}': no student of the plan is finished, there is nothing to report")
     folder.mkdir(exist_ok=True)
-    blocks = list(_introduction(results))
+    blocks = list(introduction(results))
     scales = list(dict.fromkeys(scale for _, scale, _ in results.groups()))
     summaries = [tables.summary(results, scale) for scale in scales]
     if bars(results, folder / 'gains.png'):

@@ -1,6 +1,6 @@
 """What wrong inputs are made with, and how a command ends that gets one.
 
-The inputs are in bad_rows.py.
+The inputs are in wrong_input_rows.py.
 """
 
 import contextlib
@@ -234,7 +234,7 @@ def outcome(arguments):
         Outcome: Of the command.
     """
     kinds = []
-    run = cli._run
+    run = cli.dispatch
     handler = signal.getsignal(signal.SIGTERM)
     printed = io.StringIO()
 
@@ -247,7 +247,7 @@ def outcome(arguments):
 
     with (
         patch.dict(os.environ),
-        patch.object(cli, '_run', watched),
+        patch.object(cli, 'dispatch', watched),
         contextlib.redirect_stdout(printed),
         contextlib.redirect_stderr(printed),
     ):

@@ -1,5 +1,6 @@
-"""One step of stage 1 with what pip has installed: ``python tests/smoke.py`` (``.ci/run``, with
-each Python that it finds).
+"""One step of stage 1 with what pip has installed: ``python tests/helpers/smoke.py``.
+
+``.ci/run`` does it with each Python that it finds.
 """
 
 import subprocess

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bad_input import (
+from conftest import tiny, write_weights
+
+from helpers.wrong_inputs import (
     GONE,
     USAGE,
     Row,
@@ -24,8 +26,6 @@ from bad_input import (
     saved,
     weights,
 )
-from conftest import tiny, write_weights
-
 from mtkd_basicsr.errors import DataError, OptionError, WeightsError
 
 GREY = np.full((48, 40), 128, np.uint8)

@@ -98,12 +98,6 @@ MACHINES = {
 }
 
 
-def forget():
-    """What has been asked and measured so far in this process."""
-    precision._native.cache_clear()
-    precision._slowdown.cache_clear()
-
-
 def pretend(monkeypatch, name):
     """From now on the machine is another one; gives its device.
 
@@ -119,14 +113,14 @@ def pretend(monkeypatch, name):
         return seconds[0 if bf16 else 1]
 
     for function, value in (
-        ('_is_x86', says.get('x86', True)),
-        ('_cpu_capability', says.get('capability', 'AVX2')),
-        ('_cpu_features', says.get('features', {})),
-        ('_cpu_has_bf16_instructions', says.get('instructions')),
+        ('is_x86', says.get('x86', True)),
+        ('cpu_capability', says.get('capability', 'AVX2')),
+        ('cpu_features', says.get('features', {})),
+        ('cpu_has_bf16_instructions', says.get('instructions')),
     ):
         monkeypatch.setattr(precision, function, lambda value=value: value)
-    monkeypatch.setattr(precision, '_gpu_has_bf16_instructions', lambda device: says['gpu'])
-    monkeypatch.setattr(precision, '_gpu_name', lambda device: 'Some GPU')
-    monkeypatch.setattr(precision, '_seconds', time_layer)
-    forget()
+    monkeypatch.setattr(precision, 'gpu_has_bf16_instructions', lambda device: says['gpu'])
+    monkeypatch.setattr(precision, 'gpu_name', lambda device: 'Some GPU')
+    monkeypatch.setattr(precision, 'time_convolution', time_layer)
+    precision.forget_devices()
     return torch.device(device), timed

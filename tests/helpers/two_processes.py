@@ -1,5 +1,6 @@
-"""Steps of trainings in one of two processes: ``torchrun --nproc_per_node=2 tests/ranks.py
-FOLDER``.
+"""Steps of trainings in one of two processes.
+
+    torchrun --nproc_per_node=2 tests/helpers/two_processes.py FOLDER
 
 Reads FOLDER/cases.pt, pairs of a name and a case as test_distributed.py makes them, and writes
 FOLDER/<name>.<rank>.pt.
