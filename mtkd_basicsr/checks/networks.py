@@ -10,6 +10,7 @@ from ..data.cache.validation import matching_cache
 from ..errors import MTKDError
 from ..evaluation.measure import bicubic
 from ..teachers import FusedTeachers, TeacherEnsemble, check_channels, match_teachers
+from ..utils.choices import CacheContents
 from ..weights.metadata import METADATA
 from ..weights.networks import build, fit_weights, pretrained_key, read_weights
 from .findings import Findings
@@ -155,19 +156,28 @@ def check_networks(opt: dict[str, Any], device: torch.device, findings: Findings
     if 'fusion' in used:
         with findings.catching(), torch.no_grad():
             _check_fusion(opt, parts, device, measured, findings)
-    what = 'target' if 'fusion' in used else 'teachers'
+    what: CacheContents = 'target' if 'fusion' in used else 'teachers'
     with findings.catching():
         method = method_of(opt)
         one = method is not None and not method.fused
         name = (opt['train'].get('kd') or {}).get('teacher') if one else None
         if not name:
             name = next(iter(opt['teachers']))
-        manifest = matching_cache(opt, what, [name] if one else None)
-        path = opt['datasets']['train'].get('target_cache')
-        if manifest is not None:
+        train = opt['datasets']['train']
+        path = train.get('target_cache')
+        teachers = parse_teachers(opt)
+        cached = matching_cache(
+            path,
+            what,
+            scale=opt['scale'],
+            teachers={key: t for key, t in teachers.items() if not one or key == name},
+            fusion=parse_fusion(opt) if what == 'target' else None,
+            dataset=train['type'],
+        )
+        if cached is not None:
             findings.fine(
                 f"datasets.train.target_cache: '{path}' belongs to this option file, "
-                f'{len(manifest["images"])} images'
+                f'{len(cached.images)} images'
             )
         else:
             findings.warning(

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..config import KDOptions, parse_fusion, parse_speed, parse_teachers, require
+from ..data.cache.key import CacheKey
 from ..data.cache.validation import matching_cache
 from ..errors import OptionError, did_you_mean
 from ..losses.build import build
@@ -67,15 +68,30 @@ class Context:
         self.teacher: str | None = None
         if not alone and (teacher is not None or not fused):
             self.teacher = self._choose(teacher, 'train.kd.teacher')
-        manifest = None
-        if not alone and fused:
-            manifest = matching_cache(opt, 'target')
-        elif not alone:
-            manifest = matching_cache(opt, 'teachers', [cast(str, self.teacher)])
-        if manifest is not None:
-            start = 0 if fused else 3 * list(manifest['teachers']).index(self.teacher)
+        cached = None if alone else self._matching_cache(opt)
+        if cached is not None:
+            start = 0 if fused else 3 * list(cached.teachers).index(cast(str, self.teacher))
             self.cached = slice(start, start + 3)
-            self.cached_precision = manifest['made_with'].get('precision')
+            self.cached_precision = cached.settings.precision
+
+    def _matching_cache(self, opt: dict[str, Any]) -> CacheKey | None:
+        train = opt['datasets']['train']
+        path = train.get('target_cache')
+        dataset = train['type']
+        if self.fused:
+            return matching_cache(
+                path,
+                'target',
+                scale=self.scale,
+                teachers=self.teachers,
+                fusion=parse_fusion(opt),
+                dataset=dataset,
+            )
+        name = cast(str, self.teacher)
+        teachers = {name: self.teachers[name]}
+        return matching_cache(
+            path, 'teachers', scale=self.scale, teachers=teachers, dataset=dataset
+        )
 
     def _choose(self, name: str | None, key: str) -> str:
         if name is None and len(self.teachers) == 1:

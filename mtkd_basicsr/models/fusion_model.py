@@ -71,12 +71,17 @@ class MTKDFusionModel(DistillBase):
         self._sums: Sequence[torch.Tensor] | None = None
         # Now, although with a cache no teacher runs before the first validation.
         self.use_precisions()
-        manifest = matching_cache(self.opt, 'teachers')
-        self.cached_names: list[str] | None = (
-            None if manifest is None else list(manifest['teachers'])
+        train = self.opt['datasets']['train']
+        cached = matching_cache(
+            train.get('target_cache'),
+            'teachers',
+            scale=self.opt['scale'],
+            teachers=self.teachers,
+            dataset=train['type'],
         )
-        self.cached_precision = None if manifest is None else manifest['made_with'].get('precision')
-        if manifest is None and folders_of(self.teachers):
+        self.cached_names: list[str] | None = None if cached is None else list(cached.teachers)
+        self.cached_precision = None if cached is None else cached.settings.precision
+        if cached is None and folders_of(self.teachers):
             raise FolderTeacher.refusal(f'teachers.{next(iter(folders_of(self.teachers)))}')
         super().init_training_settings()
 

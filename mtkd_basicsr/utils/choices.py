@@ -1,7 +1,10 @@
-"""What both the command line and the code behind it have to know; imports nothing."""
+"""What both the command line and the code behind it have to know; imports nothing slow."""
+
+from typing import Literal, get_args
 
 # What a target cache can hold: the fused target (stage 2), or the output of each teacher (stage 1).
-CACHE_CONTENTS = ('target', 'teachers')
+CacheContents = Literal['target', 'teachers']
+CACHE_CONTENTS: tuple[CacheContents, ...] = get_args(CacheContents)
 
 # What networks can be asked to run in; `auto` is bf16 where the machine has it natively, else fp32.
 PRECISIONS = ('auto', 'bf16', 'fp32')

@@ -15,7 +15,7 @@ import torch
 import yaml
 from conftest import mtkd, options_for, run, tiny
 
-from mtkd_basicsr.data.cache.format import CacheReader
+from mtkd_basicsr.data.cache.reader import CacheReader
 
 OUT = 'results of it'  # a name with spaces
 

@@ -12,8 +12,9 @@ import pytest
 from conftest import ROOT, mtkd, options_for, run, with_cache, write_options
 
 from mtkd_basicsr.checks import cost
-from mtkd_basicsr.data.cache import format as cache_format
-from mtkd_basicsr.data.cache.format import CacheReader, data_file, state_of
+from mtkd_basicsr.data.cache import reader as cache_reader
+from mtkd_basicsr.data.cache.format import data_file, state_of
+from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.utils.atomic import save_atomically
 
 PACKAGE = ROOT / 'mtkd_basicsr'
@@ -299,7 +300,7 @@ def test_a_cache_that_this_process_reads_is_replaced(cached, here, tmp_path, mon
         status = (
             os.stat(target) if str(target).endswith('data.mdb') and os.path.isfile(target) else None
         )
-        if status is not None and (status.st_dev, status.st_ino) in cache_format._maps:
+        if status is not None and (status.st_dev, status.st_ino) in cache_reader._maps:
             refused.append(target)
             raise PermissionError(13, 'The process cannot access the file', target)
         original(source, target)

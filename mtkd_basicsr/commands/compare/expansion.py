@@ -11,6 +11,7 @@ from typing import Any
 
 from ...config import parse, parse_fusion, parse_teachers
 from ...config.plan import Condition, PlanOptions
+from ...data.cache.key import option_keys
 from ...data.cache.manifest import sha256
 from ...distillers import METHODS, check_method
 from ...errors import OptionError, did_you_mean
@@ -281,7 +282,7 @@ def movable(content: Any, out: Path, **form: Any) -> str:
 
 def _own_fingerprint(run: Run, out: Path) -> str:
     keys: Iterable[str] = (
-        ('teachers', 'fusion', 'scale')
+        option_keys()
         if run.kind in ('cache', 'references')
         else set(run.options) - set(_INDIFFERENT)
     )
@@ -296,7 +297,7 @@ def _own_fingerprint(run: Run, out: Path) -> str:
     if run.kind == 'cache':
         train = run.options['datasets']['train']
         content.update(
-            {key: train.get(key) for key in ('dataroot_gt', 'dataroot_lq', 'filename_tmpl')},
+            {key: train.get(key) for key in option_keys('datasets.train')},
             what=run.what,
         )
     if run.self_ensemble and run.kind in ('cache', 'references'):
