@@ -248,7 +248,12 @@ def cache(args: argparse.Namespace) -> None:
     dataset.paths.sort(key=lambda pair: pair['gt_path'])
     images = list_images(dataset, train['dataroot_gt'], opt['scale'])
     here = teacher_precision(args.precision, device, key='--precision')
-    settings = CacheSettings(args.self_ensemble, here.name, args.tile, args.tile_overlap)
+    settings = CacheSettings(
+        self_ensemble=args.self_ensemble,
+        precision=here.name,
+        tile=args.tile,
+        tile_overlap=args.tile_overlap,
+    )
     fusion = parse_fusion(opt) if what == 'target' else None
     key = cache_key(what, opt['scale'], parse_teachers(opt), fusion, images, settings)
     # Where nobody asks for a precision, a cache that is there keeps its own.

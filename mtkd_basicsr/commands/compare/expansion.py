@@ -281,6 +281,11 @@ def movable(content: Any, out: Path, **form: Any) -> str:
 
 
 def _own_fingerprint(run: Run, out: Path) -> str:
+    """Return what a run depends on, as text; finished results are recognised by it.
+
+    Of a cache these are the options that its ``CacheKey`` comes from. It cannot be the key itself:
+    weights that the plan is about to train have no digest yet.
+    """
     keys: Iterable[str] = (
         option_keys()
         if run.kind in ('cache', 'references')

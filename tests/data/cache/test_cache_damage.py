@@ -28,7 +28,7 @@ from test_cache_attacks import (
 import mtkd_basicsr.commands.cache.targets
 from mtkd_basicsr.data.cache import checksums, writer
 from mtkd_basicsr.data.cache.checksums import damaged_images, describe
-from mtkd_basicsr.data.cache.format import array_names, bytes_needed, partial_path, state_of
+from mtkd_basicsr.data.cache.format import array_names, bytes_needed, id_of, partial_path, state_of
 from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.data.cache.writer import CacheWriter, remove_left_overs
 from mtkd_basicsr.errors import CacheError, DamagedCacheError, DataError
@@ -100,6 +100,12 @@ def test_verify_finds_what_is_missing_or_changed(verify, path, work, text):
     assert 'is damaged' in printed
     assert text in printed
     assert '--overwrite' in printed
+
+
+def test_another_format_cannot_be_verified(verify, path):
+    manifest = b'{"format": 2}'
+    change(path, lambda txn: txn.put(b'manifest', manifest) and txn.put(b'id', id_of(manifest)))
+    assert 'cannot be read: format: 2 in the cache, this version reads 1' in verify(expect=1)
 
 
 def test_three_of_the_damaged_images_are_named(path):
