@@ -29,7 +29,8 @@ from timing import machine
 from mtkd_basicsr.commands.cache.cli import add_arguments
 from mtkd_basicsr.commands.cache.targets import cache
 from mtkd_basicsr.data.cache import writer
-from mtkd_basicsr.data.cache.format import CacheReader, kinds_of
+from mtkd_basicsr.data.cache.format import array_names
+from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.errors import CacheError
 
 PHASES = {
@@ -135,7 +136,7 @@ def content(path):
     arrays = [
         reader.array(i, kind).copy()
         for i in range(len(reader.manifest['images']))
-        for kind in kinds_of(reader.manifest)
+        for kind in array_names(reader.key)
     ]
     return reader.manifest, arrays
 

@@ -14,6 +14,8 @@ from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from timing import interleaved_medians, machine, parser
 
+from mtkd_basicsr.data.cache.inputs import CachedImage
+from mtkd_basicsr.data.cache.key import CacheKey
 from mtkd_basicsr.data.cache.writer import CacheWriter
 from mtkd_basicsr.data.distill_dataset import DistillImageDataset
 from mtkd_basicsr.data.sample_photographs import load, low_resolution
@@ -42,16 +44,8 @@ def write_images(folder, count):
         make_lmdb_from_imgs(
             str(folder / kind), str(folder / f'{kind}.lmdb'), [f'{n}.png' for n in names], names
         )
-    manifest = {
-        'format': 1,
-        'scale': SCALE,
-        'what': 'target',
-        'teachers': {},
-        'fusion': None,
-        'made_with': {},
-        'images': [[f'{i}.png', SIZE[1], SIZE[0]] for i in range(count)],
-    }
-    writer = CacheWriter(str(folder / 'target.lmdb'), manifest)
+    listed = tuple(CachedImage(f'{i}.png', SIZE[1], SIZE[0]) for i in range(count))
+    writer = CacheWriter(str(folder / 'target.lmdb'), CacheKey('target', SCALE, images=listed))
     for i, (gt, lq) in enumerate(images):
         writer.put(i, {'lq': lq, 'gt': gt, 'target': gt})
     writer.finish()

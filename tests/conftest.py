@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -287,6 +288,17 @@ def cached(caches, tmp_path):
         name: json.loads((tmp_path / f'{name}.json').read_text())
         for name in ('MTKDModel', 'MTKDFusionModel')
     }
+
+
+@pytest.fixture
+def version_0_1_0(tmp_path, monkeypatch):
+    """A folder with what version 0.1.0 wrote (``golden/0.1.0/README.md``), as the working
+    directory, which all paths in it are relative to.
+    """
+    with zipfile.ZipFile(ROOT / 'tests' / 'golden' / '0.1.0' / 'files.zip') as archive:
+        archive.extractall(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def snapshot(module):

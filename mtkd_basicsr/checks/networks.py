@@ -149,16 +149,15 @@ def check_networks(config: TrainingConfig, device: torch.device, findings: Findi
 
 def _check_cache(config: TrainingConfig, findings: Findings) -> None:
     """Compare the target cache with the option file, or recommend one."""
-    contents = 'target' if config.uses_fusion else 'teachers'
-    needed: list[str] | None = None
+    only: str | None = None
     if config.distillation is not None and not config.uses_fusion:
-        needed = [config.distillation.main.options.teacher or next(iter(config.teachers))]
-    manifest = matching_cache(config.options, contents, needed)
+        only = config.distillation.main.options.teacher or next(iter(config.teachers))
+    cached = matching_cache(config, only)
     path = config.target_cache
-    if manifest is not None:
+    if cached is not None:
         findings.ok(
             f"datasets.train.target_cache: '{path}' belongs to this option file, "
-            f'{len(manifest["images"])} images'
+            f'{len(cached.images)} images'
         )
     else:
         findings.warning(

@@ -16,6 +16,7 @@ from .schema import (
     ValOptions,
 )
 from .teachers import (
+    IMAGES,
     TEACHER_KINDS,
     FolderOptions,
     Surroundings,
@@ -38,6 +39,7 @@ from .training import (
 )
 
 __all__ = [
+    'IMAGES',
     'MODELS',
     'PLUGIN_KEYS',
     'TEACHER_KINDS',

@@ -10,15 +10,20 @@ and a place in :data:`TEACHER_KINDS`; ``teachers/`` has the class that it is bui
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from ..errors import MTKDError, OptionError, WeightsError
+from ..utils.digest import sha256
 from ..utils.image_folder import ImageFolder
+from ..utils.json_types import to_json_types
 from ..utils.resources import weights_file
 from .collecting import ErrorCollector, RaiseFirst
 from .parsing import parse
+
+# The `type` of a teacher that is a folder, in the manifest of a cache.
+IMAGES = 'images'
 
 _Config = TypeVar('_Config', bound='TeacherConfig')
 
@@ -68,6 +73,20 @@ class TeacherConfig:
         """
         raise NotImplementedError
 
+    def cache_identity(
+        self, image_names: Sequence[str]
+    ) -> tuple[dict[str, Any], str | None, str | None]:
+        """Return what the outputs of the teacher depend on, for the key of a target cache.
+
+        Args:
+            image_names: Of the ground truths.
+
+        Returns:
+            Type and arguments of the network; SHA-256 of its weights or files, None where these are
+            not on this machine; the entry of the file with the weights that is taken.
+        """
+        raise NotImplementedError
+
     def validation_problem(self, key: str, phase: str | None) -> OptionError | None:
         """Return what keeps stage 1 from being measured with it; None if nothing does.
 
@@ -111,6 +130,12 @@ class TeacherOptions(TeacherConfig):
         if not surroundings.cache_exists and not os.path.exists(path):
             yield WeightsError(f"{key}.weights: no file '{path}'")
 
+    def cache_identity(
+        self, image_names: Sequence[str]
+    ) -> tuple[dict[str, Any], str | None, str | None]:
+        """Return the network, the digest of its weights, and which entry of the file is taken."""
+        return to_json_types(self.network), sha256(self.weights), self.param_key
+
 
 @dataclass(frozen=True)
 class FolderOptions(TeacherConfig):
@@ -153,6 +178,13 @@ class FolderOptions(TeacherConfig):
         if phase is None or self.val_images is not None:
             return None
         return self.no_val_images(key, phase)
+
+    def cache_identity(
+        self, image_names: Sequence[str]
+    ) -> tuple[dict[str, Any], str | None, str | None]:
+        """Return ``images`` as the type of network, and the digest of the folder's listing."""
+        folder = ImageFolder(self.images, 'images')
+        return {'type': IMAGES}, folder.digest(image_names), None
 
     @staticmethod
     def no_val_images(key: str, phase: str) -> OptionError:

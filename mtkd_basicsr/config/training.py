@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import OptionError, did_you_mean
-from ..utils.choices import PRECISIONS
+from ..utils.choices import PRECISIONS, CacheContents
 from .collecting import ErrorCollector, RaiseFirst
 from .keys import check_near_misses, check_train_keys
 from .methods import DistillationConfig, MethodSpec, TargetSource, parse_distillation
@@ -149,7 +149,7 @@ class TrainingConfig:
         return self.target_source is TargetSource.FUSED
 
     @property
-    def cache_contents(self) -> str | None:
+    def cache_contents(self) -> CacheContents | None:
         """Return what a target cache holds: ``'target'``, ``'teachers'``, or None for neither."""
         if not self.uses_teachers:
             return None

@@ -1,5 +1,6 @@
 """BasicSR's paired images, and the targets of a cache with them."""
 
+import dataclasses
 import os
 from typing import Any
 
@@ -13,8 +14,10 @@ from torchvision.transforms.functional import normalize
 
 from ..errors import CacheError, DataError, OptionError
 from ..utils.registry import register
-from .cache.format import CacheReader, kinds_of, state_of
-from .cache.manifest import image_differences
+from .cache.format import array_names, state_of
+from .cache.inputs import CachedImage
+from .cache.key import Use
+from .cache.reader import CacheReader
 
 
 def image_names(dataset: PairedImageDataset, root: str) -> list[str]:
@@ -84,7 +87,7 @@ class DistillImageDataset(PairedImageDataset):
     An item is what ``PairedImageDataset`` gives, ``lq`` (3, h, w) and ``gt`` (3, scale · h, scale ·
     w), RGB, [0, 1], with ``lq_path`` and ``gt_path``; out of a cache also ``target`` (3, scale · h,
     scale · w), or ``teachers`` (3 N, scale · h, scale · w) in the order of
-    ``cache.manifest['teachers']``.
+    ``cache.key.teachers``.
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -106,23 +109,22 @@ class DistillImageDataset(PairedImageDataset):
             )
         self.cache = CacheReader(path)
         names = image_names(self, self.gt_folder)
-        found = image_differences(self.cache.manifest, names)
-        if self.cache.manifest['scale'] != opt['scale']:
-            found.insert(
-                0,
-                f'scale: {self.cache.manifest["scale"]} in the cache, {opt["scale"]} in the option '
-                'file',
-            )
+        key = self.cache.key
+        # What the model needs is compared by the model.
+        wanted = dataclasses.replace(
+            key, scale=opt['scale'], images=tuple(CachedImage(name) for name in names)
+        )
+        found = key.differences(wanted, Use.READ)
         if found:
             raise CacheError(
                 f"target cache '{path}' does not match the option file: {'; '.join(found)}; "
                 'rebuild it with mtkd cache -opt FILE --overwrite'
             )
-        number = {image[0]: i for i, image in enumerate(self.cache.manifest['images'])}
+        number = {image.name: i for i, image in enumerate(key.images)}
         self.numbers = [number[name] for name in names]
-        self.kinds = kinds_of(self.cache.manifest)
+        self.array_names = array_names(key)
         get_root_logger().info(
-            f"Target cache '{path}': {self.cache.manifest['what']} of {len(names)} images "
+            f"Target cache '{path}': {key.contents} of {len(names)} images "
             'out of a memory map; no teacher is needed.'
         )
 
@@ -130,7 +132,7 @@ class DistillImageDataset(PairedImageDataset):
         if self.cache is None:
             return super().__getitem__(index)
         paths = self.paths[index]
-        low, *others = (self.cache.array(self.numbers[index], kind) for kind in self.kinds)
+        low, *others = (self.cache.array(self.numbers[index], name) for name in self.array_names)
         others, low = paired_random_crop(
             others, low, self.opt['gt_size'], self.opt['scale'], paths['gt_path']
         )
@@ -143,11 +145,10 @@ class DistillImageDataset(PairedImageDataset):
         if self.mean is not None or self.std is not None:
             for image in (lq, gt, *targets.split(3)):
                 normalize(image, self.mean, self.std, inplace=True)
-        key = 'target' if self.cache.manifest['what'] == 'target' else 'teachers'
         return {
             'lq': lq,
             'gt': gt,
-            key: targets,
+            self.cache.key.contents: targets,
             'lq_path': paths['lq_path'],
             'gt_path': paths['gt_path'],
         }

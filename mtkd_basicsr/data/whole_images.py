@@ -14,6 +14,7 @@ from ..config import choice
 from ..errors import DataError
 from ..utils.image_folder import Head, read_head
 from ..utils.images import decode
+from .cache.inputs import CachedImage
 from .distill_dataset import image_names
 
 _BACKENDS = ('disk', 'lmdb', 'memcached')
@@ -132,7 +133,7 @@ class Pairs(Dataset[Any]):
         return index, torch.from_numpy(lq), torch.from_numpy(gt)
 
 
-def list_images(dataset: PairedImageDataset, root: str, scale: int) -> list[list[Any]]:
+def list_images(dataset: PairedImageDataset, root: str, scale: int) -> list[CachedImage]:
     """List names and sizes of the ground truths of a dataset, from the heads of their files.
 
     Args:
@@ -141,7 +142,7 @@ def list_images(dataset: PairedImageDataset, root: str, scale: int) -> list[list
         scale: What the low-resolution images are smaller by.
 
     Returns:
-        ``[name, height, width]`` of each.
+        Name, height and width of each.
 
     Raises:
         DataError: an image cannot be read, or sizes do not fit the scale.
@@ -156,5 +157,5 @@ def list_images(dataset: PairedImageDataset, root: str, scale: int) -> list[list
                 f'scale, {scale}'
             )
         pairs.check_sizes(index, (h, w), pairs.size(index, 'lq'))
-        images.append([name, h, w])
+        images.append(CachedImage(name, h, w))
     return images

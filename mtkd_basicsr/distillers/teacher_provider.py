@@ -63,13 +63,12 @@ class TeacherProvider:
 
     def _match_cache(self) -> None:
         """Find out whether the target of a step is in the cache, and where."""
-        used = None if self.fused else [cast(str, self.teacher)]
-        manifest = matching_cache(self.config.options, 'target' if self.fused else 'teachers', used)
-        if manifest is None:
+        cached = matching_cache(self.config, None if self.fused else self.teacher)
+        if cached is None:
             return
-        start = 0 if self.fused else 3 * list(manifest['teachers']).index(self.teacher)
+        start = 0 if self.fused else 3 * list(cached.teachers).index(cast(str, self.teacher))
         self.cached = slice(start, start + 3)
-        self.cached_precision = manifest['made_with'].get('precision')
+        self.cached_precision = cached.settings.precision
 
     def _choose(self, name: str | None, key: str) -> str:
         if name is None and len(self.teachers) == 1:

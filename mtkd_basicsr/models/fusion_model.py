@@ -75,13 +75,11 @@ class MTKDFusionModel(DistillBase):
         self._sums: Sequence[torch.Tensor] | None = None
         # Now, although with a cache no teacher runs before the first validation.
         self.use_precisions()
-        manifest = matching_cache(self.opt, 'teachers')
-        self.cached_names: list[str] | None = (
-            None if manifest is None else list(manifest['teachers'])
-        )
-        self.cached_precision = None if manifest is None else manifest['made_with'].get('precision')
+        cached = matching_cache(self.config)
+        self.cached_names: list[str] | None = None if cached is None else list(cached.teachers)
+        self.cached_precision = None if cached is None else cached.settings.precision
         for name, teacher in self.config.teachers.items():
-            if manifest is None and not teacher.runs_here:
+            if cached is None and not teacher.runs_here:
                 raise FolderTeacher.refusal(f'teachers.{name}')
         super().init_training_settings()
 

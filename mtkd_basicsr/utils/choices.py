@@ -1,7 +1,10 @@
-"""Choices that the command line shares with the code behind it; imports nothing."""
+"""Choices that the command line shares with the code behind it; imports nothing slow."""
+
+from typing import Literal, get_args
 
 # What a target cache can hold: the fused target (stage 2), or the output of each teacher (stage 1).
-CACHE_CONTENTS = ('target', 'teachers')
+CacheContents = Literal['target', 'teachers']
+CACHE_CONTENTS: tuple[CacheContents, ...] = get_args(CacheContents)
 
 # The precisions that networks can run in; `auto` is bf16 on machines that have it natively, else
 # fp32.

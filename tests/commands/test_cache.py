@@ -13,7 +13,8 @@ from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from conftest import build, mtkd, parsed, stock, tiny, with_cache, write_options
 
 from mtkd_basicsr.config import parse_fusion, parse_teachers
-from mtkd_basicsr.data.cache.format import CacheReader, kinds_of
+from mtkd_basicsr.data.cache.format import array_names
+from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.errors import DataError, OptionError
 from mtkd_basicsr.functional.self_ensemble import eightfold
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
@@ -198,7 +199,7 @@ def test_cached_and_online_steps_are_the_same_but_for_rounding(cached, tmp_path)
     for name, key in (('MTKDModel', 'target'), ('MTKDFusionModel', 'teachers')):
         opt = cached[name]
         reader = CacheReader(opt['datasets']['train']['target_cache'])
-        lq, gt, *outputs = (to_tensor(reader.array(0, kind)) for kind in kinds_of(reader.manifest))
+        lq, gt, *outputs = (to_tensor(reader.array(0, kind)) for kind in array_names(reader.key))
         logs = []
         for batch in ({'lq': lq, 'gt': gt, key: torch.cat(outputs, 1)}, {'lq': lq, 'gt': gt}):
             changed = parsed(json.loads(json.dumps(opt)), True, tmp_path)

@@ -15,7 +15,7 @@ import yaml
 from conftest import mtkd, options_for, run, tiny
 from helpers.waiting import wait_until
 
-from mtkd_basicsr.data.cache.format import CacheReader
+from mtkd_basicsr.data.cache.reader import CacheReader
 
 pytestmark = pytest.mark.slow  # it starts many trainings
 

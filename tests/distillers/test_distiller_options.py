@@ -8,8 +8,8 @@ import torch
 from conftest import mtkd, parsed, write_options
 from helpers.distillation import kd_options, model_of, step, teacher_net
 
-from mtkd_basicsr.config import TargetSource
-from mtkd_basicsr.data.cache.format import CacheReader, kinds_of
+from mtkd_basicsr.data.cache.format import array_names
+from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.distillers import METHODS
 from mtkd_basicsr.errors import CacheError, OptionError
 
@@ -264,7 +264,7 @@ def with_method(cached, kd, teachers=('swinir', 'edsr')):
 def cached_batch(opt):
     """Images out of the cache as the dataset gives them, in squares of 48×48 from their left."""
     reader = CacheReader(opt['datasets']['train']['target_cache'])
-    kinds = kinds_of(reader.manifest)
+    kinds = array_names(reader.key)
     lq, gt, *outputs = (
         torch.from_numpy(np.stack([reader.array(i, kind)[..., ::-1] for i in (0, 1, 2)]).copy())
         .permute(0, 3, 1, 2)[..., : 48 if kind == 'lq' else 96]

@@ -13,7 +13,8 @@ from conftest import run
 import mtkd_basicsr
 from mtkd_basicsr.commands._table import COMMANDS
 from mtkd_basicsr.commands.export import run as export
-from mtkd_basicsr.data.cache.manifest import new_manifest
+from mtkd_basicsr.data.cache.format import array_names
+from mtkd_basicsr.data.cache.key import CacheInput, CacheKey
 from mtkd_basicsr.host import startup
 from mtkd_basicsr.utils.choices import CACHE_CONTENTS, EXPORT_FORMATS
 
@@ -194,9 +195,8 @@ def test_our_command_is_known_by_its_arguments(monkeypatch, tmp_path):
 
 def test_choices_are_those_of_the_code():
     assert tuple(export.FORMATS) == EXPORT_FORMATS
-    for what in CACHE_CONTENTS:
-        source = {'scale': 2, 'what': what, 'teachers': {}, 'fusion': None}
-        assert new_manifest(source, [])['what'] == what
+    names = {what: array_names(CacheKey(what, 2, {'a': CacheInput({})})) for what in CACHE_CONTENTS}
+    assert names == {'target': ['lq', 'gt', 'target'], 'teachers': ['lq', 'gt', 'teacher/a']}
     helps = [command.HELP for command in COMMANDS.values()]
     assert all(helps)
     assert len(set(helps)) == len(helps)

@@ -15,7 +15,7 @@ from conftest import ROOT, build, dataset, mtkd, parsed, tiny, write_options, wr
 
 from mtkd_basicsr.commands.cache.targets import psnr_y
 from mtkd_basicsr.config import parse_fusion, parse_teachers
-from mtkd_basicsr.data.cache.format import CacheReader
+from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.errors import CacheError, DataError, OptionError, WeightsError
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
 from mtkd_basicsr.utils.image_folder import ImageFolder

@@ -13,7 +13,8 @@ from helpers.trainings import batch_of, model_of
 
 from mtkd_basicsr.checks.findings import ERROR, WARNING, Findings
 from mtkd_basicsr.checks.static import check_fast
-from mtkd_basicsr.data.cache.format import CacheReader, state_of
+from mtkd_basicsr.data.cache.format import state_of
+from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.errors import OptionError
 from mtkd_basicsr.utils import precision
 from mtkd_basicsr.utils.precision import (

@@ -1,8 +1,10 @@
 """``mtkd cache``: run the teachers and the fusion network once over all training images."""
 
 import argparse
+import dataclasses
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +14,18 @@ from torch.utils.data import DataLoader
 from ...config import parse_fusion, parse_teachers, require
 from ...data.cache.begun import begun_with
 from ...data.cache.checksums import damaged_images, describe
-from ...data.cache.format import CacheReader, kinds_of, state_of
-from ...data.cache.manifest import image_differences, new_manifest, source_differences, source_of
+from ...data.cache.format import array_names, state_of
+from ...data.cache.inputs import CachedImage
+from ...data.cache.key import FORMAT, CacheKey, CacheSettings, Use
+from ...data.cache.manifest import cache_key
+from ...data.cache.reader import CacheReader
 from ...data.cache.writer import CacheWriter, remove_left_overs
 from ...data.whole_images import Pairs, list_images, paired_dataset
 from ...errors import CacheError, DamagedCacheError, DataError
 from ...functional.self_ensemble import eightfold
 from ...functional.tiling import run_tiled
 from ...teachers import FusedTeachers, TeacherEnsemble
+from ...utils.choices import CacheContents
 from ...utils.image_tensors import to_array, to_tensor
 from ...utils.images import psnr_y
 from ...utils.precision import Precision, teacher_precision
@@ -34,17 +40,21 @@ class _Targets:
     """Computes what a cache holds for one image, by tiles where it has to."""
 
     def __init__(
-        self, opt: dict[str, Any], what: str, device: torch.device, args: argparse.Namespace
+        self,
+        opt: dict[str, Any],
+        contents: CacheContents,
+        device: torch.device,
+        args: argparse.Namespace,
     ) -> None:
         ensemble = TeacherEnsemble(
             parse_teachers(opt), opt['scale'], device, args.precision, allow_precomputed=True
         )
         self.network: TeacherEnsemble | FusedTeachers = ensemble
-        if what != 'teachers':
+        if contents != 'teachers':
             fusion = parse_fusion(opt) or require(opt, 'fusion')
             self.network = FusedTeachers(ensemble, fusion, device)
         self.ensemble = ensemble
-        self.what = what
+        self.contents = contents
         self.scale = opt['scale']
         self.device = device
         self.tile = args.tile
@@ -57,7 +67,7 @@ class _Targets:
 
         return run_tiled(whole, lq, self.scale, tile, self.overlap, given)
 
-    def check_folders(self, images: list[list[Any]]) -> None:
+    def check_folders(self, images: Sequence[CachedImage]) -> None:
         """Refuse folders that lack an image, before the first image is computed."""
         self.ensemble.check_outputs(images)
 
@@ -69,7 +79,7 @@ class _Targets:
             lq: (h, w, 3), BGR, uint8.
 
         Returns:
-            (scale · h, scale · w, 3), BGR, uint8, by their kind.
+            (scale · h, scale · w, 3), BGR, uint8, by the name of the array.
         """
         image = to_tensor(lq, self.device)
         tile = self.tile
@@ -90,7 +100,7 @@ class _Targets:
                     f'{smaller} pixels'
                 )
                 self.tile = tile = smaller
-        if self.what == 'target':
+        if self.contents == 'target':
             return {'target': to_array(output)}
         return {
             f'teacher/{name}': to_array(part)
@@ -100,17 +110,11 @@ class _Targets:
 
 def _means(psnr: dict[str, list[float]]) -> str:
     return ', '.join(
-        f'{kind.removeprefix("teacher/")} {np.mean(values):.2f} dB' for kind, values in psnr.items()
+        f'{name.removeprefix("teacher/")} {np.mean(values):.2f} dB' for name, values in psnr.items()
     )
 
 
-def _standing(
-    path: str,
-    source: dict[str, Any],
-    images: list[list[Any]],
-    manifest: dict[str, Any],
-    overwrite: bool,
-) -> CacheReader | None:
+def _standing(path: str, key: CacheKey, overwrite: bool) -> CacheReader | None:
     """Return the complete cache of the same options, None where there is none.
 
     Raises:
@@ -125,14 +129,7 @@ def _standing(
         if overwrite:
             return None
         raise
-    found = source_differences(reader.manifest, source) + image_differences(
-        reader.manifest, [image[0] for image in images]
-    )
-    found += [
-        f'{k}: {v!r} in the cache, {manifest["made_with"][k]!r} asked for'
-        for k, v in reader.manifest['made_with'].items()
-        if manifest['made_with'].get(k) != v
-    ]
+    found = reader.key.differences(key, Use.KEEP)
     if found and not overwrite:
         raise CacheError(
             f"a complete cache of other options stands at '{path}': {'; '.join(found)}; "
@@ -152,6 +149,9 @@ def _say(precision: Precision, rank: int) -> str:
 
 def _verify(path: str) -> None:
     reader = CacheReader(path, readahead=True)
+    found = reader.key.differences(dataclasses.replace(reader.key, format=FORMAT), Use.READ)
+    if found:
+        raise CacheError(f"target cache '{path}' cannot be read: {'; '.join(found)}")
     damaged = damaged_images(reader)
     if damaged:
         raise DamagedCacheError(
@@ -159,8 +159,8 @@ def _verify(path: str) -> None:
             'mtkd cache -opt FILE --overwrite computes these again'
         )
     print(
-        f"'{path}' is complete, and as it was written: {reader.manifest['what']} of "
-        f'{len(reader.manifest["images"])} images'
+        f"'{path}' is complete, and as it was written: {reader.key.contents} of "
+        f'{len(reader.key.images)} images'
     )
 
 
@@ -178,23 +178,24 @@ def _compute(
         workers: Processes that decode images.
     """
     psnr: dict[str, list[float]] = {}
-    images = writer.manifest['images']
+    images = writer.key.images
     loader = DataLoader(pairs, batch_size=None, num_workers=workers)
     with progress(
         loader,
         total=mine,
         initial=mine - len(pairs),
         unit='image',
-        desc=targets.what,
+        desc=targets.contents,
         disable=rank > 0,
     ) as bar:
         for index, lq, gt in bar:
             if isinstance(index, DataError):
                 raise index
-            arrays = {'lq': lq.numpy(), 'gt': gt.numpy(), **targets(images[index][0], lq)}
+            arrays = {'lq': lq.numpy(), 'gt': gt.numpy(), **targets(images[index].name, lq)}
             writer.put(index, arrays)
-            for kind in [kind for kind in arrays if kind not in ('lq', 'gt')]:
-                psnr.setdefault(kind, []).append(psnr_y(arrays[kind], arrays['gt'], targets.scale))
+            for name, array in arrays.items():
+                if name not in ('lq', 'gt'):
+                    psnr.setdefault(name, []).append(psnr_y(array, arrays['gt'], targets.scale))
             bar.set_postfix_str(_means(psnr))
     if psnr:
         print(f'PSNR on Y of {len(pairs)} images: {_means(psnr)}')
@@ -222,29 +223,26 @@ def cache(args: argparse.Namespace) -> None:
         _verify(path)
         return
     device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
-    what = args.what or ('target' if opt.get('fusion') else 'teachers')
+    what: CacheContents = args.what or ('target' if opt.get('fusion') else 'teachers')
     dataset = paired_dataset(train, 'datasets.train')
     # BasicSR lists a folder in the order of its file system, which two machines need not agree on.
     dataset.paths.sort(key=lambda pair: pair['gt_path'])
     images = list_images(dataset, train['dataroot_gt'], opt['scale'])
-    source = source_of(opt, what, [image[0] for image in images])
-
-    def manifest_in(precision: str) -> dict[str, Any]:
-        return new_manifest(
-            source,
-            images,
-            self_ensemble=args.self_ensemble,
-            precision=precision,
-            tile=args.tile,
-            tile_overlap=args.tile_overlap,
-        )
-
-    # Where nobody asks for a precision, a cache that is there keeps its own.
-    began = begun_with(path, manifest_in) if args.precision in (None, 'auto') else None
     here = teacher_precision(args.precision, device, key='--precision')
-    manifest = manifest_in(began or here.name)
+    settings = CacheSettings(
+        self_ensemble=args.self_ensemble,
+        precision=here.name,
+        tile=args.tile,
+        tile_overlap=args.tile_overlap,
+    )
+    fusion = parse_fusion(opt) if what == 'target' else None
+    key = cache_key(what, opt['scale'], parse_teachers(opt), fusion, images, settings)
+    # Where nobody asks for a precision, a cache that is there keeps its own.
+    began = begun_with(path, key) if args.precision in (None, 'auto') else None
+    if began is not None:
+        key = dataclasses.replace(key, settings=dataclasses.replace(settings, precision=began))
     complete = f"'{path}' is complete: {what} of {len(images)} images"
-    standing = _standing(path, source, images, manifest, args.overwrite)
+    standing = _standing(path, key, args.overwrite)
     damaged = damaged_images(standing) if standing is not None and args.overwrite else {}
     if standing is not None and not damaged:
         remove_left_overs(path)
@@ -259,8 +257,8 @@ def cache(args: argparse.Namespace) -> None:
     rank = int(os.environ.get('RANK', 0))
     world = int(os.environ.get('WORLD_SIZE', 1))
     mine = range(rank, len(images), world)
-    with CacheWriter(path, manifest, args.overwrite) as writer:
-        now = _standing(path, source, images, manifest, args.overwrite)
+    with CacheWriter(path, key, args.overwrite) as writer:
+        now = _standing(path, key, args.overwrite)
         # another process has just finished it
         if now is not None and (standing is None or now.file != standing.file):
             print(complete)
@@ -271,9 +269,7 @@ def cache(args: argparse.Namespace) -> None:
         if standing is not None and damaged:
             print(f"'{path}' is damaged: {describe(standing, damaged)}; computing these again")
             for i in set(mine) - set(damaged) - writer.done():
-                writer.put(
-                    i, {kind: standing.array(i, kind) for kind in kinds_of(standing.manifest)}
-                )
+                writer.put(i, {name: standing.array(i, name) for name in array_names(standing.key)})
             writer.flush()
         done = writer.done()
         _compute(

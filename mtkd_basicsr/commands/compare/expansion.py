@@ -12,10 +12,11 @@ from typing import Any
 
 from ...config import TrainingConfig, parse, parse_fusion, parse_teachers
 from ...config.plan import Condition, PlanOptions
-from ...data.cache.manifest import sha256
+from ...data.cache.key import option_keys
 from ...distillers import training_config
 from ...errors import OptionError, did_you_mean
 from ...host.option_schema import structure_errors
+from ...utils.digest import sha256
 from ...utils.resources import weights_file
 from .overlay import fill, merge
 
@@ -275,8 +276,13 @@ def movable(content: Any, out: Path, **form: Any) -> str:
 
 
 def _own_fingerprint(run: Run, out: Path) -> str:
+    """Return what a run depends on, as text; finished results are recognised by it.
+
+    Of a cache these are the options that its ``CacheKey`` comes from. It cannot be the key itself:
+    weights that the plan is about to train have no digest yet.
+    """
     keys: Iterable[str] = (
-        ('teachers', 'fusion', 'scale')
+        option_keys()
         if run.kind in ('cache', 'references')
         else set(run.options) - set(_INDIFFERENT)
     )
@@ -291,7 +297,7 @@ def _own_fingerprint(run: Run, out: Path) -> str:
     if run.kind == 'cache':
         train = run.options['datasets']['train']
         content.update(
-            {key: train.get(key) for key in ('dataroot_gt', 'dataroot_lq', 'filename_tmpl')},
+            {key: train.get(key) for key in option_keys('datasets.train')},
             what=run.what,
         )
     if run.self_ensemble and run.kind in ('cache', 'references'):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...data.cache.format import CacheReader
+from ...data.cache.reader import CacheReader
 from ...distillers.training_config import used_teachers
 from ...evaluation.measure import weights_path
 from ...weights.loading import read_weights
@@ -30,8 +30,9 @@ def of_training(experiment: Path) -> dict[str, str] | None:
 
 
 def of_cache(path: str) -> dict[str, str]:
-    """Return the precision of a cache, out of its manifest, as that of ``teachers``."""
-    return {'teachers': CacheReader(path).manifest['made_with']['precision']}
+    """Return the precision of a cache as that of ``teachers``; empty if it was not recorded."""
+    precision = CacheReader(path).key.settings.precision
+    return {} if precision is None else {'teachers': precision}
 
 
 def _asked(value: str | None, default: str) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from ...config import TeacherOptions, parse_teachers
-from ...data.cache.manifest import sha256
 from ...host.yaml_loader import read_options
+from ...utils.digest import sha256
 from ...utils.resources import option_file
 from .._jobs import Job, Record, archive, mtkd_command, run_jobs
 
@@ -136,6 +136,8 @@ class Run:
             self.iterations = options['train']['total_iter'] // (
                 _QUICK[step.options] if quick else 1
             )
+        # All of the option file, for a cache as well, of which a CacheKey would be a part. Finished
+        # steps are recognised by this text.
         text = '\n'.join([step.kind, self.file.read_text(encoding='utf-8'), *self.forced, upstream])
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.record = Record(out / 'runs' / f'{step.name}.json', self.fingerprint)

@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from ...errors import CacheError
 from ...utils.progress import progress
-from .format import CacheReader
+from .reader import CacheReader
 
 _reader: CacheReader | None = None  # of a worker process
 
@@ -19,22 +19,22 @@ def _read_with(reader: CacheReader) -> None:
     _reader = reader
 
 
-def _is_damaged(index: int, kind: str, checksum: int) -> bool:
+def _is_damaged(index: int, array_name: str, checksum: int) -> bool:
     assert _reader is not None  # _read_with has run in this process
     try:
-        return zlib.crc32(_reader.array(index, kind).data) != checksum
+        return zlib.crc32(_reader.array(index, array_name).data) != checksum
     except CacheError:
         return True
 
 
-def _damaged_kinds(index: int) -> list[str]:
+def _damaged_arrays(index: int) -> list[str]:
     """Return which arrays of an image are missing, of another size, or have another CRC-32."""
     assert _reader is not None
     try:
         expected = _reader.checksums(index)
     except CacheError:
         return ['checksums']
-    return [kind for kind, checksum in expected.items() if _is_damaged(index, kind, checksum)]
+    return [name for name, checksum in expected.items() if _is_damaged(index, name, checksum)]
 
 
 def damaged_images(reader: CacheReader, workers: int | None = None) -> dict[int, list[str]]:
@@ -47,7 +47,7 @@ def damaged_images(reader: CacheReader, workers: int | None = None) -> dict[int,
     Returns:
         For each damaged image its number, and which of its arrays are damaged.
     """
-    count = len(reader.manifest['images'])
+    count = len(reader.key.images)
     workers = workers or os.cpu_count() or 1
     # A page with wrong numbers in it can end the process that follows them, which must not be this
     # one. Forked ones begin at once. macOS can fork, but its own libraries do not survive it.
@@ -55,13 +55,13 @@ def damaged_images(reader: CacheReader, workers: int | None = None) -> dict[int,
     context = multiprocessing.get_context('fork' if forks else 'spawn')
     with ProcessPoolExecutor(min(workers, count), context, _read_with, (reader,)) as pool:
         results = pool.map(
-            _damaged_kinds, range(count), chunksize=max(1, min(16, count // (8 * workers)))
+            _damaged_arrays, range(count), chunksize=max(1, min(16, count // (8 * workers)))
         )
         try:
             found = list(progress(results, total=count, unit='image', desc='verify'))
         except BrokenProcessPool:  # the system has ended one, and nobody knows at which image
             return {index: ['all'] for index in range(count)}
-    return {index: kinds for index, kinds in enumerate(found) if kinds}
+    return {index: names for index, names in enumerate(found) if names}
 
 
 def describe(reader: CacheReader, damaged: dict[int, list[str]]) -> str:
@@ -71,9 +71,9 @@ def describe(reader: CacheReader, damaged: dict[int, list[str]]) -> str:
         reader: Of the cache.
         damaged: From :func:`damaged_images`.
     """
-    images = reader.manifest['images']
+    images = reader.key.images
     first = ', '.join(
-        f"{' and '.join(kinds)} of '{images[index][0]}'"
-        for index, kinds in list(damaged.items())[:3]
+        f"{' and '.join(names)} of '{images[index].name}'"
+        for index, names in list(damaged.items())[:3]
     )
     return f'{len(damaged)} of {len(images)} images: {first}{", …" if len(damaged) > 3 else ""}'

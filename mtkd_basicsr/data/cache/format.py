@@ -1,6 +1,7 @@
-"""Targets on disk, with their images, as raw bytes in one memory map.
+"""The files of a target cache: where they are, and the names of their entries.
 
-An LMDB whose keys are ``manifest`` (JSON), ``id`` (its SHA-256), and for the image number i of the
+Targets are on disk with their images, as raw bytes in one memory map: an LMDB whose entries are
+``manifest`` (the key of the cache, JSON), ``id`` (its SHA-256), and for the image number i of the
 manifest ``i/lq``, ``i/gt``, then ``i/target`` or ``i/teacher/NAME`` (height × width × 3 bytes, BGR
 as OpenCV has it), and ``i/crc`` (CRC-32 of all of them, JSON). All of an image is written in one
 transaction, so that it is there whole or not at all. A cache that is being written has the ending
@@ -10,14 +11,10 @@ transaction, so that it is there whole or not at all. A cache that is being writ
 import hashlib
 import json
 import os
-from typing import Any, cast
 
 import lmdb
-import numpy as np
 
-from ...errors import CacheError, DamagedCacheError
-
-_REBUILD = 'rebuild what is damaged with mtkd cache -opt FILE --overwrite'
+from .key import CacheKey
 
 
 def partial_path(path: str | os.PathLike[str]) -> str:
@@ -40,49 +37,74 @@ def state_of(path: str | os.PathLike[str]) -> str:
     return 'partial' if os.path.isfile(data_file(partial_path(path))) else 'none'
 
 
-def key_of(index: int, kind: str) -> bytes:
-    """Return the key of an array of an image, or of its checksums (kind ``'crc'``)."""
-    return f'{index}/{kind}'.encode()
-
-
-def id_of(text: bytes | memoryview) -> bytes:
-    """Return what tells caches apart: the SHA-256 of their manifest.
+def entry_name(index: int, array_name: str) -> bytes:
+    """Return the name of the entry of an array, or of the checksums (``'crc'``) of an image.
 
     Args:
-        text: JSON of the manifest.
+        index: Number of the image in the cache.
+        array_name: One of :func:`array_names`, or ``'crc'``.
     """
-    return hashlib.sha256(text).hexdigest().encode()
+    return f'{index}/{array_name}'.encode()
 
 
-def shape_of(manifest: dict[str, Any], index: int, kind: str) -> tuple[int, int, int]:
+def manifest_of(key: CacheKey) -> bytes:
+    """Return the manifest of a new cache, as it is written."""
+    return json.dumps(key.to_manifest(), sort_keys=True).encode()
+
+
+def key_in(content: bytes | memoryview) -> CacheKey:
+    """Return the key that a manifest describes.
+
+    Args:
+        content: As it was written.
+
+    Raises:
+        ValueError: it is not the manifest of a target cache.
+    """
+    try:
+        return CacheKey.from_manifest(json.loads(bytes(content)))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f'not the manifest of a target cache: {error!r}') from error
+
+
+def id_of(manifest: bytes | memoryview) -> bytes:
+    """Return the ``id`` of a cache, which tells whether its manifest is intact and still the same.
+
+    Args:
+        manifest: As it was written.
+    """
+    return hashlib.sha256(manifest).hexdigest().encode()
+
+
+def shape_of(key: CacheKey, index: int, array_name: str) -> tuple[int, int, int]:
     """Return the shape of an array of an image, (height, width, 3)."""
-    _, h, w = manifest['images'][index]
-    scale = manifest['scale'] if kind == 'lq' else 1
-    return h // scale, w // scale, 3
+    image = key.images[index]
+    scale = key.scale if array_name == 'lq' else 1
+    return image.height // scale, image.width // scale, 3
 
 
-def kinds_of(manifest: dict[str, Any]) -> list[str]:
+def array_names(key: CacheKey) -> list[str]:
     """Return the names of the arrays of each image, in their order."""
-    if manifest['what'] == 'target':
+    if key.contents == 'target':
         return ['lq', 'gt', 'target']
-    return ['lq', 'gt', *(f'teacher/{name}' for name in manifest['teachers'])]
+    return ['lq', 'gt', *(f'teacher/{name}' for name in key.teachers)]
 
 
-def bytes_needed(manifest: dict[str, Any]) -> int:
+def bytes_needed(key: CacheKey) -> int:
     """Return how many bytes the arrays of all images take together."""
-    scale = manifest['scale']
-    outputs = len(kinds_of(manifest)) - 1
-    # LMDB rounds each large value up to whole pages of 4096 bytes.
-    return sum(
-        (outputs * h * w + h * w // scale**2) * 3 + 4096 * (outputs + 2)
-        for _, h, w in manifest['images']
-    )
+    outputs = len(array_names(key)) - 1
+    total = 0
+    for _, height, width in key.images:
+        pixels = outputs * height * width + height * width // key.scale**2
+        # LMDB rounds each large value up to whole pages of 4096 bytes.
+        total += pixels * 3 + 4096 * (outputs + 2)
+    return total
 
 
 def missing_end(env: lmdb.Environment, size: int) -> str | None:
     """Describe what is wrong if the file of an LMDB lacks pages that it refers to; None if not.
 
-    Who reads past the end of a file in a memory map is ended by the system.
+    Reading past the end of a file in a memory map ends the process (SIGBUS).
 
     Args:
         env: Just opened.
@@ -90,208 +112,3 @@ def missing_end(env: lmdb.Environment, size: int) -> str | None:
     """
     expected = (env.info()['last_pgno'] + 1) * env.stat()['psize']
     return f'its file ends after {size} bytes, {expected} were written' if size < expected else None
-
-
-# (Device, inode) -> (process, descriptor, transaction, environment). One map for each file and
-# process: LMDB refuses to open a file twice in a process, and a map that was opened before a fork
-# must not be used after it. A worker process opens it again through the descriptor that it
-# inherits, which is the same file even when the path has another one by now.
-_File = tuple[int, int]
-_maps: dict[_File, tuple[int, int, lmdb.Transaction, lmdb.Environment]] = {}
-
-
-def _open_map(path: str | os.PathLike[str], descriptor: int, readahead: bool) -> lmdb.Environment:
-    address = f'/dev/fd/{descriptor}'
-    try:
-        env = lmdb.open(
-            address if os.path.exists(address) else data_file(path),
-            subdir=False,
-            readonly=True,
-            lock=False,
-            readahead=readahead,
-            meminit=False,
-        )
-    except lmdb.Error as error:
-        raise DamagedCacheError(f"target cache '{path}' is damaged: {error}; {_REBUILD}") from error
-    return env
-
-
-def _refuse_short(path: str | os.PathLike[str], env: lmdb.Environment, descriptor: int) -> None:
-    wrong = missing_end(env, os.fstat(descriptor).st_size)
-    if wrong:
-        raise DamagedCacheError(f"target cache '{path}' is damaged: {wrong}; {_REBUILD}")
-
-
-def _map(
-    path: str | os.PathLike[str], file: _File | None, readahead: bool
-) -> tuple[_File, lmdb.Transaction]:
-    """Open a map, or find the one that is open.
-
-    Args:
-        path: The LMDB.
-        file: Device and inode of the file that was read before.
-        readahead: Whether all of it will be read, one after the other.
-
-    Returns:
-        Device and inode, and a transaction in the map.
-    """
-    if file not in _maps:
-        try:
-            descriptor = os.open(data_file(path), os.O_RDONLY)
-        except OSError as error:
-            raise CacheError(f"target cache '{path}' cannot be read: {error.strerror}") from error
-        status = os.fstat(descriptor)
-        file = status.st_dev, status.st_ino
-        if file in _maps:
-            os.close(descriptor)
-    if file in _maps:
-        owner, descriptor, txn, env = _maps[file]
-        if owner == os.getpid():
-            _refuse_short(path, env, descriptor)
-            return file, txn
-        txn.abort()
-        env.close()
-        del _maps[file]
-    try:
-        env = _open_map(path, descriptor, readahead)
-        _refuse_short(path, env, descriptor)
-    except CacheError:
-        os.close(descriptor)
-        raise
-    _maps[file] = os.getpid(), descriptor, env.begin(buffers=True), env
-    return file, _maps[file][2]
-
-
-def is_mapped(path: str | os.PathLike[str]) -> bool:
-    """Return whether this process has the map of a cache open, an LMDB that is there."""
-    status = os.stat(data_file(path))
-    return (status.st_dev, status.st_ino) in _maps
-
-
-def close_map(path: str | os.PathLike[str]) -> None:
-    """Close the map of a cache, if this process has opened it.
-
-    Arrays that were read from it must not be used any more.
-
-    Args:
-        path: The LMDB.
-    """
-    status = os.stat(data_file(path))
-    entry = _maps.pop((status.st_dev, status.st_ino), None)
-    if entry is not None:
-        _, descriptor, txn, env = entry
-        txn.abort()
-        env.close()
-        os.close(descriptor)
-
-
-class CacheReader:
-    """Reads from a complete cache.
-
-    It can be handed to worker processes: each opens the map for itself.
-
-    It goes on reading the same file when ``mtkd cache --overwrite`` puts another one in its place.
-
-    Args:
-        path: The LMDB.
-        readahead: Whether all of it will be read, one after the other. A training reads here and
-            there.
-
-    Attributes:
-        manifest (dict[str, Any]): What the cache says about itself.
-        id (bytes): Its SHA-256.
-        file (tuple[int, int]): Device and inode of the file that is read.
-
-    Raises:
-        CacheError: not there, not finished, not a cache, or damaged
-            (:class:`~mtkd_basicsr.errors.DamagedCacheError`).
-    """
-
-    def __init__(self, path: str | os.PathLike[str], readahead: bool = False) -> None:
-        self.path = path
-        self.readahead = readahead
-        self.id: bytes | None = None
-        self.file: _File | None = None
-        self._owner: int | None = None
-        self._txn: lmdb.Transaction | None = None
-        state = state_of(path)
-        if state == 'partial':
-            raise CacheError(
-                f"target cache '{path}' is not finished ('{partial_path(path)}'); "
-                'go on with mtkd cache -opt FILE'
-            )
-        if state == 'none':
-            raise CacheError(f"no target cache at '{path}'; make it with mtkd cache -opt FILE")
-        content = self._get(b'manifest')
-        if content is None:
-            raise CacheError(f"'{path}' is an LMDB, but not a target cache")
-        self.id = id_of(content)
-        if self._get(b'id') != self.id:
-            raise DamagedCacheError(
-                f"target cache '{path}' is damaged: its manifest is not the one that was written; "
-                f'{_REBUILD}'
-            )
-        self.manifest: dict[str, Any] = json.loads(bytes(content))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, '_owner': None, 'file': None, '_txn': None}
-
-    def _get(self, key: bytes) -> memoryview | None:
-        try:
-            if self._owner != os.getpid():
-                self.file, self._txn = _map(self.path, self.file, self.readahead)
-                self._owner = os.getpid()
-                if self.id is not None and self._txn.get(b'id') != self.id:
-                    raise CacheError(f"target cache '{self.path}' was replaced while it was read")
-            assert self._txn is not None
-            # The transaction was begun with buffers=True.
-            return cast(memoryview | None, self._txn.get(key))
-        except lmdb.Error as error:
-            raise DamagedCacheError(
-                f"target cache '{self.path}' is damaged: {error}; {_REBUILD}"
-            ) from error
-
-    def _damaged(self, index: int, kind: str) -> DamagedCacheError:
-        return DamagedCacheError(
-            f"target cache '{self.path}' is damaged: {kind} of "
-            f"'{self.manifest['images'][index][0]}'; {_REBUILD}"
-        )
-
-    def array(self, index: int, kind: str) -> np.ndarray:
-        """Return an array of an image without copying it.
-
-        Args:
-            index: Number of the image in ``manifest['images']``.
-            kind: One of :func:`kinds_of`.
-
-        Returns:
-            (h, w, 3), BGR, uint8, read-only, in the memory map.
-
-        Raises:
-            CacheError: it is not there, or has the wrong size: the file is damaged.
-        """
-        h, w, channels = shape_of(self.manifest, index, kind)
-        value = self._get(key_of(index, kind))
-        if value is None or len(value) != h * w * channels:
-            raise self._damaged(index, kind)
-        return np.frombuffer(value, np.uint8).reshape(h, w, channels)
-
-    def checksums(self, index: int) -> dict[str, int]:
-        """Return the CRC-32 of each array of an image, as it was when it was written.
-
-        Args:
-            index: Number of the image in ``manifest['images']``.
-
-        Returns:
-            For each of :func:`kinds_of`.
-
-        Raises:
-            CacheError: they are not there, or cannot be read: the file is damaged.
-        """
-        value = self._get(key_of(index, 'crc'))
-        try:
-            # None is a TypeError, as content that is no mapping is.
-            content = bytes(value)  # type: ignore[arg-type]
-            return {kind: int(json.loads(content)[kind]) for kind in kinds_of(self.manifest)}
-        except (TypeError, ValueError, KeyError) as error:
-            raise self._damaged(index, 'checksums') from error

@@ -1,64 +1,67 @@
 """Checks that the cache of an option file may stand in for the teachers that it names."""
 
-from typing import Any
-
 from basicsr.utils import get_root_logger
 
+from ...config import TrainingConfig
 from ...errors import CacheError, OptionError
-from .format import CacheReader, state_of
-from .manifest import source_differences, source_of
+from .format import state_of
+from .key import CacheKey, Use
+from .manifest import cache_key
+from .reader import CacheReader
+
+# The dataset that reads a cache.
+CACHE_DATASET = 'DistillImageDataset'
 
 
-def matching_cache(
-    opt: dict[str, Any], what: str, teachers: list[str] | None = None
-) -> dict[str, Any] | None:
-    """Return the manifest of the cache of a training, after comparing it with the option file.
+def matching_cache(config: TrainingConfig, only: str | None = None) -> CacheKey | None:
+    """Return the key of the cache of a training, after comparing it with the options.
 
     Args:
-        opt: All options.
-        what: ``'target'`` or ``'teachers'``: what the model needs.
-        teachers: With ``'teachers'``: those that it needs; None for all in the option file.
+        config: The options, of a training that uses teachers.
+        only: The teacher whose output the training uses; None for all of them.
 
     Returns:
-        The manifest; None where the option file names no cache, or none that is there.
+        The key; None where no cache is named, or none is there.
 
     Raises:
-        CacheError: the cache is unfinished, or was made with another scale, other teachers,
+        CacheError: The cache is unfinished, or was made with another scale, other teachers,
             weights or fusion network.
-        OptionError: a cache is named, but the dataset cannot read it.
+        OptionError: A cache is named, but the dataset cannot read it.
     """
-    train = opt['datasets']['train']
-    path = train.get('target_cache')
-    if path is None:
+    path = config.target_cache
+    contents = config.cache_contents
+    if path is None or contents is None:
         return None
-    if train['type'] != 'DistillImageDataset':
+    dataset = config.train_dataset.type
+    if dataset != CACHE_DATASET:
         raise OptionError(
-            f"datasets.train.target_cache: '{path}', but datasets.train.type is {train['type']}; "
-            'expected DistillImageDataset'
+            f"datasets.train.target_cache: '{path}', but datasets.train.type is {dataset}; "
+            f'expected {CACHE_DATASET}'
         )
     if state_of(path) == 'none':
         return None
-    manifest = CacheReader(path).manifest
-    source = source_of(opt, what, [image[0] for image in manifest['images']])
-    if teachers is not None:
-        source['teachers'] = {name: source['teachers'][name] for name in teachers}
-    found = source_differences(manifest, source)
+    cached = CacheReader(path).key
+    # Which images a training takes and which settings are best is not asked here.
+    teachers = config.teachers if only is None else {only: config.teachers[only]}
+    wanted = cache_key(
+        contents, config.scale, teachers, config.fusion, cached.images, cached.settings
+    )
+    found = cached.differences(wanted, Use.TRAIN)
     if found:
         raise CacheError(
             f"target cache '{path}' does not match the option file: {'; '.join(found)}; "
             'rebuild it with mtkd cache -opt FILE --overwrite'
         )
-    unseen = [name for name, t in source['teachers'].items() if t['sha256'] is None]
-    if source['fusion'] and source['fusion']['sha256'] is None:
+    unseen = [name for name, teacher in wanted.teachers.items() if teacher.sha256 is None]
+    if wanted.fusion is not None and wanted.fusion.sha256 is None:
         unseen.append('fusion')
     if unseen:
         get_root_logger().warning(
             f"Target cache '{path}': the weights or images of {', '.join(unseen)} are not on this "
-            'machine, '
-            'and were not compared.'
+            'machine, and were not compared.'
         )
-    made = manifest['made_with']
+    settings = sorted(cached.settings.to_manifest().items())
     get_root_logger().info(
-        f"Target cache '{path}': made with " + ', '.join(f'{k}: {v}' for k, v in made.items())
+        f"Target cache '{path}': made with " + ', '.join(f'{k}: {v}' for k, v in settings)
     )
-    return manifest
+    return cached

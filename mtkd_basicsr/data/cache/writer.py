@@ -1,4 +1,4 @@
-"""Writing of what ``target_cache`` reads.
+"""Writing a target cache.
 
 It can be killed at any moment: a cache is complete, to be gone on with, or the old one.
 """
@@ -10,7 +10,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import lmdb
 import numpy as np
@@ -18,17 +18,20 @@ import numpy as np
 from ...errors import CacheError, DamagedCacheError, DataError
 from ...utils.atomic import sync_folder
 from .format import (
+    array_names,
     bytes_needed,
-    close_map,
     data_file,
+    entry_name,
     id_of,
-    key_of,
-    kinds_of,
+    key_in,
+    manifest_of,
     missing_end,
     partial_path,
     shape_of,
 )
+from .key import CacheKey, Use
 from .lock import CacheLock
+from .reader import close_map
 
 _SPARE = 1 << 24  # bytes of a map beside what is known to go in
 _FLUSH_BYTES = 1 << 26
@@ -76,7 +79,8 @@ class CacheWriter:
 
     Args:
         path: The LMDB as it will be called when it is complete.
-        manifest: From :func:`~.manifest.new_manifest`.
+        key: Of the cache that is asked for. An unfinished one of this key is resumed, whichever
+            version of the plug-in began it, and keeps its manifest.
         overwrite: Whether an unfinished cache of other options, or a damaged one, is begun again.
 
     Raises:
@@ -88,12 +92,12 @@ class CacheWriter:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        manifest: dict[str, Any],
+        key: CacheKey,
         overwrite: bool = False,
     ) -> None:
         self.path = str(path)
         self.partial = partial_path(path)
-        self.manifest = manifest
+        self.key = key
         self.overwrite = overwrite
         self._place = os.path.realpath(path)
         self._folder = os.path.dirname(os.path.realpath(path))
@@ -101,8 +105,7 @@ class CacheWriter:
         self._bytes = 0
         self._since = time.monotonic()
         self._env: lmdb.Environment | None = None
-        text = json.dumps(manifest, sort_keys=True).encode()
-        self._id = id_of(text)
+        self._id = b''
         if os.path.isfile(self._place):
             raise CacheError(
                 f"target_cache: '{path}' is a file; expected the folder of an LMDB, or nothing"
@@ -114,11 +117,11 @@ class CacheWriter:
             self._check_space()
             with self._lock.alone():
                 try:
-                    self._open(text)
+                    self._open()
                 except DamagedCacheError:
                     if not overwrite:
                         raise
-                    self._open_again(text)
+                    self._open_again()
         except BaseException:
             self.close()
             raise
@@ -133,7 +136,7 @@ class CacheWriter:
         """Return how many bytes are still to be written, and how many are free."""
         file = data_file(self.partial)
         there = os.path.getsize(file) if os.path.isfile(file) else 0
-        return max(0, bytes_needed(self.manifest) + _SPARE - there), free_bytes(self._folder)
+        return max(0, bytes_needed(self.key) + _SPARE - there), free_bytes(self._folder)
 
     def _check_space(self) -> None:
         needed, free = self._space()
@@ -172,42 +175,61 @@ class CacheWriter:
             'mtkd cache -opt FILE --overwrite'
         )
 
-    def _open(self, text: bytes) -> None:
+    def _open(self) -> None:
         with self._explained():
             os.makedirs(self.partial, exist_ok=True)
-            size = int((bytes_needed(self.manifest) + _SPARE) * 1.1)
+            size = int((bytes_needed(self.key) + _SPARE) * 1.1)
             self._env = lmdb.open(self.partial, map_size=size, meminit=False, max_readers=256)
             self._file = os.stat(data_file(self.partial))
             wrong = missing_end(self._env, self._file.st_size)
             if wrong:
                 self._close_env()
                 raise self._damaged(wrong)
-        self._transact(lambda txn: self._claim(txn, text))
+        self._transact(self._claim)
 
-    def _open_again(self, text: bytes) -> None:
+    def _open_again(self) -> None:
         self._close_env()
         with self._explained():
             shutil.rmtree(self.partial)
-        self._open(text)
+        self._open()
 
     def _close_env(self) -> None:
         if self._env is not None:
             self._env.close()
             self._env = None
 
-    def _claim(self, txn: lmdb.Transaction, text: bytes) -> None:
+    def _claim(self, txn: lmdb.Transaction) -> None:
+        """Resume what is in the file, if it has the same key, or begin."""
         assert self._env is not None
         known = txn.get(b'id')
-        if known is not None and known != self._id:
+        if known is not None:
+            found = self._differences(txn.get(b'manifest'), known)
+            if not found:
+                # With its manifest: the version that began it, and the order of its teachers.
+                self._id = bytes(known)
+                return
             if not self.overwrite:
                 raise CacheError(
                     'an unfinished cache of other options, images or settings stands at '
-                    f"'{self.partial}'; "
+                    f"'{self.partial}': {'; '.join(found)}; "
                     'finish it with those, or replace it with --overwrite'
                 )
             txn.drop(self._env.open_db(None, txn), delete=False)
+        manifest = manifest_of(self.key)
+        self._id = id_of(manifest)
         txn.put(b'id', self._id)
-        txn.put(b'manifest', text)
+        txn.put(b'manifest', manifest)
+
+    def _differences(
+        self, manifest: bytes | memoryview | None, known: bytes | memoryview
+    ) -> list[str]:
+        """List what differs between an unfinished cache and the one that is asked for."""
+        if manifest is None or id_of(manifest) != known:
+            raise self._damaged('its manifest is not the one that was written')
+        try:
+            return key_in(manifest).differences(self.key, Use.RESUME)
+        except ValueError as error:
+            raise self._damaged(error) from error
 
     def _transact(self, work: Callable[[lmdb.Transaction], _Result]) -> _Result:
         assert self._env is not None
@@ -232,9 +254,7 @@ class CacheWriter:
         assert self._env is not None
         with self._explained(), self._env.begin() as txn:
             return {
-                i
-                for i in range(len(self.manifest['images']))
-                if txn.get(key_of(i, 'crc')) is not None
+                i for i in range(len(self.key.images)) if txn.get(entry_name(i, 'crc')) is not None
             }
 
     def put(self, index: int, arrays: dict[str, np.ndarray]) -> None:
@@ -244,25 +264,25 @@ class CacheWriter:
 
         Args:
             index: Its number in the manifest.
-            arrays: (h, w, 3), BGR, uint8, for each of :func:`~.format.kinds_of`.
+            arrays: (h, w, 3), BGR, uint8, for each of :func:`~.format.array_names`.
 
         Raises:
             CacheError: another process has begun to replace this cache.
             DataError: an array has the wrong size, or the disk is full.
         """
         crc = {}
-        for kind in kinds_of(self.manifest):
-            array = np.ascontiguousarray(arrays[kind])
-            shape = shape_of(self.manifest, index, kind)
+        for name in array_names(self.key):
+            array = np.ascontiguousarray(arrays[name])
+            shape = shape_of(self.key, index, name)
             if array.shape != shape or array.dtype != np.uint8:
                 raise DataError(
-                    f'{self.manifest["images"][index][0]}: {kind} is {array.dtype} {array.shape}; '
+                    f'{self.key.images[index].name}: {name} is {array.dtype} {array.shape}; '
                     f'expected uint8 {shape}'
                 )
-            self._waiting[key_of(index, kind)] = array.data
+            self._waiting[entry_name(index, name)] = array.data
             self._bytes += array.nbytes
-            crc[kind] = zlib.crc32(array.data)
-        self._waiting[key_of(index, 'crc')] = json.dumps(crc).encode()
+            crc[name] = zlib.crc32(array.data)
+        self._waiting[entry_name(index, 'crc')] = json.dumps(crc).encode()
         # Each transaction waits for the disk: not one for each image.
         if self._bytes > _FLUSH_BYTES or time.monotonic() - self._since > _FLUSH_SECONDS:
             self.flush()
@@ -281,8 +301,8 @@ class CacheWriter:
         def work(txn: lmdb.Transaction) -> None:
             if not self._is_in(self.partial) or txn.get(b'id') != self._id:
                 raise CacheError(f"'{self.partial}' was replaced by another process")
-            for key, value in self._waiting.items():
-                txn.put(key, value)
+            for entry, value in self._waiting.items():
+                txn.put(entry, value)
 
         self._transact(work)
         self._waiting = {}
@@ -307,7 +327,7 @@ class CacheWriter:
             # of several processes that come here at the same time, the first puts it there
             if not self._is_in(self._place):
                 self._flush()
-                if len(self.done()) < len(self.manifest['images']):
+                if len(self.done()) < len(self.key.images):
                     return False
                 with self._explained():
                     self._put_in_place()

@@ -15,38 +15,40 @@ import traceback
 import numpy as np
 import pytest
 from conftest import with_cache, write_options
-from test_cache_writing import arrays_of, manifest_of
+from test_cache_writing import arrays_of, cache_key
 
 import mtkd_basicsr.commands.cache.targets
 from mtkd_basicsr.data.cache import lock
-from mtkd_basicsr.data.cache.format import CacheReader, partial_path, state_of
+from mtkd_basicsr.data.cache.format import partial_path, state_of
+from mtkd_basicsr.data.cache.key import CacheSettings
+from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.data.cache.writer import CacheWriter, remove_left_overs
 from mtkd_basicsr.errors import CacheError
 
 IMAGES = 16
-NEW = manifest_of(IMAGES)
-OLD = manifest_of(IMAGES, made_with={'self_ensemble': True})
+NEW = cache_key(IMAGES)
+OLD = cache_key(IMAGES, settings=CacheSettings(self_ensemble=True))
 
 
-def arrays_for(manifest, index):
-    """Arrays that differ between the two manifests."""
-    return arrays_of(index + (1000 if manifest == OLD else 0))
+def arrays_for(key, index):
+    """Arrays that differ between the two caches."""
+    return arrays_of(index + (1000 if key == OLD else 0))
 
 
-def write(path, manifest=NEW, images=range(IMAGES), overwrite=False):
+def write(path, key=NEW, images=range(IMAGES), overwrite=False):
     """Writes what is missing, image after image, and finishes."""
-    with CacheWriter(path, manifest, overwrite) as writer:
+    with CacheWriter(path, key, overwrite) as writer:
         for i in sorted(set(images) - writer.done()):
-            writer.put(i, arrays_for(manifest, i))
+            writer.put(i, arrays_for(key, i))
             writer.flush()
         return writer.finish()
 
 
-def holds(reader, manifest):
-    return reader.manifest == manifest and all(
+def holds(reader, key):
+    return reader.key == key and all(
         np.array_equal(reader.array(i, kind), array)
         for i in range(IMAGES)
-        for kind, array in arrays_for(manifest, i).items()
+        for kind, array in arrays_for(key, i).items()
     )
 
 
@@ -57,7 +59,7 @@ def found_at(path):
     except CacheError:
         return 'none'
     return next(
-        (name for name, manifest in (('new', NEW), ('old', OLD)) if holds(reader, manifest)),
+        (name for name, key in (('new', NEW), ('old', OLD)) if holds(reader, key)),
         'wrong',
     )
 

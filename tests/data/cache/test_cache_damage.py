@@ -28,13 +28,8 @@ from test_cache_attacks import (
 import mtkd_basicsr.commands.cache.targets
 from mtkd_basicsr.data.cache import checksums, writer
 from mtkd_basicsr.data.cache.checksums import damaged_images, describe
-from mtkd_basicsr.data.cache.format import (
-    CacheReader,
-    bytes_needed,
-    kinds_of,
-    partial_path,
-    state_of,
-)
+from mtkd_basicsr.data.cache.format import array_names, bytes_needed, id_of, partial_path, state_of
+from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.data.cache.writer import CacheWriter, remove_left_overs
 from mtkd_basicsr.errors import CacheError, DamagedCacheError, DataError
 
@@ -105,6 +100,12 @@ def test_verify_finds_what_is_missing_or_changed(verify, path, work, text):
     assert 'is damaged' in printed
     assert text in printed
     assert '--overwrite' in printed
+
+
+def test_another_format_cannot_be_verified(verify, path):
+    manifest = b'{"format": 2}'
+    change(path, lambda txn: txn.put(b'manifest', manifest) and txn.put(b'id', id_of(manifest)))
+    assert 'cannot be read: format: 2 in the cache, this version reads 1' in verify(expect=1)
 
 
 def test_three_of_the_damaged_images_are_named(path):
@@ -197,7 +198,7 @@ def test_overwrite_computes_what_is_damaged_and_nothing_else(here, path, make_op
     )
     here('cache', '-opt', options, '--workers', '0')
     reader = CacheReader(path)
-    before = [reader.array(i, kind).copy() for i in range(3) for kind in kinds_of(reader.manifest)]
+    before = [reader.array(i, kind).copy() for i in range(3) for kind in array_names(reader.key)]
     assert 'is complete' in here('cache', '-opt', options, '--overwrite')
     assert CacheReader(path).file == reader.file
     flip(path, reader.array(1, 'target').tobytes())
@@ -208,13 +209,13 @@ def test_overwrite_computes_what_is_damaged_and_nothing_else(here, path, make_op
         '__call__',
         lambda self, *args: computed.append(args[0]) or compute(self, *args),
     )
-    name = reader.manifest['images'][1][0]
+    name = reader.key.images[1].name
     printed = here('cache', '-opt', options, '--overwrite', '--workers', '0')
     assert f"is damaged: 1 of 3 images: target of '{name}'; computing these again" in printed
     assert computed == [name]
     after = CacheReader(path)
     assert all(
-        np.array_equal(a, after.array(i // 3, kinds_of(after.manifest)[i % 3]))
+        np.array_equal(a, after.array(i // 3, array_names(after.key)[i % 3]))
         for i, a in enumerate(before)
     )
     os.truncate(path / 'data.mdb', 20000)

@@ -10,7 +10,7 @@ import pytest
 from basicsr.data import build_dataset
 from conftest import mtkd, tiny, write_options, write_weights
 
-from mtkd_basicsr.data.cache.format import partial_path
+from mtkd_basicsr.data.cache.format import id_of, partial_path
 from mtkd_basicsr.errors import CacheError
 
 
@@ -63,6 +63,14 @@ def damaged(opt, tmp_path):
     env.close()
 
 
+def other_format(opt, tmp_path):
+    env = lmdb.open(opt['datasets']['train']['target_cache'], map_size=1 << 30)
+    with env.begin(write=True) as txn:
+        txn.put(b'manifest', b'{"format": 2}')
+        txn.put(b'id', id_of(b'{"format": 2}'))
+    env.close()
+
+
 def not_a_cache(opt, tmp_path):
     env = lmdb.open(str(tmp_path / 'other.lmdb'))
     with env.begin(write=True) as txn:
@@ -90,6 +98,7 @@ def not_a_cache(opt, tmp_path):
         (half_written, 'is not finished .*go on with mtkd cache -opt FILE'),
         (cache_of_the_other_stage, 'what: teachers in the cache, target in the option file'),
         (damaged, "is damaged: target of '.*--overwrite"),
+        (other_format, 'format: 2 in the cache, this version reads 1; rebuild it with mtkd cache'),
         (not_a_cache, 'is an LMDB, but not a target cache'),
     ],
 )

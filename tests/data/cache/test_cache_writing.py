@@ -9,23 +9,17 @@ import pytest
 import torch
 from conftest import mtkd, run, with_cache, write_options
 
-from mtkd_basicsr.data.cache.format import CacheReader, state_of
+from mtkd_basicsr.data.cache.format import state_of
+from mtkd_basicsr.data.cache.inputs import CachedImage
+from mtkd_basicsr.data.cache.key import CacheKey
+from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.data.cache.writer import CacheWriter
 from mtkd_basicsr.errors import CacheError, DataError
 
 
-def manifest_of(images=40, size=64, **changes):
-    return {
-        'format': 1,
-        'version': '0',
-        'scale': 2,
-        'what': 'target',
-        'teachers': {},
-        'fusion': None,
-        'images': [[f'{i}.png', size, size] for i in range(images)],
-        'made_with': {},
-        **changes,
-    }
+def cache_key(images=40, size=64, scale=2, **more):
+    listed = tuple(CachedImage(f'{i}.png', size, size) for i in range(images))
+    return CacheKey('target', scale, images=listed, version='0', **more)
 
 
 def arrays_of(index, size=64):
@@ -42,7 +36,7 @@ import mtkd_basicsr
 sys.path.insert(0, sys.argv[1])
 sys.path.insert(0, sys.argv[1] + '/../..')
 import test_cache_writing as t
-writer = t.CacheWriter(sys.argv[2], t.manifest_of())
+writer = t.CacheWriter(sys.argv[2], t.cache_key())
 print('ready', flush=True)
 for i in sorted(set(range(40)) - writer.done()):
     writer.put(i, t.arrays_of(i))
@@ -103,21 +97,21 @@ def test_processes_share_the_work(make_options, tmp_path):
         ],
         cwd=tmp_path,
     )
-    assert len(CacheReader(tmp_path / 'shared.lmdb').manifest['images']) == 3
+    assert len(CacheReader(tmp_path / 'shared.lmdb').key.images) == 3
 
 
 def test_unfinished_cache_of_others_is_refused(tmp_path):
     path = tmp_path / 'cache.lmdb'
-    CacheWriter(path, manifest_of())._env.close()
+    CacheWriter(path, cache_key())._env.close()
     with pytest.raises(CacheError, match='unfinished cache of other options, images or settings'):
-        CacheWriter(path, manifest_of(scale=4))
-    first = CacheWriter(str(path), manifest_of(images=1, scale=4), overwrite=True)
+        CacheWriter(path, cache_key(scale=4))
+    first = CacheWriter(str(path), cache_key(images=1, scale=4), overwrite=True)
     first._env.close()
 
 
 def test_a_replaced_writer_notices(tmp_path):
     path = str(tmp_path / 'cache.lmdb')
-    old = CacheWriter(path, manifest_of())
+    old = CacheWriter(path, cache_key())
     old.put(0, arrays_of(0))
     with old._env.begin(write=True) as txn:  # what another process with --overwrite does
         txn.put(b'id', b'another')
@@ -128,9 +122,9 @@ def test_a_replaced_writer_notices(tmp_path):
 def test_map_grows_by_itself(tmp_path, monkeypatch):
     import mtkd_basicsr.data.cache.writer as module
 
-    monkeypatch.setattr(module, 'bytes_needed', lambda manifest: 0)
+    monkeypatch.setattr(module, 'bytes_needed', lambda key: 0)
     monkeypatch.setattr(module, '_SPARE', 1 << 17)
-    writer = CacheWriter(str(tmp_path / 'small.lmdb'), manifest_of())
+    writer = CacheWriter(str(tmp_path / 'small.lmdb'), cache_key())
     for i in range(40):
         writer.put(i, arrays_of(i))
         writer.flush()
@@ -140,12 +134,12 @@ def test_map_grows_by_itself(tmp_path, monkeypatch):
 
 def test_disk_space_is_checked_before_it_begins(tmp_path):
     with pytest.raises(DataError, match=r'needs [\d.]+ GB; .* has [\d.]+ GB free'):
-        CacheWriter(str(tmp_path / 'huge.lmdb'), manifest_of(images=10_000, size=100_000))
+        CacheWriter(str(tmp_path / 'huge.lmdb'), cache_key(images=10_000, size=100_000))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_arrays(tmp_path):
-    writer = CacheWriter(str(tmp_path / 'cache.lmdb'), manifest_of())
+    writer = CacheWriter(str(tmp_path / 'cache.lmdb'), cache_key())
     with pytest.raises(
         DataError, match=r'0.png: gt is uint8 \(64, 63, 3\); expected uint8 \(64, 64, 3\)'
     ):

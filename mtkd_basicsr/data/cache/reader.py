@@ -1,0 +1,227 @@
+"""Reading a complete target cache."""
+
+import json
+import os
+from typing import Any, cast
+
+import lmdb
+import numpy as np
+
+from ...errors import CacheError, DamagedCacheError
+from .format import (
+    array_names,
+    data_file,
+    entry_name,
+    id_of,
+    key_in,
+    missing_end,
+    partial_path,
+    shape_of,
+    state_of,
+)
+
+_REBUILD = 'rebuild what is damaged with mtkd cache -opt FILE --overwrite'
+
+# (Device, inode) -> (process, descriptor, transaction, environment). One map for each file and
+# process: LMDB refuses to open a file twice in a process, and a map that was opened before a fork
+# must not be used after it. A worker process opens it again through the descriptor that it
+# inherits, which is the same file even when the path has another one by now.
+_File = tuple[int, int]
+_maps: dict[_File, tuple[int, int, lmdb.Transaction, lmdb.Environment]] = {}
+
+
+def _open_map(path: str | os.PathLike[str], descriptor: int, readahead: bool) -> lmdb.Environment:
+    address = f'/dev/fd/{descriptor}'
+    try:
+        env = lmdb.open(
+            address if os.path.exists(address) else data_file(path),
+            subdir=False,
+            readonly=True,
+            lock=False,
+            readahead=readahead,
+            meminit=False,
+        )
+    except lmdb.Error as error:
+        raise DamagedCacheError(f"target cache '{path}' is damaged: {error}; {_REBUILD}") from error
+    return env
+
+
+def _refuse_short(path: str | os.PathLike[str], env: lmdb.Environment, descriptor: int) -> None:
+    wrong = missing_end(env, os.fstat(descriptor).st_size)
+    if wrong:
+        raise DamagedCacheError(f"target cache '{path}' is damaged: {wrong}; {_REBUILD}")
+
+
+def _map(
+    path: str | os.PathLike[str], file: _File | None, readahead: bool
+) -> tuple[_File, lmdb.Transaction]:
+    """Open a map, or find the one that is open.
+
+    Args:
+        path: The LMDB.
+        file: Device and inode of the file that was read before.
+        readahead: Whether all of it will be read, one after the other.
+
+    Returns:
+        Device and inode, and a transaction in the map.
+    """
+    if file not in _maps:
+        try:
+            descriptor = os.open(data_file(path), os.O_RDONLY)
+        except OSError as error:
+            raise CacheError(f"target cache '{path}' cannot be read: {error.strerror}") from error
+        status = os.fstat(descriptor)
+        file = status.st_dev, status.st_ino
+        if file in _maps:
+            os.close(descriptor)
+    if file in _maps:
+        owner, descriptor, txn, env = _maps[file]
+        if owner == os.getpid():
+            _refuse_short(path, env, descriptor)
+            return file, txn
+        txn.abort()
+        env.close()
+        del _maps[file]
+    try:
+        env = _open_map(path, descriptor, readahead)
+        _refuse_short(path, env, descriptor)
+    except CacheError:
+        os.close(descriptor)
+        raise
+    _maps[file] = os.getpid(), descriptor, env.begin(buffers=True), env
+    return file, _maps[file][2]
+
+
+def close_map(path: str | os.PathLike[str]) -> None:
+    """Close the map of a cache, if this process has opened it.
+
+    Arrays that were read from it must not be used any more.
+
+    Args:
+        path: The LMDB.
+    """
+    status = os.stat(data_file(path))
+    entry = _maps.pop((status.st_dev, status.st_ino), None)
+    if entry is not None:
+        _, descriptor, txn, env = entry
+        txn.abort()
+        env.close()
+        os.close(descriptor)
+
+
+class CacheReader:
+    """Reads from a complete cache.
+
+    It can be handed to worker processes: each opens the map for itself.
+
+    It goes on reading the same file when ``mtkd cache --overwrite`` puts another one in its place.
+
+    Args:
+        path: The LMDB.
+        readahead: Whether all of it will be read, one after the other. A training reads here and
+            there.
+
+    Attributes:
+        key (CacheKey): What identifies the cache.
+        manifest (dict[str, Any]): The same as it is on disk.
+        id (bytes): Its SHA-256.
+        file (tuple[int, int]): Device and inode of the file that is read.
+
+    Raises:
+        CacheError: not there, not finished, not a cache, or damaged
+            (:class:`~mtkd_basicsr.errors.DamagedCacheError`).
+    """
+
+    def __init__(self, path: str | os.PathLike[str], readahead: bool = False) -> None:
+        self.path = path
+        self.readahead = readahead
+        self.id: bytes | None = None
+        self.file: _File | None = None
+        self._owner: int | None = None
+        self._txn: lmdb.Transaction | None = None
+        state = state_of(path)
+        if state == 'partial':
+            raise CacheError(
+                f"target cache '{path}' is not finished ('{partial_path(path)}'); "
+                'go on with mtkd cache -opt FILE'
+            )
+        if state == 'none':
+            raise CacheError(f"no target cache at '{path}'; make it with mtkd cache -opt FILE")
+        content = self._get(b'manifest')
+        if content is None:
+            raise CacheError(f"'{path}' is an LMDB, but not a target cache")
+        self.id = id_of(content)
+        if self._get(b'id') != self.id:
+            raise DamagedCacheError(
+                f"target cache '{path}' is damaged: its manifest is not the one that was written; "
+                f'{_REBUILD}'
+            )
+        try:
+            self.key = key_in(content)
+        except ValueError as error:
+            raise CacheError(f"'{path}' is an LMDB, but not a target cache") from error
+        self.manifest: dict[str, Any] = json.loads(bytes(content))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, '_owner': None, 'file': None, '_txn': None}
+
+    def _get(self, key: bytes) -> memoryview | None:
+        try:
+            if self._owner != os.getpid():
+                self.file, self._txn = _map(self.path, self.file, self.readahead)
+                self._owner = os.getpid()
+                if self.id is not None and self._txn.get(b'id') != self.id:
+                    raise CacheError(f"target cache '{self.path}' was replaced while it was read")
+            assert self._txn is not None
+            # The transaction was begun with buffers=True.
+            return cast(memoryview | None, self._txn.get(key))
+        except lmdb.Error as error:
+            raise DamagedCacheError(
+                f"target cache '{self.path}' is damaged: {error}; {_REBUILD}"
+            ) from error
+
+    def _damaged(self, index: int, array_name: str) -> DamagedCacheError:
+        return DamagedCacheError(
+            f"target cache '{self.path}' is damaged: {array_name} of "
+            f"'{self.key.images[index].name}'; {_REBUILD}"
+        )
+
+    def array(self, index: int, array_name: str) -> np.ndarray:
+        """Return an array of an image without copying it.
+
+        Args:
+            index: Number of the image in ``key.images``.
+            array_name: One of :func:`~.format.array_names`.
+
+        Returns:
+            (h, w, 3), BGR, uint8, read-only, in the memory map.
+
+        Raises:
+            CacheError: it is not there, or has the wrong size: the file is damaged.
+        """
+        h, w, channels = shape_of(self.key, index, array_name)
+        value = self._get(entry_name(index, array_name))
+        if value is None or len(value) != h * w * channels:
+            raise self._damaged(index, array_name)
+        return np.frombuffer(value, np.uint8).reshape(h, w, channels)
+
+    def checksums(self, index: int) -> dict[str, int]:
+        """Return the CRC-32 of each array of an image, as it was when it was written.
+
+        Args:
+            index: Number of the image in ``key.images``.
+
+        Returns:
+            For each of :func:`~.format.array_names`.
+
+        Raises:
+            CacheError: they are not there, or cannot be read: the file is damaged.
+        """
+        value = self._get(entry_name(index, 'crc'))
+        try:
+            # None is a TypeError, as content that is no mapping is.
+            content = bytes(value)  # type: ignore[arg-type]
+            checksums = json.loads(content)
+            return {name: int(checksums[name]) for name in array_names(self.key)}
+        except (TypeError, ValueError, KeyError) as error:
+            raise self._damaged(index, 'checksums') from error
