@@ -6,6 +6,9 @@ CACHE_CONTENTS = ('target', 'teachers')
 # What networks can be asked to run in; `auto` is bf16 where the machine has it natively, else fp32.
 PRECISIONS = ('auto', 'bf16', 'fp32')
 
+# How several processes are started, as BasicSR knows it.
+LAUNCHERS = ('none', 'pytorch', 'slurm')
+
 EXPORT_FORMATS = ('onnx', 'torchscript', 'safetensors')
 
 # What neighbouring tiles share, in low-resolution pixels. Measured with three networks on

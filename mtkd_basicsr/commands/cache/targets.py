@@ -1,8 +1,9 @@
 """``mtkd cache``: run the teachers and the fusion network once over all training images."""
 
-import argparse
+import dataclasses
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,9 @@ from ...utils.images import psnr_y
 from ...utils.precision import Precision, teacher_precision
 from ...utils.progress import progress, say
 from .._arguments import device_of
-from .._option_files import parse_like_basicsr
+from .._option_files import OptionFile, parse_like_basicsr
+from .._validation import spelled
+from .arguments import CacheArguments
 
 _SMALLEST_TILE = 64
 
@@ -52,7 +55,7 @@ class _Targets:
     """Computes what a cache holds for one image, by tiles where it has to."""
 
     def __init__(
-        self, opt: dict[str, Any], what: str, device: torch.device, args: argparse.Namespace
+        self, opt: dict[str, Any], what: str, device: torch.device, args: CacheArguments
     ) -> None:
         ensemble = TeacherEnsemble(
             parse_teachers(opt), opt['scale'], device, args.precision, folders=True
@@ -163,7 +166,7 @@ def _standing(
 def _say(precision: Precision, rank: int) -> str:
     """Print once what the networks run in, with a warning if there is one; return its name."""
     if rank == 0:
-        print(f'--precision: {precision.reason}', flush=True)
+        print(f'{spelled("precision")}: {precision.reason}', flush=True)
         if precision.warning:
             print(f'WARNING: {precision.warning}', file=sys.stderr, flush=True)
     return precision.name
@@ -219,29 +222,28 @@ def _compute(
         print(f'PSNR on Y of {len(pairs)} images: {_means(psnr)}')
 
 
-def cache(args: argparse.Namespace) -> None:
-    """Make the target cache of an option file, or go on making it.
-
-    With ``--verify`` all of a complete cache is read instead, and compared with its checksums.
-
-    Under ``torchrun`` each process does its share of the images, on its own GPU, into the same
-    file.
+def run(args: CacheArguments) -> Path:
+    """Make a target cache, go on making it, or verify it; see :func:`mtkd_basicsr.commands.cache`.
 
     Args:
-        args: What :func:`add_arguments` has parsed.
+        args: Checked.
+
+    Returns:
+        The cache.
 
     Raises:
         MTKDError: options, weights or images cannot be used, a cache of other options stands
             there, or the one that is verified is damaged.
     """
-    opt = parse_like_basicsr('cache', args)
+    file = OptionFile.of(args.options_file, args.overrides, args.safe)
+    opt = parse_like_basicsr('cache', file)
     train = require(opt, 'datasets', 'train')
     path = require(opt, 'datasets', 'train', 'target_cache')
     if args.verify:
         _verify(path)
-        return
+        return Path(path)
     device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
-    what = args.what or ('target' if opt.get('fusion') else 'teachers')
+    what = args.contents or ('target' if opt.get('fusion') else 'teachers')
     dataset = paired_dataset(train, 'datasets.train')
     # BasicSR lists a folder in the order of its file system, which two machines need not agree on.
     dataset.paths.sort(key=lambda pair: pair['gt_path'])
@@ -260,7 +262,7 @@ def cache(args: argparse.Namespace) -> None:
 
     # Where nobody asks for a precision, a cache that is there keeps its own.
     began = begun_with(path, manifest_in) if args.precision in (None, 'auto') else None
-    here = teacher_precision(args.precision, device, key='--precision')
+    here = teacher_precision(args.precision, device, key=spelled('precision'))
     manifest = manifest_in(began or here.name)
     complete = f"'{path}' is complete: {what} of {len(images)} images"
     standing = _standing(path, source, images, manifest, args.overwrite)
@@ -274,7 +276,7 @@ def cache(args: argparse.Namespace) -> None:
                 'makes it anew '
                 f'({here.reason})'
             )
-        return
+        return Path(path)
     rank = int(os.environ.get('RANK', 0))
     world = int(os.environ.get('WORLD_SIZE', 1))
     mine = range(rank, len(images), world)
@@ -283,8 +285,9 @@ def cache(args: argparse.Namespace) -> None:
         # another process has just finished it
         if now is not None and (standing is None or now.file != standing.file):
             print(complete)
-            return
-        args.precision = _say(teacher_precision(args.precision, device, began, '--precision'), rank)
+            return Path(path)
+        precision = teacher_precision(args.precision, device, began, spelled('precision'))
+        args = dataclasses.replace(args, precision=_say(precision, rank))
         targets = _Targets(opt, what, device, args)
         targets.check_folders(images)
         if standing is not None and damaged:
@@ -304,3 +307,4 @@ def cache(args: argparse.Namespace) -> None:
             args.workers,
         )
         print(complete if writer.finish() else f"'{path}': the share of process {rank} is done")
+    return Path(path)

@@ -1,35 +1,20 @@
-"""``mtkd options``: writes the option files of the paper, or the table of all option keys."""
+"""``mtkd options``: writes the option files of the paper."""
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import OptionError
+from ...utils.atomic import write_text
 from .._arguments import make_folder
+from .._validation import spelled
 from .paper_files import files
 
 
-def options(args: argparse.Namespace) -> None:
-    """Write the option files of the paper, or print what their keys mean.
-
-    The files are those of both stages of MTKD, of the baselines, and of testing.
-
-    Files that are there and say the same are left; one that says something else is an error, and
-    nothing is written.
-
-    Args:
-        args: What :func:`add_arguments` has parsed.
-
-    Raises:
-        OptionError: a file of the same name says something else.
-    """
-    if args.reference:
-        # It reads what the methods say of themselves, and imports them.
-        from .key_reference import reference
-
-        print(reference(), end='')
-        return
-    out = Path(args.out)
-    texts = files(args.student, args.scale, args.method)
+def write(
+    out: Path, students: Sequence[str], scales: Sequence[int], methods: Sequence[str]
+) -> list[Path]:
+    """Write option files; see :func:`mtkd_basicsr.commands.write_options`."""
+    texts = files(students, scales, methods)
     others = [
         path
         for path, text in texts.items()
@@ -38,11 +23,10 @@ def options(args: argparse.Namespace) -> None:
     if others:
         more = f' and {len(others) - 3} more' if len(others) > 3 else ''
         raise OptionError(
-            f"--out: '{out}' has other files of these names: {', '.join(others[:3])}{more}; "
-            'nothing was written, '
-            'choose another folder or move them'
+            f"{spelled('out')}: '{out}' has other files of these names: {', '.join(others[:3])}"
+            f'{more}; nothing was written, choose another folder or move them'
         )
     for path, text in texts.items():
         make_folder((out / path).parent)
-        (out / path).write_text(text, encoding='utf-8')
-    print(f"{len(texts)} option files in '{out}'")
+        write_text(out / path, text)
+    return [out / path for path in texts]
