@@ -19,6 +19,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run(args: argparse.Namespace) -> None:
+    COMMANDS[args.command].run(args)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command. Errors of a user's making are printed without a traceback.
 
@@ -31,4 +35,4 @@ def main(argv: list[str] | None = None) -> int:
     print_any_text()
     args = _parser().parse_args(argv)
     launched = getattr(args, 'launcher', 'none') != 'none'
-    return run_in_this_process(args.command, lambda: COMMANDS[args.command].run(args), launched)
+    return run_in_this_process(args.command, lambda: _run(args), launched)

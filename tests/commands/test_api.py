@@ -366,7 +366,8 @@ def page_scripts():
 def test_the_first_example_of_the_page(photographs, tmp_path):
     opt = with_cache(options_for(photographs, tmp_path, 'MTKDModel', 4, name='x'), 'mine.lmdb')
     # Teachers that are trained: of others `check` says that they are worse than none.
-    opt['teachers'] = dict(read_options(ROOT / 'options' / 'demo' / 'mtkd.yml')['teachers'])
+    trained = read_options(ROOT / 'options' / 'demo' / 'mtkd.yml')['teachers']
+    opt['teachers'] = json.loads(json.dumps(trained))  # plain mappings, in their order
     write_options(tmp_path / 'mtkd.yml', opt, header='')
     (tmp_path / 'picture.png').write_bytes(
         (photographs / 'val' / 'LRx4' / 'coffee.png').read_bytes()
