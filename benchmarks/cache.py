@@ -7,9 +7,9 @@ with --paper those of options/mtkd_edsr.yml; weights are random. The time of the
 all it does: reading options, building and checking networks, hashing weights, decoding, writing.
 """
 
-import argparse
 import contextlib
 import io
+import itertools
 import tempfile
 import time
 from pathlib import Path
@@ -21,11 +21,11 @@ from basicsr.utils.options import ordered_yaml
 from timing import machine, parser
 
 import mtkd_basicsr  # noqa: F401  (registers)
-from mtkd_basicsr.commands.cache.cli import add_arguments
-from mtkd_basicsr.commands.cache.targets import cache
+from mtkd_basicsr.commands import cache
 from mtkd_basicsr.config import parse_fusion, parse_teachers
 from mtkd_basicsr.data.sample_photographs import load, low_resolution
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
+from mtkd_basicsr.utils.choices import TILE_OVERLAP
 from mtkd_basicsr.utils.resources import option_file
 from mtkd_basicsr.weights.networks import build
 
@@ -87,19 +87,15 @@ def main():
         target = FusedTeachers(
             TeacherEnsemble(parse_teachers(opt), SCALE, args.device), parse_fusion(opt), args.device
         )
-        options = argparse.ArgumentParser()
-        add_arguments(options)
-        command = options.parse_args(
-            ['-opt', path, '--device', args.device, '--workers', '1', '--overwrite']
-        )
+        overlaps = itertools.count(TILE_OVERLAP + 1)
 
         def whole():
-            command.tile_overlap += 1  # another setting, so that the work is done again
+            overlap = next(overlaps)  # another setting, so that the work is done again
             with (
                 contextlib.redirect_stdout(io.StringIO()),
                 contextlib.redirect_stderr(io.StringIO()),
             ):
-                cache(command)
+                cache(path, tile_overlap=overlap, device=args.device, overwrite=True)
 
         def bare():
             for lq in lqs:

@@ -26,8 +26,7 @@ import torch
 from cache import write_images, write_options
 from timing import machine
 
-from mtkd_basicsr.commands.cache.cli import add_arguments
-from mtkd_basicsr.commands.cache.targets import cache
+from mtkd_basicsr.commands import cache
 from mtkd_basicsr.data.cache import writer
 from mtkd_basicsr.data.cache.format import array_names
 from mtkd_basicsr.data.cache.reader import CacheReader
@@ -40,7 +39,7 @@ PHASES = {
     b'x': 'just after that',
 }
 DRAWN = [b'b', b'i', b'f']
-SETTINGS = ([], ['--tile', '16', '--tile-overlap', '4'])
+SETTINGS = ({}, {'tile': 16, 'tile_overlap': 4})
 SIZE = 96
 
 
@@ -74,9 +73,7 @@ def start(options, arguments):
         cache_writer = writer.CacheWriter
         cache_writer.put = reporting(cache_writer.put, b'i', write)
         cache_writer.finish = reporting(cache_writer.finish, b'f', write, b'x')
-        parser = argparse.ArgumentParser()
-        add_arguments(parser)
-        cache(parser.parse_args(['-opt', options, '--what', 'target', '--overwrite', *arguments]))
+        cache(options, contents='target', overwrite=True, **arguments)
     except BaseException:
         os._exit(1)
     os._exit(0)

@@ -1,12 +1,12 @@
 """Checks that images fit together: sizes of pairs, and of patches."""
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 
 from ..config import DatasetConfig, TrainingConfig
 from ..data.whole_images import PairedImageDataset, Pairs, paired_dataset
 from ..errors import DataError
+from ..host.training_loop import last_iteration
 from ..utils.image_folder import Head
 from ..weights.networks import build, size_multiple
 from .findings import Findings
@@ -129,19 +129,15 @@ def _check_dataset(config: TrainingConfig, entry: DatasetConfig, findings: Findi
 
 
 def _check_length(config: TrainingConfig, count: int, findings: Findings) -> None:
-    """Check that BasicSR's loop does not end too early, as it does with few images.
-
-    It counts a last, smaller batch in each epoch, and leaves it out.
-    """
+    """Check that BasicSR's loop does not end too early, as it does with few images."""
     block = config.train_dataset.options
     total = config.options['train']['total_iter']
-    images = count * block.get('dataset_enlarge_ratio', 1)
+    ratio = block.get('dataset_enlarge_ratio', 1)
     batch = block['batch_size_per_gpu']
-    ends = (math.ceil(total / math.ceil(images / batch)) + 1) * (images // batch) if images else 0
+    ends = last_iteration(block, count, total)
     if ends < total:
         findings.error(
-            f'datasets.train.dataset_enlarge_ratio: {block.get("dataset_enlarge_ratio", 1)}, '
-            f'{images} images in an epoch in '
+            f'datasets.train.dataset_enlarge_ratio: {ratio}, {count * ratio} images in an epoch in '
             f"batches of {batch}: BasicSR's loop ends after {ends} of {total} iterations; use 10 "
             'or more'
         )

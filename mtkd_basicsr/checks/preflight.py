@@ -86,7 +86,8 @@ def _rehearse(opt: dict[str, Any]) -> None:
 
 def _refuse_file_in_the_way(folder: str) -> None:
     if os.path.exists(folder) and not os.path.isdir(folder):
-        raise OptionError(f'{folder}: a file stands where the folder of the results goes')
+        name = os.path.basename(folder)
+        raise OptionError(f'{name}: a file stands where the folder of the results goes')
 
 
 @_unheard()
@@ -107,7 +108,7 @@ def before_training(opt: dict[str, Any]) -> None:
     check_images(config, findings)
     findings.raise_errors()
     _rehearse(opt)
-    _refuse_file_in_the_way('experiments')
+    _refuse_file_in_the_way(os.path.dirname(opt['path']['experiments_root']))
 
 
 @_unheard()
@@ -136,7 +137,7 @@ def before_test(opt: dict[str, Any]) -> None:
     check_images(config, findings)
     findings.raise_errors()
     _rehearse(opt)
-    _refuse_file_in_the_way('results')
+    _refuse_file_in_the_way(os.path.dirname(opt['path']['results_root']))
 
 
 def check_options(opt: dict[str, Any], is_train: bool) -> None:

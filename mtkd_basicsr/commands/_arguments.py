@@ -1,15 +1,15 @@
-"""What the commands share on their command lines."""
+"""What the commands share on their command lines, and devices and folders that they name."""
 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import OptionError
-from ..utils.choices import TILE_OVERLAP
+from ..utils.choices import LAUNCHERS, TILE_OVERLAP
+from ._validation import StrPath, spelled
 
 if TYPE_CHECKING:
     import torch  # which ``mtkd --help`` does not wait for
@@ -41,43 +41,28 @@ def device_of(name: str, local: int = 0) -> torch.device:
     """
     import torch
 
+    key = spelled('device')
     if name == 'auto':
         name = f'cuda:{local}' if torch.cuda.is_available() else 'cpu'
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise OptionError(f"--device: '{name}'; expected auto, cpu, cuda, cuda:1, …") from error
+        raise OptionError(f"{key}: '{name}'; expected auto, cpu, cuda, cuda:1, …") from error
     if device.type == 'cuda' and not torch.cuda.is_available():
-        raise OptionError(f"--device: '{name}', but torch finds no CUDA device; use cpu")
+        raise OptionError(f"{key}: '{name}', but torch finds no CUDA device; use cpu")
     try:
         torch.empty(1, device=device)
     except (RuntimeError, NotImplementedError, AssertionError) as error:
-        raise OptionError(f"--device: '{name}' cannot be used here; use cpu") from error
+        raise OptionError(f"{key}: '{name}' cannot be used here; use cpu") from error
     return device
 
 
-def check_tile(args: argparse.Namespace) -> None:
-    """Refuse tiles that would share as many pixels as they have.
-
-    Args:
-        args: ``tile`` and ``tile_overlap``, in low-resolution pixels.
-
-    Raises:
-        OptionError: the overlap is negative, or not smaller than the tile.
-    """
-    if args.tile_overlap < 0 or (args.tile is not None and args.tile <= args.tile_overlap):
-        raise OptionError(
-            f'--tile-overlap: {args.tile_overlap}; expected from 0 on, less than --tile, '
-            f'{args.tile}'
-        )
-
-
-def make_folder(path: str | os.PathLike[str], key: str = '--out') -> Path:
+def make_folder(path: StrPath, keyword: str = 'out') -> Path:
     """Make a folder, with those above it.
 
     Args:
         path: The folder; may be there.
-        key: The argument that names it, for messages.
+        keyword: The argument that names it, for messages.
 
     Returns:
         ``path``.
@@ -88,8 +73,9 @@ def make_folder(path: str | os.PathLike[str], key: str = '--out') -> Path:
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or error
         raise OptionError(
-            f"{key}: '{path}' cannot be made a folder: {getattr(error, 'strerror', None) or error}"
+            f"{spelled(keyword)}: '{path}' cannot be made a folder: {reason}"
         ) from error
     return Path(path)
 
@@ -122,7 +108,7 @@ def add_override_arguments(parser: argparse.ArgumentParser, example: str = '') -
 
 
 def add_tile_arguments(parser: argparse.ArgumentParser, tile_help: str) -> None:
-    """Add ``--tile``, ``--tile-overlap`` and ``--device``; see :func:`check_tile`.
+    """Add ``--tile``, ``--tile-overlap`` and ``--device``; see ``check_tile``.
 
     Args:
         parser: That of the command.
@@ -144,7 +130,7 @@ def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file (YAML)')
     parser.add_argument(
         '--launcher',
-        choices=['none', 'pytorch', 'slurm'],
+        choices=LAUNCHERS,
         default='none',
         help='how processes are started',
     )

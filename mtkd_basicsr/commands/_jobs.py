@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MTKDError
+from ..host.log_parser import iteration_of
+from ..utils.atomic import write_json
 from ..utils.progress import progress, say
 
 # How many threads torch, and the libraries of numpy and scipy, may have.
 _THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
-_ITERATION = re.compile(r', iter:\s*([\d,]+)')
 
 
 class Record:
@@ -42,8 +42,8 @@ class Record:
     def write(self, finished: bool, seconds: float = 0.0) -> None:
         """Replace the file; a reader never sees half of it."""
         write_json(
-            {'fingerprint': self.fingerprint, 'finished': finished, 'seconds': round(seconds, 1)},
             self.path,
+            {'fingerprint': self.fingerprint, 'finished': finished, 'seconds': round(seconds, 1)},
         )
 
     def is_finished(self) -> bool:
@@ -54,13 +54,6 @@ class Record:
     def is_begun(self) -> bool:
         """Return whether the job was begun with the settings of this call."""
         return self.read().get('fingerprint') == self.fingerprint
-
-
-def write_json(content: Any, path: Path) -> None:
-    """Write a JSON file so that a reader never sees half of it."""
-    temporary = path.with_suffix(f'.{os.getpid()}.tmp')
-    temporary.write_text(json.dumps(content, indent=1), encoding='utf-8')
-    os.replace(temporary, path)
 
 
 def archive(folder: Path) -> None:
@@ -74,12 +67,16 @@ def archive(folder: Path) -> None:
 
 @dataclass
 class Job:
-    """A command to be run.
+    """A call of one of the functions of :mod:`mtkd_basicsr.commands`, in a process of its own.
+
+    So it can be killed and gone on with, has a GPU and variables of its own, and shares none of
+    what BasicSR keeps for a whole process.
 
     Attributes:
         name: For the progress bar and for messages.
-        command: What is run.
-        cwd: Where.
+        function: Name of the function.
+        arguments: Its keywords, each with a value that JSON can hold.
+        cwd: Current directory of the process.
         log: What it prints is added to this file.
         iterations: How many a training has.
         after: Names of jobs that have to be finished before.
@@ -87,12 +84,19 @@ class Job:
     """
 
     name: str
-    command: list[str]
+    function: str
+    arguments: dict[str, Any]
     cwd: Path
     log: Path
     iterations: int | None = None
     after: set[str] = field(default_factory=set)
     environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def command(self) -> list[str]:
+        """Return the command line of the process."""
+        call = json.dumps({'function': self.function, 'arguments': self.arguments})
+        return [sys.executable, '-m', 'mtkd_basicsr.commands._call', call]
 
 
 def mtkd_command(*arguments: object) -> list[str]:
@@ -217,9 +221,9 @@ class _Runner:
             assert process.stdout is not None  # it is a pipe
             for line in process.stdout:
                 log.write(line)
-                match = _ITERATION.search(line)
-                if match and job.iterations:
-                    bar.update(min(int(match.group(1).replace(',', '')), job.iterations) - bar.n)
+                iteration = iteration_of(line) if job.iterations else None
+                if iteration is not None and job.iterations:
+                    bar.update(min(iteration, job.iterations) - bar.n)
         return process.wait()
 
     def stop(self) -> None:

@@ -1,16 +1,80 @@
 """Reading the option file that a command was given, and BasicSR's command line."""
 
-import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from ..config import apply_overrides
 from ..errors import OptionError
 from ..host.option_schema import structure_errors
 from ..host.yaml_loader import basicsr_options, basicsr_reads_safely, read_options, value_of_text
+from ._loop import LoopArguments
+from ._validation import Overrides, StrPath, spelled
+
+
+@dataclass(frozen=True)
+class OptionFile:
+    """An option file as a command was given it.
+
+    Attributes:
+        path: Of the file.
+        forced: What replaces options of the file, each as ``--force_yml`` takes it:
+            ``'train:total_iter=100'``.
+        safe: Execute nothing that the file names.
+    """
+
+    path: str
+    forced: tuple[str, ...] = ()
+    safe: bool = False
+
+    @classmethod
+    def of(cls, path: StrPath, overrides: Overrides, safe: bool) -> 'OptionFile':
+        """Return an option file as the functions of the commands are given it.
+
+        Raises:
+            OptionError: BasicSR cannot be given one of the values.
+        """
+        if isinstance(overrides, Mapping):
+            overrides = [f'{key}={_text_of(key, value)}' for key, value in overrides.items()]
+        return cls(os.fspath(path), tuple(overrides), safe)
+
+    def arguments(self) -> list[str]:
+        """Return the file and what is forced, as BasicSR's command line takes them."""
+        forced = ['--force_yml', *self.forced] if self.forced else []
+        return ['-opt', self.path, *forced]
+
+
+def _text_of(key: str, value: object) -> str:
+    """Write a value so that BasicSR reads it back from its command line.
+
+    Raises:
+        OptionError: That cannot be done.
+    """
+    if value is None:
+        text = '~'
+    elif isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, float) or (isinstance(value, int) and value < 0):
+        text = f'!!float{value!r}'  # without it 1e-4 and -1 are texts
+    elif isinstance(value, (list, tuple)):
+        value = list(value)
+        text = repr(value)
+    else:
+        text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+        value = text if isinstance(value, os.PathLike) else value
+    try:
+        found = value_of_text(text)
+    except Exception:  # whatever BasicSR's evaluation of a list raises
+        found = text
+    if found != value or '=' in text or text != text.strip():
+        raise OptionError(
+            f'{spelled("overrides")}: {key!r}: {value!r} cannot be given in this way; expected a '
+            'text, a number, True, False, None, or a list of these; write it into the option file'
+        )
+    return text
 
 
 @contextmanager
@@ -32,54 +96,57 @@ def command_line(command: str, argv: list[str], safe: bool) -> Iterator[None]:
         sys.argv = before
 
 
-def _file_arguments(args: argparse.Namespace) -> list[str]:
-    return ['-opt', args.opt, *(['--force_yml', *args.force_yml] if args.force_yml else [])]
-
-
-def basicsr_arguments(args: argparse.Namespace) -> list[str]:
+def basicsr_arguments(file: OptionFile, loop: LoopArguments) -> list[str]:
     """Return the arguments of ``mtkd train`` and ``mtkd test`` as BasicSR takes them."""
-    argv = ['--launcher', args.launcher, '--local_rank', str(args.local_rank)]
-    argv += ['--auto_resume'] if args.auto_resume else []
-    argv += ['--debug'] if args.debug else []
-    return argv + _file_arguments(args)
+    argv = ['--launcher', loop.launcher, '--local_rank', str(loop.local_rank)]
+    argv += ['--auto_resume'] if loop.auto_resume else []
+    argv += ['--debug'] if loop.debug else []
+    return argv + file.arguments()
 
 
-def read_forced(args: argparse.Namespace) -> dict[str, Any]:
-    """Read the option file of a command, apply ``--force_yml``, and return all options.
+def read_forced(file: OptionFile) -> dict[str, Any]:
+    """Read an option file, apply what is forced, and return all options.
 
     BasicSR has not seen them yet.
 
     Args:
-        args: ``opt``, ``force_yml`` and ``safe``.
+        file: Of the command.
 
     Returns:
         All options of the file.
 
     Raises:
-        OptionError: the file cannot be read, or ``--force_yml`` cannot be used.
+        OptionError: the file cannot be read, or what is forced cannot be used.
     """
-    return apply_overrides(read_options(args.opt, args.safe), args.force_yml, value_of_text)
+    return apply_overrides(read_options(file.path, file.safe), file.forced, value_of_text)
 
 
 def parse_like_basicsr(
-    command: str, args: argparse.Namespace, is_train: bool = True
+    command: str,
+    file: OptionFile,
+    is_train: bool = True,
+    debug: bool = False,
+    root: str | None = None,
 ) -> dict[str, Any]:
     """Return all options of a training or a test, as BasicSR parses them; create nothing.
 
     Args:
         command: Name of our command, for messages.
-        args: ``opt``, ``force_yml`` and ``safe``.
+        file: Of the command.
         is_train: For a training; else for a test.
+        debug: In BasicSR's debug mode, which renames experiments.
+        root: Where experiments/ or results/ go; None for the current directory.
 
     Returns:
         All options.
 
     Raises:
-        OptionError: the file cannot be read, ``--force_yml`` cannot be used, or what BasicSR
+        OptionError: the file cannot be read, what is forced cannot be used, or what BasicSR
             takes for granted is missing or of another kind; all of that at once.
     """
-    wrong = structure_errors(read_forced(args), is_train)
+    wrong = structure_errors(read_forced(file), is_train)
     if wrong:
         raise OptionError('\n'.join(wrong))
-    with command_line(command, _file_arguments(args), args.safe):
-        return basicsr_options.parse_options(os.getcwd(), is_train)[0]
+    argv = file.arguments()
+    with command_line(command, ['--debug', *argv] if debug else argv, file.safe):
+        return basicsr_options.parse_options(root or os.getcwd(), is_train)[0]

@@ -1,14 +1,12 @@
-"""The commands as the command line sees them: help, arguments, and what to import to run one.
+"""The commands as the command line sees them: help, arguments, and the call of their function.
 
 These modules import nothing heavy, so that ``mtkd --help`` and every usage error answer at once.
 Each has
 
 - ``HELP``, its line in ``mtkd --help``, and ``DESCRIPTION``, the first line of ``mtkd COMMAND
   --help``;
-- ``NEEDS_BASICSR``: whether models, archs, losses and datasets have to be registered before it
-  runs;
-- where they can contradict each other, ``check(args)``, which raises an ``OptionError``;
-- ``add_arguments(parser)`` and ``run(args)``, which imports what the command does.
+- ``add_arguments(parser)``, and ``run(args)``, which calls the function of the command with
+  keywords.
 """
 
 from .cache import cli as cache

@@ -99,6 +99,7 @@ def prepare(folder: str | os.PathLike[str], scale: int, tiles: bool = False) -> 
         target = os.path.join(folder, split)
         if os.path.isdir(target):
             continue
+        # A folder: utils/atomic.py replaces files.
         temporary = target + '.tmp'
         shutil.rmtree(temporary, ignore_errors=True)
         for name in names:

@@ -1,4 +1,7 @@
-"""What BasicSR's log of a training says: PSNR of the validations, and seconds before them."""
+"""What BasicSR's log of a training says: iterations, PSNR of validations, seconds before them.
+
+The format of the log is known here alone.
+"""
 
 import os
 import re
@@ -10,6 +13,26 @@ _LINE = re.compile(r'^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \w+: ?(.*)')
 _ITERATION = re.compile(r'\[epoch:\s*\d+, iter:\s*([\d,]+)')
 _START = re.compile(r'Start training from epoch: \d+, iter: (\d+)')
 _VALUE = re.compile(r'\s*# psnr: ([\d.]+|inf)')
+
+
+def _progress_of(text: str) -> int | None:
+    """Return the iteration of a line of progress, None for any other line."""
+    match = _ITERATION.search(text)
+    return None if match is None else int(match.group(1).replace(',', ''))
+
+
+def iteration_of(line: str) -> int | None:
+    """Return how far a training is, by a line of its log or of what it prints.
+
+    Args:
+        line: Any line.
+
+    Returns:
+        The iteration that is done, or the one that the training begins with; None where the line
+        does not say.
+    """
+    start = _START.search(line)
+    return _progress_of(line) if start is None else int(start.group(1))
 
 
 class _Clock:
@@ -69,8 +92,8 @@ def read_training(
                 text = match.group(2)
                 if start := _START.search(text):
                     clock.start(when, int(start.group(1)))
-                elif clock.last is not None and (iteration := _ITERATION.search(text)):
-                    clock.step(when, int(iteration.group(1).replace(',', '')))
+                elif clock.last is not None and (iteration := _progress_of(text)) is not None:
+                    clock.step(when, iteration)
             elif (value := _VALUE.match(line)) and clock.last is not None:
                 # The metrics stand below the line that has the time.
                 clock.validated(when, float(value.group(1)))

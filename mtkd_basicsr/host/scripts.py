@@ -1,5 +1,6 @@
 """Repairs of BasicSR's own ``train.py`` and ``test.py``, in the process that runs them."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from types import ModuleType
 from typing import Any, TypeAlias, cast
 
 import basicsr
+from basicsr.utils.logger import initialized_logger
 
 from ..utils.version import __version__
 from .resume import load_resume_state
@@ -109,6 +111,20 @@ def repair_running_script(check: Check) -> None:
     repair(sys.modules.get('__main__'), check)
 
 
+def _forget_logger() -> None:
+    """Let BasicSR make a new logger, with a log file of its own.
+
+    It keeps the one of the loop that ran before in this process, whose file is another one.
+    """
+    if initialized_logger.pop('basicsr', None) is None:
+        return
+    logger = logging.getLogger('basicsr')
+    for handler in list(logger.handlers):
+        if type(handler) in (logging.StreamHandler, logging.FileHandler):  # not somebody's own
+            logger.removeHandler(handler)
+            handler.close()
+
+
 def train_pipeline(root: str, check: Check) -> None:
     """Run BasicSR's training loop with the options of ``sys.argv``.
 
@@ -120,6 +136,7 @@ def train_pipeline(root: str, check: Check) -> None:
     import basicsr.train
 
     repair(basicsr.train, check)
+    _forget_logger()
     basicsr.train.train_pipeline(root)
 
 
@@ -133,4 +150,5 @@ def test_pipeline(root: str, check: Check) -> None:
     import basicsr.test
 
     repair(basicsr.test, check)
+    _forget_logger()
     basicsr.test.test_pipeline(root)

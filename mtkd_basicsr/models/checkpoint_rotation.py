@@ -4,6 +4,8 @@ import os
 import re
 from typing import Any
 
+from ..utils.atomic import is_temporary_of
+
 
 def _iterations(folder: str, pattern: str) -> dict[int, str]:
     """Return the names of the files of a folder that fit a pattern, by iteration."""
@@ -43,5 +45,5 @@ def remove_unfinished(path: dict[str, Any]) -> None:
     """
     for folder in (path['models'], path['training_states']):
         for name in os.listdir(folder) if os.path.isdir(folder) else ():
-            if re.fullmatch(r'(net_\w+\.pth|\d+\.state)\.\d+\.tmp', name):
+            if is_temporary_of(name, r'net_\w+\.pth|\d+\.state'):
                 os.remove(os.path.join(folder, name))

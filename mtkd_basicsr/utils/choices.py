@@ -10,6 +10,9 @@ CACHE_CONTENTS: tuple[CacheContents, ...] = get_args(CacheContents)
 # fp32.
 PRECISIONS = ('auto', 'bf16', 'fp32')
 
+# How several processes are started, as BasicSR knows it.
+LAUNCHERS = ('none', 'pytorch', 'slurm')
+
 EXPORT_FORMATS = ('onnx', 'torchscript', 'safetensors')
 
 # Overlap of neighbouring tiles, in low-resolution pixels. Measured with three networks on

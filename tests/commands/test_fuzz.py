@@ -6,7 +6,6 @@ import contextlib
 import copy
 import io
 import os
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from mtkd_basicsr.checks.findings import Findings
 from mtkd_basicsr.checks.static import check_fast, refuse
-from mtkd_basicsr.commands._option_files import parse_like_basicsr
+from mtkd_basicsr.commands._option_files import OptionFile, parse_like_basicsr
 from mtkd_basicsr.config import apply_overrides
 from mtkd_basicsr.errors import MTKDError, OptionError
 from mtkd_basicsr.host.option_schema import structure_errors
@@ -139,7 +138,7 @@ def survives(function, *arguments):
 
 def whole_way(path, forced=None):
     """What ``mtkd train`` and ``mtkd check`` do with a file, as far as nothing is built."""
-    opt = parse_like_basicsr('train', Namespace(opt=path, force_yml=forced, safe=True))
+    opt = parse_like_basicsr('train', OptionFile(path, forced, True))
     refuse(opt)
 
 

@@ -2,25 +2,32 @@ import json
 import sys
 import threading
 import time
+from dataclasses import dataclass
 
 import pytest
 
 from mtkd_basicsr.commands._jobs import Job, Record, archive, run_jobs
 from mtkd_basicsr.errors import MTKDError
+from mtkd_basicsr.utils.atomic import write_json
+
+
+@dataclass
+class Script(Job):
+    """A job that runs a line of Python in the place of a function of the package."""
+
+    code: str = 'pass'
+
+    @property
+    def command(self):
+        return [sys.executable, '-c', self.code]
 
 
 def job(folder, name, code='pass', after=(), iterations=None):
     begin = f"open('order.txt', 'a').write('+{name} ')"
     end = f"open('order.txt', 'a').write('-{name} ')"
     note = f'{begin}; {code}; {end}'
-    return Job(
-        name,
-        [sys.executable, '-c', f'import time; {note}'],
-        folder,
-        folder / f'{name}.log',
-        iterations,
-        set(after),
-    )
+    log = folder / f'{name}.log'
+    return Script(name, '', {}, folder, log, iterations, set(after), code=f'import time; {note}')
 
 
 def order(folder):
@@ -120,3 +127,72 @@ def test_nothing_is_lost_when_a_folder_gives_way(tmp_path):
     (moved,) = tmp_path.iterdir()
     assert moved.name.startswith('run_archived_')
     assert (moved / 'weights').read_text() == 'precious'
+
+
+def test_a_job_calls_a_function_with_its_keywords(tmp_path):
+    arguments = {'out': 'mine', 'students': ['rcan'], 'scales': [3], 'methods': ['mtkd']}
+    wanted = Job('options', 'write_options', arguments, tmp_path, tmp_path / 'options.log')
+    run_jobs([wanted], 1)
+    names = {path.name for path in (tmp_path / 'mine').rglob('*.yml')}
+    assert names == {'fusion_x3.yml', 'mtkd_rcan_x3.yml', 'rcan_x3.yml'}
+
+
+@pytest.mark.parametrize(
+    ('function', 'arguments', 'said'),
+    [
+        ('train', {'options_file': 'none.yml'}, "mtkd train: -opt: no file 'none.yml'"),
+        (
+            'prepare_data',
+            {'folder': 'none', 'out': 'x', 'sub_image': 5},
+            'mtkd data: --sub-image 5 --step 2: expected multiples of 12, the step not larger '
+            'than the sub-image',
+        ),
+    ],
+)
+def test_errors_of_a_job_are_those_of_the_command_line(function, arguments, said, tmp_path):
+    wanted = Job('wrong', function, arguments, tmp_path, tmp_path / 'wrong.log')
+    with pytest.raises(MTKDError, match='wrong failed; its log is'):
+        run_jobs([wanted], 1)
+    assert (tmp_path / 'wrong.log').read_text() == f'{said}\n'
+
+
+def test_a_job_calls_nothing_else(tmp_path):
+    wanted = Job('wrong', '_validation', {}, tmp_path, tmp_path / 'wrong.log')
+    with pytest.raises(MTKDError, match="'_validation' is no function of mtkd_basicsr.commands"):
+        run_jobs([wanted], 1)
+
+
+def test_the_bar_follows_the_log(tmp_path, monkeypatch):
+    seen = []
+
+    class Bar:
+        n = 0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def update(self, steps):
+            self.n += steps
+            seen.append(self.n)
+
+    monkeypatch.setattr('mtkd_basicsr.commands._jobs.progress', lambda **_: Bar())
+    lines = (
+        'Start training from epoch: 1, iter: 40',
+        '[test..][epoch:  1, iter:     1,050, lr:(1.000e-04,)] [eta: 0:00:00] l_pix: 1.0e-01',
+        'Validation val, # iter: 7',
+        '[test..][epoch:  1, iter:     1,200, lr:(1.000e-04,)] [eta: 0:00:00] l_pix: 1.0e-01',
+    )
+    run_jobs([job(tmp_path, 'training', f'print(*{lines}, sep=chr(10))', iterations=1100)], 1)
+    assert seen == [40, 1050, 1100]
+
+
+def test_json_is_replaced_at_once(tmp_path):
+    path = tmp_path / 'a.json'
+    write_json(path, {'a': 1})
+    with pytest.raises(TypeError):
+        write_json(path, {'a': object()})
+    assert json.loads(path.read_text()) == {'a': 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ['a.json']

@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from argparse import Namespace
 from collections import OrderedDict
 
 import pytest
@@ -14,7 +13,7 @@ from conftest import ROOT, build, parsed, run, tiny, write_options, write_weight
 from helpers.wrong_inputs import RunsCode, saved
 
 import mtkd_basicsr
-from mtkd_basicsr.commands._option_files import parse_like_basicsr
+from mtkd_basicsr.commands._option_files import OptionFile, parse_like_basicsr
 from mtkd_basicsr.config import apply_overrides
 from mtkd_basicsr.errors import OptionError, WeightsError
 from mtkd_basicsr.host.yaml_loader import (
@@ -132,8 +131,7 @@ def test_safe_options_are_parsed_as_others(make_options, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write_options(tmp_path / 'train.yml', make_options('MTKDModel'))
     one, other = (
-        parse_like_basicsr('train', Namespace(opt=path, force_yml=['scale=2'], safe=safe))
-        for safe in (True, False)
+        parse_like_basicsr('train', OptionFile(path, ['scale=2'], safe)) for safe in (True, False)
     )
     assert one == other
     assert one['path']['models'].endswith('models')
@@ -152,7 +150,7 @@ def test_force_is_what_basicsr_makes_of_it(make_options, tmp_path, monkeypatch):
         'train:optim_g:lr=!!float1e-3',
         'name= spaced ',
     ]
-    opt = parse_like_basicsr('train', Namespace(opt=path, force_yml=entries, safe=False))
+    opt = parse_like_basicsr('train', OptionFile(path, entries, False))
     before = read_options(path)
     ours = apply_overrides(before, entries, value_of_text)
     assert before == read_options(path), 'its argument stays as it is'

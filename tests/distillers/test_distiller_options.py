@@ -8,6 +8,7 @@ import torch
 from conftest import mtkd, parsed, write_options
 from helpers.distillation import kd_options, model_of, step, teacher_net
 
+from mtkd_basicsr.config import TargetSource
 from mtkd_basicsr.data.cache.format import array_names
 from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.distillers import METHODS

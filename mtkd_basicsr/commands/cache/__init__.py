@@ -1,1 +1,3 @@
 """``mtkd cache``."""
+
+from .api import cache as cache

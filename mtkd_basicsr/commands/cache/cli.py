@@ -3,14 +3,14 @@
 import argparse
 
 from ...utils.choices import CACHE_CONTENTS, PRECISIONS
-from .._arguments import add_override_arguments, add_tile_arguments, check_tile, number
+from .._arguments import add_override_arguments, add_tile_arguments, number
+from .api import cache
 
 HELP = 'run the teachers once over all training images, and keep the targets'
 DESCRIPTION = (
     'Makes the target cache of an option file, or goes on making it; with '
     '``--verify`` reads all of one that is complete.'
 )
-NEEDS_BASICSR = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,13 +58,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_override_arguments(parser)
 
 
-def check(args: argparse.Namespace) -> None:
-    """Refuse arguments that do not fit together."""
-    check_tile(args)
-
-
 def run(args: argparse.Namespace) -> None:
     """Run the command, as its parser has read the command line."""
-    from .targets import cache
-
-    cache(args)
+    cache(
+        args.opt,
+        contents=args.what,
+        self_ensemble=args.self_ensemble,
+        tile=args.tile,
+        tile_overlap=args.tile_overlap,
+        device=args.device,
+        precision=args.precision,
+        workers=args.workers,
+        overwrite=args.overwrite,
+        verify=args.verify,
+        overrides=args.force_yml or (),
+        safe=args.safe,
+    )

@@ -1,17 +1,16 @@
 """``mtkd cache``: run the teachers and the fusion network once over all training images."""
 
-import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from ...config import parse_fusion, parse_teachers, require
+from ...config import TeacherConfig, TeacherOptions, parse_fusion, parse_teachers, require
 from ...data.cache.begun import begun_with
 from ...data.cache.checksums import damaged_images, describe
 from ...data.cache.format import array_names, state_of
@@ -31,7 +30,9 @@ from ...utils.images import psnr_y
 from ...utils.precision import Precision, teacher_precision
 from ...utils.progress import progress, say
 from .._arguments import device_of
-from .._option_files import parse_like_basicsr
+from .._option_files import OptionFile, parse_like_basicsr
+from .._validation import spelled
+from .arguments import CacheArguments
 
 _SMALLEST_TILE = 64
 
@@ -41,21 +42,19 @@ class _Targets:
 
     def __init__(
         self,
-        opt: dict[str, Any],
-        contents: CacheContents,
+        teachers: Mapping[str, TeacherConfig],
+        fusion: TeacherOptions | None,
+        scale: int,
         device: torch.device,
-        args: argparse.Namespace,
+        args: CacheArguments,
     ) -> None:
-        ensemble = TeacherEnsemble(
-            parse_teachers(opt), opt['scale'], device, args.precision, allow_precomputed=True
-        )
+        ensemble = TeacherEnsemble(teachers, scale, device, args.precision, allow_precomputed=True)
         self.network: TeacherEnsemble | FusedTeachers = ensemble
-        if contents != 'teachers':
-            fusion = parse_fusion(opt) or require(opt, 'fusion')
+        if fusion is not None:
             self.network = FusedTeachers(ensemble, fusion, device)
         self.ensemble = ensemble
-        self.contents = contents
-        self.scale = opt['scale']
+        self.contents: CacheContents = 'teachers' if fusion is None else 'target'
+        self.scale = scale
         self.device = device
         self.tile = args.tile
         self.overlap = args.tile_overlap
@@ -141,7 +140,7 @@ def _standing(path: str, key: CacheKey, overwrite: bool) -> CacheReader | None:
 def _say(precision: Precision, rank: int) -> str:
     """Print once what the networks run in, with a warning if there is one; return its name."""
     if rank == 0:
-        print(f'--precision: {precision.reason}', flush=True)
+        print(f'{spelled("precision")}: {precision.reason}', flush=True)
         if precision.warning:
             print(f'WARNING: {precision.warning}', file=sys.stderr, flush=True)
     return precision.name
@@ -201,47 +200,48 @@ def _compute(
         print(f'PSNR on Y of {len(pairs)} images: {_means(psnr)}')
 
 
-def cache(args: argparse.Namespace) -> None:
-    """Make the target cache of an option file, or go on making it.
-
-    With ``--verify`` all of a complete cache is read instead, and compared with its checksums.
-
-    Under ``torchrun`` each process does its share of the images, on its own GPU, into the same
-    file.
+def run(args: CacheArguments) -> Path:
+    """Make a target cache, go on making it, or verify it; see :func:`mtkd_basicsr.commands.cache`.
 
     Args:
-        args: What :func:`add_arguments` has parsed.
+        args: Checked.
+
+    Returns:
+        The cache.
 
     Raises:
         MTKDError: options, weights or images cannot be used, a cache of other options stands
             there, or the one that is verified is damaged.
     """
-    opt = parse_like_basicsr('cache', args)
+    file = OptionFile.of(args.options_file, args.overrides, args.safe)
+    opt = parse_like_basicsr('cache', file)
     train = require(opt, 'datasets', 'train')
     path = require(opt, 'datasets', 'train', 'target_cache')
     if args.verify:
         _verify(path)
-        return
+        return Path(path)
     device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
-    what: CacheContents = args.what or ('target' if opt.get('fusion') else 'teachers')
+    contents: CacheContents = args.contents or ('target' if opt.get('fusion') else 'teachers')
+    scale = opt['scale']
+    teachers = parse_teachers(opt)
+    fusion = (parse_fusion(opt) or require(opt, 'fusion')) if contents == 'target' else None
     dataset = paired_dataset(train, 'datasets.train')
     # BasicSR lists a folder in the order of its file system, which two machines need not agree on.
     dataset.paths.sort(key=lambda pair: pair['gt_path'])
-    images = list_images(dataset, train['dataroot_gt'], opt['scale'])
-    here = teacher_precision(args.precision, device, key='--precision')
+    images = list_images(dataset, train['dataroot_gt'], scale)
+    here = teacher_precision(args.precision, device, key=spelled('precision'))
     settings = CacheSettings(
         self_ensemble=args.self_ensemble,
         precision=here.name,
         tile=args.tile,
         tile_overlap=args.tile_overlap,
     )
-    fusion = parse_fusion(opt) if what == 'target' else None
-    key = cache_key(what, opt['scale'], parse_teachers(opt), fusion, images, settings)
+    key = cache_key(contents, scale, teachers, fusion, images, settings)
     # Where nobody asks for a precision, a cache that is there keeps its own.
     began = begun_with(path, key) if args.precision in (None, 'auto') else None
     if began is not None:
         key = dataclasses.replace(key, settings=dataclasses.replace(settings, precision=began))
-    complete = f"'{path}' is complete: {what} of {len(images)} images"
+    complete = f"'{path}' is complete: {contents} of {len(images)} images"
     standing = _standing(path, key, args.overwrite)
     damaged = damaged_images(standing) if standing is not None and args.overwrite else {}
     if standing is not None and not damaged:
@@ -253,7 +253,7 @@ def cache(args: argparse.Namespace) -> None:
                 'makes it anew '
                 f'({here.reason})'
             )
-        return
+        return Path(path)
     rank = int(os.environ.get('RANK', 0))
     world = int(os.environ.get('WORLD_SIZE', 1))
     mine = range(rank, len(images), world)
@@ -262,9 +262,10 @@ def cache(args: argparse.Namespace) -> None:
         # another process has just finished it
         if now is not None and (standing is None or now.file != standing.file):
             print(complete)
-            return
-        args.precision = _say(teacher_precision(args.precision, device, began, '--precision'), rank)
-        targets = _Targets(opt, what, device, args)
+            return Path(path)
+        precision = teacher_precision(args.precision, device, began, spelled('precision'))
+        args = dataclasses.replace(args, precision=_say(precision, rank))
+        targets = _Targets(teachers, fusion, scale, device, args)
         targets.check_folders(images)
         if standing is not None and damaged:
             print(f"'{path}' is damaged: {describe(standing, damaged)}; computing these again")
@@ -275,9 +276,10 @@ def cache(args: argparse.Namespace) -> None:
         _compute(
             writer,
             targets,
-            Pairs(dataset, [i for i in mine if i not in done], opt['scale']),
+            Pairs(dataset, [i for i in mine if i not in done], scale),
             len(mine),
             rank,
             args.workers,
         )
         print(complete if writer.finish() else f"'{path}': the share of process {rank} is done")
+    return Path(path)

@@ -1,1 +1,3 @@
 """``mtkd check``."""
+
+from .api import check as check

@@ -1,14 +1,15 @@
 """``mtkd check``: its arguments."""
 
 import argparse
+import sys
 
 from .._arguments import add_override_arguments
+from .api import check
 
 HELP = 'what is wrong with an option file, before an hour is spent on it'
 DESCRIPTION = (
     'Looks at everything that an option file for training names, and reports all findings at once.'
 )
-NEEDS_BASICSR = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the command, as its parser has read the command line."""
-    from .run import check
+    """Run the command, as its parser has read the command line.
 
-    check(args)
+    Raises:
+        SystemExit: Training would fail.
+    """
+    findings = check(
+        args.opt, steps=not args.no_steps, overrides=args.force_yml or (), safe=args.safe
+    )
+    from ...checks.findings import ERROR, WARNING
+
+    errors = sum(finding.level == ERROR for finding in findings)
+    warnings = sum(finding.level == WARNING for finding in findings)
+    print(findings)
+    print(f'\n{errors} {"error" if errors == 1 else "errors"}, {warnings} warnings')
+    if findings.failed:
+        sys.exit(1)

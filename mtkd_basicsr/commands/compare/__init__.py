@@ -1,1 +1,3 @@
 """``mtkd compare``."""
+
+from .api import compare as compare

@@ -1,13 +1,13 @@
 """``mtkd compare``: its arguments."""
 
 import argparse
+import sys
 
-from ...errors import OptionError
 from .._arguments import add_safe_argument
+from .api import compare
 
 HELP = 'many trainings side by side, and a report over them'
 DESCRIPTION = 'Does all trainings of a plan, tests every student, and writes a report.'
-NEEDS_BASICSR = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,14 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument('--only', metavar='RUN', help='do this one run')
 
 
-def check(args: argparse.Namespace) -> None:
-    """Refuse arguments that do not fit together."""
-    if args.jobs < 1:
-        raise OptionError(f'--jobs: {args.jobs}; expected 1 or more')
-
-
 def run(args: argparse.Namespace) -> None:
     """Run the command, as its parser has read the command line."""
-    from .run import compare
-
-    compare(args)
+    files = compare(
+        args.opt,
+        out=args.out,
+        jobs=args.jobs,
+        report_only=args.report_only,
+        list_commands=args.list,
+        only=args.only,
+        safe=args.safe,
+    )
+    if not (args.list or args.only):
+        print(files[0].read_text(encoding='utf-8'))
+        print('\n'.join(map(str, files)), file=sys.stderr)

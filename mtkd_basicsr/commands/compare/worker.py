@@ -1,6 +1,5 @@
 """Doing one run of a plan: training and testing, or a cache, in this process."""
 
-import argparse
 import json
 import os
 import subprocess
@@ -17,12 +16,11 @@ from ...config.plan import PlanOptions
 from ...errors import MTKDError
 from ...evaluation.measure import load_trained, measure, references
 from ...host.log_parser import read_training
+from ...utils.atomic import write_json, write_text
 from .._arguments import make_folder
-from .._jobs import archive, write_json
-from ..cache import cli as cache_cli
-from ..cache import targets as cache_command
-from ..train import cli as train_cli
-from ..train import run as train_command
+from .._jobs import archive
+from ..cache import cache
+from ..train import train
 from .expansion import Run, movable
 from .precisions import of_cache, of_training
 from .store import describe_machine, is_done, record_of, result_of, result_path
@@ -46,9 +44,7 @@ def write_options(run: Run, out: Path) -> None:
     """
     path = options_path(run, out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f'.{os.getpid()}.tmp')
-    temporary.write_text(_HEADER + yaml.safe_dump(run.options, sort_keys=False), encoding='utf-8')
-    os.replace(temporary, path)
+    write_text(path, _HEADER + yaml.safe_dump(run.options, sort_keys=False))
 
 
 @contextmanager
@@ -74,28 +70,19 @@ def _train(run: Run, out: Path) -> None:
     # stopped between training and testing: BasicSR writes this file at the end
     if latest.is_file():
         return
-    parser = argparse.ArgumentParser()
-    train_cli.add_arguments(parser)
-    train_command.train(
-        parser.parse_args(['-opt', str(options_path(run, out)), '--auto_resume', '--safe']),
-        root=str(out),
-    )
+    train(options_path(run, out), auto_resume=True, safe=True, root=out)
 
 
 def _cache(run: Run, out: Path, begun: bool) -> None:
-    assert run.what is not None  # every cache has it
     path = run.options['datasets']['train']['target_cache']
-    parser = argparse.ArgumentParser()
-    cache_cli.add_arguments(parser)
     # What the plan has made for itself it may replace; a cache of somebody else it may not.
-    more = (
-        ['--overwrite'] if not begun and os.path.abspath(path).startswith(str(out) + os.sep) else []
-    )
-    more += ['--self-ensemble'] if run.self_ensemble else []
-    cache_command.cache(
-        parser.parse_args(
-            ['-opt', str(options_path(run, out)), '--what', run.what, '--safe', *more]
-        )
+    own = os.path.abspath(path).startswith(str(out) + os.sep)
+    cache(
+        options_path(run, out),
+        contents=run.what,
+        self_ensemble=run.self_ensemble,
+        overwrite=own and not begun,
+        safe=True,
     )
 
 
@@ -156,7 +143,7 @@ def _write_result(
         'results': results,
     }
     result_path(run, out).parent.mkdir(exist_ok=True)
-    write_json(json.loads(movable(content, out)), result_path(run, out))
+    write_json(result_path(run, out), json.loads(movable(content, out)))
 
 
 def _test(

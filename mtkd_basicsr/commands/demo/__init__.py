@@ -1,1 +1,3 @@
 """``mtkd demo``."""
+
+from .api import demo as demo

@@ -2,9 +2,10 @@
 
 import argparse
 
+from .api import demo
+
 HELP = 'the whole of MTKD on photographs, in minutes, on a CPU'
 DESCRIPTION = None
-NEEDS_BASICSR = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command, as its parser has read the command line."""
-    from .run import demo
-
-    demo(args)
+    demo(out=args.out, quick=args.quick)

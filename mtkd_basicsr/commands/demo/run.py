@@ -1,6 +1,5 @@
 """``mtkd demo``: the whole of MTKD on the photographs that come with scikit-image."""
 
-import argparse
 import time
 from pathlib import Path
 
@@ -22,26 +21,17 @@ def _precision() -> Precision:
     return student_precision(asked, 'cuda' if torch.cuda.is_available() else 'cpu')
 
 
-def demo(args: argparse.Namespace) -> None:
-    """Train a fusion of three teachers, and a student with and without MTKD; show their results.
-
-    A second call goes on where the first one was stopped, and repeats nothing that is finished.
-
-    Args:
-        args: ``out`` and ``quick``.
-
-    Raises:
-        MTKDError: a cache or a training failed; names its log.
-    """
+def run(out: Path, quick: bool) -> tuple[Path, Path]:
+    """Do the whole of it, and return table and picture; see :func:`mtkd_basicsr.commands.demo`."""
     start = time.time()
     cores = trainings.Cores.of(trainings.usable_cores())
     torch.set_num_threads(cores.threads)
-    out = Path(args.out or ('mtkd_demo_quick' if args.quick else 'mtkd_demo')).resolve()
     make_folder(out)
     sample_photographs.prepare(out / 'datasets', SCALE)
     print(f'Everything goes to {out}')
     print(f'Precision: {_precision().reason}', flush=True)
-    trainings.run_steps(trainings.steps(args.quick), out, args.quick, cores)
-    table, picture = summary.report(out, SCALE, quick=args.quick)
+    trainings.run_steps(trainings.steps(quick), out, quick, cores)
+    table, picture = summary.report(out, SCALE, quick=quick)
     print(f'\n{table.read_text(encoding="utf-8")}\nTable:   {table}\nPicture: {picture}')
     print(f'Wall time of this call: {time.time() - start:.0f} s')
+    return table, picture

@@ -13,7 +13,7 @@ from ...config import TeacherOptions, parse_teachers
 from ...host.yaml_loader import read_options
 from ...utils.digest import sha256
 from ...utils.resources import option_file
-from .._jobs import Job, Record, archive, mtkd_command, run_jobs
+from .._jobs import Job, Record, archive, run_jobs
 
 # How many times fewer iterations the fusion network and the students have with --quick.
 _QUICK = {'fusion': 6, 'scratch': 27, 'mtkd': 27}
@@ -99,7 +99,7 @@ def usable_cores() -> int:
 
 
 def _forced(step: Step, options: dict[str, Any], quick: bool) -> list[str]:
-    """Return what the command line changes in an option file."""
+    """Return what a call changes in an option file."""
     if not quick:
         return []
     iterations = options['train']['total_iter'] // _QUICK[step.options]
@@ -162,20 +162,21 @@ class Run:
             cores: How many a cache has.
             after: Names of the jobs that have to be finished before.
         """
+        title = self.step.title
+        file = str(self.file)
         if self.step.kind == 'train':
-            forced = ['--force_yml', *self.forced] if self.forced else []
-            command = mtkd_command('train', '-opt', self.file, '--auto_resume', *forced)
-            return [Job(self.step.title, command, self.out, self.log, self.iterations, after)]
-        command = mtkd_command('cache', '-opt', self.file, '--overwrite')
+            training = {'options_file': file, 'auto_resume': True, 'overrides': self.forced}
+            return [Job(title, 'train', training, self.out, self.log, self.iterations, after)]
+        cache = {'options_file': file, 'overwrite': True}
         if cores.cache_parts == 1:
-            return [Job(self.step.title, command, self.out, self.log, after=after)]
+            return [Job(title, 'cache', cache, self.out, self.log, after=after)]
         jobs = []
         for part in range(cores.cache_parts):
             # As torchrun says it: each process does its share of the images, into the same file.
             share = {'RANK': str(part), 'WORLD_SIZE': str(cores.cache_parts)}
             log = self.log.with_name(f'{self.step.name}_{part + 1}.log')
-            name = f'{self.step.title} ({part + 1} of {cores.cache_parts})'
-            jobs.append(Job(name, command, self.out, log, after=after, environment=share))
+            name = f'{title} ({part + 1} of {cores.cache_parts})'
+            jobs.append(Job(name, 'cache', cache, self.out, log, after=after, environment=share))
         return jobs
 
 

@@ -1,1 +1,3 @@
 """``mtkd export``."""
+
+from .api import export as export

@@ -2,16 +2,15 @@
 
 import argparse
 
-from ...errors import OptionError
 from ...utils.choices import EXPORT_FORMATS
 from .._arguments import add_safe_argument
+from .api import export
 
 HELP = 'a trained student as an ONNX, TorchScript or safetensors file'
 DESCRIPTION = (
     'Writes a trained student as one ONNX, TorchScript or safetensors file, after a '
     'comparison with PyTorch on a photograph.'
 )
-NEEDS_BASICSR = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,14 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_safe_argument(parser)
 
 
-def check(args: argparse.Namespace) -> None:
-    """Refuse arguments that do not fit together."""
-    if args.half and args.format != 'safetensors':
-        raise OptionError(f'--half: --format {args.format}; expected safetensors')
-
-
 def run(args: argparse.Namespace) -> None:
     """Run the command, as its parser has read the command line."""
-    from .run import export
-
-    export(args)
+    export(
+        args.weights,
+        format=args.format,
+        options_file=args.opt,
+        out=args.out,
+        half=args.half,
+        overwrite=args.overwrite,
+        safe=args.safe,
+    )

@@ -1,6 +1,5 @@
 """``mtkd export``: a trained student as one file for other programs."""
 
-import argparse
 import importlib.util
 import inspect
 import os
@@ -18,6 +17,7 @@ from ...data.sample_photographs import load, low_resolution
 from ...errors import ExportError, OptionError, first_line
 from ...functional.padding import run_padded
 from ...host.yaml_loader import read_options
+from ...utils.atomic import replacing
 from ...utils.image_tensors import to_tensor
 from ...utils.json_types import to_json_types
 from ...utils.resources import REFERENCE
@@ -26,6 +26,7 @@ from ...weights.loading import load_weights, network_of
 from ...weights.metadata import metadata_texts
 from ...weights.networks import build, check_scale, size_multiple
 from .._arguments import make_folder
+from .._validation import StrPath, spelled
 from .traceable import TraceableStudent
 
 TOLERANCE = 1e-4  # of [0, 1]: a fortieth of a level of 8 bits
@@ -91,7 +92,7 @@ def _round_to_half(net: nn.Module, scale: int) -> None:
             value.copy_(value.half())
     after = _student(net, scale)(lq)
     if not after.isfinite().all():
-        raise ExportError('--half: the weights are too large for 16 bits')
+        raise ExportError(f'{spelled("half")}: the weights are too large for 16 bits')
     print(
         'weights of 16 bits change a photograph by '
         f'{(after - before).abs().max().item() * 255:.2f} of 255 levels at most'
@@ -109,7 +110,7 @@ def _student(net: nn.Module, scale: int) -> ImageFunction:
 def _open_safetensors(path: str) -> ImageFunction:
     network, scale = network_of(None, path)
     net = build(network, 'network').eval()
-    load_weights(net, path, '--out')
+    load_weights(net, path, spelled('out'))
     return _student(net, scale)
 
 
@@ -202,105 +203,92 @@ def verify(
             )
 
 
-def _weights(args: argparse.Namespace) -> str:
-    """Return the file with weights: ``--weights``, or what the option file names."""
-    if args.weights is not None:
-        return os.path.expanduser(args.weights)
-    if args.opt is None:
+def _weights(weights: StrPath | None, options_file: StrPath | None, safe: bool) -> str:
+    """Return the file with weights: the one that is given, or what the option file names."""
+    if weights is not None:
+        return os.path.expanduser(weights)
+    if options_file is None:
         raise OptionError(
-            '--weights: missing; it is needed, or an option file with path.pretrain_network_g '
-            '(-opt)'
+            f'{spelled("weights")}: missing; it is needed, or an option file with '
+            f'path.pretrain_network_g ({spelled("options_file")})'
         )
-    block = read_options(args.opt, args.safe).get('path')
+    block = read_options(options_file, safe).get('path')
     path = block.get('pretrain_network_g') if isinstance(block, dict) else None
     if not isinstance(path, str):
         raise OptionError(
-            f"-opt: '{args.opt}' has no path.pretrain_network_g; give the trained weights with "
-            '--weights'
+            f"{spelled('options_file')}: '{options_file}' has no path.pretrain_network_g; give the "
+            f'trained weights with {spelled("weights")}'
         )
     return os.path.expanduser(path)
 
 
-def _target(args: argparse.Namespace, weights: str, suffix: str) -> Path:
-    """Return the path of the new file: beside the weights unless ``--out`` says otherwise."""
-    target = (
-        Path(args.out) if args.out else Path(weights.removeprefix(REFERENCE)).with_suffix(suffix)
-    )
+def _target(out: StrPath | None, overwrite: bool, weights: str, suffix: str) -> Path:
+    """Return the path of the new file: beside the weights unless ``out`` says otherwise."""
+    target = Path(out) if out else Path(weights.removeprefix(REFERENCE)).with_suffix(suffix)
+    key = spelled('out')
     if target.suffix != suffix:
-        raise OptionError(f"--out: '{target}'; expected a name that ends with {suffix}")
+        raise OptionError(f"{key}: '{target}'; expected a name that ends with {suffix}")
     if target.resolve() == Path(weights).resolve():
-        raise OptionError(f"--out: '{target}' is the file of the weights; use another name")
-    if target.exists() and not args.overwrite:
-        raise OptionError(f"--out: '{target}' is there already; use another name, or --overwrite")
+        raise OptionError(f"{key}: '{target}' is the file of the weights; use another name")
+    if target.exists() and not overwrite:
+        raise OptionError(
+            f"{key}: '{target}' is there already; use another name, or {spelled('overwrite')}"
+        )
     return target
 
 
-def export(args: argparse.Namespace) -> None:
-    """Write a trained student as one ONNX, TorchScript or safetensors file.
-
-    The file is compared with PyTorch on a photograph before it gets its name.
-
-    ONNX and TorchScript files take (b, 3, h, w), RGB, [0, 1], float32, any b, h and w, and give (b,
-    3, scale · h, scale · w), cut to [0, 1]: what a network needs as padding is done inside. A
-    safetensors file holds the weights under BasicSR's names, with ``--half`` in 16 bits. All of
-    them say which network they hold. The moving average of the weights (``params_ema``) is taken
-    where there is one.
-
-    Args:
-        args: What :func:`add_arguments` has parsed.
-
-    Raises:
-        OptionError: packages are missing, an argument or the option file cannot be used, or the
-            file is there already.
-        WeightsError: the weights are missing or do not fit.
-        ExportError: the file cannot be written, or does not give what PyTorch gives; nothing is
-            left of it.
-    """
-    form = FORMATS[args.format]
+def write(
+    given_weights: StrPath | None,
+    *,
+    format: str,
+    options_file: str | None,
+    out: StrPath | None,
+    half: bool,
+    overwrite: bool,
+    safe: bool,
+) -> Path:
+    """Write a student as one file; see :func:`mtkd_basicsr.commands.export`."""
+    form = FORMATS[format]
     missing = [package for package in form.packages if importlib.util.find_spec(package) is None]
     if missing:
         raise OptionError(
-            f'--format: {args.format} needs {", ".join(missing)}: pip install '
+            f'{spelled("format")}: {format} needs {", ".join(missing)}: pip install '
             "'mtkd_basicsr[export]'"
         )
-    weights = _weights(args)
-    target = _target(args, weights, form.suffix)
-    network, scale = network_of(args.opt, weights, args.safe)
+    weights = _weights(given_weights, options_file, safe)
+    target = _target(out, overwrite, weights, form.suffix)
+    network, scale = network_of(options_file, weights, safe)
     net = build(network, 'network_g').eval().requires_grad_(False)
-    load_weights(net, weights, '--weights' if args.weights else 'path.pretrain_network_g')
+    key = spelled('weights') if given_weights else 'path.pretrain_network_g'
+    load_weights(net, weights, key)
     network = to_json_types(network)
-    if args.half:
+    if half:
         _round_to_half(net, scale)
     if 'rgb_mean' in inspect.signature(type(net)).parameters:
         # may have come out of the weights, and is no part of a state dict
         network['rgb_mean'] = cast(torch.Tensor, net.mean).flatten().tolist()
     metadata = {
-        'format': args.format,
+        'format': format,
         **metadata_texts({'network': network, 'scale': scale, 'version': __version__}),
     }
     pairs = _expected(net, scale)
     make_folder(target.parent)
-    temporary = target.with_name(f'.{target.stem}.{os.getpid()}.tmp{form.suffix}')
-    try:
+    # Whatever goes wrong inside, nothing is left of the file.
+    with replacing(target, keep_suffix=True) as temporary:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')  # whether the file is right is seen below
-                form.write(
-                    net, scale, str(temporary), metadata, **({'half': True} if args.half else {})
-                )
-                function = form.open(str(temporary))
+                form.write(net, scale, temporary, metadata, **({'half': True} if half else {}))
+                function = form.open(temporary)
         except Exception as error:
             raise ExportError(
-                f'--format: {network["type"]} cannot be written as {args.format} by torch '
-                f'{torch.__version__}: '
-                f'{first_line(error)}'
+                f'{spelled("format")}: {network["type"]} cannot be written as {format} by torch '
+                f'{torch.__version__}: {first_line(error)}'
             ) from error
         with torch.no_grad():
             verify(function, pairs, target)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     print(
         f'{target}: {network["type"]} ×{scale}, {target.stat().st_size / 1e6:.1f} MB, weights of '
         f"'{weights}'"
     )
+    return target

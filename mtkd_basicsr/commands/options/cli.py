@@ -2,7 +2,7 @@
 
 import argparse
 
-from .baselines import METHODS
+from .api import METHOD_NAMES, option_reference, write_options
 from .network_templates import STUDENTS
 from .paper_files import SCALES
 
@@ -11,8 +11,6 @@ DESCRIPTION = (
     'Writes the option files of the paper: both stages of MTKD, the baselines, and '
     'testing. Or prints what their keys mean.'
 )
-# What it does needs neither torch nor BasicSR.
-NEEDS_BASICSR = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--method',
         nargs='+',
-        choices=('mtkd', *METHODS),
-        default=('mtkd', *METHODS),
+        choices=METHOD_NAMES,
+        default=METHOD_NAMES,
         help='for these methods alone',
     )
     parser.add_argument(
@@ -55,6 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command, as its parser has read the command line."""
-    from .run import options
-
-    options(args)
+    if args.reference:
+        print(option_reference(), end='')
+        return
+    paths = write_options(
+        args.out,
+        students=args.student,
+        scales=args.scale,
+        methods=args.method,
+        overwrite=args.overwrite,
+    )
+    print(f"{len(paths)} option files in '{args.out}'")

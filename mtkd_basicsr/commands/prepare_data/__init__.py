@@ -1,1 +1,3 @@
 """``mtkd data``."""
+
+from .api import prepare_data as prepare_data

@@ -5,11 +5,10 @@ import os
 
 from ...utils.choices import BICUBIC
 from .._arguments import number
+from .api import prepare_data
 
 HELP = 'folders as BasicSR wants them, out of a folder of images'
 DESCRIPTION = 'Makes ground-truth and low-resolution folders for BasicSR out of a folder of images.'
-# What it does needs neither torch nor BasicSR.
-NEEDS_BASICSR = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the command, as its parser has read the command line."""
-    from .run import data
-
-    data(args)
+    prepare_data(
+        args.folder,
+        args.out,
+        scales=args.scale,
+        multiple=args.multiple,
+        sub_image=args.sub_image,
+        step=args.step,
+        workers=args.workers,
+        verify=args.verify,
+    )

@@ -1,8 +1,6 @@
 """``mtkd data``: folders as BasicSR wants them, out of a folder of high-resolution images."""
 
-import argparse
 import json
-import math
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -13,11 +11,13 @@ import cv2
 import numpy as np
 
 from ...errors import DataError, OptionError
+from ...utils.atomic import write_bytes, write_json, write_text
 from ...utils.bicubic import resize_pixels
 from ...utils.choices import BICUBIC
 from ...utils.images import decode, psnr_y
 from ...utils.progress import progress
 from .._arguments import make_folder
+from .._validation import spelled
 
 _ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 _TOLERANCE = 0.06
@@ -66,9 +66,8 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def _write(path: Path, image: np.ndarray) -> None:
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    temporary.write_bytes(cv2.imencode('.png', image)[1].tobytes())
-    os.replace(temporary, path)
+    # Thousands of them, which are made again where one is missing: none waits for the disk.
+    write_bytes(path, cv2.imencode('.png', image)[1].tobytes(), durable=False)
 
 
 def _corners(size: int, sub: int, step: int) -> list[int]:
@@ -178,7 +177,7 @@ def _verify(name: str, layout: Layout, count: int) -> None:
     """Compare bicubic enlargement with what papers give for a test set."""
     expected_count, known = BICUBIC[name]
     if count != expected_count:
-        raise DataError(f'--verify {name}: {count} images; expected {expected_count}')
+        raise DataError(f'{spelled("verify")} {name}: {count} images; expected {expected_count}')
     wrong = []
     for scale in layout.scales:
         if scale not in known:
@@ -193,8 +192,8 @@ def _verify(name: str, layout: Layout, count: int) -> None:
         wrong += [] if fits else [f'×{scale}: {value:.2f} dB, published {known[scale]:.2f} dB']
     if wrong:
         raise DataError(
-            f'--verify {name}: {"; ".join(wrong)}: these are other images, or they were cropped or '
-            'compressed'
+            f'{spelled("verify")} {name}: {"; ".join(wrong)}: these are other images, or they were '
+            'cropped or compressed'
         )
 
 
@@ -213,7 +212,8 @@ def _remember(layout: Layout, source: Path) -> None:
         before = None
     if not isinstance(before, dict):
         raise OptionError(
-            f"--out: '{path}' is not what this command has written; choose another folder"
+            f"{spelled('out')}: '{path}' is not what this command has written; choose another "
+            'folder'
         )
     differing = [
         f'{key}: {before.get(key)!r} before, {value!r} now'
@@ -222,57 +222,25 @@ def _remember(layout: Layout, source: Path) -> None:
     ]
     if differing:
         raise OptionError(
-            f"--out: '{layout.out}' was made otherwise ({'; '.join(differing)}); choose another "
-            'folder'
+            f"{spelled('out')}: '{layout.out}' was made otherwise ({'; '.join(differing)}); choose "
+            'another folder'
         )
     make_folder(layout.out)
-    path.write_text(json.dumps(content, indent=1), encoding='utf-8')
+    write_json(path, content)
 
 
-def data(args: argparse.Namespace) -> None:
-    """Make ground-truth and low-resolution folders for BasicSR out of a folder of images.
-
-    Writes ``GTmod<m>/`` (cropped to a multiple m of all scales), ``LRbicx<scale>/`` (MATLAB-like
-    bicubic) and ``meta_info.txt``. With ``--sub-image`` they hold overlapping parts, and their
-    names end with ``_sub``. A second call goes on where the first was stopped.
-
-    Args:
-        args: What :func:`add_arguments` has parsed.
-
-    Raises:
-        DataError: images that cannot be used, all of them named; the others are done.
-        OptionError: sizes that do not fit together.
-    """
-    multiple = args.multiple or math.lcm(*args.scale)
-    if min(args.scale) < 2 or len(set(args.scale)) < len(args.scale):
-        raise OptionError(
-            f'--scale: {" ".join(map(str, args.scale))}; expected different numbers from 2 on'
-        )
-    if any(multiple % scale for scale in args.scale):
-        raise OptionError(
-            f'--multiple: {multiple}; expected a multiple of all of --scale, for example '
-            f'{math.lcm(*args.scale)}'
-        )
-    sub = args.sub_image
-    step = args.step or args.sub_image // 2
-    if sub and (sub % multiple or step % multiple or not 0 < step <= sub):
-        raise OptionError(
-            f'--sub-image {sub} --step {step}: expected multiples of {multiple}, the step not '
-            'larger than the sub-image'
-        )
-    if args.verify and sub:
-        raise OptionError('--verify: test sets are not cut; remove --sub-image')
-    layout = Layout(Path(args.out), tuple(args.scale), multiple, sub, step)
-    paths = find_images(Path(args.folder))
-    _remember(layout, Path(args.folder))
+def prepare(source: Path, layout: Layout, workers: int, verify: str | None) -> None:
+    """Write the folders of a layout; see :func:`mtkd_basicsr.commands.prepare_data`."""
+    paths = find_images(source)
+    _remember(layout, source)
     for folder in layout.folders().values():
         make_folder(folder)
     lines: list[str] = []
     wrong: list[str] = []
-    for some, error in progress(_done(paths, layout, args.workers), total=len(paths), unit='image'):
+    for some, error in progress(_done(paths, layout, workers), total=len(paths), unit='image'):
         lines += some
         wrong += [error] if error else []
-    (layout.out / 'meta_info.txt').write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    write_text(layout.out / 'meta_info.txt', '\n'.join(lines) + '\n')
     print(
         f'{len(lines)} images in each of '
         f'{", ".join(str(folder) for folder in layout.folders().values())}'
@@ -282,5 +250,5 @@ def data(args: argparse.Namespace) -> None:
         raise DataError(
             f'{len(wrong)} of {len(paths)} images cannot be used:\n' + '\n'.join(wrong[:10]) + more
         )
-    if args.verify:
-        _verify(args.verify, layout, len(paths))
+    if verify:
+        _verify(verify, layout, len(paths))

@@ -1,1 +1,3 @@
 """``mtkd test``."""
+
+from .api import test as test

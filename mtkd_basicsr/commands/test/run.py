@@ -1,18 +1,20 @@
-"""``mtkd test``: BasicSR's own test loop with the current directory as root."""
+"""``mtkd test``: BasicSR's own test loop."""
 
-import argparse
 import os
+from pathlib import Path
 
-from ...checks.preflight import check_options
+from ...checks.preflight import before_test, check_options
 from ...host.scripts import test_pipeline
-from .._option_files import basicsr_arguments, command_line
+from .._loop import LoopArguments
+from .._option_files import OptionFile, basicsr_arguments, command_line, parse_like_basicsr
 
 
-def test(args: argparse.Namespace) -> None:
-    """Test as ``python basicsr/test.py`` does; results/ goes into the current directory.
-
-    Args:
-        args: What :func:`add_arguments` has parsed.
-    """
-    with command_line('test', basicsr_arguments(args), args.safe):
-        test_pipeline(os.getcwd(), check_options)
+def run(arguments: LoopArguments) -> Path:
+    """Check what the option file names, then test; see :func:`mtkd_basicsr.commands.test`."""
+    file = OptionFile.of(arguments.options_file, arguments.overrides, arguments.safe)
+    root = os.path.abspath(arguments.root or os.getcwd())
+    opt = parse_like_basicsr('test', file, is_train=False, debug=arguments.debug, root=root)
+    before_test(opt)
+    with command_line('test', basicsr_arguments(file, arguments), file.safe):
+        test_pipeline(root, check_options)
+    return Path(opt['path']['results_root'])

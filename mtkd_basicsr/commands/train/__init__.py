@@ -1,1 +1,3 @@
 """``mtkd train``."""
+
+from .api import train as train

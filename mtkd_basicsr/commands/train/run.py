@@ -1,21 +1,20 @@
-"""``mtkd train``: BasicSR's own training loop with the current directory as root."""
+"""``mtkd train``: BasicSR's own training loop."""
 
-import argparse
 import os
+from pathlib import Path
 
-from ...checks.preflight import check_options
+from ...checks.preflight import before_training, check_options
 from ...host.scripts import train_pipeline
-from .._option_files import basicsr_arguments, command_line
+from .._loop import LoopArguments
+from .._option_files import OptionFile, basicsr_arguments, command_line, parse_like_basicsr
 
 
-def train(args: argparse.Namespace, root: str | None = None) -> None:
-    """Train as ``python basicsr/train.py`` does.
-
-    experiments/ and tb_logger/ go into the current directory.
-
-    Args:
-        args: What :func:`add_arguments` has parsed.
-        root: Where experiments/ and tb_logger/ go instead.
-    """
-    with command_line('train', basicsr_arguments(args), args.safe):
-        train_pipeline(root or os.getcwd(), check_options)
+def run(arguments: LoopArguments) -> Path:
+    """Check what the option file names, then train; see :func:`mtkd_basicsr.commands.train`."""
+    file = OptionFile.of(arguments.options_file, arguments.overrides, arguments.safe)
+    root = os.path.abspath(arguments.root or os.getcwd())
+    opt = parse_like_basicsr('train', file, is_train=True, debug=arguments.debug, root=root)
+    before_training(opt)
+    with command_line('train', basicsr_arguments(file, arguments), file.safe):
+        train_pipeline(root, check_options)
+    return Path(opt['path']['experiments_root'])

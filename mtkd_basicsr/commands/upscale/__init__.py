@@ -1,1 +1,3 @@
 """``mtkd upscale``."""
+
+from .api import upscale as upscale

@@ -2,14 +2,14 @@
 
 import argparse
 
-from .._arguments import add_safe_argument, add_tile_arguments, check_tile
+from .._arguments import add_safe_argument, add_tile_arguments
+from .api import upscale
 
 HELP = 'enlarge pictures with a trained student'
 DESCRIPTION = (
     'Enlarges pictures with a trained network; grey, transparent and 16-bit ones stay '
     'what they are.'
 )
-NEEDS_BASICSR = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,13 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_safe_argument(parser)
 
 
-def check(args: argparse.Namespace) -> None:
-    """Refuse arguments that do not fit together."""
-    check_tile(args)
-
-
 def run(args: argparse.Namespace) -> None:
     """Run the command, as its parser has read the command line."""
-    from .run import upscale
-
-    upscale(args)
+    upscale(
+        args.images,
+        weights=args.weights,
+        options_file=args.opt,
+        out=args.out,
+        tile=args.tile,
+        tile_overlap=args.tile_overlap,
+        device=args.device,
+        overwrite=args.overwrite,
+        safe=args.safe,
+    )

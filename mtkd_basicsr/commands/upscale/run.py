@@ -1,7 +1,5 @@
 """``mtkd upscale``: enlarge pictures with a trained student."""
 
-import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +11,14 @@ from ...errors import DataError, OptionError
 from ...functional.padding import run_padded
 from ...functional.tiling import run_tiled
 from ...host.resize import resize_bicubic
+from ...utils.atomic import write_bytes
 from ...utils.image_tensors import to_array, to_tensor
 from ...utils.images import decode
 from ...utils.progress import progress, say
 from ...weights.loading import load_weights, network_of
 from ...weights.networks import build, check_scale, size_multiple
 from .._arguments import device_of, make_folder
+from .._validation import spelled
 
 _DEPTHS = (np.uint8, np.uint16)
 # These have no transparency, but may say that they are to be turned, which OpenCV does in this mode
@@ -84,48 +84,47 @@ def _target(path: Path, out: Path, scale: int) -> Path:
     return out / f'{path.stem}_x{scale}.png'
 
 
-def upscale(args: argparse.Namespace) -> None:
-    """Enlarge pictures with a trained network.
-
-    Grey, transparent and 16-bit pictures stay what they are.
-
-    Args:
-        args: What :func:`add_arguments` has parsed.
-
-    Raises:
-        MTKDError: the network cannot be built or loaded, results stand there already, or
-            pictures cannot be read (all of them named; the others are done).
-    """
-    device = device_of(args.device)
-    network, scale = network_of(args.opt, args.weights, args.safe)
-    out = Path(args.out)
-    paths = [Path(image) for image in args.images]
+def enlarge_files(
+    paths: list[Path],
+    *,
+    weights: str,
+    options_file: str | None,
+    out: Path,
+    tile: int | None,
+    tile_overlap: int,
+    device: str,
+    overwrite: bool,
+    safe: bool,
+) -> list[Path]:
+    """Enlarge files; see :func:`mtkd_basicsr.commands.upscale`."""
+    used = device_of(device)
+    network, scale = network_of(options_file, weights, safe)
     targets = [_target(path, out, scale) for path in paths]
     twice = next((target for target in targets if targets.count(target) > 1), None)
     if twice is not None:
         raise OptionError(
-            f"two pictures would both become '{twice}'; enlarge them into two folders with --out"
+            f"two pictures would both become '{twice}'; enlarge them into two folders with "
+            f'{spelled("out")}'
         )
     there = [str(target) for target in targets if target.exists()]
-    if there and not args.overwrite:
+    if there and not overwrite:
         raise OptionError(
-            f'--out: {", ".join(there[:3])} {"is" if len(there) == 1 else "are"} there already; '
-            'use another folder, or '
-            '--overwrite'
+            f'{spelled("out")}: {", ".join(there[:3])} {"is" if len(there) == 1 else "are"} there '
+            f'already; use another folder, or {spelled("overwrite")}'
         )
     net = build(network, 'network_g').eval().requires_grad_(False)
-    load_weights(net, args.weights, '--weights')
+    load_weights(net, weights, spelled('weights'))
     check_scale(net, scale, 'network_g')
-    net.to(device)
+    net.to(used)
 
     def function(colours: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             return run_tiled(
                 lambda part: run_padded(net, part, size_multiple(net), scale),
-                colours.to(device),
+                colours.to(used),
                 scale,
-                args.tile,
-                args.tile_overlap,
+                tile,
+                tile_overlap,
             )
 
     wrong = []
@@ -137,11 +136,10 @@ def upscale(args: argparse.Namespace) -> None:
             wrong.append(str(error))
             continue
         make_folder(out)
-        temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
-        temporary.write_bytes(cv2.imencode('.png', result)[1].tobytes())
-        os.replace(temporary, target)
+        write_bytes(target, cv2.imencode('.png', result)[1].tobytes())
         say(f'{target}: {result.shape[1]}×{result.shape[0]}')
     if wrong:
         raise DataError(
             '\n'.join([f'{len(wrong)} of {len(paths)} pictures cannot be enlarged:', *wrong])
         )
+    return targets

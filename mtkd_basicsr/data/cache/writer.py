@@ -340,6 +340,7 @@ class CacheWriter:
         self._close_env()
         os.makedirs(self._place, exist_ok=True)
         sync_folder(self._folder)
+        # Not by utils/atomic.py: the file was written in a folder of its own, over many calls.
         try:
             os.replace(data_file(self.partial), data_file(self._place))
         # Windows replaces no file that is open: this process may have read the old cache

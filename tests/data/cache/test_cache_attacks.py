@@ -17,7 +17,7 @@ import pytest
 from conftest import with_cache, write_options
 from test_cache_writing import arrays_of, cache_key
 
-import mtkd_basicsr.commands.cache.targets
+from mtkd_basicsr.commands.cache import targets
 from mtkd_basicsr.data.cache import lock
 from mtkd_basicsr.data.cache.format import partial_path, state_of
 from mtkd_basicsr.data.cache.key import CacheSettings
@@ -224,7 +224,7 @@ def test_a_second_writer_is_refused_until_the_first_is_dead(path, holder):
 def test_the_command_says_who_writes_before_it_builds_a_teacher(
     here, path, holder, make_options, monkeypatch
 ):
-    monkeypatch.setattr(mtkd_basicsr.commands.cache.targets, '_Targets', None)
+    monkeypatch.setattr(targets, '_Targets', None)
     pid = holder()
     options = write_options(
         path.parent / 'options.yml', with_cache(make_options('MTKDModel'), path)

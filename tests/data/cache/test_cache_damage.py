@@ -25,7 +25,7 @@ from test_cache_attacks import (
     write,
 )
 
-import mtkd_basicsr.commands.cache.targets
+from mtkd_basicsr.commands.cache import targets
 from mtkd_basicsr.data.cache import checksums, writer
 from mtkd_basicsr.data.cache.checksums import damaged_images, describe
 from mtkd_basicsr.data.cache.format import array_names, bytes_needed, id_of, partial_path, state_of
@@ -203,9 +203,9 @@ def test_overwrite_computes_what_is_damaged_and_nothing_else(here, path, make_op
     assert CacheReader(path).file == reader.file
     flip(path, reader.array(1, 'target').tobytes())
     computed = []
-    compute = mtkd_basicsr.commands.cache.targets._Targets.__call__
+    compute = targets._Targets.__call__
     monkeypatch.setattr(
-        mtkd_basicsr.commands.cache.targets._Targets,
+        targets._Targets,
         '__call__',
         lambda self, *args: computed.append(args[0]) or compute(self, *args),
     )
@@ -300,7 +300,7 @@ def test_a_read_only_folder(read_only):
 def test_the_command_finds_that_it_cannot_write_before_it_builds_a_teacher(
     here, tmp_path, make_options, monkeypatch
 ):
-    monkeypatch.setattr(mtkd_basicsr.commands.cache.targets, '_Targets', None)
+    monkeypatch.setattr(targets, '_Targets', None)
     options = write_options(
         tmp_path / 'options.yml', with_cache(make_options('MTKDModel'), '/proc/nowhere/cache.lmdb')
     )

@@ -1,0 +1,81 @@
+"""``mtkd upscale`` as a function."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import OptionError
+from ...utils.choices import TILE_OVERLAP
+from .._process import basicsr_ready
+from .._validation import (
+    StrPath,
+    check_device,
+    check_file,
+    check_flags,
+    check_path,
+    check_tile,
+    spelled,
+)
+
+
+def upscale(
+    images: Sequence[StrPath],
+    *,
+    weights: StrPath,
+    options_file: StrPath | None = None,
+    out: StrPath = 'upscaled',
+    tile: int | None = None,
+    tile_overlap: int = TILE_OVERLAP,
+    device: str = 'auto',
+    overwrite: bool = False,
+    safe: bool = False,
+) -> list[Path]:
+    """Enlarge pictures with a trained student.
+
+    Grey, transparent and 16-bit pictures stay what they are.
+
+    Args:
+        images: Files of pictures.
+        weights: Checkpoint of a student.
+        options_file: Option file with its ``network_g``; not needed for checkpoints of ``mtkd
+            train``.
+        out: Folder that results go into, as ``NAME_x4.png``.
+        tile: Side of a tile in pixels, for pictures that do not fit into memory; None for whole
+            pictures.
+        tile_overlap: What neighbouring tiles share, in pixels.
+        device: ``'auto'``, or a device as PyTorch writes it.
+        overwrite: Whether to replace results that are there.
+        safe: Whether to execute nothing that the option file names: Python tags are refused.
+
+    Returns:
+        The results, in the order of ``images``.
+
+    Raises:
+        MTKDError: An argument cannot be used, the network cannot be built or loaded, results stand
+            there already, or pictures cannot be read (all of them named; the others are done).
+    """
+    if isinstance(images, (str, os.PathLike)) or not isinstance(images, Sequence) or not images:
+        raise OptionError(f'{spelled("images")}: {images!r}; expected a list of files')
+    for image in images:
+        check_path('images', image)
+    check_path('weights', weights)
+    check_path('out', out)
+    check_tile(tile, tile_overlap)
+    check_device(device)
+    check_flags(overwrite=overwrite, safe=safe)
+    if options_file is not None:
+        check_file('options_file', options_file)
+    with basicsr_ready():
+        from .run import enlarge_files
+
+        return enlarge_files(
+            [Path(image) for image in images],
+            weights=os.fspath(weights),
+            options_file=None if options_file is None else os.fspath(options_file),
+            out=Path(out),
+            tile=tile,
+            tile_overlap=tile_overlap,
+            device=device,
+            overwrite=overwrite,
+            safe=safe,
+        )
