@@ -15,7 +15,7 @@ from ...data.cache.begun import begun_with
 from ...data.cache.checksums import damaged_images, describe
 from ...data.cache.format import array_names, state_of
 from ...data.cache.inputs import CachedImage
-from ...data.cache.key import FORMAT, CacheKey, CacheSettings, Use
+from ...data.cache.key import CacheKey, CacheSettings, Use
 from ...data.cache.manifest import cache_key
 from ...data.cache.reader import CacheReader
 from ...data.cache.writer import CacheWriter, remove_left_overs
@@ -148,7 +148,7 @@ def _say(precision: Precision, rank: int) -> str:
 
 def _verify(path: str) -> None:
     reader = CacheReader(path, readahead=True)
-    found = reader.key.differences(dataclasses.replace(reader.key, format=FORMAT), Use.READ)
+    found = reader.key.differences(reader.key, Use.READ)
     if found:
         raise CacheError(f"target cache '{path}' cannot be read: {'; '.join(found)}")
     damaged = damaged_images(reader)

@@ -158,8 +158,8 @@ class CacheKey:
         Returns:
             One text for each difference, naming the option key; empty if the cache fits.
         """
-        if self.format != wanted.format:
-            return [f'format: {self.format} in the cache, this version reads {wanted.format}']
+        if self.format != FORMAT:
+            return [f'format: {self.format} in the cache, this version reads {FORMAT}']
         found: list[str] = []
         for row in KEYS:
             if row.decides & use:
