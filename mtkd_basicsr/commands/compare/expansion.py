@@ -16,6 +16,7 @@ from ...data.cache.key import option_keys
 from ...distillers import training_config
 from ...errors import OptionError, did_you_mean
 from ...host.option_schema import structure_errors
+from ...utils.choices import CacheContents
 from ...utils.digest import sha256
 from ...utils.resources import weights_file
 from .overlay import fill, merge
@@ -49,7 +50,7 @@ class Run:
     student: str | None = None
     method: str | None = None
     seed: int | None = None
-    what: str | None = None
+    what: CacheContents | None = None
     self_ensemble: bool = False
     after: set[str] = field(default_factory=set)
     fingerprint: str = ''
