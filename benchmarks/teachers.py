@@ -17,7 +17,7 @@ import torch
 
 import mtkd_basicsr  # noqa: F401  (registers)
 from mtkd_basicsr.commands.compare.store import describe_machine
-from mtkd_basicsr.commands.compare.validation import test_sets as blocks_of
+from mtkd_basicsr.commands.compare.validation import evaluation_sets
 from mtkd_basicsr.data import sample_photographs
 from mtkd_basicsr.distillers import training_config
 from mtkd_basicsr.evaluation.measure import measure, references
@@ -28,8 +28,8 @@ from mtkd_basicsr.weights.networks import build
 SCALE = 4
 
 
-def test_sets(args, temporary):
-    """Name -> dataset block."""
+def sets_to_measure(args, temporary):
+    """Name -> dataset."""
     if args.data is None:
         sample_photographs.prepare(temporary, SCALE)
         folders = {'photographs': (f'{temporary}/val/GT', f'{temporary}/val/LRbicx{SCALE}')}
@@ -38,7 +38,7 @@ def test_sets(args, temporary):
             name: (f'{args.data}/{name}/GTmod12', f'{args.data}/{name}/LRbicx{SCALE}')
             for name in args.sets
         }
-    return blocks_of(
+    return evaluation_sets(
         {name: {'dataroot_gt': gt, 'dataroot_lq': lq} for name, (gt, lq) in folders.items()},
         SCALE,
         temporary,
@@ -59,10 +59,10 @@ def main():
     functions, _ = references(config, 'cuda' if torch.cuda.is_available() else 'cpu')
     results = {name: {} for name in functions}
     with tempfile.TemporaryDirectory() as temporary:
-        sets = test_sets(args, Path(temporary))
-        for test_set, block in sets.items():
+        sets = sets_to_measure(args, Path(temporary))
+        for test_set, dataset in sets.items():
             for name, function in functions.items():
-                results[name][test_set] = measure(function, block, SCALE, 'cpu')
+                results[name][test_set] = measure(function, dataset, SCALE, 'cpu')
     print(
         f'PSNR (dB) / SSIM on Y, ×{SCALE}, {SCALE} pixels cut from each border\n'
         f'{describe_machine()}\n'

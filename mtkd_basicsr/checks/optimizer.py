@@ -103,12 +103,14 @@ def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:
         )
 
 
-def _hint(block: dict[str, Any]) -> str:
-    name = next((key for key, value in block.items() if isinstance(value, str)), None)
+def _hint(arguments: dict[str, Any]) -> str:
+    name = next((key for key, value in arguments.items() if isinstance(value, str)), None)
     if not name:
         return ''
     # YAML 1.1 takes 1e-4 for a text.
-    return f"; {name} is the text '{block[name]}': YAML needs a dot in such a number, as in 1.0e-4"
+    return (
+        f"; {name} is the text '{arguments[name]}': YAML needs a dot in such a number, as in 1.0e-4"
+    )
 
 
 def check_metrics(config: TrainingConfig, findings: Findings) -> None:
@@ -156,14 +158,13 @@ def check_values(config: TrainingConfig, findings: Findings) -> bool:
     return usable
 
 
-def refuse_unknown_model(opt: dict[str, Any]) -> None:
-    """Raise if neither BasicSR nor this package has the ``model_type``.
+def refuse_unknown_model(model_type: str) -> None:
+    """Raise if neither BasicSR nor this package has a model of that name.
 
     Raises:
-        OptionError: names what is known.
+        OptionError: Names what is known.
     """
-    if opt['model_type'] not in MODEL_REGISTRY:
+    if model_type not in MODEL_REGISTRY:
         raise OptionError(
-            f"model_type: '{opt['model_type']}'; "
-            f'{did_you_mean(opt["model_type"], sorted(MODEL_REGISTRY.keys()))}'
+            f"model_type: '{model_type}'; {did_you_mean(model_type, sorted(MODEL_REGISTRY.keys()))}"
         )

@@ -100,7 +100,7 @@ def before_training(opt: dict[str, Any]) -> None:
     Raises:
         MTKDError: something cannot be used; as many of the findings as can be had at once.
     """
-    refuse_unknown_model(opt)
+    refuse_unknown_model(opt['model_type'])
     config = refuse(opt)
     if config is None:
         return
@@ -121,7 +121,7 @@ def before_test(opt: dict[str, Any]) -> None:
     Raises:
         MTKDError: something cannot be used.
     """
-    refuse_unknown_model(opt)
+    refuse_unknown_model(opt['model_type'])
     if opt['model_type'] not in _KNOWN:
         return
     findings = Findings()

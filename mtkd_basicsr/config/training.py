@@ -172,6 +172,11 @@ class TrainingConfig:
         return None if dataset is None else dataset.target_cache
 
     @property
+    def total_iterations(self) -> int:
+        """Return ``train.total_iter``."""
+        return int(require(self.options, 'train', 'total_iter'))
+
+    @property
     def wants_gpu(self) -> bool:
         """Return whether it runs on a GPU where there is one."""
         return self.options.get('num_gpu') != 0

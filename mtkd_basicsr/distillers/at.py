@@ -1,13 +1,16 @@
 """AT: attention transfer."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from ..config import choice
 from ..functional.attention_map import FORMS, attention_distance
 from .base import FeatureMethod, FeatureOptions, Step
-from .teacher_provider import TeacherProvider
+
+if TYPE_CHECKING:
+    from .teacher_provider import TeacherProvider
 
 
 class AT(FeatureMethod):
@@ -40,7 +43,7 @@ class AT(FeatureMethod):
 
     options: Options
 
-    def __init__(self, options: Options, teachers: TeacherProvider, key: str) -> None:
+    def __init__(self, options: Options, teachers: 'TeacherProvider', key: str) -> None:
         super().__init__(options, teachers, key)
         choice(options.form, FORMS, f'{key}.form')
 

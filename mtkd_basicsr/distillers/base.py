@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias, cast
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
 
 import torch
 from torch import nn
@@ -10,7 +10,9 @@ from torch import nn
 from ..config import KDOptions, TargetSource
 from ..errors import OptionError
 from .features import body_end, default_positions, widths
-from .teacher_provider import TeacherProvider
+
+if TYPE_CHECKING:  # given by whoever builds a method
+    from .teacher_provider import TeacherProvider
 
 Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -79,7 +81,7 @@ class Method(nn.Module):
     # Whether it asks for the target of other images too.
     queries_teacher: ClassVar[bool] = False
 
-    def __init__(self, options: KDOptions, teachers: TeacherProvider, key: str) -> None:
+    def __init__(self, options: KDOptions, teachers: 'TeacherProvider', key: str) -> None:
         super().__init__()
         self.options = options
         self.key = key
@@ -121,7 +123,7 @@ class FeatureMethod(Method):
 
     options: FeatureOptions
 
-    def __init__(self, options: FeatureOptions, teachers: TeacherProvider, key: str) -> None:
+    def __init__(self, options: FeatureOptions, teachers: 'TeacherProvider', key: str) -> None:
         super().__init__(options, teachers, key)
         self.teacher = teachers.teacher_of(options, key)
         net = teachers.network(self.teacher)
@@ -171,7 +173,7 @@ def last_position(net: nn.Module) -> tuple[str, ...]:
     return (body_end(net),)
 
 
-def adapters(method: FeatureMethod, teachers: TeacherProvider) -> nn.ModuleList:
+def adapters(method: FeatureMethod, teachers: 'TeacherProvider') -> nn.ModuleList:
     """Make 1×1 convolutions from the student's width to the teacher's, where they differ.
 
     Args:

@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -11,7 +11,9 @@ from torch.nn.functional import l1_loss
 from ..config import KDOptions
 from .base import Method, Step
 from .features import Splice, body_end, widths
-from .teacher_provider import TeacherProvider
+
+if TYPE_CHECKING:
+    from .teacher_provider import TeacherProvider
 
 
 class CrossKD(Method):
@@ -47,7 +49,7 @@ class CrossKD(Method):
 
     needs_target = True
 
-    def __init__(self, options: Options, teachers: TeacherProvider, key: str) -> None:
+    def __init__(self, options: Options, teachers: 'TeacherProvider', key: str) -> None:
         super().__init__(options, teachers, key)
         teacher = teachers.teacher_of(options, key)
         net = teachers.network(teacher)

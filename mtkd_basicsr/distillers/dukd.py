@@ -1,6 +1,7 @@
 """DUKD: data upcycling."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import l1_loss
@@ -12,7 +13,9 @@ from ..functional.padding import run_padded
 from ..host.resize import resize_bicubic
 from ..weights.networks import size_multiple
 from .base import Method, Step
-from .teacher_provider import TeacherProvider
+
+if TYPE_CHECKING:
+    from .teacher_provider import TeacherProvider
 
 
 class DUKD(Method):
@@ -56,7 +59,7 @@ class DUKD(Method):
 
     queries_teacher = True
 
-    def __init__(self, options: Options, teachers: TeacherProvider, key: str) -> None:
+    def __init__(self, options: Options, teachers: 'TeacherProvider', key: str) -> None:
         super().__init__(options, teachers, key)
         choice(options.inverse, ORDERS, f'{key}.inverse')
         if not 0 <= options.probability <= 1:

@@ -1,13 +1,15 @@
 """FitNet: hints."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from ..config import choice
 from .base import FeatureMethod, FeatureOptions, Step, adapters
-from .teacher_provider import TeacherProvider
+
+if TYPE_CHECKING:
+    from .teacher_provider import TeacherProvider
 
 FORMS = ('l1', 'paper', 'channel_mean')
 
@@ -40,7 +42,7 @@ class FitNet(FeatureMethod):
 
     options: Options
 
-    def __init__(self, options: Options, teachers: TeacherProvider, key: str) -> None:
+    def __init__(self, options: Options, teachers: 'TeacherProvider', key: str) -> None:
         super().__init__(options, teachers, key)
         choice(options.form, FORMS, f'{key}.form')
         self.adapters = None if options.form == 'channel_mean' else adapters(self, teachers)

@@ -1,13 +1,16 @@
 """RKD: relations between the images of a batch."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from ..errors import OptionError
 from ..functional.rkd import relation_distance
 from .base import FeatureMethod, FeatureOptions, Step, last_position
-from .teacher_provider import TeacherProvider
+
+if TYPE_CHECKING:
+    from .teacher_provider import TeacherProvider
 
 
 class RKD(FeatureMethod):
@@ -40,7 +43,7 @@ class RKD(FeatureMethod):
 
     options: Options
 
-    def __init__(self, options: Options, teachers: TeacherProvider, key: str) -> None:
+    def __init__(self, options: Options, teachers: 'TeacherProvider', key: str) -> None:
         super().__init__(options, teachers, key)
         batch = teachers.batch_size
         if batch < 3:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..config import TeacherOptions, TrainingConfig
+from ..config import DatasetConfig, TeacherOptions, TrainingConfig
 from ..functional.padding import pad_to_multiple, run_padded
 from ..functional.self_ensemble import eightfold
 from ..functional.tiling import run_tiled
@@ -120,24 +120,24 @@ def references(
     return found, {'teachers': 'fp32', 'target': ensemble.precision}
 
 
-def iter_images(block: dict[str, Any]) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+def iter_images(dataset: DatasetConfig) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
     """Iterate over the images of a test set, by the names of their files.
 
     Args:
-        block: A ``PairedImageDataset``.
+        dataset: A ``PairedImageDataset``.
 
     Yields:
         Name, low-resolution image (1, 3, h, w), ground truth (1, 3, scale · h, scale · w), RGB,
         [0, 1].
     """
-    dataset: Any = build_dataset(copy.deepcopy(block))
-    for item in sorted(range(len(dataset)), key=lambda i: dataset.paths[i]['gt_path']):
-        data = dataset[item]
+    images: Any = build_dataset(copy.deepcopy(dict(dataset.options)))
+    for item in sorted(range(len(images)), key=lambda i: images.paths[i]['gt_path']):
+        data = images[item]
         yield Path(data['gt_path']).stem, data['lq'][None], data['gt'][None]
 
 
 def measure(
-    function: ImageFunction, block: dict[str, Any], scale: int, device: str | torch.device
+    function: ImageFunction, dataset: DatasetConfig, scale: int, device: str | torch.device
 ) -> dict[str, list[float]]:
     """Compute PSNR and SSIM of every image of a test set.
 
@@ -145,7 +145,7 @@ def measure(
 
     Args:
         function: (1, 3, h, w) -> (1, 3, scale · h, scale · w).
-        block: A ``PairedImageDataset``.
+        dataset: A ``PairedImageDataset``.
         scale: Factor.
         device: Where the function wants its input.
 
@@ -154,7 +154,7 @@ def measure(
     """
     border = {'crop_border': scale, 'test_y_channel': True}
     result: dict[str, list[float]] = {}
-    for name, lq, gt in iter_images(block):
+    for name, lq, gt in iter_images(dataset):
         image = to_array(function(lq.to(device)))
         truth = to_array(gt)
         result[name] = [
@@ -165,12 +165,13 @@ def measure(
 
 
 def cost(
-    network: dict[str, Any], scale: int, lq: torch.Tensor, device: str | torch.device
+    net: nn.Module, scale: int, lq: torch.Tensor, device: str | torch.device
 ) -> dict[str, float]:
     """Measure size and speed of a network.
 
     Args:
-        network: Its block in the option file.
+        net: A student or teacher, or a fusion network, which has ``in_chans``; put into
+            evaluation mode.
         scale: Factor.
         lq: (1, 3, h, w), an image that it is timed on.
         device: Where.
@@ -182,10 +183,9 @@ def cost(
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
 
-    net = build(network, 'network').eval().requires_grad_(False)
+    net = net.eval().requires_grad_(False).to(device)
     multiple = size_multiple(net)
-    channels = network.get('in_chans', 3)
-    net.to(device)
+    channels = getattr(net, 'in_chans', 3)
     x = lq.to(device).repeat(1, channels // 3, 1, 1)
     is_fusion = channels > 3
     if is_fusion:

@@ -27,7 +27,7 @@ from ..utils.version import __version__
 from ..weights.loading import fit_weights, pretrained_key, read_weights, state_dict_of
 from ..weights.metadata import METADATA
 from ..weights.networks import size_multiple
-from .checkpoint_rotation import remove_unfinished, thin
+from .checkpoint_rotation import remove_old_checkpoints, remove_unfinished
 from .loss_guard import LossGuard
 
 if TYPE_CHECKING:
@@ -321,7 +321,8 @@ class DistillBase(SRModel):
             return
         super().save(epoch, current_iter)
         if self.config.keep_last is not None and self.opt['rank'] == 0:
-            thin(self.opt['path'], self.config.keep_last)
+            path = self.opt['path']
+            remove_old_checkpoints(path['models'], path['training_states'], self.config.keep_last)
 
     @master_only
     def save_training_state(self, epoch: int, current_iter: int) -> None:
@@ -377,7 +378,8 @@ class DistillBase(SRModel):
         # States of 0.1.0, whose option files said what was used, and BasicSR's own have none.
         self.use_precisions(resume_state.get('precision', {}))
         if self.opt['rank'] == 0:
-            remove_unfinished(self.opt['path'])
+            path = self.opt['path']
+            remove_unfinished(path['models'], path['training_states'])
         best = os.path.join(self.opt['path']['training_states'], _BEST)
         if os.path.isfile(best):
             with open(best, encoding='utf-8') as file:

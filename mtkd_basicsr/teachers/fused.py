@@ -1,7 +1,7 @@
 """The target of the second stage: the teachers and their fusion network."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -12,7 +12,9 @@ from ..weights.loading import load_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import build
 from .base import Frozen
-from .ensemble import TeacherEnsemble
+
+if TYPE_CHECKING:
+    from .ensemble import TeacherEnsemble
 
 
 def match_teachers(
@@ -84,7 +86,7 @@ class FusedTeachers(Frozen):
 
     def __init__(
         self,
-        ensemble: TeacherEnsemble,
+        ensemble: 'TeacherEnsemble',
         fusion: TeacherOptions,
         device: str | torch.device = 'cpu',
     ) -> None:

@@ -8,13 +8,14 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from ..config import TeacherOptions
 from ..errors import OptionError, WeightsError
 from ..weights.loading import read_weights, state_dict_of
 from ..weights.networks import SPANDREL
 
-if TYPE_CHECKING:  # it is an extra, which need not be installed
-    from spandrel import ImageModelDescriptor
+if TYPE_CHECKING:
+    from spandrel import ImageModelDescriptor  # an extra, which need not be installed
+
+    from ..config import TeacherOptions
 
 
 class SpandrelNetwork(nn.Module):

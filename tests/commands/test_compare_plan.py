@@ -10,12 +10,11 @@ from helpers.distillation import EXTRA
 from mtkd_basicsr.commands.compare.expansion import expand
 from mtkd_basicsr.commands.compare.overlay import fill, merge
 from mtkd_basicsr.commands.compare.plan import read_plan
-from mtkd_basicsr.commands.compare.validation import check, test_sets
+from mtkd_basicsr.commands.compare.validation import check
 from mtkd_basicsr.errors import DataError, OptionError, WeightsError
 
 PLANS = ROOT / 'options' / 'compare'
 OUT = Path('/somewhere/out')
-test_sets.__test__ = False  # not a test, whatever pytest thinks of its name
 
 
 def runs_of(name, out=OUT):

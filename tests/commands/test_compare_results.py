@@ -27,6 +27,7 @@ from mtkd_basicsr.commands.compare.results import Cell, Results, paired_psnr
 from mtkd_basicsr.evaluation.measure import cost
 from mtkd_basicsr.evaluation.statistics import gain
 from mtkd_basicsr.host.log_parser import read_training
+from mtkd_basicsr.weights.networks import build
 
 FIRST = """2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
 2026-11-21 10:00:10,000 INFO: [demo_][epoch:  0, iter:     500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
@@ -328,7 +329,9 @@ def test_published_figures_only_where_student_scale_and_test_set_are_the_same():
 
 
 def test_multiply_adds_by_hand():
-    found = cost(tiny('EDSR', 2, num_feat=8, num_block=1), 2, torch.rand(1, 3, 12, 16), 'cpu')
+    found = cost(
+        build(tiny('EDSR', 2, num_feat=8, num_block=1), 'x'), 2, torch.rand(1, 3, 12, 16), 'cpu'
+    )
     pixels = 640 * 360
     by_hand = 9 * pixels * (3 * 8 + 3 * 8 * 8 + 8 * 32) + 9 * 4 * pixels * 8 * 3
     assert found['macs'] == by_hand
@@ -344,10 +347,10 @@ def test_multiply_adds_by_hand():
         'num_block': 16,
         'upscale': 4,
     }
-    assert cost(literature, 4, torch.rand(1, 3, 8, 8), 'cpu')['macs'] == pytest.approx(
+    assert cost(build(literature, 'x'), 4, torch.rand(1, 3, 8, 8), 'cpu')['macs'] == pytest.approx(
         114.2e9, rel=1e-3
     )
-    assert cost(tiny('DCTSwin', 2), 2, torch.rand(1, 3, 16, 16), 'cpu')['macs'] > 1e8
+    assert cost(build(tiny('DCTSwin', 2), 'x'), 2, torch.rand(1, 3, 16, 16), 'cpu')['macs'] > 1e8
 
 
 def test_places_where_methods_differ():

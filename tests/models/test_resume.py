@@ -11,7 +11,7 @@ from conftest import parsed, tiny, write_options
 
 from mtkd_basicsr.errors import OptionError, TrainingError, WeightsError
 from mtkd_basicsr.host.resume import load_resume_state
-from mtkd_basicsr.models.checkpoint_rotation import thin
+from mtkd_basicsr.models.checkpoint_rotation import remove_old_checkpoints
 from mtkd_basicsr.utils.random_state import random_state, set_random_state, unchanged
 
 STEPS = 3  # of an epoch
@@ -285,7 +285,7 @@ def test_the_newest_and_the_best_stay(make_options, tmp_path, here):
     ]
 
 
-def test_thinning_touches_nothing_else(tmp_path):
+def test_rotation_touches_nothing_else(tmp_path):
     path = {
         'models': str(tmp_path / 'models'),
         'training_states': str(tmp_path / 'training_states'),
@@ -306,7 +306,7 @@ def test_thinning_touches_nothing_else(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    thin(path, 2)
+    remove_old_checkpoints(path['models'], path['training_states'], 2)
     gone = {'models/net_g_8.pth', 'training_states/1.state'}
     assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*.*')} == set(names) - gone
 

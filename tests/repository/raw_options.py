@@ -19,6 +19,15 @@ AMBIGUOUS_NAMES = {'path', 'test', 'val', 'network', 'dataset', 'speed'}
 _RAW_MAPPING = re.compile(r'(dict|Dict|Mapping|MutableMapping)(\[str, (Any|object)\])?')
 # The parser itself, and the boundary to BasicSR.
 RAW_OPTION_FOLDERS = {'config', 'host'}
+# Functions that get their options from BasicSR, or from its command line, and those that hand a
+# section to one of BasicSR's registries.
+BOUNDARY = {
+    'checks/preflight.py': {'_rehearse', 'before_training', 'before_test', 'check_options'},
+    'checks/static.py': {'check_fast', 'refuse'},
+    'data/whole_images.py': {'paired_dataset'},
+    'distillers/training_config.py': {'training_config', 'check_method', 'used_teachers'},
+    'weights/networks.py': {'build'},
+}
 # Where classes of BasicSR are subclassed, which get what BasicSR's own get.
 OVERRIDING_FOLDERS = {'models', 'data'}
 
@@ -76,8 +85,8 @@ def raw_option_functions() -> tuple[list[str], list[str]]:
     ``Any``.
 
     Returns:
-        Those that should not, and those that may: in ``config/`` and ``host/``, and overrides of
-        BasicSR's own methods in ``models/`` and ``data/``.
+        Those that should not, and those that may: in ``config/`` and ``host/``, those of
+        :data:`BOUNDARY`, and overrides of BasicSR's own methods in ``models/`` and ``data/``.
     """
     forbidden = []
     allowed = []
@@ -94,6 +103,8 @@ def raw_option_functions() -> tuple[list[str], list[str]]:
                 and owner.name in basicsr_subclasses()
                 and function.name in basicsr_methods()
             )
-            where = allowed if overrides or folder in RAW_OPTION_FOLDERS else forbidden
+            boundary = BOUNDARY.get(path.relative_to(PACKAGE).as_posix(), set())
+            allows = overrides or folder in RAW_OPTION_FOLDERS or function.name in boundary
+            where = allowed if allows else forbidden
             where.append(f'{place(path, function)} {function.name}: {", ".join(names)}')
     return forbidden, allowed

@@ -36,26 +36,13 @@ def test_no_line_is_longer_than_100_columns():
     assert long_lines() == []
 
 
-@pytest.mark.xfail(strict=True, reason='option files are not everywhere parsed into objects')
 def test_only_overrides_of_basicsr_take_raw_options():
     forbidden, allowed = raw_option_functions()
     assert allowed, 'nothing is found'
     assert forbidden == []
 
 
-@pytest.mark.parametrize(
-    'thing',
-    [
-        pytest.param(
-            thing,
-            id=thing.name,
-            marks=pytest.mark.xfail(strict=True, reason='five files have their own')
-            if thing.name == 'atomic write'
-            else (),
-        )
-        for thing in ONE_PLACE
-    ],
-)
+@pytest.mark.parametrize('thing', ONE_PLACE, ids=lambda thing: thing.name)
 def test_it_is_implemented_in_one_place(thing):
     found = implementations(thing)
     assert list(found) == [thing.home], found

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,57 +15,17 @@ from ...data.cache.key import option_keys
 from ...distillers import training_config
 from ...errors import OptionError, did_you_mean
 from ...host.option_schema import structure_errors
-from ...utils.choices import CacheContents
 from ...utils.digest import sha256
 from ...utils.resources import weights_file
 from .overlay import fill, merge
+from .runs import Run
 
 # What does not change the result of a training.
 _INDIFFERENT = ('num_gpu', 'logger', 'dist_params')
 
 
-@dataclass
-class Run:
-    """One thing to be done.
-
-    Attributes:
-        name: Of the folder in ``experiments/``, or of the file in ``caches/``.
-        kind: ``'prepare'`` (a training that others build on), ``'cache'``,
-            ``'references'`` (bicubic, teachers and target on the test sets), or ``'student'``.
-        scale: Factor.
-        options: A whole option file.
-        student, method, seed: Of a student.
-        what: Of a cache: ``'target'`` or ``'teachers'``.
-        self_ensemble: Of a cache, and of the student that it is for: means over eight
-            flips and rotations. Of references: a student learns from such a cache.
-        after: Names of runs that have to be finished before.
-        fingerprint: Of the options, and of all runs in ``after``.
-    """
-
-    name: str
-    kind: str
-    scale: int
-    options: dict[str, Any]
-    student: str | None = None
-    method: str | None = None
-    seed: int | None = None
-    what: CacheContents | None = None
-    self_ensemble: bool = False
-    after: set[str] = field(default_factory=set)
-    fingerprint: str = ''
-
-    @functools.cached_property
-    def config(self) -> TrainingConfig:
-        """Return the options, parsed.
-
-        Raises:
-            OptionError: They cannot be used.
-        """
-        return training_config(self.options)
-
-
 def _conditions(
-    block: dict[str, Any],
+    entry_of_plan: dict[str, Any],
     key: str,
     plan: PlanOptions,
     scale: int,
@@ -75,7 +34,7 @@ def _conditions(
 ) -> list[dict[str, Any]]:
     """Return the option blocks of the entries of ``when`` that fit."""
     fitting = []
-    entries = block.get('when') or []
+    entries = entry_of_plan.get('when') or []
     if not isinstance(entries, list):
         raise OptionError(f'{key}when: {entries!r}; expected a list')
     for i, entry in enumerate(entries):
@@ -100,8 +59,9 @@ def _conditions(
     return fitting
 
 
-def _options_of(block: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in block.items() if k not in ('when', 'self_ensemble', 'students')}
+def _options_of(entry_of_plan: dict[str, Any]) -> dict[str, Any]:
+    of_the_plan = ('when', 'self_ensemble', 'students')
+    return {key: value for key, value in entry_of_plan.items() if key not in of_the_plan}
 
 
 def _whole(
@@ -184,17 +144,16 @@ def _caches(runs: list[Run]) -> dict[str, Run]:
         what = run.config.cache_contents
         if path is None or what is None:
             continue
-        cache = caches.setdefault(
-            path,
-            Run(
-                f'cache_{Path(path).stem}',
-                'cache',
-                run.scale,
-                run.options,
-                what=what,
-                self_ensemble=run.self_ensemble,
-            ),
+        cache = Run(
+            f'cache_{Path(path).stem}',
+            'cache',
+            run.scale,
+            run.options,
+            what=what,
+            self_ensemble=run.self_ensemble,
         )
+        cache.config = run.config
+        cache = caches.setdefault(path, cache)
         if (cache.what, cache.self_ensemble) != (what, run.self_ensemble):
             held, wanted = (
                 f'{w}{" with" if s else " without"} self_ensemble'
@@ -220,13 +179,15 @@ def _references(plan: PlanOptions, runs: list[Run]) -> list[Run]:
         if run.kind == 'student' and (
             known is None or len(_sections_used(known.config)) < len(_sections_used(run.config))
         ):
-            found[run.scale] = Run(
+            reference = Run(
                 f'{name}_x{run.scale}',
                 'references',
                 run.scale,
                 run.options,
                 self_ensemble=any(r.self_ensemble for r in runs if r.scale == run.scale),
             )
+            reference.config = run.config
+            found[run.scale] = reference
     return list(found.values())
 
 
@@ -318,12 +279,12 @@ def _own_fingerprint(run: Run, out: Path) -> str:
     return movable([run.kind, content], out, sort_keys=True)
 
 
-def _refuse(run: Run) -> None:
-    """Refuse options of a training that the rest of the plan cannot be worked out with."""
+def _parse(run: Run) -> None:
+    """Set the parsed options of a training; refuse what the plan cannot be worked out with."""
     wrong = structure_errors(run.options)
     if not wrong:
         try:
-            _ = run.config
+            run.config = training_config(run.options)
             # What this training does not use, another one of the plan may.
             if run.options.get('teachers') is not None:
                 parse_teachers(run.options)
@@ -349,7 +310,7 @@ def expand(plan: PlanOptions, out: Path) -> list[Run]:
     """
     trainings = [*_prepared(plan, out), *_students(plan, out)]
     for run in trainings:
-        _refuse(run)
+        _parse(run)
         for key in {'teachers', 'fusion'} - _sections_used(run.config):
             run.options.pop(key, None)
     caches = _caches(trainings)

@@ -9,10 +9,10 @@ import numpy as np
 
 from ...config.plan import PlanOptions
 from ...evaluation.statistics import mean_and_deviation
-from .expansion import Run
 from .precisions import mixed, recorded
+from .runs import Run
 from .store import has_all_sets, result_of
-from .validation import test_sets
+from .validation import evaluation_sets
 
 
 @dataclass
@@ -168,7 +168,7 @@ def assemble(
             key = run.student, run.scale, run.method
             cell = cells.setdefault(key, Cell())
             of_seeds = values.setdefault(key, {})
-            for test_set in test_sets(plan.test, run.scale, out):
+            for test_set in evaluation_sets(plan.test, run.scale, out):
                 images = tested['results'][run.method][test_set]
                 cell.names[test_set] = list(images)
                 of_seeds.setdefault(test_set, []).append(list(images.values()))

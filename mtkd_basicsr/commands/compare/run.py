@@ -13,8 +13,9 @@ from .._arguments import make_folder
 from .._jobs import Job, mtkd_command, run_jobs
 from .._validation import StrPath, spelled
 from . import plan as plans
-from .expansion import Run, expand
+from .expansion import expand
 from .report.write import write
+from .runs import Run
 from .store import is_done, left, result_path
 from .validation import check
 from .worker import do

@@ -19,7 +19,7 @@ from ...evaluation.measure import read_json
 from ...utils.precision import describe, describe_cpu
 from ...utils.version import __version__
 from .._jobs import Record
-from .expansion import Run
+from .runs import Run
 
 
 def record_of(run: Run, out: Path) -> Record:

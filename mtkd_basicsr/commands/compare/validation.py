@@ -2,15 +2,18 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...config import DatasetConfig
 from ...config.plan import PlanOptions
 from ...errors import DataError, OptionError, WeightsError
 from ...host.option_schema import is_number
 from ...utils.resources import weights_file
 from ...weights.networks import SPANDREL, build
-from .expansion import Run
+from .overlay import fill
+from .runs import Run
 
 
 def _inside(path: str, folder: Path) -> bool:
@@ -99,8 +102,8 @@ def check(plan: PlanOptions, runs: list[Run], out: Path) -> None:
             for key in ('dataroot_gt', 'dataroot_lq')
         ]
         folders += [
-            block[key]
-            for block in test_sets(plan.test, run.scale, out).values()
+            dataset.options[key]
+            for dataset in evaluation_sets(plan.test, run.scale, out).values()
             for key in ('dataroot_gt', 'dataroot_lq')
         ]
         for folder in folders:
@@ -110,13 +113,18 @@ def check(plan: PlanOptions, runs: list[Run], out: Path) -> None:
                 raise DataError(f"{run.name}: no folder '{folder}'")
 
 
-def test_sets(test: dict[str, Any], scale: int, out: Path) -> dict[str, dict[str, Any]]:
-    """Return the test sets of a plan for one scale, each a whole ``PairedImageDataset``."""
-    from .overlay import fill
+def evaluation_sets(folders: Mapping[str, Any], scale: int, out: Path) -> dict[str, DatasetConfig]:
+    """Return the test sets of a plan for one scale, each a whole ``PairedImageDataset``.
 
-    blocks = fill(test, {'scale': scale, 'out': str(out)}, 'test')
-    return {
-        name: {
+    Args:
+        folders: ``test`` of the plan: by name ``dataroot_gt`` and ``dataroot_lq``.
+        scale: Factor, which stands in for ``{scale}``.
+        out: Folder of the results, which stands in for ``{out}``.
+    """
+    blocks = fill(dict(folders), {'scale': scale, 'out': str(out)}, 'test')
+    sets = {}
+    for name, block in blocks.items():
+        options = {
             'type': 'PairedImageDataset',
             'io_backend': {'type': 'disk'},
             'phase': 'val',
@@ -124,5 +132,5 @@ def test_sets(test: dict[str, Any], scale: int, out: Path) -> dict[str, dict[str
             'name': name,
             **block,
         }
-        for name, block in blocks.items()
-    }
+        sets[name] = DatasetConfig('val', options)
+    return sets

@@ -21,10 +21,11 @@ from .._arguments import make_folder
 from .._jobs import archive
 from ..cache import cache
 from ..train import train
-from .expansion import Run, movable
+from .expansion import movable
 from .precisions import of_cache, of_training
+from .runs import Run
 from .store import describe_machine, is_done, record_of, result_of, result_path
-from .validation import test_sets
+from .validation import evaluation_sets
 
 _HEADER = (
     'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows '
@@ -159,17 +160,13 @@ def _test(
     """
     known = result_of(run, out) or {'results': {}}
     results = {name: dict(known['results'].get(name, {})) for name in functions}
-    for test_set, block in test_sets(plan.test, run.scale, out).items():
+    for test_set, dataset in evaluation_sets(plan.test, run.scale, out).items():
         for name, function in functions.items():
             if test_set not in results[name]:
                 results[name][test_set] = measure(
-                    function, block, run.scale, 'cpu' if name == 'bicubic' else device
+                    function, dataset, run.scale, 'cpu' if name == 'bicubic' else device
                 )
     return results
-
-
-def _device(options: dict[str, Any]) -> str:
-    return 'cuda' if options.get('num_gpu') != 0 and torch.cuda.is_available() else 'cpu'
 
 
 def do(run: Run, plan: PlanOptions, out: Path) -> None:
@@ -198,7 +195,7 @@ def do(run: Run, plan: PlanOptions, out: Path) -> None:
             archive(out / 'experiments' / run.name)
             record.write(finished=False)
         write_options(run, out)
-        device = _device(run.options)
+        device = 'cuda' if run.config.wants_gpu and torch.cuda.is_available() else 'cpu'
         results: dict[str, dict[str, Any]] = {}
         precision: dict[str, str] | None
         if run.kind == 'cache':

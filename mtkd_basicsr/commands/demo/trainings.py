@@ -5,11 +5,11 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from ...config import TeacherOptions, parse_teachers
+from ...config import TeacherOptions, TrainingConfig
+from ...distillers import training_config
 from ...host.yaml_loader import read_options
 from ...utils.digest import sha256
 from ...utils.resources import option_file
@@ -98,15 +98,13 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _forced(step: Step, options: dict[str, Any], quick: bool) -> list[str]:
+def _overrides(step: Step, config: TrainingConfig, quick: bool) -> list[str]:
     """Return what a call changes in an option file."""
     if not quick:
         return []
-    iterations = options['train']['total_iter'] // _QUICK[step.options]
+    iterations = config.total_iterations // _QUICK[step.options]
     # BasicSR reads ~ as nothing.
-    forced = (
-        ['datasets:train:target_cache=~'] if 'target_cache' in options['datasets']['train'] else []
-    )
+    forced = ['datasets:train:target_cache=~'] if config.target_cache is not None else []
     return [
         *forced,
         f'train:total_iter={iterations}',
@@ -129,13 +127,11 @@ class Run:
         self.step = step
         self.out = out
         self.file = option_file('demo', f'{step.options}.yml')
-        options = read_options(self.file)
-        self.forced = _forced(step, options, quick)
+        config = training_config(read_options(self.file))
+        self.forced = _overrides(step, config, quick)
         self.iterations: int | None = None
         if step.kind == 'train':
-            self.iterations = options['train']['total_iter'] // (
-                _QUICK[step.options] if quick else 1
-            )
+            self.iterations = config.total_iterations // (_QUICK[step.options] if quick else 1)
         # All of the option file, for a cache as well, of which a CacheKey would be a part. Finished
         # steps are recognised by this text.
         text = '\n'.join([step.kind, self.file.read_text(encoding='utf-8'), *self.forced, upstream])
@@ -182,7 +178,7 @@ class Run:
 
 def fingerprint_of_teachers() -> str:
     """Return a fingerprint of the weights of the teachers, which come with the package."""
-    teachers = parse_teachers(read_options(option_file('demo', 'mtkd.yml')))
+    teachers = training_config(read_options(option_file('demo', 'mtkd.yml'))).teachers
     # The teachers of the demo are networks, not folders of images.
     files = [str(t.weights) for t in teachers.values() if isinstance(t, TeacherOptions)]
     return ''.join((sha256(file) or '')[:16] for file in files)

@@ -39,9 +39,9 @@ class CacheInput:
     param_key: str | None = None
 
     @classmethod
-    def from_manifest(cls, block: Mapping[str, Any]) -> 'CacheInput':
+    def from_manifest(cls, entry: Mapping[str, Any]) -> 'CacheInput':
         """Return an input as a manifest describes it."""
-        return cls(block['network'], block['sha256'], block['param_key'])
+        return cls(entry['network'], entry['sha256'], entry['param_key'])
 
     def differences(self, wanted: 'CacheInput', key: str) -> Iterator[str]:
         """Yield a text for each difference; a digest that is not known here is none.

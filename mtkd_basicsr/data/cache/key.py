@@ -68,11 +68,11 @@ class CacheSettings:
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_manifest(cls, block: Mapping[str, Any]) -> 'CacheSettings':
+    def from_manifest(cls, made_with: Mapping[str, Any]) -> 'CacheSettings':
         """Return settings as a manifest records them in ``made_with``."""
         names = cls.names()
-        known = {name: value for name, value in block.items() if name in names}
-        unknown = {name: value for name, value in block.items() if name not in names}
+        known = {name: value for name, value in made_with.items() if name in names}
+        unknown = {name: value for name, value in made_with.items() if name not in names}
         return cls(**known, unknown=unknown)
 
     @classmethod

@@ -9,9 +9,9 @@ import numpy as np
 from ....evaluation.measure import bicubic, iter_images, load_trained
 from ....utils.image_tensors import to_array
 from ....utils.images import psnr
-from ..expansion import Run
 from ..results import Cell, Results
-from ..validation import test_sets
+from ..runs import Run
+from ..validation import evaluation_sets
 
 _SIZE = 64  # pixels of the ground truth
 _COLUMNS = 10
@@ -39,8 +39,8 @@ def _images(
         f'{run.method}': load_trained(run.config, out / 'experiments' / run.name, 'cpu')
         for run in shown(results, student, scale)
     }
-    for test_set, block in test_sets(results.plan.test, scale, out).items():
-        for name, lq, gt in iter_images(block):
+    for test_set, dataset in evaluation_sets(results.plan.test, scale, out).items():
+        for name, lq, gt in iter_images(dataset):
             if (test_set, name) in wanted:
                 columns = {
                     'ground truth': gt,

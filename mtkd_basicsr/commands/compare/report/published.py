@@ -1,5 +1,6 @@
 """Figures that others have published, for the same student, scale and test set."""
 
+from collections.abc import Mapping
 from typing import Any
 
 # Numbers of images: a test set of another size is another test set, whatever its name.
@@ -64,12 +65,12 @@ _PSNR: dict[str, dict[int, dict[str, tuple[float | None, ...]]]] = {
 
 
 def published(
-    network: dict[str, Any], scale: int, images: dict[str, int]
+    arguments: Mapping[str, Any], scale: int, images: dict[str, int]
 ) -> dict[str, dict[str, float]]:
     """Return the published figures that may stand beside ours.
 
     Args:
-        network: ``network_g`` of the student.
+        arguments: Type and arguments of the student, ``network_g``.
         scale: Factor.
         images: Number of images of each test set.
 
@@ -81,7 +82,7 @@ def published(
         (
             name
             for name, keys in _STUDENTS.items()
-            if all(network.get(k) == v for k, v in keys.items())
+            if all(arguments.get(k) == v for k, v in keys.items())
         ),
         None,
     )

@@ -9,10 +9,10 @@ import torch
 from ....config.plan import PlanOptions
 from ....errors import DataError
 from ....evaluation.measure import cost, weights_path
-from ....weights.networks import SPANDREL
-from ..expansion import Run
+from ....weights.networks import SPANDREL, build
 from ..precisions import MARK
 from ..results import Cell, Results, collect
+from ..runs import Run
 from ..store import describe_machine
 from . import tables
 from .crops import crops, shown
@@ -45,7 +45,10 @@ def _measured_costs(
             if run.options.get('fusion'):
                 networks.setdefault('fusion', run.options['fusion']['network'])
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    measured = {name: cost(network, scale, lq, device) for name, network in networks.items()}
+    measured = {
+        name: cost(build(network, 'network'), scale, lq, device)
+        for name, network in networks.items()
+    }
     return measured, (lq.shape[-2], lq.shape[-1])
 
 
