@@ -26,17 +26,8 @@ from .teachers import (
     parse_teacher,
     parse_teachers,
 )
-from .training import (
-    MODELS,
-    DatasetConfig,
-    ModelSpec,
-    TrainingConfig,
-    model_of,
-    parse_datasets,
-    parse_scale,
-    parse_training,
-    parse_val,
-)
+from .training import MODELS, DatasetConfig, ModelSpec, TrainingConfig, model_of
+from .training_parser import parse_datasets, parse_scale, parse_training, parse_val
 
 __all__ = [
     'IMAGES',

@@ -118,6 +118,11 @@ def parse_distillation(
             combined.
     """
     errors = RaiseFirst() if errors is None else errors
+    if block is None:
+        raise OptionError(
+            f'train.kd.type: missing; name a method, or Scratch for none; known: '
+            f'{", ".join(methods)}'
+        )
     main = _parse_method(methods, block, 'train.kd')
     kd = main.options
     also: list[MethodConfig] = []

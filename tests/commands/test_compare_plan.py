@@ -456,8 +456,8 @@ def test_the_small_plan_passes_the_check():
     runs = expand(plan, OUT)
     check(plan, runs, OUT)
     student = next(run for run in runs if run.kind == 'student')
-    student.options['train']['kd']['wieght'] = 1
-    with pytest.raises(OptionError, match='wieght'):
+    student.options['network_g']['num_faet'] = 1
+    with pytest.raises(OptionError, match='num_faet'):
         check(plan, runs, OUT)
 
 

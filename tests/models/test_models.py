@@ -336,7 +336,7 @@ def test_teachers_are_one_line_each_in_the_log(make_options, tmp_path, caplog):
             OptionError,
             "train.kd: unknown key 'levl'",
         ),
-        ('KDModel', {}, OptionError, 'train.kd: None; expected a mapping'),
+        ('KDModel', {}, OptionError, 'train.kd.type: missing; name a method'),
         ('MTKDModel', {'train__distill_opt': None}, OptionError, 'train.distill_opt: missing'),
         (
             'MTKDModel',

@@ -1,0 +1,229 @@
+"""Parsing of a whole option file, once, into a :class:`~.training.TrainingConfig`."""
+
+import copy
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import OptionError, did_you_mean
+from ..utils.choices import PRECISIONS
+from .collecting import ErrorCollector, RaiseFirst
+from .keys import check_near_misses, check_train_keys
+from .methods import DistillationConfig, MethodSpec, TargetSource, parse_distillation
+from .parsing import parse, require
+from .schema import LoggerOptions, SpeedOptions, TrainOptions, ValOptions
+from .teachers import parse_fusion, parse_teachers
+from .training import DatasetConfig, ModelSpec, TrainingConfig, model_of
+
+
+def parse_scale(opt: dict[str, Any]) -> int:
+    """Parse ``scale``.
+
+    Raises:
+        OptionError: It is missing, or not a whole number from 1 on.
+    """
+    scale = opt.get('scale')
+    if not isinstance(scale, int) or isinstance(scale, bool) or scale < 1:
+        raise OptionError(f'scale: {scale!r}; expected a whole number from 1 on')
+    return scale
+
+
+def parse_datasets(opt: dict[str, Any]) -> dict[str, DatasetConfig]:
+    """Parse ``datasets``, by phase; what is not a mapping is left out."""
+    entries = opt.get('datasets')
+    datasets = {}
+    for phase, block in entries.items() if isinstance(entries, dict) else ():
+        if isinstance(block, dict):
+            datasets[phase] = DatasetConfig(phase, block)
+    return datasets
+
+
+def _own_part(cls: Any, block: Any) -> dict[str, Any]:
+    names = [f.name for f in dataclasses.fields(cls)]
+    return {key: value for key, value in (block or {}).items() if key in names}
+
+
+def parse_val(opt: dict[str, Any]) -> ValOptions:
+    """Parse our keys of ``val``.
+
+    Raises:
+        OptionError: Tile or overlap cannot be used.
+    """
+    val = parse(ValOptions, _own_part(ValOptions, opt.get('val')), 'val')
+    if val.tile is not None and val.tile < 1:
+        raise OptionError(
+            f'val.tile: {val.tile}; expected a number of pixels from 1 on, or nothing (~) for '
+            'whole images'
+        )
+    if val.tile_overlap < 0 or (val.tile is not None and val.tile_overlap >= val.tile):
+        raise OptionError(
+            f'val.tile_overlap: {val.tile_overlap}; expected a number of pixels from 0 on, '
+            f'less than val.tile, {val.tile}'
+        )
+    return val
+
+
+def _parse_speed(train: dict[str, Any]) -> SpeedOptions:
+    speed = parse(SpeedOptions, _own_part(SpeedOptions, train), 'train')
+    for name, nothing in (
+        ('amp', 'fp32'),
+        ('teacher_precision', 'auto on a GPU and fp32 on a CPU'),
+    ):
+        value = getattr(speed, name)
+        if value is not None and value not in PRECISIONS:
+            raise OptionError(
+                f'train.{name}: {value!r}; {did_you_mean(value, PRECISIONS)}; nothing (~) is '
+                f'{nothing}'
+            )
+    return speed
+
+
+def _parse_number(value: Any, least: int, of: str, key: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise OptionError(f'{key}: {value!r}; expected a number of {of}, from {least} on')
+    return value
+
+
+def _parse_keep_last(logger: Mapping[str, Any]) -> int | None:
+    keep = logger.get('keep_last', LoggerOptions.keep_last)
+    return None if keep is None else _parse_number(keep, 1, 'checkpoints', 'logger.keep_last')
+
+
+def _parse_mix_batches(train: dict[str, Any], network: Mapping[str, Any]) -> int:
+    for name in ('amp', 'channels_last', 'compile'):
+        # fp32 is what stage 1 runs in.
+        if train.get(name) and train[name] != 'fp32':
+            raise OptionError(f'train.{name}: {train[name]!r}; it is for students, not for stage 1')
+    batches = _parse_number(
+        train.get('mix_batches', TrainOptions.mix_batches), 0, 'batches', 'train.mix_batches'
+    )
+    skip = network.get('skip')
+    if batches and skip not in ('learned', 'adaptive'):
+        raise OptionError(
+            f'train.mix_batches: {batches}, but network_g.skip is {skip!r}; '
+            "only 'learned' and 'adaptive' have a mix"
+        )
+    return batches
+
+
+def _parse_loss(train: Mapping[str, Any], name: str, needed: bool) -> dict[str, Any] | None:
+    block = train.get(name)
+    if block is None and needed:
+        raise OptionError(f'train.{name}: missing; it is needed here')
+    return copy.deepcopy(block)
+
+
+@dataclass
+class _Parser:
+    """Reads the parts that only a training has."""
+
+    opt: dict[str, Any]
+    methods: Mapping[str, MethodSpec]
+    model: ModelSpec
+    errors: ErrorCollector
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def read(self) -> None:
+        """Fill ``fields`` with what could be read."""
+        train = require(self.opt, 'train')
+        network = require(self.opt, 'network_g')
+        with self.errors.collect_errors():
+            self.fields['max_skipped'] = _parse_number(
+                train.get('max_skipped', TrainOptions.max_skipped), 0, 'steps', 'train.max_skipped'
+            )
+        with self.errors.collect_errors():
+            self.fields['keep_last'] = _parse_keep_last(self.opt.get('logger') or {})
+        with self.errors.collect_errors():
+            self.fields['speed'] = _parse_speed(train)
+        if self.model.trains_fusion:
+            with self.errors.collect_errors():
+                self.fields['mix_batches'] = _parse_mix_batches(train, network)
+        else:
+            with self.errors.collect_errors():
+                self.fields['distillation'] = self._read_distillation(train)
+        self._read_losses(train)
+        self._read_teachers()
+
+    def _read_distillation(self, train: dict[str, Any]) -> DistillationConfig:
+        if train.get('perceptual_opt'):
+            with self.errors.collect_errors():
+                raise OptionError(
+                    'train.perceptual_opt: distillation has no perceptual loss; remove it'
+                )
+        default = {'type': self.model.default_method} if self.model.default_method else None
+        return parse_distillation(self.methods, train.get('kd', default), self.errors)
+
+    @property
+    def _distillation(self) -> DistillationConfig | None:
+        return self.fields.get('distillation')
+
+    def _read_losses(self, train: dict[str, Any]) -> None:
+        distillation = self._distillation
+        with self.errors.collect_errors():
+            self.fields['pixel_loss'] = _parse_loss(train, 'pixel_opt', needed=True)
+        with self.errors.collect_errors():
+            self.fields['distill_loss'] = _parse_loss(
+                train, 'distill_opt', distillation is not None and distillation.needs_distill_opt
+            )
+
+    def _read_teachers(self) -> None:
+        distillation = self._distillation
+        source = TargetSource.NONE if distillation is None else distillation.target_source
+        if self.model.trains_fusion or source is not TargetSource.NONE:
+            self.fields['teachers'] = parse_teachers(self.opt, self.errors)
+        if source is TargetSource.FUSED:
+            with self.errors.collect_errors():
+                self.fields['fusion'] = parse_fusion(self.opt) or require(self.opt, 'fusion')
+
+
+def parse_training(
+    opt: dict[str, Any],
+    methods: Mapping[str, MethodSpec],
+    basicsr_train_keys: Iterable[str] = (),
+    model: ModelSpec | None = None,
+    errors: ErrorCollector | None = None,
+) -> TrainingConfig:
+    """Parse an option file.
+
+    Args:
+        opt: All options; they stay as they are.
+        methods: Known methods, by name.
+        basicsr_train_keys: Keys of ``train`` that BasicSR reads: another key is refused, where
+            ``model_type`` is one of this package. Models of others may read their own.
+        model: What is trained; by default what ``model_type`` says. Of a model that is not of this
+            package the common keys alone are read.
+        errors: Takes the errors; by default the first one is raised.
+
+    Returns:
+        The options. Parts that were wrong have their defaults, if ``errors`` goes on.
+
+    Raises:
+        OptionError: An unknown or missing key, a value of another type or out of range.
+    """
+    errors = RaiseFirst() if errors is None else errors
+    model_type = opt.get('model_type', '')
+    known = model_of(model_type)
+    model = model or known
+    is_train = opt.get('is_train', True)
+    fields: dict[str, Any] = {}
+    if model is not None:
+        check_near_misses(opt, errors)
+        with errors.collect_errors():
+            fields['val'] = parse_val(opt)
+    if is_train and known is not None:
+        check_train_keys(opt, basicsr_train_keys, errors)
+    if is_train and model is not None:
+        _Parser(opt, methods, model, errors, fields).read()
+    elif model is not None and model.trains_fusion:
+        fields['teachers'] = parse_teachers(opt, errors)
+    return TrainingConfig(
+        model_type=model_type,
+        scale=parse_scale(opt),
+        network=copy.deepcopy(require(opt, 'network_g')),
+        datasets=parse_datasets(opt),
+        options=opt,
+        model=model,
+        is_train=is_train,
+        **fields,
+    )
