@@ -122,7 +122,7 @@ class MTKDFusionModel(DistillBase):
         super().feed_data(data)
         self.inputs = None
         self._image = data.get('gt_path', data.get('lq_path'))
-        if 'teachers' in data:
+        if self.is_train and 'teachers' in data:
             assert self.cached_names is not None  # a batch with teachers is out of a cache
             outputs = data['teachers'].to(self.device).split(3, 1)
             parts = dict(zip(self.cached_names, outputs, strict=True))

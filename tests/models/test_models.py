@@ -453,3 +453,16 @@ def test_wrong_options_are_refused(make_options, tmp_path, model, change, error,
         pytest.skip('there is a CUDA device')
     with pytest.raises(error, match=text):
         model_of(make_options(model, **change), tmp_path)
+
+
+def test_stage_1_is_tested_with_a_batch_out_of_its_cache(make_options, tmp_path):
+    """``mtkd test`` with the option file of a training goes through its training images too."""
+    opt = make_options('MTKDFusionModel')
+    batch = batch_of(opt, tmp_path)
+    batch['teachers'] = torch.rand(len(batch['gt']), 9, *batch['gt'].shape[-2:])
+    model = model_of(opt, tmp_path, is_train=False)
+    model.feed_data(batch)
+    model.test()
+    with torch.no_grad():
+        expected = model.net_g(model.ensemble(batch['lq']))
+    assert torch.allclose(model.output, expected, atol=1e-6)
