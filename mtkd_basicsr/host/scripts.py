@@ -1,9 +1,12 @@
 """Repairs of BasicSR's own ``train.py`` and ``test.py``, in the process that runs them."""
 
+import contextlib
 import logging
+import math
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, TypeAlias, cast
 
@@ -112,10 +115,7 @@ def repair_running_script(check: Check) -> None:
 
 
 def _forget_logger() -> None:
-    """Let BasicSR make a new logger, with a log file of its own.
-
-    It keeps the one of the loop that ran before in this process, whose file is another one.
-    """
+    """Close BasicSR's logger, so that the next loop makes another one."""
     if initialized_logger.pop('basicsr', None) is None:
         return
     logger = logging.getLogger('basicsr')
@@ -123,6 +123,28 @@ def _forget_logger() -> None:
         if type(handler) in (logging.StreamHandler, logging.FileHandler):  # not somebody's own
             logger.removeHandler(handler)
             handler.close()
+
+
+class _LastLoop:
+    """When the last loop of this process ended, in seconds of the clock."""
+
+    ended = -math.inf
+
+
+@contextlib.contextmanager
+def _own_logger() -> Iterator[None]:
+    """Let BasicSR make a new logger inside, with a log file of its own.
+
+    BasicSR keeps the logger of the loop that ran before in this process, whose file is another
+    one. It names log files by the second and replaces one of the same name.
+    """
+    _forget_logger()
+    time.sleep(max(0.0, _LastLoop.ended + 1 - time.time()))
+    try:
+        yield
+    finally:
+        _forget_logger()
+        _LastLoop.ended = time.time()
 
 
 def train_pipeline(root: str, check: Check) -> None:
@@ -136,8 +158,8 @@ def train_pipeline(root: str, check: Check) -> None:
     import basicsr.train
 
     repair(basicsr.train, check)
-    _forget_logger()
-    basicsr.train.train_pipeline(root)
+    with _own_logger():
+        basicsr.train.train_pipeline(root)
 
 
 def test_pipeline(root: str, check: Check) -> None:
@@ -150,5 +172,5 @@ def test_pipeline(root: str, check: Check) -> None:
     import basicsr.test
 
     repair(basicsr.test, check)
-    _forget_logger()
-    basicsr.test.test_pipeline(root)
+    with _own_logger():
+        basicsr.test.test_pipeline(root)

@@ -12,7 +12,8 @@ import pytest
 from conftest import ROOT, mtkd, options_for, run, with_cache, write_options
 
 from mtkd_basicsr.checks import cost
-from mtkd_basicsr.data.cache.format import CacheReader, data_file, is_mapped, state_of
+from mtkd_basicsr.data.cache.format import data_file, state_of
+from mtkd_basicsr.data.cache.reader import CacheReader, is_mapped
 from mtkd_basicsr.utils.atomic import save_atomically
 
 PACKAGE = ROOT / 'mtkd_basicsr'

@@ -92,6 +92,12 @@ def _map(
     return file, _maps[file][2]
 
 
+def is_mapped(path: str | os.PathLike[str]) -> bool:
+    """Return whether this process has the map of a cache open, an LMDB that is there."""
+    status = os.stat(data_file(path))
+    return (status.st_dev, status.st_ino) in _maps
+
+
 def close_map(path: str | os.PathLike[str]) -> None:
     """Close the map of a cache, if this process has opened it.
 
