@@ -1,4 +1,4 @@
-"""A whole option file as one frozen object, which is parsed once."""
+"""A whole option file, parsed once into one frozen object."""
 
 import copy
 import dataclasses
@@ -18,11 +18,11 @@ from .teachers import Surroundings, TeacherConfig, TeacherOptions, parse_fusion,
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What the options of a training depend on in the class of its model.
+    """The properties of a model class that parsing depends on.
 
     Attributes:
-        trains_fusion: Whether the fusion network is trained, and not a student.
-        default_method: The method where ``train.kd`` is left out; None for a model that needs it.
+        trains_fusion: Whether the model trains the fusion network instead of a student.
+        default_method: Method used if ``train.kd`` is missing; None if the key is required.
     """
 
     trains_fusion: bool = False
@@ -44,7 +44,7 @@ class DatasetConfig:
 
     Attributes:
         phase: ``'train'``, ``'val'``, or with a name, ``'val_urban'``.
-        options: The entry as BasicSR takes it.
+        options: The entry as passed to BasicSR.
     """
 
     phase: str
@@ -52,62 +52,62 @@ class DatasetConfig:
 
     @property
     def key(self) -> str:
-        """Return where the entry stands, for messages."""
+        """Return the option key of the entry, for messages."""
         return f'datasets.{self.phase}'
 
     @property
     def type(self) -> Any:
-        """Return the name of its class."""
+        """Return the name of the dataset class."""
         return self.options.get('type')
 
     @property
     def is_paired(self) -> bool:
-        """Return whether it has pairs of images; other types of datasets are BasicSR's business."""
+        """Return whether the class loads pairs of images; other classes are left to BasicSR."""
         return self.type in PAIRED_DATASETS
 
     @property
     def is_validation(self) -> bool:
-        """Return whether it is validated on during a training."""
+        """Return whether training validates on the dataset."""
         return self.phase.split('_')[0] == 'val'
 
     @property
     def gt_size(self) -> int | None:
-        """Return the side of patches of ground truths, in pixels, where it is a whole number."""
+        """Return the side of ground-truth patches in pixels; None unless it is a whole number."""
         size = self.options.get('gt_size')
         return size if isinstance(size, int) else None
 
     @property
     def target_cache(self) -> str | None:
-        """Return the path of the target cache, None where no cache is asked for."""
+        """Return the path of the target cache; None without one."""
         return self.options.get('target_cache')
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """An option file of this package: what its own code reads, with types.
+    """The part of an option file that this package reads, with types.
 
-    What BasicSR reads for itself (optimizer, schedule, metrics) is in ``options`` alone, which is
-    handed to BasicSR.
+    Options that only BasicSR reads (optimizer, schedule, metrics) are in ``options``, which is
+    passed to BasicSR.
 
     Attributes:
         model_type: Name of the model.
-        scale: Factor.
+        scale: Upscaling factor.
         network: ``network_g``: type and arguments.
-        datasets: By phase.
-        options: All options, as BasicSR takes them; a reference, not a copy.
-        model: What is trained; None for a model of somebody else.
-        is_train: Whether it is for a training; else for a test, and what only a training needs is
-            empty.
-        teachers: By name, in their order; empty where none is used.
-        fusion: The fusion network, where the target is fused.
+        datasets: The datasets by phase.
+        options: All options, as passed to BasicSR; a reference, not a copy.
+        model: Properties of the model; None for a model of another package.
+        is_train: Whether the options are for a training. For a test, the fields that only a
+            training uses are empty.
+        teachers: The teachers by name, in order; empty if none is used.
+        fusion: The fusion network; None unless the target is fused.
         pixel_loss: ``train.pixel_opt``: type and arguments.
-        distill_loss: ``train.distill_opt``.
+        distill_loss: ``train.distill_opt``: type and arguments.
         distillation: The methods; None for stage 1.
         speed: Precision and memory layout.
-        val: Tiles.
-        mix_batches: Of stage 1: number of batches that the first mix is computed from.
-        max_skipped: Steps in a row that may be skipped because of losses that are not finite.
-        keep_last: Number of checkpoints that stay; None keeps all.
+        val: Tiling of validation and test images.
+        mix_batches: Stage 1: number of first batches from which the mix is computed.
+        max_skipped: Number of consecutive steps that may be skipped because of non-finite losses.
+        keep_last: Number of checkpoints to keep; None keeps all.
     """
 
     model_type: str
@@ -130,27 +130,27 @@ class TrainingConfig:
 
     @property
     def is_fusion_stage(self) -> bool:
-        """Return whether the fusion network is trained, and not a student."""
+        """Return whether the fusion network is trained instead of a student."""
         return self.model is not None and self.model.trains_fusion
 
     @property
     def uses_teachers(self) -> bool:
-        """Return whether the training depends on teachers, be it through a cache."""
+        """Return whether the training depends on teachers, directly or through a cache."""
         return self.is_fusion_stage or self.target_source is not TargetSource.NONE
 
     @property
     def target_source(self) -> TargetSource:
-        """Return where the student's target comes from; ``NONE`` in stage 1."""
+        """Return the source of the student's target; ``NONE`` in stage 1."""
         return TargetSource.NONE if self.distillation is None else self.distillation.target_source
 
     @property
     def uses_fusion(self) -> bool:
-        """Return whether the target is what a fusion network makes of the teachers."""
+        """Return whether the target is the fused output of all teachers."""
         return self.target_source is TargetSource.FUSED
 
     @property
     def cache_contents(self) -> CacheContents | None:
-        """Return what a target cache holds: ``'target'``, ``'teachers'``, or None for neither."""
+        """Return the contents of a target cache: ``'target'``, ``'teachers'``, or None."""
         if not self.uses_teachers:
             return None
         return 'target' if self.uses_fusion else 'teachers'
@@ -160,40 +160,40 @@ class TrainingConfig:
         """Return the dataset of the training.
 
         Raises:
-            OptionError: There is none.
+            OptionError: ``datasets.train`` is missing.
         """
         require(self.options, 'datasets', 'train')
         return self.datasets['train']
 
     @property
     def target_cache(self) -> str | None:
-        """Return the path of the target cache; None where none is asked for."""
+        """Return the path of the target cache; None without one."""
         dataset = self.datasets.get('train')
         return None if dataset is None else dataset.target_cache
 
     @property
     def wants_gpu(self) -> bool:
-        """Return whether it runs on a GPU where there is one."""
+        """Return whether to use a GPU if there is one."""
         return self.options.get('num_gpu') != 0
 
     @property
     def pretrained_network(self) -> str | None:
-        """Return the file that ``network_g`` starts from; None for a new start."""
+        """Return the file with initial weights of ``network_g``; None without one."""
         return (self.options.get('path') or {}).get('pretrain_network_g')
 
     @property
     def paired_datasets(self) -> list[DatasetConfig]:
-        """Return the datasets of pairs."""
+        """Return the datasets that load pairs of images."""
         return [dataset for dataset in self.datasets.values() if dataset.is_paired]
 
     @property
     def measured_phase(self) -> str | None:
-        """Return the phase of the first dataset that is measured on; None without one."""
+        """Return the phase of the first validation or test set; None without one."""
         phases = [phase for phase in self.datasets if phase != 'train']
         return phases[0] if phases else None
 
     def teacher_surroundings(self, cache_exists: bool) -> Surroundings:
-        """Return what the use of a teacher depends on beside its own entry."""
+        """Return the options outside its own entry that the use of a teacher depends on."""
         return Surroundings(
             cache_named=self.target_cache is not None,
             cache_exists=cache_exists,
@@ -203,7 +203,7 @@ class TrainingConfig:
 
 
 def model_of(model_type: Any) -> ModelSpec | None:
-    """Return what ``model_type`` names, None if that is not a model of this package."""
+    """Return the properties of a model by its name; None for a model of another package."""
     return MODELS.get(model_type) if isinstance(model_type, str) else None
 
 
@@ -211,7 +211,7 @@ def parse_scale(opt: dict[str, Any]) -> int:
     """Parse ``scale``.
 
     Raises:
-        OptionError: It is missing, or not a whole number from 1 on.
+        OptionError: The key is missing, or not a whole number from 1 on.
     """
     scale = opt.get('scale')
     if not isinstance(scale, int) or isinstance(scale, bool) or scale < 1:
@@ -220,7 +220,7 @@ def parse_scale(opt: dict[str, Any]) -> int:
 
 
 def parse_datasets(opt: dict[str, Any]) -> dict[str, DatasetConfig]:
-    """Parse ``datasets``, by phase; what is not a mapping is left out."""
+    """Parse ``datasets``, by phase; skip entries that are not mappings."""
     entries = opt.get('datasets')
     datasets = {}
     for phase, block in entries.items() if isinstance(entries, dict) else ():
@@ -229,18 +229,19 @@ def parse_datasets(opt: dict[str, Any]) -> dict[str, DatasetConfig]:
     return datasets
 
 
-def _own_part(cls: Any, block: Any) -> dict[str, Any]:
+def _plugin_part(cls: Any, block: Any) -> dict[str, Any]:
+    """Return the keys of a block that are fields of a dataclass."""
     names = [f.name for f in dataclasses.fields(cls)]
     return {key: value for key, value in (block or {}).items() if key in names}
 
 
 def parse_val(opt: dict[str, Any]) -> ValOptions:
-    """Parse our keys of ``val``.
+    """Parse the keys of this package in ``val``.
 
     Raises:
-        OptionError: Tile or overlap cannot be used.
+        OptionError: The tile or the overlap is out of range.
     """
-    val = parse(ValOptions, _own_part(ValOptions, opt.get('val')), 'val')
+    val = parse(ValOptions, _plugin_part(ValOptions, opt.get('val')), 'val')
     if val.tile is not None and val.tile < 1:
         raise OptionError(
             f'val.tile: {val.tile}; expected a number of pixels from 1 on, or nothing (~) for '
@@ -255,37 +256,37 @@ def parse_val(opt: dict[str, Any]) -> ValOptions:
 
 
 def _parse_speed(train: dict[str, Any]) -> SpeedOptions:
-    speed = parse(SpeedOptions, _own_part(SpeedOptions, train), 'train')
-    for name, nothing in (
-        ('amp', 'fp32'),
-        ('teacher_precision', 'auto on a GPU and fp32 on a CPU'),
-    ):
+    speed = parse(SpeedOptions, _plugin_part(SpeedOptions, train), 'train')
+    defaults = {'amp': 'fp32', 'teacher_precision': 'auto on a GPU and fp32 on a CPU'}
+    for name, default in defaults.items():
         value = getattr(speed, name)
         if value is not None and value not in PRECISIONS:
             raise OptionError(
                 f'train.{name}: {value!r}; {did_you_mean(value, PRECISIONS)}; nothing (~) is '
-                f'{nothing}'
+                f'{default}'
             )
     return speed
 
 
-def _parse_number(value: Any, least: int, of: str, key: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise OptionError(f'{key}: {value!r}; expected a number of {of}, from {least} on')
+def _parse_count(value: Any, minimum: int, unit: str, key: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise OptionError(f'{key}: {value!r}; expected a number of {unit}, from {minimum} on')
     return value
 
 
 def _parse_keep_last(logger: Mapping[str, Any]) -> int | None:
     keep = logger.get('keep_last', LoggerOptions.keep_last)
-    return None if keep is None else _parse_number(keep, 1, 'checkpoints', 'logger.keep_last')
+    return None if keep is None else _parse_count(keep, 1, 'checkpoints', 'logger.keep_last')
 
 
 def _parse_mix_batches(train: dict[str, Any], network: Mapping[str, Any]) -> int:
     for name in ('amp', 'channels_last', 'compile'):
-        # fp32 is what stage 1 runs in.
+        # Stage 1 runs in fp32, so asking for fp32 is allowed.
         if train.get(name) and train[name] != 'fp32':
-            raise OptionError(f'train.{name}: {train[name]!r}; it is for students, not for stage 1')
-    batches = _parse_number(
+            raise OptionError(
+                f'train.{name}: {train[name]!r}; this key is for students, not stage 1'
+            )
+    batches = _parse_count(
         train.get('mix_batches', TrainOptions.mix_batches), 0, 'batches', 'train.mix_batches'
     )
     skip = network.get('skip')
@@ -297,16 +298,20 @@ def _parse_mix_batches(train: dict[str, Any], network: Mapping[str, Any]) -> int
     return batches
 
 
-def _parse_loss(train: Mapping[str, Any], name: str, needed: bool) -> dict[str, Any] | None:
+def _parse_loss(train: Mapping[str, Any], name: str, required: bool) -> dict[str, Any] | None:
     block = train.get(name)
-    if block is None and needed:
-        raise OptionError(f'train.{name}: missing; it is needed here')
+    if block is None and required:
+        raise OptionError(f'train.{name}: missing')
     return copy.deepcopy(block)
 
 
 @dataclass
 class _Parser:
-    """Reads the parts that only a training has."""
+    """Parses the options that only a training has.
+
+    Attributes:
+        fields: Fields of :class:`TrainingConfig` that were parsed without an error.
+    """
 
     opt: dict[str, Any]
     methods: Mapping[str, MethodSpec]
@@ -315,11 +320,11 @@ class _Parser:
     fields: dict[str, Any] = field(default_factory=dict)
 
     def read(self) -> None:
-        """Fill ``fields`` with what could be read."""
+        """Parse all options into ``fields``."""
         train = require(self.opt, 'train')
         network = require(self.opt, 'network_g')
         with self.errors.collect_errors():
-            self.fields['max_skipped'] = _parse_number(
+            self.fields['max_skipped'] = _parse_count(
                 train.get('max_skipped', TrainOptions.max_skipped), 0, 'steps', 'train.max_skipped'
             )
         with self.errors.collect_errors():
@@ -351,11 +356,10 @@ class _Parser:
     def _read_losses(self, train: dict[str, Any]) -> None:
         distillation = self._distillation
         with self.errors.collect_errors():
-            self.fields['pixel_loss'] = _parse_loss(train, 'pixel_opt', needed=True)
+            self.fields['pixel_loss'] = _parse_loss(train, 'pixel_opt', required=True)
         with self.errors.collect_errors():
-            self.fields['distill_loss'] = _parse_loss(
-                train, 'distill_opt', distillation is not None and distillation.needs_distill_opt
-            )
+            required = distillation is not None and distillation.needs_distill_opt
+            self.fields['distill_loss'] = _parse_loss(train, 'distill_opt', required)
 
     def _read_teachers(self) -> None:
         distillation = self._distillation
@@ -377,19 +381,19 @@ def parse_training(
     """Parse an option file.
 
     Args:
-        opt: All options; they stay as they are.
+        opt: All options; not modified.
         methods: Known methods, by name.
-        basicsr_train_keys: Keys of ``train`` that BasicSR reads: another key is refused, where
-            ``model_type`` is one of this package. Models of others may read their own.
-        model: What is trained; by default what ``model_type`` says. Of a model that is not of this
-            package the common keys alone are read.
-        errors: Takes the errors; by default the first one is raised.
+        basicsr_train_keys: Keys of ``train`` that BasicSR reads. For a model of this package other
+            keys of ``train`` are errors; models of other packages may have keys of their own.
+        model: Properties of the model; by default those of ``model_type``. For a model of another
+            package only the common keys are parsed.
+        errors: Receives the errors; by default the first one is raised.
 
     Returns:
-        The options. Parts that were wrong have their defaults, if ``errors`` goes on.
+        The parsed options. If ``errors`` collects errors, wrong parts have their defaults.
 
     Raises:
-        OptionError: An unknown or missing key, a value of another type or out of range.
+        OptionError: A key is unknown or missing, or a value has the wrong type or is out of range.
     """
     errors = RaiseFirst() if errors is None else errors
     model_type = opt.get('model_type', '')

@@ -1,4 +1,4 @@
-"""Removal of old and of unfinished checkpoints."""
+"""Checkpoint rotation: removal of old and of partially written checkpoints."""
 
 import os
 import re
@@ -7,43 +7,44 @@ from typing import Any
 from ..utils.atomic import is_temporary_of
 
 
+def _list_folder(folder: str) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
 def _iterations(folder: str, pattern: str) -> dict[int, str]:
-    """Return the names of the files of a folder that fit a pattern, by iteration."""
-    found = (
-        re.fullmatch(pattern, name)
-        for name in (os.listdir(folder) if os.path.isdir(folder) else ())
-    )
-    return {int(match[1]): match[0] for match in found if match}
+    """Return the names of the files in a folder that match a pattern, by iteration."""
+    found: dict[int, str] = {}
+    for name in _list_folder(folder):
+        match = re.fullmatch(pattern, name)
+        if match:
+            found[int(match[1])] = name
+    return found
 
 
-def thin(path: dict[str, Any], keep: int) -> None:
-    """Remove all but the newest checkpoints of a training, each with its training state.
+def remove_old_checkpoints(path: dict[str, Any], keep: int) -> None:
+    """Remove all but the newest checkpoints of a training, with their training states.
 
     Args:
         path: BasicSR's ``path`` block, with ``models`` and ``training_states``.
-        keep: How many stay. ``net_g_latest.pth`` and ``net_g_best.pth`` do in any case.
+        keep: Number of checkpoints to keep, besides ``net_g_latest.pth`` and ``net_g_best.pth``.
     """
-    states, networks = (
-        _iterations(path[folder], pattern)
-        for folder, pattern in (
-            ('training_states', r'(\d+)\.state'),
-            ('models', r'net_g_(\d+)\.pth'),
-        )
-    )
-    for iteration in sorted(set(states) | set(networks))[:-keep]:
-        # The state first: one without its network could not be gone on from.
-        for folder, names in (('training_states', states), ('models', networks)):
-            if iteration in names:
-                os.remove(os.path.join(path[folder], names[iteration]))
+    states = _iterations(path['training_states'], r'(\d+)\.state')
+    networks = _iterations(path['models'], r'net_g_(\d+)\.pth')
+    for iteration in sorted({*states, *networks})[:-keep]:
+        # The state first: a state without its network could not be resumed.
+        if iteration in states:
+            os.remove(os.path.join(path['training_states'], states[iteration]))
+        if iteration in networks:
+            os.remove(os.path.join(path['models'], networks[iteration]))
 
 
-def remove_unfinished(path: dict[str, Any]) -> None:
-    """Remove the temporary files of processes that were killed while they wrote a checkpoint.
+def remove_temporary_files(path: dict[str, Any]) -> None:
+    """Remove temporary files of processes that were killed while writing a checkpoint.
 
     Args:
-        path: As for :func:`thin`.
+        path: BasicSR's ``path`` block, with ``models`` and ``training_states``.
     """
     for folder in (path['models'], path['training_states']):
-        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        for name in _list_folder(folder):
             if is_temporary_of(name, r'net_\w+\.pth|\d+\.state'):
                 os.remove(os.path.join(folder, name))

@@ -11,7 +11,7 @@ from conftest import parsed, tiny, write_options
 
 from mtkd_basicsr.errors import OptionError, TrainingError, WeightsError
 from mtkd_basicsr.host.resume import load_resume_state
-from mtkd_basicsr.models.checkpoint_rotation import thin
+from mtkd_basicsr.models.checkpoint_rotation import remove_old_checkpoints
 from mtkd_basicsr.utils.random_state import random_state, set_random_state, unchanged
 
 STEPS = 3  # of an epoch
@@ -306,7 +306,7 @@ def test_thinning_touches_nothing_else(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    thin(path, 2)
+    remove_old_checkpoints(path, 2)
     gone = {'models/net_g_8.pth', 'training_states/1.state'}
     assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*.*')} == set(names) - gone
 
@@ -414,7 +414,7 @@ def test_a_step_without_a_number_is_skipped_and_named(
                 torch.equal(a, p['exp_avg'])
                 for a, p in zip(moments, model.optimizer_g.state.values())
             )
-    assert model.guard.skipped == 0
+    assert model.loss_guard.skipped == 0
     assert (
         f'iteration 2: l_pix is {value}; the step is skipped, number 1 in a row. Images: fox.png, '
         'owl.png' in caplog.text

@@ -267,7 +267,7 @@ def test_precision_of_stage_1(make_options, tmp_path, monkeypatch, log):
     assert model.ensemble.precision == 'bf16'
     assert model.metadata()['precision'] == {'student': 'fp32', 'teachers': 'bf16'}
     model_of(make_options('MTKDFusionModel', train__amp='fp32'), tmp_path)
-    with pytest.raises(OptionError, match="train.amp: 'auto'; it is for students"):
+    with pytest.raises(OptionError, match="train.amp: 'auto'; this key is for students"):
         model_of(make_options('MTKDFusionModel', train__amp='auto'), tmp_path)
 
 

@@ -19,7 +19,7 @@ from ...data.cache.key import CacheKey, CacheSettings, Use
 from ...data.cache.manifest import cache_key
 from ...data.cache.reader import CacheReader
 from ...data.cache.writer import CacheWriter, remove_left_overs
-from ...data.whole_images import Pairs, list_images, paired_dataset
+from ...data.whole_images import WholeImagePairs, build_paired_dataset, list_images
 from ...errors import CacheError, DamagedCacheError, DataError
 from ...functional.self_ensemble import eightfold
 from ...functional.tiling import run_tiled
@@ -164,7 +164,12 @@ def _verify(path: str) -> None:
 
 
 def _compute(
-    writer: CacheWriter, targets: _Targets, pairs: Pairs, mine: int, rank: int, workers: int
+    writer: CacheWriter,
+    targets: _Targets,
+    pairs: WholeImagePairs,
+    mine: int,
+    rank: int,
+    workers: int,
 ) -> None:
     """Write those images of a share that are still missing.
 
@@ -225,7 +230,7 @@ def run(args: CacheArguments) -> Path:
     scale = opt['scale']
     teachers = parse_teachers(opt)
     fusion = (parse_fusion(opt) or require(opt, 'fusion')) if contents == 'target' else None
-    dataset = paired_dataset(train, 'datasets.train')
+    dataset = build_paired_dataset(train, 'datasets.train')
     # BasicSR lists a folder in the order of its file system, which two machines need not agree on.
     dataset.paths.sort(key=lambda pair: pair['gt_path'])
     images = list_images(dataset, train['dataroot_gt'], scale)
@@ -276,7 +281,7 @@ def run(args: CacheArguments) -> Path:
         _compute(
             writer,
             targets,
-            Pairs(dataset, [i for i in mine if i not in done], scale),
+            WholeImagePairs(dataset, [i for i in mine if i not in done], scale),
             len(mine),
             rank,
             args.workers,
