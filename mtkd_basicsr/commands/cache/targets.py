@@ -11,14 +11,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from ...config import TeacherConfig, TeacherOptions, parse_fusion, parse_teachers, require
-from ...data.cache.begun import begun_with
+from ...data.cache.begun import existing_precision
 from ...data.cache.checksums import damaged_images, describe
 from ...data.cache.format import array_names, state_of
 from ...data.cache.inputs import CachedImage
 from ...data.cache.key import CacheKey, CacheSettings, Use
 from ...data.cache.manifest import cache_key
 from ...data.cache.reader import CacheReader
-from ...data.cache.writer import CacheWriter, remove_left_overs
+from ...data.cache.writer import CacheWriter, remove_leftovers
 from ...data.whole_images import WholeImagePairs, build_paired_dataset, list_images
 from ...errors import CacheError, DamagedCacheError, DataError
 from ...functional.self_ensemble import eightfold
@@ -243,14 +243,14 @@ def run(args: CacheArguments) -> Path:
     )
     key = cache_key(contents, scale, teachers, fusion, images, settings)
     # Where nobody asks for a precision, a cache that is there keeps its own.
-    began = begun_with(path, key) if args.precision in (None, 'auto') else None
+    began = existing_precision(path, key) if args.precision in (None, 'auto') else None
     if began is not None:
         key = dataclasses.replace(key, settings=dataclasses.replace(settings, precision=began))
     complete = f"'{path}' is complete: {contents} of {len(images)} images"
     standing = _standing(path, key, args.overwrite)
     damaged = damaged_images(standing) if standing is not None and args.overwrite else {}
     if standing is not None and not damaged:
-        remove_left_overs(path)
+        remove_leftovers(path)
         print(complete)
         if began not in (None, here.name):
             print(
