@@ -19,9 +19,10 @@ from .sample_crops import Crop, center_crops, mean_psnr, upscale
 _MAX_PSNR_GAP = 1.0
 
 
-def _describe_images(crops: list[Crop]) -> str:
+def _count(crops: list[Crop]) -> str:
+    """Return the number and kind of images: ``3 validation`` or ``3 training``."""
     kind = 'validation' if crops[0].validation else 'training'
-    return f'{len(crops)} {kind} images'
+    return f'{len(crops)} {kind}'
 
 
 def _check_teachers(
@@ -41,9 +42,7 @@ def _check_teachers(
     floor = mean_psnr(lambda crop: bicubic(crop.lq, scale), crops, scale)
     best = max(measured.values(), default=0)
     for name, value in measured.items():
-        text = (
-            f'teachers.{name}: {value:.2f} dB on {_describe_images(crops)}, bicubic {floor:.2f} dB'
-        )
+        text = f'teachers.{name}: {value:.2f} dB on {_count(crops)} images, bicubic {floor:.2f} dB'
         if value < floor:
             findings.error(
                 f'{text}: below bicubic; the weights are wrong, or img_range, rgb_mean or '
@@ -81,7 +80,7 @@ def _check_fusion(
         )
     value = mean_psnr(lambda crop: upscale(target, target.ensemble, crop), crops, config.scale)
     best = max(measured.values())
-    text = f'fusion: {value:.2f} dB on {_describe_images(crops)}, best teacher {best:.2f} dB'
+    text = f'fusion: {value:.2f} dB on {_count(crops)} images, best teacher {best:.2f} dB'
     if value < best:
         findings.warning(
             f'{text}: worse than no fusion; train it longer, or use skip: adaptive with mix_batches'

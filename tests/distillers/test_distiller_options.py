@@ -145,7 +145,7 @@ def make(photographs, tmp_path):
         ),
         (
             {'type': 'FAKD', 'also': [{'type': 'AT', 'teacher': 'rcan'}]},
-            r"train.kd.also\[0\].teacher: 'rcan'; name one",
+            r"train.kd.also\[0\].teacher: 'rcan'; expected the name of a teacher",
         ),
         ({'type': 'FAKD', 'also': [3]}, r'train.kd.also\[0\]: 3; expected a mapping'),
         (
