@@ -284,7 +284,7 @@ def _parse_mix_batches(train: dict[str, Any], network: Mapping[str, Any]) -> int
         # Stage 1 runs in fp32, so asking for fp32 is allowed.
         if train.get(name) and train[name] != 'fp32':
             raise OptionError(
-                f'train.{name}: {train[name]!r}; this key is for students, not stage 1'
+                f'train.{name}: {train[name]!r}; this key is for students, not for stage 1'
             )
     batches = _parse_count(
         train.get('mix_batches', TrainOptions.mix_batches), 0, 'batches', 'train.mix_batches'

@@ -120,7 +120,12 @@ def set_to(**changes):
             WRITE,
             'self_ensemble: False in the cache, True requested',
         ),
-        (TARGET, set_to(precision='bf16'), WRITE, "precision: 'fp32' in the cache, 'bf16' asked"),
+        (
+            TARGET,
+            set_to(precision='bf16'),
+            WRITE,
+            "precision: 'fp32' in the cache, 'bf16' requested",
+        ),
         (TARGET, set_to(tile=64), WRITE, 'tile: None in the cache, 64 requested'),
         (TARGET, set_to(tile_overlap=16), WRITE, 'tile_overlap: 32 in the cache, 16 requested'),
         (
