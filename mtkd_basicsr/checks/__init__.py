@@ -1,5 +1,4 @@
-"""Checks of options, before an hour is spent on them.
+"""Checks of an option file before a training or a test starts.
 
-A layer of its own between the trainers and the commands: ``mtkd train``, ``mtkd test``, ``mtkd
-check`` and BasicSR's own scripts ask it.
+``mtkd train``, ``mtkd test``, ``mtkd check`` and BasicSR's own scripts run them.
 """

@@ -1,4 +1,4 @@
-"""What a check finds: a list that grows, and goes on after every error."""
+"""Findings of a check, collected in a list so that a check continues after an error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ OK = 'ok'
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """One result of a check.
 
     Attributes:
-        level: ``'ERROR'`` (training would fail, or learn nonsense), ``'WARNING'`` or ``'ok'``.
-        text: Begins with the option key; says what was seen, and what to do.
-        kind: What an error is raised as.
+        level: ``'ERROR'`` (training would fail or be useless), ``'WARNING'`` or ``'ok'``.
+        text: The option key, what was found, and what to do.
+        kind: Exception type to raise for an error.
     """
 
     level: str
@@ -27,24 +27,24 @@ class Finding:
 
 
 class Findings(list[Finding]):
-    """Findings in the order in which they were made."""
+    """Findings in the order in which they were added."""
 
     def error(self, text: str, kind: type[MTKDError] = OptionError) -> None:
-        """Add an error, with which training would fail, unless it is there already."""
+        """Add an error, with which training would fail, unless it has been added before."""
         if text not in [finding.text for finding in self]:
             self.append(Finding(ERROR, text, kind))
 
     def warning(self, text: str) -> None:
-        """Add a warning: training would run, but is probably misconfigured."""
+        """Add a warning: training would run but is probably misconfigured."""
         self.append(Finding(WARNING, text))
 
     def ok(self, text: str) -> None:
-        """Add something that is as it should be."""
+        """Add a check that passed."""
         self.append(Finding(OK, text))
 
     @contextmanager
     def collect_errors(self) -> Iterator[None]:
-        """Turn an error of this package into a finding, and go on after the block."""
+        """Turn an error of this package into a finding, and continue after the block."""
         try:
             yield
         except MTKDError as error:
@@ -52,21 +52,22 @@ class Findings(list[Finding]):
 
     @property
     def failed(self) -> bool:
-        """Return whether there is an error among them."""
+        """Return whether there is an error."""
         return any(finding.level == ERROR for finding in self)
 
     def raise_errors(self) -> None:
         """Raise all errors at once; do nothing if there is none.
 
         Raises:
-            MTKDError: of the type that all of them have, else an :class:`OptionError`.
+            MTKDError: There are errors. The type is that of the errors if they agree, otherwise
+                :class:`OptionError`.
         """
-        wrong = [finding for finding in self if finding.level == ERROR]
-        kinds = {finding.kind for finding in wrong}
-        if wrong:
-            raise (kinds.pop() if len(kinds) == 1 else OptionError)(
-                '\n'.join(finding.text for finding in wrong)
-            )
+        errors = [finding for finding in self if finding.level == ERROR]
+        if not errors:
+            return
+        kinds = {finding.kind for finding in errors}
+        kind = kinds.pop() if len(kinds) == 1 else OptionError
+        raise kind('\n'.join(finding.text for finding in errors))
 
     def __str__(self) -> str:
         return '\n'.join(f'{finding.level:<8}{finding.text}' for finding in self)

@@ -1,4 +1,4 @@
-"""Checks that weights load, and that what comes out of the teachers is worth learning."""
+"""Checks that weights load, and that the outputs of the teachers are good enough to learn from."""
 
 import functools
 
@@ -13,41 +13,44 @@ from ..weights.loading import fit_weights, pretrained_key, read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import build
 from .findings import Findings
-from .sample_crops import Part, center_crops, mean_psnr, run
+from .sample_crops import Crop, center_crops, mean_psnr, upscale
 
-_FAR_BEHIND = 1.0  # dB behind the best teacher that are worth a warning
+# A teacher that is this far behind the best one, in dB, gets a warning.
+_MAX_PSNR_GAP = 1.0
 
 
-def _which(parts: list[Part]) -> str:
-    return f'{len(parts)} {"validation" if parts[0].validation else "training"}'
+def _count(crops: list[Crop]) -> str:
+    """Return the number and kind of images: ``3 validation`` or ``3 training``."""
+    kind = 'validation' if crops[0].validation else 'training'
+    return f'{len(crops)} {kind}'
 
 
 def _check_teachers(
-    config: TrainingConfig, parts: list[Part], device: torch.device, findings: Findings
+    config: TrainingConfig, crops: list[Crop], device: torch.device, findings: Findings
 ) -> dict[str, float]:
-    """Return the PSNR of every teacher that can be built, by name; empty without images."""
+    """Measure the teachers. Return the PSNR of those that can be built, by name, in dB."""
     measured: dict[str, float] = {}
     scale = config.scale
     for name, options in config.teachers.items():
         with findings.collect_errors():
             teacher = TeacherEnsemble({name: options}, scale, device, allow_precomputed=True)
-            if parts:
-                function = functools.partial(run, teacher, teacher)
-                measured[name] = mean_psnr(function, parts, scale)
-    if not parts:
+            if crops:
+                function = functools.partial(upscale, teacher, teacher)
+                measured[name] = mean_psnr(function, crops, scale)
+    if not crops:
         return measured
-    floor = mean_psnr(lambda part: bicubic(part.lq, scale), parts, scale)
+    floor = mean_psnr(lambda crop: bicubic(crop.lq, scale), crops, scale)
     best = max(measured.values(), default=0)
     for name, value in measured.items():
-        text = f'teachers.{name}: {value:.2f} dB on {_which(parts)} images, bicubic {floor:.2f} dB'
+        text = f'teachers.{name}: {value:.2f} dB on {_count(crops)} images, bicubic {floor:.2f} dB'
         if value < floor:
             findings.error(
-                f'{text}: below bicubic; wrong weights, or img_range, rgb_mean or upsampler of '
-                'another network'
+                f'{text}: below bicubic; the weights are wrong, or img_range, rgb_mean or '
+                'upsampler belong to another network'
             )
-        elif value < best - _FAR_BEHIND:
+        elif value < best - _MAX_PSNR_GAP:
             findings.warning(
-                f'{text}, best teacher {best:.2f} dB: far behind, it drags a mean or a fusion down'
+                f'{text}, best teacher {best:.2f} dB: far behind; it degrades a mean or a fusion'
             )
         else:
             findings.ok(text)
@@ -57,7 +60,7 @@ def _check_teachers(
 def _check_fusion(
     config: TrainingConfig,
     fusion: TeacherOptions,
-    parts: list[Part],
+    crops: list[Crop],
     device: torch.device,
     measured: dict[str, float],
     findings: Findings,
@@ -72,12 +75,12 @@ def _check_fusion(
     target = FusedTeachers(ensemble, fusion, device)
     if not target.order_known:
         findings.warning(
-            f"fusion.weights: '{fusion.weights}' does not name its teachers; they are taken in the "
+            f"fusion.weights: '{fusion.weights}' does not name its teachers; they are used in the "
             f'order of the option file: {", ".join(teachers)}'
         )
-    value = mean_psnr(lambda part: run(target, target.ensemble, part), parts, config.scale)
+    value = mean_psnr(lambda crop: upscale(target, target.ensemble, crop), crops, config.scale)
     best = max(measured.values())
-    text = f'fusion: {value:.2f} dB on {_which(parts)} images, best teacher {best:.2f} dB'
+    text = f'fusion: {value:.2f} dB on {_count(crops)} images, best teacher {best:.2f} dB'
     if value < best:
         findings.warning(
             f'{text}: worse than no fusion; train it longer, or use skip: adaptive with mix_batches'
@@ -87,39 +90,35 @@ def _check_fusion(
 
 
 def load_pretrained(config: TrainingConfig, net: torch.nn.Module) -> None:
-    """Load into a network the weights that ``path`` names, as BasicSR would.
+    """Load the weights named in ``path`` into a network, as BasicSR would.
 
-    A file that need not fit is read, and nothing of it is loaded.
+    With ``strict_load_g: false`` the file is only read.
 
     Args:
         config: The option file.
         net: ``network_g``.
 
     Raises:
-        WeightsError: the file cannot be read, or does not fit.
+        WeightsError: The file cannot be read, or does not fit.
     """
     options = config.options['path']
     key = 'path.pretrain_network_g'
     path = config.pretrained_network
-    if path is not None:
-        content = read_weights(path, key)
-        if options.get('strict_load_g', True):
-            fit_weights(
-                net,
-                content,
-                path,
-                key,
-                param_key=pretrained_key(content, options.get('param_key_g', 'params')),
-            )
+    if path is None:
+        return
+    content = read_weights(path, key)
+    if options.get('strict_load_g', True):
+        param_key = pretrained_key(content, options.get('param_key_g', 'params'))
+        fit_weights(net, content, path, key, param_key=param_key)
 
 
 def check_networks(config: TrainingConfig, device: torch.device, findings: Findings) -> None:
-    """Build and load all networks, and measure teachers and fusion on a few validation images.
+    """Build and load all networks, and measure teachers and fusion network on a few images.
 
     Args:
         config: The option file.
-        device: Where teachers run.
-        findings: Grows.
+        device: Device of the teachers.
+        findings: Results are added to it.
     """
     with findings.collect_errors():
         net = build(config.network, 'network_g')
@@ -130,19 +129,19 @@ def check_networks(config: TrainingConfig, device: torch.device, findings: Findi
         findings.ok(f'network_g: {config.network["type"]}, {count:,d} parameters')
     if not config.teachers:
         return
-    parts: list[Part] = []
+    crops: list[Crop] = []
     try:
-        parts = list(center_crops(config))
+        crops = list(center_crops(config))
     except (MTKDError, ValueError, OSError) as error:
         findings.warning(
             f'datasets.val: no images to measure the teachers on ({type(error).__name__}: {error})'
         )
     measured: dict[str, float] = {}
     with findings.collect_errors(), torch.no_grad():
-        measured = _check_teachers(config, parts, device, findings)
+        measured = _check_teachers(config, crops, device, findings)
     if config.fusion is not None:
         with findings.collect_errors(), torch.no_grad():
-            _check_fusion(config, config.fusion, parts, device, measured, findings)
+            _check_fusion(config, config.fusion, crops, device, measured, findings)
     with findings.collect_errors():
         _check_cache(config, findings)
 
@@ -156,11 +155,11 @@ def _check_cache(config: TrainingConfig, findings: Findings) -> None:
     path = config.target_cache
     if cached is not None:
         findings.ok(
-            f"datasets.train.target_cache: '{path}' belongs to this option file, "
+            f"datasets.train.target_cache: '{path}' matches this option file, "
             f'{len(cached.images)} images'
         )
     else:
         findings.warning(
-            f'datasets.train.target_cache: {path!r}: there is no cache, the teachers run at '
-            'every step; mtkd cache -opt FILE makes one'
+            f'datasets.train.target_cache: {path!r}; without a cache the teachers run at every '
+            'step; mtkd cache -opt FILE creates one'
         )

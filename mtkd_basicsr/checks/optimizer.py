@@ -1,9 +1,9 @@
-"""Values of BasicSR's keys, which it takes as they come: numbers, optimizer, schedule, metrics."""
+"""Checks of values that BasicSR uses unchecked: numbers, optimizer, schedule, metrics."""
 
 import copy
 import inspect
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -13,90 +13,134 @@ from ..host.api import METRIC_REGISTRY, MODEL_REGISTRY, BaseModel
 from ..host.option_schema import is_number
 from .findings import Findings
 
-# Block, key, smallest value, whether it has to be there, whether it has to be a whole number.
+
+class _Number(NamedTuple):
+    """A key with a number.
+
+    Attributes:
+        section: Section of the option file.
+        key: Key in the section.
+        minimum: Smallest value.
+        expected: What an error expects.
+        required: Whether the key must be present.
+        whole: Whether the value must be a whole number.
+    """
+
+    section: str
+    key: str
+    minimum: float
+    expected: str
+    required: bool = True
+    whole: bool = True
+
+
+class _Choice(NamedTuple):
+    """A key with a few known values.
+
+    Attributes:
+        section: Section of the option file.
+        key: Key in the section.
+        known: The known values.
+        required: Whether the key must be present.
+    """
+
+    section: str
+    key: str
+    known: tuple[Any, ...]
+    required: bool = True
+
+
+_FROM_1 = 'a number from 1 on'
+_WHOLE_FROM_0 = 'a whole number from 0 on'
+_WHOLE_FROM_1 = 'a whole number from 1 on'
 _NUMBERS = (
-    ('datasets.train', 'gt_size', 1, True, True),
-    ('datasets.train', 'batch_size_per_gpu', 1, True, True),
-    ('datasets.train', 'num_worker_per_gpu', 0, True, True),
-    ('datasets.train', 'dataset_enlarge_ratio', 1e-6, False, False),
-    ('datasets.train', 'num_prefetch_queue', 1, False, True),
-    ('train', 'total_iter', 1, True, False),
-    ('train', 'warmup_iter', -1, False, True),
-    ('train', 'ema_decay', 0, False, False),
-    ('logger', 'print_freq', 1, True, False),
-    ('logger', 'save_checkpoint_freq', 1, True, False),
+    _Number('datasets.train', 'gt_size', 1, _WHOLE_FROM_1),
+    _Number('datasets.train', 'batch_size_per_gpu', 1, _WHOLE_FROM_1),
+    _Number('datasets.train', 'num_worker_per_gpu', 0, _WHOLE_FROM_0),
+    _Number(
+        'datasets.train',
+        'dataset_enlarge_ratio',
+        1e-6,
+        'a number above 0',
+        required=False,
+        whole=False,
+    ),
+    _Number('datasets.train', 'num_prefetch_queue', 1, _WHOLE_FROM_1, required=False),
+    _Number('train', 'total_iter', 1, _FROM_1, whole=False),
+    _Number('train', 'warmup_iter', -1, 'a whole number from -1 on', required=False),
+    _Number('train', 'ema_decay', 0, 'a number from 0 on', required=False, whole=False),
+    _Number('logger', 'print_freq', 1, _FROM_1, whole=False),
+    _Number('logger', 'save_checkpoint_freq', 1, _FROM_1, whole=False),
 )
 _CHOICES = (
-    ('datasets.train', 'prefetch_mode', (None, 'cpu', 'cuda'), False),
-    ('datasets.train', 'use_hflip', (True, False), True),
-    ('datasets.train', 'use_rot', (True, False), True),
-    ('logger', 'use_tb_logger', (None, True, False), False),
+    _Choice('datasets.train', 'prefetch_mode', (None, 'cpu', 'cuda'), required=False),
+    _Choice('datasets.train', 'use_hflip', (True, False)),
+    _Choice('datasets.train', 'use_rot', (True, False)),
+    _Choice('logger', 'use_tb_logger', (None, True, False), required=False),
 )
+
+
+def _is_known(value: Any, choice: _Choice) -> bool:
+    # By identity first: 1 equals True, but is not accepted for it.
+    if any(value is known for known in choice.known):
+        return True
+    return value in choice.known[1:]
 
 
 def _check_numbers(config: TrainingConfig, findings: Findings) -> None:
-    opt = config.options
-    for path, key, least, needed, whole in _NUMBERS:
-        block = require(opt, *path.split('.'))
-        if (needed or key in block) and not is_number(block.get(key), least, whole=whole):
-            findings.error(
-                f'{path}.{key}: {block.get(key)!r}; expected a {"whole " if whole else ""}number'
-                f'{f" from {least} on" if least in (-1, 0, 1) else " above 0"}'
-            )
-    for path, key, known, needed in _CHOICES:
-        block = require(opt, *path.split('.'))
-        if (
-            (needed or key in block)
-            and not any(block.get(key) is value for value in known)
-            and block.get(key) not in known[1:]
-        ):
-            findings.error(
-                f'{path}.{key}: {block.get(key)!r}; known: '
-                f'{", ".join("~" if v is None else str(v).lower() for v in known)}'
-            )
-    if is_number(opt['train'].get('ema_decay'), 1):
-        findings.error(f'train.ema_decay: {opt["train"]["ema_decay"]}; expected a number below 1')
+    for number in _NUMBERS:
+        section = require(config.options, *number.section.split('.'))
+        if not number.required and number.key not in section:
+            continue
+        value = section.get(number.key)
+        if not is_number(value, number.minimum, whole=number.whole):
+            findings.error(f'{number.section}.{number.key}: {value!r}; expected {number.expected}')
+    for choice in _CHOICES:
+        section = require(config.options, *choice.section.split('.'))
+        if not choice.required and choice.key not in section:
+            continue
+        value = section.get(choice.key)
+        if not _is_known(value, choice):
+            known = ['~' if each is None else str(each).lower() for each in choice.known]
+            findings.error(f'{choice.section}.{choice.key}: {value!r}; known: {", ".join(known)}')
+    ema_decay = config.options['train'].get('ema_decay')
+    if is_number(ema_decay, 1):
+        findings.error(f'train.ema_decay: {ema_decay}; expected a number below 1')
 
 
 def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:
     opt = config.options
-    # BasicSR's own functions, on one number in the place of a network.
+    # BasicSR's own functions, with a single parameter instead of a network.
     train = copy.deepcopy({key: opt['train'][key] for key in ('optim_g', 'scheduler')})
+    parameter = torch.zeros(1, requires_grad=True)
     model = SimpleNamespace(
-        opt={'train': train},
-        schedulers=[],
-        optimizers=[torch.optim.Adam([torch.zeros(1, requires_grad=True)])],
+        opt={'train': train}, schedulers=[], optimizers=[torch.optim.Adam([parameter])]
     )
+    arguments = train['optim_g']
     try:
-        model.optimizers = [
-            BaseModel.get_optimizer(
-                model,
-                train['optim_g'].pop('type'),
-                [torch.zeros(1, requires_grad=True)],
-                **train['optim_g'],
-            )
-        ]
-    except Exception as error:  # each optimizer has its own
+        optimizer = BaseModel.get_optimizer(model, arguments.pop('type'), [parameter], **arguments)
+        model.optimizers = [optimizer]
+    except Exception as error:  # each optimizer raises its own types
         kind = opt['train']['optim_g'].get('type')
         findings.error(
-            f'train.optim_g: {kind!r} cannot be built: {first_line(error)}{_hint(train["optim_g"])}'
+            f'train.optim_g: {kind!r} cannot be built: {first_line(error)}{_hint(arguments)}'
         )
     try:
         BaseModel.setup_schedulers(model)
         model.optimizers[0].step()
-        for _ in range(2):  # what BasicSR asks it before the first steps
+        for _ in range(2):  # BasicSR steps the schedule twice before the optimizer
             model.schedulers[0].step()
     except Exception as error:
+        kind = opt['train']['scheduler'].get('type')
         findings.error(
-            f'train.scheduler: {opt["train"]["scheduler"].get("type")!r} cannot be built: '
-            f'{type(error).__name__}: '
+            f'train.scheduler: {kind!r} cannot be built: {type(error).__name__}: '
             f'{first_line(error)}'
         )
         return
     periods = opt['train']['scheduler'].get('periods')
     total = opt['train']['total_iter']
     if periods is not None and is_number(total, 1) and sum(periods) < total - 1:
-        # BasicSR's scheduler ends in a TypeError, at the end of the last period.
+        # BasicSR's scheduler raises a TypeError after the last period.
         findings.error(
             f'train.scheduler.periods: {periods}; together they have to last for train.total_iter, '
             f'{total}'
@@ -104,17 +148,17 @@ def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:
 
 
 def _hint(arguments: dict[str, Any]) -> str:
-    name = next((key for key, value in arguments.items() if isinstance(value, str)), None)
-    if not name:
-        return ''
-    # YAML 1.1 takes 1e-4 for a text.
-    return (
-        f"; {name} is the text '{arguments[name]}': YAML needs a dot in such a number, as in 1.0e-4"
-    )
+    for name, value in arguments.items():
+        if isinstance(value, str):
+            # YAML 1.1 reads 1e-4 as a string.
+            return (
+                f"; {name} is the string '{value}': YAML needs a dot in such a number, as in 1.0e-4"
+            )
+    return ''
 
 
 def check_metrics(config: TrainingConfig, findings: Findings) -> None:
-    """Check that the metrics of ``val.metrics`` are known, and take what is given to them."""
+    """Check that the metrics in ``val.metrics`` are known and accept their arguments."""
     metrics = (config.options.get('val') or {}).get('metrics')
     if metrics is not None and not isinstance(metrics, dict):
         findings.error(f'val.metrics: {metrics!r}; expected a mapping')
@@ -126,33 +170,30 @@ def check_metrics(config: TrainingConfig, findings: Findings) -> None:
             known = [known for known, _ in METRIC_REGISTRY if known.startswith('calculate_')]
             findings.error(f'{key}.type: unknown metric {kind!r}; {did_you_mean(kind, known)}')
             continue
-        if not is_number(block.get('crop_border'), 0, whole=True):
-            findings.error(
-                f'{key}.crop_border: {block.get("crop_border")!r}; expected a whole number from 0 '
-                'on'
-            )
+        border = block.get('crop_border')
+        if not is_number(border, 0, whole=True):
+            findings.error(f'{key}.crop_border: {border!r}; expected {_WHOLE_FROM_0}')
+        arguments = {name: value for name, value in block.items() if name != 'type'}
         try:
-            inspect.signature(METRIC_REGISTRY.get(kind)).bind(
-                img=0, img2=0, **{k: v for k, v in block.items() if k != 'type'}
-            )
+            inspect.signature(METRIC_REGISTRY.get(kind)).bind(img=0, img2=0, **arguments)
         except TypeError as error:
             findings.error(f'{key}: {kind}: {error}')
 
 
 def check_values(config: TrainingConfig, findings: Findings) -> bool:
-    """Find values that end BasicSR's loop, or its first step, in an error that names no key.
+    """Find values with which BasicSR's loop would fail with an error that names no key.
 
     Args:
-        config: Of a training, with the sections that
-            :func:`~mtkd_basicsr.host.option_schema.structure_errors` asks for.
-        findings: Grows.
+        config: Options of a training that have no
+            :func:`~mtkd_basicsr.host.option_schema.structure_errors`.
+        findings: Results are added to it.
 
     Returns:
-        Whether the numbers are such that images and steps can be looked at with them.
+        Whether the numbers are valid, so that images and steps can be checked.
     """
-    before = len(findings)
+    known_findings = len(findings)
     _check_numbers(config, findings)
-    usable = len(findings) == before
+    usable = len(findings) == known_findings
     _check_optimizer(config, findings)
     check_metrics(config, findings)
     return usable

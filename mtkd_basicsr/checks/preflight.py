@@ -1,4 +1,4 @@
-"""Checks that run before BasicSR's loop begins and makes its folders."""
+"""Checks that run before BasicSR starts its loop and creates folders."""
 
 import contextlib
 import copy
@@ -21,15 +21,15 @@ from .networks import load_pretrained
 from .optimizer import check_metrics, refuse_unknown_model
 from .static import check_datasets, check_folders, refuse
 
-# Models whose construction leaves nothing behind; those of others may do anything.
-_KNOWN = (*MODELS, 'SRModel')
+# Models whose construction has no side effects; models of other packages may do anything.
+_MODELS_WITHOUT_SIDE_EFFECTS = (*MODELS, 'SRModel')
 
 
 @contextlib.contextmanager
-def _unheard() -> Iterator[None]:
-    """Silence what is said inside, and leave BasicSR's logger as it was.
+def _silenced() -> Iterator[None]:
+    """Suppress output in the block and restore BasicSR's logger afterwards.
 
-    The first who asks for that logger decides where it goes.
+    The first caller of that logger determines its log file.
     """
     logger = logging.getLogger('basicsr')
     disabled = logger.disabled
@@ -49,12 +49,13 @@ def _unheard() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _building(key: str, kind: str) -> Iterator[None]:
+def _explain_build_errors(key: str, kind: str) -> Iterator[None]:
+    """Turn any error of a constructor into one that names the option key."""
     try:
         yield
     except MTKDError:
         raise
-    except Exception as error:  # whatever BasicSR, torch, or somebody's own class raises
+    except Exception as error:  # BasicSR, torch and classes of users raise any type
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise OptionError(
             f'{key}: {kind} cannot be built: {type(error).__name__}: {first_line(error)} '
@@ -62,43 +63,44 @@ def _building(key: str, kind: str) -> Iterator[None]:
         ) from error
 
 
-def _rehearse(opt: dict[str, Any]) -> None:
-    """Build what BasicSR's loop would build, on the CPU, and throw it away.
+def _try_build(opt: dict[str, Any]) -> None:
+    """Build everything that BasicSR's loop would build, on the CPU, and discard it.
 
-    Nothing is created before all of it is known to work.
+    BasicSR then creates no folder for a training that cannot be built.
 
     Args:
         opt: Options as parsed by BasicSR.
 
     Raises:
-        MTKDError: something cannot be built.
+        MTKDError: A dataset or the model cannot be built.
     """
     opt = copy.deepcopy(opt)
     opt.update(dist=False, num_gpu=0)
     for phase, block in opt['datasets'].items():
-        with _building(f'datasets.{phase}', block['type']):
+        with _explain_build_errors(f'datasets.{phase}', block['type']):
             dataset = build_dataset(block)
             if not len(dataset):  # type: ignore[arg-type]  # torch declares no length
                 raise DataError(f"datasets.{phase}: no images in '{block.get('dataroot_gt')}'")
-    with _building('model_type', opt['model_type']):
+    with _explain_build_errors('model_type', opt['model_type']):
         build_model(opt)
 
 
-def _refuse_file_in_the_way(folder: str) -> None:
+def _check_is_no_file(folder: str) -> None:
+    """Raise if a file has the path of a folder of results."""
     if os.path.exists(folder) and not os.path.isdir(folder):
         name = os.path.basename(folder)
-        raise OptionError(f'{name}: a file stands where the folder of the results goes')
+        raise OptionError(f'{name}: is a file; expected a folder for the results, or nothing')
 
 
-@_unheard()
+@_silenced()
 def before_training(opt: dict[str, Any]) -> None:
-    """Refuse what would end a training of ours, before BasicSR makes the first folder for it.
+    """Raise if a training would fail, before BasicSR creates folders for it.
 
     Args:
         opt: Options as parsed by BasicSR.
 
     Raises:
-        MTKDError: something cannot be used; as many of the findings as can be had at once.
+        MTKDError: An option cannot be used. The message lists as many errors as possible.
     """
     refuse_unknown_model(opt['model_type'])
     config = refuse(opt)
@@ -107,22 +109,22 @@ def before_training(opt: dict[str, Any]) -> None:
     findings = Findings()
     check_images(config, findings)
     findings.raise_errors()
-    _rehearse(opt)
-    _refuse_file_in_the_way(os.path.dirname(opt['path']['experiments_root']))
+    _try_build(opt)
+    _check_is_no_file(os.path.dirname(opt['path']['experiments_root']))
 
 
-@_unheard()
+@_silenced()
 def before_test(opt: dict[str, Any]) -> None:
-    """Refuse what would end a test, before BasicSR makes the folder of its results.
+    """Raise if a test would fail, before BasicSR creates the folder for its results.
 
     Args:
         opt: Options as parsed by BasicSR.
 
     Raises:
-        MTKDError: something cannot be used.
+        MTKDError: An option cannot be used.
     """
     refuse_unknown_model(opt['model_type'])
-    if opt['model_type'] not in _KNOWN:
+    if opt['model_type'] not in _MODELS_WITHOUT_SIDE_EFFECTS:
         return
     findings = Findings()
     with findings.collect_errors():
@@ -136,24 +138,24 @@ def before_test(opt: dict[str, Any]) -> None:
     findings.raise_errors()
     check_images(config, findings)
     findings.raise_errors()
-    _rehearse(opt)
-    _refuse_file_in_the_way(os.path.dirname(opt['path']['results_root']))
+    _try_build(opt)
+    _check_is_no_file(os.path.dirname(opt['path']['results_root']))
 
 
 def check_options(opt: dict[str, Any], is_train: bool) -> None:
-    """Refuse what would end a script of BasicSR, before it makes a folder.
+    """Raise if a script of BasicSR would fail, before it creates folders.
 
-    Its own error would name no option key.
+    BasicSR's own error would name no option key.
 
-    Models of ours are looked at as ``mtkd train`` does at first; of those of others only the
-    folders of images.
+    For models of this package these are the first checks of ``mtkd train``; for other models only
+    the folders of images are checked.
 
     Args:
         opt: Options as parsed by BasicSR.
-        is_train: For ``train.py``; else for ``test.py``.
+        is_train: Whether the script is ``train.py``; otherwise ``test.py``.
 
     Raises:
-        MTKDError: everything that was found.
+        MTKDError: An option cannot be used. The message lists all errors.
     """
     findings = Findings()
     if model_of(opt.get('model_type')) is not None:

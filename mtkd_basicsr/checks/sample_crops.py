@@ -1,4 +1,4 @@
-"""A few parts of images to measure teachers and fusion network on."""
+"""Crops of a few images, on which the teachers and the fusion network are measured."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -13,19 +13,21 @@ from ..teachers import TeacherEnsemble
 from ..utils.image_tensors import to_array
 from .images import build_paired
 
-_IMAGES = 3
-_SIDE = 192  # of the part of a ground truth that is looked at: a teacher runs on a CPU too
+_MAX_IMAGES = 3
+# Side of the crop of a ground truth, small enough for teachers on a CPU.
+_SIDE = 192
 
 
-class Part(NamedTuple):
-    """The middle of an image.
+class Crop(NamedTuple):
+    """The center of an image.
 
     Attributes:
-        lq, gt: (1, 3, h, w) and (1, 3, scale · h, scale · w), RGB, [0, 1].
+        lq: Low-resolution crop, (1, 3, h, w), RGB, [0, 1].
+        gt: Ground-truth crop, (1, 3, scale · h, scale · w), RGB, [0, 1].
         name: Path of the ground truth.
         size: Height and width of the whole ground truth.
-        place: Rows and columns of the part in it.
-        validation: Whether it is an image of a validation.
+        place: Rows and columns of the crop in the whole ground truth.
+        validation: Whether the image belongs to a validation set.
     """
 
     lq: torch.Tensor
@@ -36,27 +38,26 @@ class Part(NamedTuple):
     validation: bool
 
 
-def center_crops(config: TrainingConfig) -> Iterator[Part]:
-    """Cut the middles out of a few validation images.
+def center_crops(config: TrainingConfig) -> Iterator[Crop]:
+    """Crop the centers of a few validation images.
 
-    They come out of training images if a teacher has no outputs for others.
+    Training images are used instead if a teacher has outputs only for them.
 
     Args:
         config: The option file.
 
     Yields:
-        One for each image.
+        One crop per image.
 
     Raises:
-        DataError, OSError, ValueError: there are no images, or they cannot be read.
+        DataError, OSError, ValueError: There are no images, or they cannot be read.
     """
     validations = [dataset for dataset in config.datasets.values() if dataset.is_validation]
-    lacking = [
-        name
+    lacks_outputs = any(
+        teacher.validation_problem(f'teachers.{name}', 'val') is not None
         for name, teacher in config.teachers.items()
-        if teacher.validation_problem(f'teachers.{name}', 'val') is not None
-    ]
-    if lacking:
+    )
+    if lacks_outputs:
         chosen = config.train_dataset
     elif validations:
         chosen = validations[0]
@@ -64,57 +65,58 @@ def center_crops(config: TrainingConfig) -> Iterator[Part]:
         raise DataError('there is no validation set')
     scale = config.scale
     dataset = build_paired(chosen, scale, 'val')
-    for index in np.linspace(0, len(dataset) - 1, min(_IMAGES, len(dataset))).astype(int):
+    side = _SIDE // scale
+    indices = np.linspace(0, len(dataset) - 1, min(_MAX_IMAGES, len(dataset))).astype(int)
+    for index in indices:
         item = dataset[index]
         lq = item['lq']
-        side = _SIDE // scale
-        y, x = (max((n - side) // 2, 0) for n in lq.shape[1:])
+        h, w = lq.shape[1:]
+        y = max((h - side) // 2, 0)
+        x = max((w - side) // 2, 0)
         lq = lq[None, :, y : y + side, x : x + side]
-        place = (
-            slice(scale * y, scale * (y + lq.shape[2])),
-            slice(scale * x, scale * (x + lq.shape[3])),
-        )
-        index = (None, slice(None), *place)
-        yield Part(
-            lq,
-            item['gt'][index],
-            item['gt_path'],
-            tuple(item['gt'].shape[1:]),
-            place,
-            chosen.is_validation,
+        rows = slice(scale * y, scale * (y + lq.shape[2]))
+        columns = slice(scale * x, scale * (x + lq.shape[3]))
+        gt = item['gt']
+        yield Crop(
+            lq=lq,
+            gt=gt[None, :, rows, columns],
+            name=item['gt_path'],
+            size=tuple(gt.shape[1:]),
+            place=(rows, columns),
+            validation=chosen.is_validation,
         )
 
 
-def mean_psnr(function: Callable[[Part], torch.Tensor], parts: Sequence[Part], scale: int) -> float:
-    """Return the mean PSNR on Y of what a function makes of parts, as papers measure it, in dB.
+def mean_psnr(function: Callable[[Crop], torch.Tensor], crops: Sequence[Crop], scale: int) -> float:
+    """Compute the mean PSNR of upscaled crops on the Y channel, as papers do, in dB.
 
     Args:
-        function: Gives an enlarged image, (1, 3, scale · h, scale · w).
-        parts: At least one.
-        scale: Pixels of the border that are left out.
+        function: Upscales a crop: returns (1, 3, scale · h, scale · w).
+        crops: At least one crop.
+        scale: Upscaling factor; also the width of the border that is ignored.
     """
-    values = [
-        calculate_psnr(
-            to_array(function(part)), to_array(part.gt), crop_border=scale, test_y_channel=True
-        )
-        for part in parts
-    ]
+    values = []
+    for crop in crops:
+        output = to_array(function(crop))
+        gt = to_array(crop.gt)
+        values.append(calculate_psnr(output, gt, crop_border=scale, test_y_channel=True))
     return float(np.mean(values))
 
 
-def run(network: torch.nn.Module, ensemble: TeacherEnsemble, part: Part) -> torch.Tensor:
-    """Run an ensemble, or the fusion network over it, on a part.
+def upscale(network: torch.nn.Module, ensemble: TeacherEnsemble, crop: Crop) -> torch.Tensor:
+    """Run an ensemble, or the fusion network over it, on a crop.
 
     Args:
         network: ``ensemble``, or the teachers with their fusion network.
         ensemble: The teachers.
-        part: Of an image.
+        crop: The crop.
 
     Returns:
         (1, c, scale · h, scale · w).
     """
-    outputs = ensemble.precomputed_outputs(part.name, part.size, part.validation)
+    lq = crop.lq.to(ensemble.device)
+    outputs = ensemble.precomputed_outputs(crop.name, crop.size, crop.validation)
     if outputs is None:
-        return network(part.lq.to(ensemble.device))
-    index = (slice(None), slice(None), *part.place)
-    return network(part.lq.to(ensemble.device), outputs[index])
+        return network(lq)
+    index = (slice(None), slice(None), *crop.place)
+    return network(lq, outputs[index])

@@ -1,4 +1,4 @@
-"""Quick checks: keys, names of methods and losses, and files that have to exist."""
+"""Quick checks: option keys, names of methods and losses, and required files."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ from .optimizer import check_values
 
 
 def device_of(config: TrainingConfig) -> torch.device:
-    """Return where a training runs on this machine."""
+    """Return the device of a training on this machine."""
     return torch.device('cuda' if config.wants_gpu and torch.cuda.is_available() else 'cpu')
 
 
@@ -32,14 +32,14 @@ def _check_exists(
     kind: type[MTKDError] = WeightsError,
 ) -> None:
     path = os.path.expanduser(str(path))
-    is_folder = folder and not path.endswith('.lmdb')
-    exists = os.path.isdir(path) if is_folder else os.path.exists(path)
-    if not exists:
+    # An LMDB may be a folder or a file.
+    exists = os.path.isdir if folder and not path.endswith('.lmdb') else os.path.exists
+    if not exists(path):
         findings.error(f"{key}: no {'folder' if folder else 'file'} '{path}'", kind)
 
 
 def check_folders(datasets: Iterable[DatasetConfig], findings: Findings) -> None:
-    """Look for the folders, LMDBs and lists of names that datasets of pairs are made of."""
+    """Check that the folders, LMDBs and name lists of paired datasets exist."""
     for dataset in datasets:
         if not dataset.is_paired:
             continue
@@ -47,7 +47,7 @@ def check_folders(datasets: Iterable[DatasetConfig], findings: Findings) -> None
             key = f'{dataset.key}.{name}'
             path = dataset.options.get(name)
             if path is None:
-                findings.error(f'{key}: missing; it is needed here')
+                findings.error(f'{key}: missing')
             else:
                 _check_exists(findings, key, path, folder=True, kind=DataError)
         names = dataset.options.get('meta_info_file')
@@ -56,7 +56,7 @@ def check_folders(datasets: Iterable[DatasetConfig], findings: Findings) -> None
 
 
 def check_datasets(config: TrainingConfig, findings: Findings) -> None:
-    """Check the types of datasets, that their folders exist, and that patches fit the scale."""
+    """Check that dataset types are known, their folders exist, and patches fit the scale."""
     for dataset in config.datasets.values():
         if dataset.type not in DATASET_REGISTRY:
             findings.error(
@@ -77,7 +77,7 @@ def _cache_exists(config: TrainingConfig) -> bool:
 
 
 def _check_weights(config: TrainingConfig, findings: Findings) -> None:
-    # With a cache the teachers need not be on this machine.
+    # A cache replaces teachers that are not on this machine.
     surroundings = config.teacher_surroundings(_cache_exists(config))
     entries = {f'teachers.{name}': teacher for name, teacher in config.teachers.items()}
     if config.fusion is not None:
@@ -99,13 +99,15 @@ def _check_losses(config: TrainingConfig, findings: Findings) -> None:
 
 
 def _teachers_run(config: TrainingConfig) -> bool:
-    """Return whether teachers run in the training: not if a cache has all that is used."""
+    """Return whether teachers run in the training: not if everything used is in a cache."""
     if not config.uses_teachers:
         return False
     if config.is_fusion_stage or not _cache_exists(config):
-        return True  # those of stage 1 run in its validations
+        return True  # in stage 1 the validations run them
     distillation = config.distillation
-    return distillation is not None and any(m.spec.has_own_losses for m in distillation.all)
+    return distillation is not None and any(
+        method.spec.has_own_losses for method in distillation.all
+    )
 
 
 def _check_precision(config: TrainingConfig, findings: Findings) -> None:
@@ -126,15 +128,15 @@ def _check_precision(config: TrainingConfig, findings: Findings) -> None:
 
 
 def _check_protocol(config: TrainingConfig, findings: Findings) -> None:
-    """Warn of metrics that do not compare with those of papers."""
+    """Warn about metrics that are not comparable with those of papers."""
     metrics = (config.options.get('val') or {}).get('metrics')
     for name, metric in (metrics if isinstance(metrics, dict) else {}).items():
         if not isinstance(metric, dict):
-            continue  # check_values has said so
+            continue  # check_values reports it
         if metric.get('crop_border') != config.scale:
             findings.warning(
-                f'val.metrics.{name}.crop_border: {metric.get("crop_border")}; papers cut as many '
-                f'pixels as the scale, {config.scale}: figures do not compare with theirs'
+                f'val.metrics.{name}.crop_border: {metric.get("crop_border")}; papers crop as many '
+                f'pixels as the scale, {config.scale}: results are not comparable with theirs'
             )
         if metric.get('test_y_channel') is not True:
             findings.warning(
@@ -144,16 +146,16 @@ def _check_protocol(config: TrainingConfig, findings: Findings) -> None:
 
 
 def check_fast(opt: dict[str, Any], findings: Findings) -> TrainingConfig | None:
-    """Parse an option file for training, and look for every file that it names.
+    """Parse an option file for training, and check that all its files exist.
 
-    Nothing is built or read. Where bf16 is asked for and not native, one layer is timed.
+    No network is built and no image read. If bf16 is requested but not native, one layer is timed.
 
     Args:
         opt: All options.
-        findings: Grows.
+        findings: Results are added to it.
 
     Returns:
-        The options; None where something is missing that a look at networks and images takes.
+        The parsed options; None if they are too incomplete to check networks and images.
     """
     if model_of(opt.get('model_type')) is None:
         findings.error(
@@ -184,13 +186,13 @@ def check_fast(opt: dict[str, Any], findings: Findings) -> TrainingConfig | None
 
 
 def refuse(opt: dict[str, Any]) -> TrainingConfig | None:
-    """Raise what :func:`check_fast` finds, all at once; do nothing for models of others.
+    """Run :func:`check_fast` and raise its errors; do nothing for models of other packages.
 
     Returns:
-        The options; None for models of others.
+        The parsed options; None for models of other packages.
 
     Raises:
-        MTKDError: Every error.
+        MTKDError: An option cannot be used. The message lists all errors.
     """
     if model_of(opt.get('model_type')) is None:
         return None

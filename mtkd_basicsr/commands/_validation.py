@@ -116,7 +116,7 @@ def check_path(keyword: str, value: object) -> None:
     """Refuse what is no name of a file or folder.
 
     Raises:
-        OptionError: Neither a text nor a path.
+        OptionError: Neither a string nor a path.
     """
     if not isinstance(value, (str, os.PathLike)):
         raise _refuse(keyword, value, 'a path')
@@ -159,7 +159,7 @@ def check_tile(tile: object, tile_overlap: object) -> None:
 def check_device(device: object) -> None:
     """Refuse what cannot be the name of a device; whether it is there is seen later."""
     if not isinstance(device, str):
-        raise _refuse('device', device, "a text: 'auto', 'cpu', 'cuda', 'cuda:1', …")
+        raise _refuse('device', device, "a string: 'auto', 'cpu', 'cuda', 'cuda:1', …")
 
 
 def check_overrides(overrides: object) -> None:

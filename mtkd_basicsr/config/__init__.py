@@ -1,4 +1,4 @@
-"""Our keys of an option file."""
+"""The option keys of this package, parsed into frozen dataclasses."""
 
 from .collecting import ErrorCollector, RaiseFirst
 from .keys import check_near_misses, check_train_keys, plugin_keys

@@ -1,18 +1,18 @@
-"""Going on after an error, so that a file with five mistakes is reported with all five."""
+"""Error collection: a parser reports all mistakes of a file, not only the first."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 
 class ErrorCollector(Protocol):
-    """What takes the errors of a parser that goes on after each."""
+    """Receives the errors of a parser that continues after each of them."""
 
     def collect_errors(self) -> AbstractContextManager[bool | None]:
-        """Return a context that keeps an error of this package, and goes on after its block."""
+        """Return a context that records an error of this package and continues after the block."""
 
 
 class RaiseFirst:
-    """Collects nothing: the first error is raised."""
+    """Collect nothing: the first error is raised."""
 
     def collect_errors(self) -> AbstractContextManager[bool | None]:
         """Return a context that does nothing."""

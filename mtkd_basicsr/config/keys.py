@@ -1,4 +1,4 @@
-"""Keys that nobody reads: a typing error, which BasicSR would ignore in silence."""
+"""Unknown keys: typing errors that BasicSR would silently ignore."""
 
 import dataclasses
 import difflib
@@ -12,37 +12,47 @@ from .schema import PLUGIN_KEYS
 
 def plugin_keys(section: str) -> list[str]:
     """Return the keys that this package adds to a section, ``'train'`` or ``'datasets.train'``."""
-    return [field.name for cls in PLUGIN_KEYS.get(section, ()) for field in dataclasses.fields(cls)]
+    keys: list[str] = []
+    for cls in PLUGIN_KEYS.get(section, ()):
+        keys += [field.name for field in dataclasses.fields(cls)]
+    return keys
 
 
 def _section(opt: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    found: Any = opt
-    for name in filter(None, path.split('.')):
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
+    """Return the section at a dotted path, ``''`` for all options; empty if there is none."""
+    section: Any = opt
+    for name in path.split('.') if path else ():
+        section = section.get(name) if isinstance(section, dict) else None
+    return section if isinstance(section, dict) else {}
+
+
+def _near_miss(key: str, section: str) -> str | None:
+    """Return the key of this package that an unknown key resembles; None without one."""
+    known = plugin_keys(section)
+    nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.8)
+    return nearest[0] if nearest and key not in known else None
 
 
 def check_near_misses(opt: Mapping[str, Any], errors: ErrorCollector | None = None) -> None:
-    """Raise if a key of BasicSR's sections is one of ours, misspelled.
+    """Raise if a key in one of BasicSR's sections looks like a misspelled key of this package.
 
-    Other keys are left alone: somebody's own dataset or model may read them.
+    Other keys are accepted: a user's own dataset or model may read them.
 
     Args:
         opt: All options.
-        errors: Takes the errors; by default the first one is raised.
+        errors: Receives the errors; by default the first one is raised.
 
     Raises:
-        OptionError: Names the key and the one that was probably meant.
+        OptionError: A key is misspelled. The message names the key that was probably meant.
     """
     errors = RaiseFirst() if errors is None else errors
     for section in PLUGIN_KEYS:
-        ours = plugin_keys(section)
         for key in _section(opt, section):
-            near = difflib.get_close_matches(str(key), ours, n=1, cutoff=0.8)
-            if near and key not in ours:
+            meant = _near_miss(key, section)
+            if meant is not None:
                 path = f'{section}.{key}' if section else key
                 with errors.collect_errors():
-                    raise OptionError(f"{path}: unknown key '{key}' (did you mean '{near[0]}'?)")
+                    raise OptionError(f"{path}: unknown key '{key}' (did you mean '{meant}'?)")
 
 
 def check_train_keys(
@@ -50,17 +60,19 @@ def check_train_keys(
 ) -> None:
     """Raise if ``train`` has a key that neither this package nor BasicSR reads.
 
+    Keys that :func:`check_near_misses` reports are skipped.
+
     Args:
         opt: All options.
         basicsr_keys: The keys of ``train`` that BasicSR's loop and models read.
-        errors: Takes the errors; by default the first one is raised.
+        errors: Receives the errors; by default the first one is raised.
 
     Raises:
-        OptionError: Names the key, what is known, and the nearest of it.
+        OptionError: A key is unknown. The message lists the known keys and the nearest one.
     """
     errors = RaiseFirst() if errors is None else errors
     known = sorted({*plugin_keys('train'), *basicsr_keys})
     for key in _section(opt, 'train'):
-        if key not in known:
+        if key not in known and _near_miss(key, 'train') is None:
             with errors.collect_errors():
                 raise OptionError(f"train.{key}: unknown key '{key}'; {did_you_mean(key, known)}")

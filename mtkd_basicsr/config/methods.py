@@ -1,4 +1,4 @@
-"""``train.kd``: the method of a training, and those combined with it."""
+"""``train.kd``: the distillation method of a training, and the methods combined with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .schema import KDOptions
 
 
 class TargetSource(Enum):
-    """Where the target of a method comes from: what the student's output is compared with."""
+    """The source of the target that the student's output is compared with."""
 
     NONE = 'none'
     TEACHER = 'teacher'
@@ -20,14 +20,14 @@ class TargetSource(Enum):
 
 
 class MethodSpec(Protocol):
-    """What the options of a training depend on in the class of a method.
+    """The properties of a method class that parsing depends on.
 
     Attributes:
-        Options: Its keys.
-        has_own_losses: Whether it adds losses, so that it can stand in ``also``.
-        target_source: Nothing, the output of one teacher, or the fused output of all.
-        needs_target: Whether it uses the target of the images of a step.
-        queries_teacher: Whether it asks for the target of other images.
+        Options: Dataclass of the method's keys.
+        has_own_losses: Whether the method adds losses, so that ``also`` can list it.
+        target_source: No target, the output of one teacher, or the fused output of all.
+        needs_target: Whether the method uses the target of the batch.
+        queries_teacher: Whether the method computes targets of other images.
     """
 
     Options: type[KDOptions]
@@ -42,9 +42,9 @@ class MethodConfig:
     """One method of a training.
 
     Attributes:
-        options: Its keys, of the class ``spec.Options``.
-        spec: Its class.
-        key: Where it stands in the option file, for messages: ``'train.kd.also[0]'``.
+        options: Values of its keys, an instance of ``spec.Options``.
+        spec: Class of the method.
+        key: Option key of the method, for messages: ``'train.kd.also[0]'``.
     """
 
     options: KDOptions
@@ -57,8 +57,8 @@ class DistillationConfig:
     """The methods of a training.
 
     Attributes:
-        main: That of ``train.kd.type``, which decides what the target is.
-        also: Those of ``train.kd.also``.
+        main: The method ``train.kd.type``, which determines the target.
+        also: The methods in ``train.kd.also``.
     """
 
     main: MethodConfig
@@ -71,17 +71,17 @@ class DistillationConfig:
 
     @property
     def target_source(self) -> TargetSource:
-        """Return where the target comes from."""
+        """Return the source of the target."""
         return self.main.spec.target_source
 
     @property
     def needs_distill_opt(self) -> bool:
-        """Return whether the target is of no use without ``train.distill_opt``."""
+        """Return whether the target is unused without ``train.distill_opt``."""
         return self.main.spec.needs_target and not self.main.spec.has_own_losses
 
 
-# Keys of ``train.kd`` that are no more, and the last version that had them. What was measured with
-# them is in docs/results.md.
+# Removed keys of ``train.kd``, and the last version that had them. docs/results.md reports what was
+# measured with them.
 _REMOVED_KEYS = {'anneal': '0.1.0', 'selective': '0.1.0'}
 
 
@@ -89,10 +89,10 @@ def _parse_method(methods: Mapping[str, MethodSpec], block: Any, key: str) -> Me
     for name, version in _REMOVED_KEYS.items():
         if isinstance(block, dict) and name in block:
             raise OptionError(
-                f'{key}.{name}: removed, {version} was the last version that had it; remove it '
-                '(docs/results.md has what was measured)'
+                f'{key}.{name}: this key was removed after version {version}; delete it '
+                '(docs/results.md has the measurements)'
             )
-    # The type alone: which other keys there are depends on it.
+    # Only the type: it determines the other keys.
     only_type = {'type': block['type']} if isinstance(block, dict) and 'type' in block else block
     name = parse(KDOptions, only_type, key).type
     if name not in methods:
@@ -103,18 +103,18 @@ def _parse_method(methods: Mapping[str, MethodSpec], block: Any, key: str) -> Me
 def parse_distillation(
     methods: Mapping[str, MethodSpec], block: Any, errors: ErrorCollector | None = None
 ) -> DistillationConfig:
-    """Parse ``train.kd`` with all that is in it.
+    """Parse ``train.kd``, including the methods in ``also``.
 
     Args:
         methods: Known methods, by name.
-        block: ``train.kd``, as it stands in the option file.
-        errors: Takes the errors of ``also``; by default the first one is raised.
+        block: Value of ``train.kd`` in the option file.
+        errors: Receives the errors of ``also``; by default the first one is raised.
 
     Returns:
         The methods.
 
     Raises:
-        OptionError: An unknown method or key, a value of another type, methods that cannot be
+        OptionError: A method or key is unknown, a value has the wrong type, or methods cannot be
             combined.
     """
     errors = RaiseFirst() if errors is None else errors
@@ -129,30 +129,34 @@ def parse_distillation(
     with errors.collect_errors():
         if main.spec.target_source is TargetSource.NONE and kd.also:
             raise OptionError(
-                f'train.kd.also: {kd.also}, but {kd.type} has no teacher; make one of them '
-                'train.kd.type'
+                f'train.kd.also: {kd.also}, but {kd.type} has no teacher; set train.kd.type to one '
+                'of them'
             )
         for i, entry in enumerate(kd.also or []):
             key = f'train.kd.also[{i}]'
             block = {'type': entry} if isinstance(entry, str) else entry
             method = _parse_method(methods, block, key)
-            _check_combination(methods, method, [main, *also])
+            _check_combination(methods, method, previous=[main, *also])
             also.append(method)
     return DistillationConfig(main, tuple(also))
 
 
 def _check_combination(
-    methods: Mapping[str, MethodSpec], method: MethodConfig, others: list[MethodConfig]
+    methods: Mapping[str, MethodSpec], method: MethodConfig, previous: list[MethodConfig]
 ) -> None:
-    """Raise if a method of ``also`` adds nothing to those before it."""
-    main = others[0].options.type
+    """Raise if a method of ``also`` adds nothing to the methods before it."""
+    main = previous[0].options.type
     name = method.options.type
-    if not method.spec.has_own_losses or name in [other.options.type for other in others]:
-        known = [known for known, spec in methods.items() if spec.has_own_losses and known != main]
+    used = [config.options.type for config in previous]
+    if name in used or not method.spec.has_own_losses:
+        known = []
+        for candidate, spec in methods.items():
+            if spec.has_own_losses and candidate != main:
+                known.append(candidate)
         raise OptionError(
             f"{method.key}: '{name}' adds nothing to {main}; expected others of {', '.join(known)}"
         )
     if method.options.also:
         raise OptionError(
-            f'{method.key}.also: {method.options.also}; only train.kd itself can have it'
+            f'{method.key}.also: {method.options.also}; only train.kd itself can have this key'
         )

@@ -1,8 +1,8 @@
-"""Reading a mapping of an option file into a dataclass, with errors that say where it stands.
+"""Parse a mapping of an option file into a dataclass, with errors that name the option key.
 
-An unknown key is refused with the nearest known one; so is a missing key, and a value of another
-type. Libraries of typed structures do not name the nearest known key, and speak of Python's types
-instead of what stands in a YAML file; this is all that is needed of them.
+Unknown keys, missing keys and values of the wrong type are errors; for an unknown key the message
+gives the nearest known one. Libraries of typed structures do not suggest the nearest key, and their
+messages name Python types instead of YAML's.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ _Options = TypeVar('_Options', bound=_Dataclass)
 _TYPES: dict[type, str] = {
     dict: 'a mapping',
     list: 'a list',
-    str: 'a text',
+    str: 'a string',
     bool: 'true or false',
     int: 'a whole number',
     float: 'a number',
@@ -30,31 +30,36 @@ _TYPES: dict[type, str] = {
 
 
 def _check_type(value: Any, annotation: Any, key: str) -> None:
-    optional = getattr(annotation, '__args__', None)
-    kind = optional[0] if optional else annotation
-    accepted = (int, float) if kind is float else kind
-    if (value is None and optional) or (
-        isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
-    ):
+    """Raise if a value does not have the type of a field, ``X`` or ``X | None``."""
+    union = getattr(annotation, '__args__', None)
+    expected = union[0] if union else annotation
+    if value is None and union:
         return
-    raise OptionError(
-        f'{key}: {value!r}; expected {_TYPES[kind]}{" or nothing (~)" if optional else ""}'
-    )
+    if isinstance(value, bool):
+        fits = expected is bool  # a bool is an int for Python
+    elif expected is float:
+        fits = isinstance(value, (int, float))
+    else:
+        fits = isinstance(value, expected)
+    if not fits:
+        or_nothing = ' or nothing (~)' if union else ''
+        raise OptionError(f'{key}: {value!r}; expected {_TYPES[expected]}{or_nothing}')
 
 
 def parse(cls: type[_Options], block: Any, key: str) -> _Options:
-    """Build a dataclass out of a mapping of an option file.
+    """Build a dataclass from a mapping of an option file.
 
     Args:
-        cls: A dataclass, of which the option file can set every field.
-        block: What stands in the option file.
-        key: Where it stands, for messages: ``'teachers.edsr'``.
+        cls: A dataclass whose fields are the keys of the mapping.
+        block: The value in the option file.
+        key: Its option key, for messages: ``'teachers.edsr'``.
 
     Returns:
         An instance of ``cls``.
 
     Raises:
-        OptionError: Not a mapping, an unknown or missing key, a value of the wrong type.
+        OptionError: The value is not a mapping, a key is unknown or missing, or a value has the
+            wrong type.
     """
     if not isinstance(block, dict):
         raise OptionError(
@@ -69,20 +74,20 @@ def parse(cls: type[_Options], block: Any, key: str) -> _Options:
         _check_type(value, types[name], f'{key}.{name}')
     for name, field in fields.items():
         if name not in block and field.default is field.default_factory is dataclasses.MISSING:
-            raise OptionError(f"{key}: key '{name}' is missing; it is needed")
+            raise OptionError(f"{key}: key '{name}' is missing")
     return cls(**block)
 
 
 def choice(value: Any, known: Collection[str], key: str) -> None:
-    """Raise if a value is none of the known ones.
+    """Raise if a value is not one of the known values.
 
     Args:
-        value: What stands in the option file.
-        known: What may stand there.
-        key: Where it stands, for messages.
+        value: The value in the option file.
+        known: The accepted values.
+        key: Its option key, for messages.
 
     Raises:
-        OptionError: Names the key, the value, and what is known.
+        OptionError: The value is unknown. The message lists the known values.
     """
     if value not in known:
         raise OptionError(f'{key}: {value!r}; {did_you_mean(value, known)}')
@@ -93,7 +98,7 @@ def require(opt: dict[str, Any], *path: str) -> Any:
 
     Args:
         opt: All options.
-        *path: Keys from the outside in.
+        *path: Keys, outermost first.
 
     Returns:
         The value.
@@ -105,5 +110,5 @@ def require(opt: dict[str, Any], *path: str) -> Any:
     for i, key in enumerate(path):
         value = value.get(key) if isinstance(value, dict) else None
         if value is None:
-            raise OptionError(f'{".".join(path[: i + 1])}: missing; it is needed here')
+            raise OptionError(f'{".".join(path[: i + 1])}: missing')
     return value

@@ -1,6 +1,6 @@
-"""The plan of a comparison, as its file has it."""
+"""The keys of a plan file, which describes a comparison."""
 
-# `config.parsing` compares values with the annotations of the fields: plain types, without
+# `config.parsing` checks values against the annotations, which therefore are plain types without
 # parameters.
 # mypy: disable-error-code="type-arg"
 
@@ -12,28 +12,29 @@ class PlanOptions:
     """A plan file.
 
     Attributes:
-        name: Of the comparison; results go to ``compare/NAME`` unless ``--out`` says otherwise.
-        scales: Factors, for example ``[2, 4]``.
-        seeds: One training of each student with each method for each of them.
+        name: Name of the comparison. Results go to ``compare/NAME`` unless ``--out`` is given.
+        scales: Upscaling factors, for example ``[2, 4]``.
+        seeds: Random seeds. Each student is trained with each method once per seed.
         lq_size: Size of training patches in low-resolution pixels; ``{gt_size}`` is this times
             the scale.
-        options: What all trainings have: blocks of a BasicSR option file. ``train.total_iter``
-            is the budget.
-        students: Names, each with option blocks that are laid over ``options``.
-        methods: Names, each with option blocks that are laid over those of the student;
-            ``self_ensemble: true`` averages what is in its cache over eight flips and rotations,
-            ``students: [EDSR]`` leaves the other students out. With ``model_type: MTKDFusionModel``
-            the student is a fusion network.
-        test: Names of test sets, each with ``dataroot_gt`` and ``dataroot_lq``.
-        prepare: Trainings that others build on (teachers, fusion network), once for each scale.
+        options: Options common to all trainings: blocks of a BasicSR option file.
+            ``train.total_iter`` is the budget.
+        students: Mapping of names to option blocks, which override ``options``.
+        methods: Mapping of names to option blocks, which override those of the student.
+            ``self_ensemble: true`` averages the cached outputs over eight flips and rotations;
+            ``students: [EDSR]`` restricts the method to these students. With ``model_type:
+            MTKDFusionModel`` the student is a fusion network.
+        test: Mapping of names to test sets, each with ``dataroot_gt`` and ``dataroot_lq``.
+        prepare: Trainings that others depend on (teachers, fusion network), run once per scale.
         when: Options for some of the trainings, see below; a student, a method and an entry of
-            ``prepare`` can have it too.
-        baseline: The method that gains are over.
-        photographs: Writes the photographs of the demo into the folder of the results.
-        base: Another plan, a file beside this one: keys that are not here are taken from it,
-            ``options`` are laid over its. Results go into its folder, and what is finished there is
-            not repeated. A student, a method, an entry of ``prepare`` or a test set can have a
-            ``base`` too, the name of the one of the other plan that it is laid over.
+            ``prepare`` can have this key too.
+        baseline: Method to which the others are compared.
+        photographs: Write the photographs of the demo into the folder of the results.
+        base: File name of another plan in the same folder. Missing keys are taken from that
+            plan, and ``options`` override its options. Results go into its folder, and finished
+            runs there are not repeated. A student, a method, an entry of ``prepare`` or a test
+            set can also have a ``base``: the name of the entry of the other plan that it
+            overrides.
         mtkd_basicsr: The line that registers the plug-in, as in every option file.
     """
 
@@ -58,10 +59,10 @@ class Condition:
     """An entry of ``when``: options for some of the trainings.
 
     Attributes:
-        options: Option blocks, laid over the others.
-        student: Only for this student.
-        scale: Only for this factor.
-        run: Only for this entry of ``prepare``.
+        options: Option blocks, which override the others.
+        student: Apply only to this student.
+        scale: Apply only to this upscaling factor.
+        run: Apply only to this entry of ``prepare``.
     """
 
     options: dict

@@ -1,6 +1,9 @@
-"""Our blocks of an option file as frozen dataclasses. BasicSR's own keys are left to BasicSR."""
+"""The keys that this package adds to an option file, as frozen dataclasses.
 
-# `config.parsing` compares values with the annotations of the fields: plain types, without
+BasicSR's own keys are left to BasicSR.
+"""
+
+# `config.parsing` checks values against the annotations, which therefore are plain types without
 # parameters.
 # mypy: disable-error-code="type-arg"
 
@@ -10,11 +13,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FileOptions:
-    """Our blocks of an option file.
+    """The blocks that this package adds to an option file.
 
     Attributes:
-        teachers: Names, each with a network and its weights. Every model needs them but
-            ``KDModel`` with ``Scratch``; testing a student needs none.
+        teachers: Mapping of names to entries with a network and its weights. Every training
+            needs teachers except ``KDModel`` with ``Scratch``; testing a student needs none.
         fusion: The trained fusion network, for the method ``MTKD``.
     """
 
@@ -24,10 +27,10 @@ class FileOptions:
 
 @dataclass(frozen=True)
 class DatasetOptions:
-    """Our key of ``datasets.train``, with ``type: DistillImageDataset``.
+    """The key that this package adds to ``datasets.train``, with ``type: DistillImageDataset``.
 
     Attributes:
-        target_cache: LMDB that ``mtkd cache`` makes. Where there is none the teachers run at
+        target_cache: LMDB written by ``mtkd cache``. If it does not exist, the teachers run at
             every step.
     """
 
@@ -36,18 +39,18 @@ class DatasetOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Our keys of ``train``.
+    """The keys that this package adds to ``train``.
 
     Attributes:
-        pixel_opt: Loss against the ground truth: ``type`` and arguments of a loss that BasicSR
-            knows.
-        distill_opt: Loss against the target: the fused image, or the output of one teacher.
-            ``MTKD`` and ``LogitKD`` need it.
-        kd: The method, with its keys. ``MTKDModel`` takes ``{type: MTKD}`` where it is left out.
+        pixel_opt: Loss against the ground truth: ``type`` and arguments of a loss registered in
+            BasicSR.
+        distill_opt: Loss against the target, which is the fused image or the output of one
+            teacher. ``MTKD`` and ``LogitKD`` need it.
+        kd: The method, with its keys. For ``MTKDModel`` the default is ``{type: MTKD}``.
         mix_batches: Stage 1 with ``skip: learned`` or ``adaptive``: number of first batches
             from which the best mix of the teachers is computed. 0 starts at their mean.
-        max_skipped: A step with a loss that is not finite is skipped and logged; training stops
-            after more than so many in a row.
+        max_skipped: Number of consecutive steps that may be skipped because a loss is not
+            finite. Each skipped step is logged; training stops at the next one.
     """
 
     pixel_opt: dict
@@ -59,12 +62,12 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class LoggerOptions:
-    """Our key of ``logger``.
+    """The key that this package adds to ``logger``.
 
     Attributes:
-        keep_last: How many checkpoints with their training states stay, the newest; ``~`` keeps
-            all. ``net_g_latest.pth`` and ``net_g_best.pth``, the one with the best PSNR on the
-            first validation set, stay in any case.
+        keep_last: Number of newest checkpoints to keep, with their training states; ``~`` keeps
+            all. ``net_g_latest.pth`` and ``net_g_best.pth`` (best PSNR on the first validation
+            set) are always kept.
     """
 
     keep_last: int | None = None
@@ -72,13 +75,14 @@ class LoggerOptions:
 
 @dataclass(frozen=True)
 class KDOptions:
-    """``train.kd``: the keys that every distillation method has. Most have more, in
-    ``distillers/``.
+    """``train.kd``: the keys of every distillation method.
+
+    Most methods have more keys, defined in ``distillers/``.
 
     Attributes:
         type: Name of the method.
-        teacher: Which of ``teachers`` a method with one teacher learns from, those in ``also``
-            too; ``~`` takes the only one.
+        teacher: Name of the teacher for methods with one teacher, including those in ``also``;
+            ``~`` is the only teacher.
         also: Methods whose losses are added: names, or mappings with ``type`` and keys.
     """
 
@@ -89,12 +93,12 @@ class KDOptions:
 
 @dataclass(frozen=True)
 class ValOptions:
-    """Our keys of ``val``: tiled inference.
+    """The keys that this package adds to ``val``: tiled inference.
 
     Attributes:
         tile: Height and width of tiles in low-resolution pixels, for images that do not fit
-            into memory; ``~`` takes whole images.
-        tile_overlap: What neighbouring tiles share, in low-resolution pixels.
+            into memory; ``~`` runs on whole images.
+        tile_overlap: Overlap of neighbouring tiles, in low-resolution pixels.
     """
 
     tile: int | None = None
@@ -103,16 +107,18 @@ class ValOptions:
 
 @dataclass(frozen=True)
 class SpeedOptions:
-    """Our keys of ``train`` that make it faster; with their defaults nothing changes by a bit.
+    """The keys that this package adds to ``train`` for speed.
+
+    The defaults do not change a single bit of the result.
 
     Attributes:
-        amp: What the student runs in: ``bf16`` for bfloat16 autocast, ``fp32``, or ``auto``:
-            bf16 where CPU or GPU have it natively, else fp32; ``~`` is fp32.
-        teacher_precision: The same for teachers and fusion network in the training, with
-            channels_last where it is bf16; ``~`` is ``auto`` on a GPU and ``fp32`` on a CPU.
-        channels_last: The student's images and weights lie in memory with the channels of a
-            pixel side by side, which convolutions are faster with.
-        compile: The student is compiled by ``torch.compile``.
+        amp: Precision of the student: ``bf16`` for bfloat16 autocast, ``fp32``, or ``auto``,
+            which is bf16 if the CPU or GPU supports it natively, else fp32; ``~`` is fp32.
+        teacher_precision: The same for teachers and fusion network during training; with bf16
+            they also use channels_last. ``~`` is ``auto`` on a GPU and ``fp32`` on a CPU.
+        channels_last: Store the student's images and weights with the channels of a pixel side
+            by side, which speeds up convolutions.
+        compile: Compile the student with ``torch.compile``.
     """
 
     amp: str | None = None
@@ -121,8 +127,8 @@ class SpeedOptions:
     compile: bool = False
 
 
-# Keys that we add to blocks which otherwise belong to BasicSR: a near miss of one of them is a
-# typing error.
+# The keys that this package adds to each block of BasicSR. A key that nearly equals one of them is
+# a typing error.
 PLUGIN_KEYS: dict[str, tuple[type[Any], ...]] = {
     '': (FileOptions,),
     'datasets.train': (DatasetOptions,),

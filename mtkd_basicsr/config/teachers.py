@@ -1,10 +1,10 @@
 """The entries of ``teachers``, and ``fusion``.
 
-A kind of teacher is a dataclass with the keys of its entry, derived from :class:`TeacherConfig`,
-and a place in :data:`TEACHER_KINDS`; ``teachers/`` has the class that it is built as.
+Each kind of teacher is a dataclass derived from :class:`TeacherConfig`, with the keys of its entry,
+and is listed in :data:`TEACHER_KINDS`. The teacher itself is built by a class in ``teachers/``.
 """
 
-# `config.parsing` compares values with the annotations of the fields: plain types, without
+# `config.parsing` checks values against the annotations, which therefore are plain types without
 # parameters.
 # mypy: disable-error-code="type-arg"
 
@@ -22,7 +22,7 @@ from ..utils.resources import weights_file
 from .collecting import ErrorCollector, RaiseFirst
 from .parsing import parse
 
-# The `type` of a teacher that is a folder, in the manifest of a cache.
+# The network `type` of a folder of images in the manifest of a cache.
 IMAGES = 'images'
 
 _Config = TypeVar('_Config', bound='TeacherConfig')
@@ -30,14 +30,14 @@ _Config = TypeVar('_Config', bound='TeacherConfig')
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the use of a teacher depends on beside its own entry.
+    """The options outside its own entry that the use of a teacher depends on.
 
     Attributes:
         cache_named: Whether ``datasets.train.target_cache`` is set.
-        cache_exists: Whether that cache is there, finished or not: it stands in for files that are
-            not on this machine.
-        fusion_stage: Whether the fusion network is trained, which validation runs the teachers for.
-        validated_on: Phase of the first dataset that is measured on; None without one.
+        cache_exists: Whether that cache exists, finished or not. It replaces files that are not on
+            this machine.
+        fusion_stage: Whether the fusion network is trained. Its validation runs the teachers.
+        validated_on: Phase of the first validation or test set; None without one.
     """
 
     cache_named: bool = False
@@ -47,17 +47,17 @@ class Surroundings:
 
 
 class TeacherConfig:
-    """Base of the kinds of teachers: one entry of ``teachers``."""
+    """Base of all kinds of teachers: one entry of ``teachers``."""
 
-    # The keys that only this kind has.
+    # The keys that identify this kind.
     own_keys: ClassVar[tuple[str, ...]] = ()
-    # What an entry of this kind is, for messages.
+    # Description of an entry of this kind, for messages.
     described_as: ClassVar[str] = ''
-    # Whether its network runs here; else its outputs lie in files, by the names of the images.
+    # Whether the teacher is a network that runs here; otherwise its outputs are read from files.
     runs_here: ClassVar[bool] = True
 
     def resolved(self: _Config, key: str) -> _Config:
-        """Return the entry with the paths of files that come with the package in it.
+        """Return the entry with ``reference:NAME`` replaced by the path of that file.
 
         Raises:
             OptionError: The package has no such file.
@@ -65,34 +65,34 @@ class TeacherConfig:
         return self
 
     def problems(self, key: str, surroundings: Surroundings) -> Iterator[MTKDError]:
-        """Iterate over what is wrong with the files of the entry; nothing of them is read.
+        """Yield the problems with the files of the entry, without reading the files.
 
         Args:
-            key: Where the entry stands, for messages: ``'teachers.edsr'``.
-            surroundings: Of the training.
+            key: Option key of the entry, for messages: ``'teachers.edsr'``.
+            surroundings: Options of the training that matter here.
         """
         raise NotImplementedError
 
     def cache_identity(
         self, image_names: Sequence[str]
     ) -> tuple[dict[str, Any], str | None, str | None]:
-        """Return what the outputs of the teacher depend on, for the key of a target cache.
+        """Return everything that determines the teacher's outputs, for the key of a target cache.
 
         Args:
-            image_names: Of the ground truths.
+            image_names: Names of the ground truths.
 
         Returns:
-            Type and arguments of the network; SHA-256 of its weights or files, None where these are
-            not on this machine; the entry of the file with the weights that is taken.
+            Type and arguments of the network; SHA-256 of its weights or files, None if these are
+            not on this machine; the entry of the weights file that is loaded.
         """
         raise NotImplementedError
 
     def validation_problem(self, key: str, phase: str | None) -> OptionError | None:
-        """Return what keeps stage 1 from being measured with it; None if nothing does.
+        """Return the error that prevents validating stage 1 with this teacher; None without one.
 
         Args:
-            key: Where the entry stands, for messages.
-            phase: Of the first dataset that is measured on; None without one.
+            key: Option key of the entry, for messages.
+            phase: Phase of the first validation or test set; None without one.
         """
         return None
 
@@ -102,14 +102,14 @@ class TeacherOptions(TeacherConfig):
     """One entry of ``teachers:``, or ``fusion:``: a network and its weights.
 
     Attributes:
-        network: ``type`` and arguments of a network that BasicSR knows; for a teacher also
-            ``{type: Spandrel}``, which reads them off the weights.
-        weights: File with its weights; ``reference:edsr_x4``, ``rcan_x4`` and ``swinir_x4``
+        network: ``type`` and arguments of a network registered in BasicSR; for a teacher also
+            ``{type: Spandrel}``, which infers them from the weights.
+        weights: File with the weights; ``reference:edsr_x4``, ``rcan_x4`` and ``swinir_x4``
             come with the package.
-        strict: Names in the file and in the network have to be the same. Shapes have to in any
-            case.
-        param_key: Which entry of the file; ``~`` takes ``params_ema``, else ``params``, else
-            the file itself.
+        strict: Whether the file and the network must have the same parameter names. Shapes
+            must always match.
+        param_key: Entry of the file to load; ``~`` is ``params_ema``, else ``params``, else the
+            whole file.
     """
 
     network: dict
@@ -121,11 +121,11 @@ class TeacherOptions(TeacherConfig):
     described_as = 'network and weights'
 
     def resolved(self, key: str) -> 'TeacherOptions':
-        """Return the entry with the path of ``reference:NAME`` in the place of the name."""
+        """Return the entry with ``reference:NAME`` replaced by the path of that file."""
         return dataclasses.replace(self, weights=weights_file(self.weights, f'{key}.weights'))
 
     def problems(self, key: str, surroundings: Surroundings) -> Iterator[MTKDError]:
-        """Look for the file with the weights, which a cache can stand in for."""
+        """Yield an error if the weights file is missing and no cache replaces it."""
         path = os.path.expanduser(self.weights)
         if not surroundings.cache_exists and not os.path.exists(path):
             yield WeightsError(f"{key}.weights: no file '{path}'")
@@ -133,20 +133,19 @@ class TeacherOptions(TeacherConfig):
     def cache_identity(
         self, image_names: Sequence[str]
     ) -> tuple[dict[str, Any], str | None, str | None]:
-        """Return the network, the digest of its weights, and which entry of the file is taken."""
+        """Return the network, the digest of its weights, and the entry of the file."""
         return to_json_types(self.network), sha256(self.weights), self.param_key
 
 
 @dataclass(frozen=True)
 class FolderOptions(TeacherConfig):
-    """One entry of ``teachers:`` that is not a network here: what it has made of the images, by
-    their names.
+    """One entry of ``teachers:`` that is a folder with the teacher's outputs, by image name.
 
     Attributes:
-        images: Folder with an image for each ground truth of the training, of its name and
-            size; or a pattern of files with ``{}`` in the place of the name,
-            ``'outputs/{}_x4_SR.png'``. Used by ``mtkd cache`` alone.
-        val_images: The same for the images of validation and testing; stage 1 needs it.
+        images: Folder with an output for each ground truth of the training, with the same name
+            and size; or a path pattern with ``{}`` for the name, such as
+            ``'outputs/{}_x4_SR.png'``. Only ``mtkd cache`` reads it.
+        val_images: The same for validation and test images; required for stage 1.
     """
 
     images: str
@@ -157,11 +156,11 @@ class FolderOptions(TeacherConfig):
     runs_here = False
 
     def problems(self, key: str, surroundings: Surroundings) -> Iterator[MTKDError]:
-        """Look for a cache, the folders, and images for the validations of stage 1."""
+        """Yield errors for a missing cache, missing folders, or missing validation outputs."""
         if not surroundings.cache_named:
             yield OptionError(
                 f'{key}.images: images in a folder are used through a cache; set '
-                'datasets.train.target_cache, and make it with mtkd cache -opt FILE'
+                'datasets.train.target_cache, and create the cache with mtkd cache -opt FILE'
             )
         for name, path in (('images', self.images), ('val_images', self.val_images)):
             if path is None or surroundings.cache_exists:
@@ -174,7 +173,7 @@ class FolderOptions(TeacherConfig):
             yield missing
 
     def validation_problem(self, key: str, phase: str | None) -> OptionError | None:
-        """Return the error for a stage 1 that is measured on images which have no outputs."""
+        """Return an error if there are no outputs for the validation images of stage 1."""
         if phase is None or self.val_images is not None:
             return None
         return self.no_val_images(key, phase)
@@ -182,53 +181,55 @@ class FolderOptions(TeacherConfig):
     def cache_identity(
         self, image_names: Sequence[str]
     ) -> tuple[dict[str, Any], str | None, str | None]:
-        """Return ``images`` as the type of network, and the digest of the folder's listing."""
+        """Return the network type ``images`` and the digest of the folder's listing."""
         folder = ImageFolder(self.images, 'images')
         return {'type': IMAGES}, folder.digest(image_names), None
 
     @staticmethod
     def no_val_images(key: str, phase: str) -> OptionError:
-        """Return the error for a stage 1 that is measured on images the folder has not."""
+        """Return the error for a missing ``val_images``."""
         return OptionError(
             f'{key}.val_images: missing; the fusion network is measured on datasets.{phase}, '
-            'whose images are no part of the cache: give the folder of what the teacher makes of '
-            'them'
+            'whose images are not in the cache: set it to the folder with the outputs of the '
+            'teacher for them'
         )
 
 
-# In the order in which they are tried; an entry with keys of none of them is one of the first.
+# An entry without identifying keys is parsed as the first kind.
 TEACHER_KINDS: tuple[type[TeacherConfig], ...] = (TeacherOptions, FolderOptions)
 
 
 def _kind_of(block: Any, key: str) -> type[TeacherConfig]:
     if not isinstance(block, dict):
         return TEACHER_KINDS[0]
-    found = []
+    # Kind -> the first of its keys in the entry.
+    found: dict[type[TeacherConfig], str] = {}
     for kind in TEACHER_KINDS:
         keys = [name for name in kind.own_keys if name in block]
         if keys:
-            found.append((kind, keys[0]))
-    if len(found) > 1:
-        (second, second_key), (first, first_key) = found[1], found[0]
+            found[kind] = keys[0]
+    kinds = list(found)
+    if len(kinds) > 1:
+        first, second = kinds[:2]
         raise OptionError(
-            f"{key}: '{second_key}' and '{first_key}'; expected either {second.described_as}, or "
-            f'{first.described_as}'
+            f"{key}: '{found[second]}' and '{found[first]}'; expected either "
+            f'{second.described_as}, or {first.described_as}'
         )
-    return found[0][0] if found else TEACHER_KINDS[0]
+    return kinds[0] if kinds else TEACHER_KINDS[0]
 
 
 def parse_teacher(block: Any, key: str) -> TeacherConfig:
     """Parse one entry of ``teachers``.
 
     Args:
-        block: What stands in the option file.
-        key: Where it stands, for messages.
+        block: The entry in the option file.
+        key: Its option key, for messages.
 
     Returns:
         An instance of one of :data:`TEACHER_KINDS`.
 
     Raises:
-        OptionError: As :func:`parse`, or keys of two kinds in one entry.
+        OptionError: The entry has keys of two kinds, or :func:`parse` refuses it.
     """
     kind: Any = _kind_of(block, key)
     config: TeacherConfig = parse(kind, block, key)
@@ -238,17 +239,17 @@ def parse_teacher(block: Any, key: str) -> TeacherConfig:
 def parse_teachers(
     opt: dict[str, Any], errors: ErrorCollector | None = None
 ) -> dict[str, TeacherConfig]:
-    """Parse ``teachers``, in its order.
+    """Parse ``teachers``, preserving the order.
 
     Args:
         opt: All options.
-        errors: Takes the errors; by default the first one is raised.
+        errors: Receives the errors; by default the first one is raised.
 
     Returns:
-        The teachers by name; without those that were wrong.
+        The teachers by name, without invalid ones.
 
     Raises:
-        OptionError: No teachers, or something is wrong with one of them.
+        OptionError: There are no teachers, or one of them is invalid.
     """
     errors = RaiseFirst() if errors is None else errors
     entries = opt.get('teachers')
@@ -261,8 +262,8 @@ def parse_teachers(
             )
         for name in entries:
             if not isinstance(name, str):
-                raise OptionError(f'teachers: the name {name!r} is not a text; put it in quotes')
-    # One by one, so that one that is wrong does not hide the next.
+                raise OptionError(f'teachers: the name {name!r} is not a string; put it in quotes')
+    # One at a time, so that an invalid entry does not hide errors of the next.
     for name, block in entries.items() if isinstance(entries, dict) else ():
         with errors.collect_errors():
             teachers[name] = parse_teacher(block, f'teachers.{name}')
@@ -270,7 +271,7 @@ def parse_teachers(
 
 
 def parse_fusion(opt: dict[str, Any]) -> TeacherOptions | None:
-    """Parse ``fusion``; return None where the option file has none."""
+    """Parse ``fusion``; return None if the option file has none."""
     if opt.get('fusion') is None:
         return None
     return parse(TeacherOptions, opt['fusion'], 'fusion').resolved('fusion')

@@ -13,11 +13,11 @@ from .teachers import Surroundings, TeacherConfig, TeacherOptions
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What the options of a training depend on in the class of its model.
+    """The properties of a model class that parsing depends on.
 
     Attributes:
-        trains_fusion: Whether the fusion network is trained, and not a student.
-        default_method: The method where ``train.kd`` is left out; None for a model that needs it.
+        trains_fusion: Whether the model trains the fusion network instead of a student.
+        default_method: Method used if ``train.kd`` is missing; None if the key is required.
     """
 
     trains_fusion: bool = False
@@ -39,7 +39,7 @@ class DatasetConfig:
 
     Attributes:
         phase: ``'train'``, ``'val'``, or with a name, ``'val_urban'``.
-        options: The entry as BasicSR takes it.
+        options: The entry as passed to BasicSR.
     """
 
     phase: str
@@ -47,62 +47,62 @@ class DatasetConfig:
 
     @property
     def key(self) -> str:
-        """Return where the entry stands, for messages."""
+        """Return the option key of the entry, for messages."""
         return f'datasets.{self.phase}'
 
     @property
     def type(self) -> Any:
-        """Return the name of its class."""
+        """Return the name of the dataset class."""
         return self.options.get('type')
 
     @property
     def is_paired(self) -> bool:
-        """Return whether it has pairs of images; other types of datasets are BasicSR's business."""
+        """Return whether the class loads pairs of images; other classes are left to BasicSR."""
         return self.type in PAIRED_DATASETS
 
     @property
     def is_validation(self) -> bool:
-        """Return whether it is validated on during a training."""
+        """Return whether training validates on the dataset."""
         return self.phase.split('_')[0] == 'val'
 
     @property
     def gt_size(self) -> int | None:
-        """Return the side of patches of ground truths, in pixels, where it is a whole number."""
+        """Return the side of ground-truth patches in pixels; None unless it is a whole number."""
         size = self.options.get('gt_size')
         return size if isinstance(size, int) else None
 
     @property
     def target_cache(self) -> str | None:
-        """Return the path of the target cache, None where no cache is asked for."""
+        """Return the path of the target cache; None without one."""
         return self.options.get('target_cache')
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """An option file of this package: what its own code reads, with types.
+    """The part of an option file that this package reads, with types.
 
-    What BasicSR reads for itself (optimizer, schedule, metrics) is in ``options`` alone, which is
-    handed to BasicSR.
+    Options that only BasicSR reads (optimizer, schedule, metrics) are in ``options``, which is
+    passed to BasicSR.
 
     Attributes:
         model_type: Name of the model.
-        scale: Factor.
+        scale: Upscaling factor.
         network: ``network_g``: type and arguments.
-        datasets: By phase.
-        options: All options, as BasicSR takes them; a reference, not a copy.
-        model: What is trained; None for a model of somebody else.
-        is_train: Whether it is for a training; else for a test, and what only a training needs is
-            empty.
-        teachers: By name, in their order; empty where none is used.
-        fusion: The fusion network, where the target is fused.
+        datasets: The datasets by phase.
+        options: All options, as passed to BasicSR; a reference, not a copy.
+        model: Properties of the model; None for a model of another package.
+        is_train: Whether the options are for a training. For a test, the fields that only a
+            training uses are empty.
+        teachers: The teachers by name, in order; empty if none is used.
+        fusion: The fusion network; None unless the target is fused.
         pixel_loss: ``train.pixel_opt``: type and arguments.
-        distill_loss: ``train.distill_opt``.
+        distill_loss: ``train.distill_opt``: type and arguments.
         distillation: The methods; None for stage 1.
         speed: Precision and memory layout.
-        val: Tiles.
-        mix_batches: Of stage 1: number of batches that the first mix is computed from.
-        max_skipped: Steps in a row that may be skipped because of losses that are not finite.
-        keep_last: Number of checkpoints that stay; None keeps all.
+        val: Tiling of validation and test images.
+        mix_batches: Stage 1: number of first batches from which the mix is computed.
+        max_skipped: Number of consecutive steps that may be skipped because of non-finite losses.
+        keep_last: Number of checkpoints to keep; None keeps all.
     """
 
     model_type: str
@@ -125,27 +125,27 @@ class TrainingConfig:
 
     @property
     def is_fusion_stage(self) -> bool:
-        """Return whether the fusion network is trained, and not a student."""
+        """Return whether the fusion network is trained instead of a student."""
         return self.model is not None and self.model.trains_fusion
 
     @property
     def uses_teachers(self) -> bool:
-        """Return whether the training depends on teachers, be it through a cache."""
+        """Return whether the training depends on teachers, directly or through a cache."""
         return self.is_fusion_stage or self.target_source is not TargetSource.NONE
 
     @property
     def target_source(self) -> TargetSource:
-        """Return where the student's target comes from; ``NONE`` in stage 1."""
+        """Return the source of the student's target; ``NONE`` in stage 1."""
         return TargetSource.NONE if self.distillation is None else self.distillation.target_source
 
     @property
     def uses_fusion(self) -> bool:
-        """Return whether the target is what a fusion network makes of the teachers."""
+        """Return whether the target is the fused output of all teachers."""
         return self.target_source is TargetSource.FUSED
 
     @property
     def cache_contents(self) -> CacheContents | None:
-        """Return what a target cache holds: ``'target'``, ``'teachers'``, or None for neither."""
+        """Return the contents of a target cache: ``'target'``, ``'teachers'``, or None."""
         if not self.uses_teachers:
             return None
         return 'target' if self.uses_fusion else 'teachers'
@@ -155,14 +155,14 @@ class TrainingConfig:
         """Return the dataset of the training.
 
         Raises:
-            OptionError: There is none.
+            OptionError: ``datasets.train`` is missing.
         """
         require(self.options, 'datasets', 'train')
         return self.datasets['train']
 
     @property
     def target_cache(self) -> str | None:
-        """Return the path of the target cache; None where none is asked for."""
+        """Return the path of the target cache; None without one."""
         dataset = self.datasets.get('train')
         return None if dataset is None else dataset.target_cache
 
@@ -173,27 +173,27 @@ class TrainingConfig:
 
     @property
     def wants_gpu(self) -> bool:
-        """Return whether it runs on a GPU where there is one."""
+        """Return whether to use a GPU if there is one."""
         return self.options.get('num_gpu') != 0
 
     @property
     def pretrained_network(self) -> str | None:
-        """Return the file that ``network_g`` starts from; None for a new start."""
+        """Return the file with initial weights of ``network_g``; None without one."""
         return (self.options.get('path') or {}).get('pretrain_network_g')
 
     @property
     def paired_datasets(self) -> list[DatasetConfig]:
-        """Return the datasets of pairs."""
+        """Return the datasets that load pairs of images."""
         return [dataset for dataset in self.datasets.values() if dataset.is_paired]
 
     @property
     def measured_phase(self) -> str | None:
-        """Return the phase of the first dataset that is measured on; None without one."""
+        """Return the phase of the first validation or test set; None without one."""
         phases = [phase for phase in self.datasets if phase != 'train']
         return phases[0] if phases else None
 
     def teacher_surroundings(self, cache_exists: bool) -> Surroundings:
-        """Return what the use of a teacher depends on beside its own entry."""
+        """Return the options outside its own entry that the use of a teacher depends on."""
         return Surroundings(
             cache_named=self.target_cache is not None,
             cache_exists=cache_exists,
@@ -203,5 +203,5 @@ class TrainingConfig:
 
 
 def model_of(model_type: Any) -> ModelSpec | None:
-    """Return what ``model_type`` names, None if that is not a model of this package."""
+    """Return the properties of a model by its name; None for a model of another package."""
     return MODELS.get(model_type) if isinstance(model_type, str) else None

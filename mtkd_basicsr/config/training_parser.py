@@ -21,7 +21,7 @@ def parse_scale(opt: dict[str, Any]) -> int:
     """Parse ``scale``.
 
     Raises:
-        OptionError: It is missing, or not a whole number from 1 on.
+        OptionError: The key is missing, or not a whole number from 1 on.
     """
     scale = opt.get('scale')
     if not isinstance(scale, int) or isinstance(scale, bool) or scale < 1:
@@ -30,7 +30,7 @@ def parse_scale(opt: dict[str, Any]) -> int:
 
 
 def parse_datasets(opt: dict[str, Any]) -> dict[str, DatasetConfig]:
-    """Parse ``datasets``, by phase; what is not a mapping is left out."""
+    """Parse ``datasets``, by phase; skip entries that are not mappings."""
     entries = opt.get('datasets')
     datasets = {}
     for phase, block in entries.items() if isinstance(entries, dict) else ():
@@ -39,18 +39,19 @@ def parse_datasets(opt: dict[str, Any]) -> dict[str, DatasetConfig]:
     return datasets
 
 
-def _own_part(cls: Any, block: Any) -> dict[str, Any]:
+def _plugin_part(cls: Any, block: Any) -> dict[str, Any]:
+    """Return the keys of a block that are fields of a dataclass."""
     names = [f.name for f in dataclasses.fields(cls)]
     return {key: value for key, value in (block or {}).items() if key in names}
 
 
 def parse_val(opt: dict[str, Any]) -> ValOptions:
-    """Parse our keys of ``val``.
+    """Parse the keys of this package in ``val``.
 
     Raises:
-        OptionError: Tile or overlap cannot be used.
+        OptionError: The tile or the overlap is out of range.
     """
-    val = parse(ValOptions, _own_part(ValOptions, opt.get('val')), 'val')
+    val = parse(ValOptions, _plugin_part(ValOptions, opt.get('val')), 'val')
     if val.tile is not None and val.tile < 1:
         raise OptionError(
             f'val.tile: {val.tile}; expected a number of pixels from 1 on, or nothing (~) for '
@@ -65,37 +66,37 @@ def parse_val(opt: dict[str, Any]) -> ValOptions:
 
 
 def _parse_speed(train: dict[str, Any]) -> SpeedOptions:
-    speed = parse(SpeedOptions, _own_part(SpeedOptions, train), 'train')
-    for name, nothing in (
-        ('amp', 'fp32'),
-        ('teacher_precision', 'auto on a GPU and fp32 on a CPU'),
-    ):
+    speed = parse(SpeedOptions, _plugin_part(SpeedOptions, train), 'train')
+    defaults = {'amp': 'fp32', 'teacher_precision': 'auto on a GPU and fp32 on a CPU'}
+    for name, default in defaults.items():
         value = getattr(speed, name)
         if value is not None and value not in PRECISIONS:
             raise OptionError(
                 f'train.{name}: {value!r}; {did_you_mean(value, PRECISIONS)}; nothing (~) is '
-                f'{nothing}'
+                f'{default}'
             )
     return speed
 
 
-def _parse_number(value: Any, least: int, of: str, key: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise OptionError(f'{key}: {value!r}; expected a number of {of}, from {least} on')
+def _parse_count(value: Any, minimum: int, unit: str, key: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise OptionError(f'{key}: {value!r}; expected a number of {unit}, from {minimum} on')
     return value
 
 
 def _parse_keep_last(logger: Mapping[str, Any]) -> int | None:
     keep = logger.get('keep_last', LoggerOptions.keep_last)
-    return None if keep is None else _parse_number(keep, 1, 'checkpoints', 'logger.keep_last')
+    return None if keep is None else _parse_count(keep, 1, 'checkpoints', 'logger.keep_last')
 
 
 def _parse_mix_batches(train: dict[str, Any], network: Mapping[str, Any]) -> int:
     for name in ('amp', 'channels_last', 'compile'):
-        # fp32 is what stage 1 runs in.
+        # Stage 1 runs in fp32, so asking for fp32 is allowed.
         if train.get(name) and train[name] != 'fp32':
-            raise OptionError(f'train.{name}: {train[name]!r}; it is for students, not for stage 1')
-    batches = _parse_number(
+            raise OptionError(
+                f'train.{name}: {train[name]!r}; this key is for students, not for stage 1'
+            )
+    batches = _parse_count(
         train.get('mix_batches', TrainOptions.mix_batches), 0, 'batches', 'train.mix_batches'
     )
     skip = network.get('skip')
@@ -107,16 +108,20 @@ def _parse_mix_batches(train: dict[str, Any], network: Mapping[str, Any]) -> int
     return batches
 
 
-def _parse_loss(train: Mapping[str, Any], name: str, needed: bool) -> dict[str, Any] | None:
+def _parse_loss(train: Mapping[str, Any], name: str, required: bool) -> dict[str, Any] | None:
     block = train.get(name)
-    if block is None and needed:
-        raise OptionError(f'train.{name}: missing; it is needed here')
+    if block is None and required:
+        raise OptionError(f'train.{name}: missing')
     return copy.deepcopy(block)
 
 
 @dataclass
 class _Parser:
-    """Reads the parts that only a training has."""
+    """Parses the options that only a training has.
+
+    Attributes:
+        fields: Fields of :class:`TrainingConfig` that were parsed without an error.
+    """
 
     opt: dict[str, Any]
     methods: Mapping[str, MethodSpec]
@@ -125,11 +130,11 @@ class _Parser:
     fields: dict[str, Any] = field(default_factory=dict)
 
     def read(self) -> None:
-        """Fill ``fields`` with what could be read."""
+        """Parse all options into ``fields``."""
         train = require(self.opt, 'train')
         network = require(self.opt, 'network_g')
         with self.errors.collect_errors():
-            self.fields['max_skipped'] = _parse_number(
+            self.fields['max_skipped'] = _parse_count(
                 train.get('max_skipped', TrainOptions.max_skipped), 0, 'steps', 'train.max_skipped'
             )
         with self.errors.collect_errors():
@@ -161,11 +166,10 @@ class _Parser:
     def _read_losses(self, train: dict[str, Any]) -> None:
         distillation = self._distillation
         with self.errors.collect_errors():
-            self.fields['pixel_loss'] = _parse_loss(train, 'pixel_opt', needed=True)
+            self.fields['pixel_loss'] = _parse_loss(train, 'pixel_opt', required=True)
         with self.errors.collect_errors():
-            self.fields['distill_loss'] = _parse_loss(
-                train, 'distill_opt', distillation is not None and distillation.needs_distill_opt
-            )
+            required = distillation is not None and distillation.needs_distill_opt
+            self.fields['distill_loss'] = _parse_loss(train, 'distill_opt', required)
 
     def _read_teachers(self) -> None:
         distillation = self._distillation
@@ -187,19 +191,19 @@ def parse_training(
     """Parse an option file.
 
     Args:
-        opt: All options; they stay as they are.
+        opt: All options; not modified.
         methods: Known methods, by name.
-        basicsr_train_keys: Keys of ``train`` that BasicSR reads: another key is refused, where
-            ``model_type`` is one of this package. Models of others may read their own.
-        model: What is trained; by default what ``model_type`` says. Of a model that is not of this
-            package the common keys alone are read.
-        errors: Takes the errors; by default the first one is raised.
+        basicsr_train_keys: Keys of ``train`` that BasicSR reads. For a model of this package other
+            keys of ``train`` are errors; models of other packages may have keys of their own.
+        model: Properties of the model; by default those of ``model_type``. For a model of another
+            package only the common keys are parsed.
+        errors: Receives the errors; by default the first one is raised.
 
     Returns:
-        The options. Parts that were wrong have their defaults, if ``errors`` goes on.
+        The parsed options. If ``errors`` collects errors, wrong parts have their defaults.
 
     Raises:
-        OptionError: An unknown or missing key, a value of another type or out of range.
+        OptionError: A key is unknown or missing, or a value has the wrong type or is out of range.
     """
     errors = RaiseFirst() if errors is None else errors
     model_type = opt.get('model_type', '')

@@ -1,4 +1,4 @@
-"""BasicSR's paired images, and the targets of a cache with them."""
+"""BasicSR's paired dataset, extended by targets from a cache."""
 
 import dataclasses
 import os
@@ -21,44 +21,45 @@ from .cache.reader import CacheReader
 
 
 def image_names(dataset: PairedImageDataset, root: str) -> list[str]:
-    """Return the names by which a cache knows the ground-truth images of a dataset.
+    """Return the names of the ground truths of a dataset in a cache.
 
     Args:
-        dataset: Any dataset of pairs.
+        dataset: Any paired dataset.
         root: Its ``dataroot_gt``.
 
     Returns:
-        Paths below ``root`` with their endings, or keys of an LMDB.
+        Paths relative to ``root``, with suffixes, or keys of an LMDB.
 
     Raises:
-        DataError: two images have the same name.
+        DataError: Two images have the same name.
     """
     names = [pair['gt_path'] for pair in dataset.paths]
     if dataset.io_backend_opt.get('type') != 'lmdb':
-        # A cache that was made on Windows has the same names.
+        # With slashes also on Windows, so that caches are portable.
         names = [os.path.relpath(name, root).replace(os.sep, '/') for name in names]
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        duplicate = next(name for name in names if names.count(name) > 1)
         raise DataError(
-            f"datasets.train.dataroot_gt: '{root}' has the name '{twice}' twice; "
-            'BasicSR cuts the keys of an LMDB at the first dot of a file name'
+            f"datasets.train.dataroot_gt: '{root}' has the name '{duplicate}' twice; "
+            'BasicSR truncates the keys of an LMDB at the first dot of a file name'
         )
     return names
 
 
 def _to_tensor(images: list[np.ndarray], flips: tuple[bool, bool, bool]) -> torch.Tensor:
-    """Flip and convert crops of a memory map in one pass over the bytes.
+    """Flip and convert crops from a memory map in one pass over the data.
 
     Args:
         images: n crops of the same size, (h, w, 3), BGR, uint8.
-        flips: Whether to flip them horizontally, vertically, and to transpose them.
+        flips: Whether to flip horizontally, flip vertically, and transpose.
 
     Returns:
         (3 · n, h, w), or (3 · n, w, h) if transposed, RGB, [0, 1].
     """
     horizontal, vertical, transposed = flips
     h, w = images[0].shape[:2]
-    result = np.empty((3 * len(images), *((w, h) if transposed else (h, w))), np.float32)
+    size = (w, h) if transposed else (h, w)
+    result = np.empty((3 * len(images), *size), np.float32)
     for i, image in enumerate(images):
         image = image[:: -1 if vertical else 1, :: -1 if horizontal else 1]
         image = image.transpose(2, 1, 0) if transposed else image.transpose(2, 0, 1)
@@ -68,25 +69,24 @@ def _to_tensor(images: list[np.ndarray], flips: tuple[bool, bool, bool]) -> torc
 
 @register(DATASET_REGISTRY)
 class DistillImageDataset(PairedImageDataset):
-    """``PairedImageDataset`` with the targets of ``mtkd cache``.
+    """``PairedImageDataset`` with targets from ``mtkd cache``.
 
-    Where ``target_cache`` names a cache that is there, low-resolution image, ground truth and
-    target are cut out of its memory map, at the place and with the flips that
-    ``PairedImageDataset`` would have chosen, without decoding a file. Where it names none, this is
-    ``PairedImageDataset``, and the teachers run at every step.
+    If the cache ``target_cache`` exists, low-resolution image, ground truth and target are cropped
+    from its memory map, with the same random crop and flips as in ``PairedImageDataset``, and no
+    file is decoded. Otherwise this is ``PairedImageDataset``, and the teachers run at every step.
 
     Args:
         opt (dict): The keys of ``PairedImageDataset`` and
 
-            - target_cache (str | None): LMDB made by ``mtkd cache``. Used in training only.
+            - target_cache (str | None): LMDB written by ``mtkd cache``. Used only in training.
 
     Raises:
-        CacheError: the cache is unfinished, damaged, or belongs to other images or another scale.
-        OptionError: ``color: y``, which a cache has no targets for.
+        CacheError: The cache is unfinished or damaged, or belongs to other images or another scale.
+        OptionError: The option ``color: y`` is set, but a cache has RGB targets.
 
-    An item is what ``PairedImageDataset`` gives, ``lq`` (3, h, w) and ``gt`` (3, scale · h, scale ·
-    w), RGB, [0, 1], with ``lq_path`` and ``gt_path``; out of a cache also ``target`` (3, scale · h,
-    scale · w), or ``teachers`` (3 N, scale · h, scale · w) in the order of
+    An item has the entries of ``PairedImageDataset``: ``lq`` (3, h, w) and ``gt`` (3, scale · h,
+    scale · w), RGB, [0, 1], with ``lq_path`` and ``gt_path``. With a cache it also has ``target``
+    (3, scale · h, scale · w), or ``teachers`` (3 N, scale · h, scale · w) in the order of
     ``cache.key.teachers``.
     """
 
@@ -98,19 +98,19 @@ class DistillImageDataset(PairedImageDataset):
             return
         if state_of(path) == 'none':
             get_root_logger().info(
-                f"Target cache '{path}' is not there: the teachers run at every step "
-                '(mtkd cache -opt FILE makes it).'
+                f"Target cache '{path}' does not exist: the teachers run at every step "
+                '(mtkd cache -opt FILE creates it).'
             )
             return
         if opt.get('color') == 'y':
             raise OptionError(
-                "datasets.train.color: 'y', but the targets of a cache are RGB; remove one of the "
-                'two'
+                "datasets.train.color: 'y', but the targets of a cache are RGB; remove color or "
+                'target_cache'
             )
         self.cache = CacheReader(path)
         names = image_names(self, self.gt_folder)
         key = self.cache.key
-        # What the model needs is compared by the model.
+        # The model compares the parts of the key that it needs.
         wanted = dataclasses.replace(
             key, scale=opt['scale'], images=tuple(CachedImage(name) for name in names)
         )
@@ -120,28 +120,29 @@ class DistillImageDataset(PairedImageDataset):
                 f"target cache '{path}' does not match the option file: {'; '.join(found)}; "
                 'rebuild it with mtkd cache -opt FILE --overwrite'
             )
-        number = {image.name: i for i, image in enumerate(key.images)}
-        self.numbers = [number[name] for name in names]
+        index_of = {image.name: index for index, image in enumerate(key.images)}
+        self.cache_indices = [index_of[name] for name in names]
         self.array_names = array_names(key)
         get_root_logger().info(
-            f"Target cache '{path}': {key.contents} of {len(names)} images "
-            'out of a memory map; no teacher is needed.'
+            f"Target cache '{path}': {key.contents} of {len(names)} images from a memory map; no "
+            'teacher is needed.'
         )
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if self.cache is None:
             return super().__getitem__(index)
         paths = self.paths[index]
-        low, *others = (self.cache.array(self.numbers[index], name) for name in self.array_names)
-        others, low = paired_random_crop(
-            others, low, self.opt['gt_size'], self.opt['scale'], paths['gt_path']
+        cache_index = self.cache_indices[index]
+        # The low-resolution image; ground truth and targets.
+        small, *large = [self.cache.array(cache_index, name) for name in self.array_names]
+        large, small = paired_random_crop(
+            large, small, self.opt['gt_size'], self.opt['scale'], paths['gt_path']
         )
-        # BasicSR draws the flips, as it does for PairedImageDataset; they are made together with
-        # the conversion.
+        # BasicSR draws the flips, as for PairedImageDataset; they are applied in the conversion.
         _, flips = augment([], self.opt['use_hflip'], self.opt['use_rot'], return_status=True)
-        lq = _to_tensor([low], flips)
-        gt = _to_tensor(others[:1], flips)
-        targets = _to_tensor(others[1:], flips)
+        lq = _to_tensor([small], flips)
+        gt = _to_tensor(large[:1], flips)
+        targets = _to_tensor(large[1:], flips)
         if self.mean is not None or self.std is not None:
             for image in (lq, gt, *targets.split(3)):
                 normalize(image, self.mean, self.std, inplace=True)

@@ -1,16 +1,16 @@
-"""The photographs of the demo, in high and low resolution, in BasicSR's folders."""
+"""The photographs of the demo, in high and low resolution, in BasicSR's folder layout."""
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
 from ..host.resize import resize_image
 
-# The two never share a scene. All of them come inside the package of scikit-image; nothing is
-# downloaded.
+# Training and validation photographs share no scene. All of them are part of the scikit-image
+# package; nothing is downloaded.
 TRAIN = (
     'motorcycle_left',
     'motorcycle_right',
@@ -26,15 +26,16 @@ TRAIN = (
     'moon',
 )
 VALIDATION = ('astronaut', 'chelsea', 'coffee')
-# Training images are cut, because BasicSR decodes a whole file for each patch.
+# Training images are cut into sub-images, because BasicSR decodes a whole file for each patch.
 _SUB_IMAGE = 160
 _TEST_TILE = 120
-# sub-images with a smaller standard deviation, of 255, are left out: black sky teaches nothing
-_FLAT = 10
+# Tiles with a smaller standard deviation, in [0, 255], are skipped: a black sky is useless for
+# training.
+_MIN_DEVIATION = 10
 
 
 def load(name: str) -> np.ndarray:
-    """Load a photograph of scikit-image by its name there.
+    """Load a photograph of scikit-image by its name.
 
     Args:
         name: One of ``TRAIN`` or ``VALIDATION``.
@@ -54,11 +55,11 @@ def load(name: str) -> np.ndarray:
 
 
 def low_resolution(image: np.ndarray, scale: int) -> np.ndarray:
-    """Reduce an image by MATLAB-like bicubic interpolation, as the benchmarks of the field do.
+    """Reduce an image by MATLAB-like bicubic interpolation, as is usual in benchmarks.
 
     Args:
         image: (scale · h, scale · w, 3), uint8.
-        scale: Factor.
+        scale: Upscaling factor.
 
     Returns:
         (h, w, 3), uint8.
@@ -71,26 +72,26 @@ def _tiles(image: np.ndarray, size: int) -> Iterator[np.ndarray]:
     for y in range(0, h - size + 1, size):
         for x in range(0, w - size + 1, size):
             tile = image[y : y + size, x : x + size]
-            if tile.std() > _FLAT:
+            if tile.std() > _MIN_DEVIATION:
                 yield tile
 
 
 def _write(folder: str, name: str, image: np.ndarray, scale: int) -> None:
     h, w = (n // scale * scale for n in image.shape[:2])
     image = image[:h, :w, ::-1]
-    for kind, pixels in (('GT', image), (f'LRbicx{scale}', low_resolution(image, scale))):
-        os.makedirs(os.path.join(folder, kind), exist_ok=True)
-        cv2.imwrite(os.path.join(folder, kind, f'{name}.png'), pixels)
+    for sub_folder, pixels in (('GT', image), (f'LRbicx{scale}', low_resolution(image, scale))):
+        os.makedirs(os.path.join(folder, sub_folder), exist_ok=True)
+        cv2.imwrite(os.path.join(folder, sub_folder, f'{name}.png'), pixels)
 
 
 def prepare(folder: str | os.PathLike[str], scale: int, tiles: bool = False) -> None:
     """Write ``train/`` and ``val/`` unless they exist, each with ``GT/`` and ``LRbicx<scale>/``.
 
     Args:
-        folder: Where they go.
-        scale: Factor between high and low resolution.
-        tiles: Whether to write ``val_tiles/`` too, the validation photographs in tiles: enough of
-            them for a test of significance.
+        folder: Folder in which to write them.
+        scale: Upscaling factor.
+        tiles: Whether to also write ``val_tiles/``, the validation photographs in tiles, which are
+            enough images for a significance test.
     """
     splits: list[tuple[str, tuple[str, ...]]] = [('train', TRAIN), ('val', VALIDATION)]
     if tiles:
@@ -99,16 +100,15 @@ def prepare(folder: str | os.PathLike[str], scale: int, tiles: bool = False) -> 
         target = os.path.join(folder, split)
         if os.path.isdir(target):
             continue
-        # A folder: utils/atomic.py replaces files.
+        # Not with utils/atomic.py, which replaces files, not folders.
         temporary = target + '.tmp'
         shutil.rmtree(temporary, ignore_errors=True)
         for name in names:
             image = load(name)
-            parts: Iterable[np.ndarray]
             if split == 'val':
-                parts = [image]
-            else:
-                parts = _tiles(image, _SUB_IMAGE if split == 'train' else _TEST_TILE)
-            for i, part in enumerate(parts):
-                _write(temporary, name if split == 'val' else f'{name}_s{i:03d}', part, scale)
+                _write(temporary, name, image, scale)
+                continue
+            size = _SUB_IMAGE if split == 'train' else _TEST_TILE
+            for i, tile in enumerate(_tiles(image, size)):
+                _write(temporary, f'{name}_s{i:03d}', tile, scale)
         os.rename(temporary, target)

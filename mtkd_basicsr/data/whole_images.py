@@ -1,4 +1,4 @@
-"""Whole images of BasicSR's paired datasets."""
+"""Whole images of BasicSR's paired datasets, without cropping."""
 
 import copy
 from collections.abc import Sequence
@@ -20,24 +20,24 @@ from .distill_dataset import image_names
 _BACKENDS = ('disk', 'lmdb', 'memcached')
 
 
-def paired_dataset(block: dict[str, Any], key: str) -> PairedImageDataset:
+def build_paired_dataset(block: dict[str, Any], key: str) -> PairedImageDataset:
     """Build a ``PairedImageDataset`` from a block of an option file.
 
-    Its ``target_cache`` is left out, because looking at images takes no targets.
+    ``target_cache`` is ignored: whole images are read without targets.
 
     Args:
-        block: With ``phase`` and ``scale``, as BasicSR's ``parse_options`` leaves it.
-        key: Where it stands in the option file, for messages.
+        block: Options with ``phase`` and ``scale``, as returned by BasicSR's ``parse_options``.
+        key: Option key of the block, for messages.
 
     Raises:
         DataError: BasicSR cannot list the images.
-        OptionError: it knows no such ``io_backend``.
+        OptionError: BasicSR has no such ``io_backend``.
     """
+    options = copy.deepcopy(block)
+    options.pop('target_cache', None)
     try:
-        dataset = PairedImageDataset(
-            copy.deepcopy({k: v for k, v in block.items() if k != 'target_cache'})
-        )
-    except Exception as error:  # it asserts, and takes its keys as they come
+        dataset = PairedImageDataset(options)
+    except Exception as error:  # it has assertions, and reads keys unchecked
         raise DataError(
             f'{key}: BasicSR cannot list its images: {type(error).__name__}: {error}'
         ) from error
@@ -45,13 +45,16 @@ def paired_dataset(block: dict[str, Any], key: str) -> PairedImageDataset:
     return dataset
 
 
-class Pairs(Dataset[Any]):
-    """Whole images of a ``PairedImageDataset`` that are still to be done, as files have them.
+class WholeImagePairs(Dataset[Any]):
+    """Whole images of a ``PairedImageDataset``, uint8 BGR as stored in the files.
+
+    An item is the index of a pair, its low-resolution image and its ground truth; or a
+    :class:`DataError` and two None if a file cannot be used.
 
     Args:
-        dataset: Any dataset of pairs.
-        indices: Which of its images are to be done.
-        scale: What the low-resolution images are smaller by.
+        dataset: Any paired dataset.
+        indices: Indices of the pairs to iterate over.
+        scale: Upscaling factor.
     """
 
     def __init__(self, dataset: PairedImageDataset, indices: Sequence[int], scale: int) -> None:
@@ -64,10 +67,10 @@ class Pairs(Dataset[Any]):
         return len(self.indices)
 
     def bytes_of(self, index: int, kind: str) -> bytes:
-        """Return the content of the file of an image.
+        """Return the content of an image file.
 
         Args:
-            index: Number of the pair in the dataset.
+            index: Index of the pair in the dataset.
             kind: ``'lq'`` or ``'gt'``.
         """
         if self.client is None:
@@ -76,46 +79,41 @@ class Pairs(Dataset[Any]):
         return self.client.get(self.dataset.paths[index][f'{kind}_path'], kind)
 
     def size(self, index: int, kind: str = 'gt') -> tuple[int, int]:
-        """Return (height, width) of an image, as the head of its file has them."""
+        """Return (height, width) of an image, read from the header of its file."""
         return self.head(index, kind)[:2]
 
     def head(self, index: int, kind: str = 'gt') -> Head:
-        """Read the head of an image.
+        """Read the header of an image.
 
         Raises:
-            DataError: it cannot be read as an image.
+            DataError: The file cannot be read as an image.
         """
         path = self.dataset.paths[index][f'{kind}_path']
-        return read_head(
-            path if self.dataset.io_backend_opt['type'] == 'disk' else self.bytes_of(index, kind),
-            path,
-        )
+        on_disk = self.dataset.io_backend_opt['type'] == 'disk'
+        return read_head(path if on_disk else self.bytes_of(index, kind), path)
 
     def check_sizes(self, index: int, gt: tuple[int, ...], lq: tuple[int, ...]) -> None:
-        """Raise if the sizes of a pair are not the scale apart.
+        """Raise if the sizes of a pair do not match the scale.
 
         Args:
-            index: Number of the pair in the dataset.
+            index: Index of the pair in the dataset.
             gt: (height, width, …) of the ground truth.
             lq: (height, width, …) of the low-resolution image.
 
         Raises:
-            DataError: they are not.
+            DataError: The ground truth is not ``scale`` times as large.
         """
         if tuple(gt[:2]) != (lq[0] * self.scale, lq[1] * self.scale):
             raise DataError(
                 f'{self.dataset.paths[index]["gt_path"]}: {gt[0]}×{gt[1]} pixels, and '
-                f'{lq[0]}×{lq[1]} in the low-resolution '
-                f'image; scale is {self.scale}'
+                f'{lq[0]}×{lq[1]} in the low-resolution image; scale is {self.scale}'
             )
 
     def _image(self, index: int, kind: str) -> np.ndarray:
-        content = self.bytes_of(index, kind)
-        image = decode(content)
+        image = decode(self.bytes_of(index, kind))
         if image is None:
-            raise DataError(
-                f"'{self.dataset.paths[index][f'{kind}_path']}' cannot be read as an image"
-            )
+            path = self.dataset.paths[index][f'{kind}_path']
+            raise DataError(f"'{path}' cannot be read as an image")
         return image
 
     def __getitem__(
@@ -123,31 +121,32 @@ class Pairs(Dataset[Any]):
     ) -> tuple[int, torch.Tensor, torch.Tensor] | tuple[DataError, None, None]:
         try:
             return self._pair(self.indices[i])
-        # for the main process to raise: from here it would come with a traceback in its text
+        # Returned, for the main process to raise: torch would add a traceback to its message.
         except DataError as error:
             return error, None, None
 
     def _pair(self, index: int) -> tuple[int, torch.Tensor, torch.Tensor]:
-        lq, gt = (self._image(index, kind) for kind in ('lq', 'gt'))
+        lq = self._image(index, 'lq')
+        gt = self._image(index, 'gt')
         self.check_sizes(index, gt.shape, lq.shape)
         return index, torch.from_numpy(lq), torch.from_numpy(gt)
 
 
 def list_images(dataset: PairedImageDataset, root: str, scale: int) -> list[CachedImage]:
-    """List names and sizes of the ground truths of a dataset, from the heads of their files.
+    """List names and sizes of the ground truths of a dataset, read from the file headers.
 
     Args:
-        dataset: Any dataset of pairs.
+        dataset: Any paired dataset.
         root: Its ``dataroot_gt``.
-        scale: What the low-resolution images are smaller by.
+        scale: Upscaling factor.
 
     Returns:
-        Name, height and width of each.
+        Name, height and width of each ground truth.
 
     Raises:
-        DataError: an image cannot be read, or sizes do not fit the scale.
+        DataError: An image cannot be read, or sizes do not match the scale.
     """
-    pairs = Pairs(dataset, [], scale)
+    pairs = WholeImagePairs(dataset, [], scale)
     images = []
     for index, name in enumerate(image_names(dataset, root)):
         h, w = pairs.size(index)

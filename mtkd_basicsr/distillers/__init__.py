@@ -1,4 +1,4 @@
-"""The distillation methods, and what trains a student with them."""
+"""The distillation methods, and the distiller that applies them to a student."""
 
 from .at import AT
 from .base import Batch, FeatureMethod, Method, Step

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 class AT(FeatureMethod):
-    r"""Attention maps of the student learn from those of the teacher.
+    r"""Match the attention maps of student and teacher.
 
     .. math::
         L_{AT} = w \, \mathrm{mean}_l \, d(Q(F_l^S), Q(F_l^T)), \quad Q(F) = \sum_c F_c^2 / \|
         \sum_c F_c^2 \|_2
 
     Zagoruyko, Komodakis: *Paying More Attention to Attention*, ICLR 2017,
-    https://arxiv.org/abs/1612.03928. ``form`` says what d is:
-    ``mean_l1`` the mean of \|D\|, as codes for super-resolution have it; ``paper`` the L2 norm;
-    ``authors`` the mean of D², as the authors' code has it. Maps are about 1/√(HW), so that
-    the three need other weights: the default is for ``mean_l1``. There are no adapters: a map has
-    no channels.
+    https://arxiv.org/abs/1612.03928. ``form`` selects the distance d: ``mean_l1`` is the mean of
+    \|D\|, as in implementations for super-resolution; ``paper`` the L2 norm; ``authors`` the mean
+    of D², as in the authors' code. The values of a map are about 1/√(HW), so the three forms need
+    different weights: the default is for ``mean_l1``. No adapters are needed, because a map has no
+    channels.
     """
 
     @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class AT(FeatureMethod):
         """Keys of AT.
 
         Attributes:
-            weight: Of the loss of the attention maps.
-            form: Distance of two maps: ``mean_l1``, ``paper`` or ``authors``; the three need
-                different weights.
+            weight: Weight of the attention loss.
+            form: Distance of two maps: ``mean_l1``, ``paper`` or ``authors``. Each form needs
+                a different weight.
         """
 
         weight: float = 10.0
@@ -48,7 +48,7 @@ class AT(FeatureMethod):
         choice(options.form, FORMS, f'{key}.form')
 
     def losses(self, step: Step) -> dict[str, torch.Tensor]:
-        return {
-            'l_at': self.options.weight
-            * self.mean_distance(step, lambda s, t: attention_distance(s, t, self.options.form))
-        }
+        def distance(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+            return attention_distance(student, teacher, self.options.form)
+
+        return {'l_at': self.options.weight * self.mean_distance(step, distance)}

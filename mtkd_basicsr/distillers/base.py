@@ -1,4 +1,4 @@
-"""The base of the distillation methods, which add named losses to those of the training."""
+"""The base classes of the distillation methods, which add named losses to a training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,12 +22,12 @@ class Batch:
     """Images of one step, RGB, [0, 1], on the training device.
 
     Attributes:
-        lq: (b, 3, h, w).
-        gt: (b, 3, scale · h, scale · w).
-        target: Out of a cache: (b, 3, scale · h, scale · w), or one after the
-            other for each of its teachers, (b, 3 N, scale · h, scale · w).
-        generator: Of the CPU, for what a method draws: it depends on seed and iteration alone, so
-            that a training that was stopped goes on with the same numbers.
+        lq: Low-resolution images, (b, 3, h, w).
+        gt: Ground truths, (b, 3, scale · h, scale · w).
+        target: Targets from a cache, (b, 3, scale · h, scale · w), or the concatenated outputs of
+            its N teachers, (b, 3 N, scale · h, scale · w); None without a cache.
+        generator: CPU generator for the random numbers of the methods. It depends only on seed and
+            iteration, so a resumed training draws the same numbers.
     """
 
     lq: torch.Tensor
@@ -38,18 +38,18 @@ class Batch:
 
 @dataclass
 class Step:
-    """What is known when the methods add their losses.
+    """The inputs of the methods in one step.
 
     Attributes:
         batch: Images.
-        student: The network that is trained, as a function: (b, 3, h, w) -> (b, 3, scale · h,
-            scale · w).
-        output: What it made of ``batch.lq``.
-        pixel_loss: ``train.pixel_opt``: (pred, truth) -> scalar.
-        distill_loss: ``train.distill_opt``: (pred, target) -> scalar; None where it is left out.
-        target: What it shall make of it according to the teachers; None if nobody asked for it.
-        student_features: By position: (b, c, h, w).
-        teacher_features: By teacher and position: (b, c, h, w), without gradients.
+        student: The student as a function: (b, 3, h, w) -> (b, 3, scale · h, scale · w).
+        output: Output of the student for ``batch.lq``.
+        pixel_loss: ``train.pixel_opt``: (prediction, ground truth) -> scalar.
+        distill_loss: ``train.distill_opt``: (prediction, target) -> scalar; None if not set.
+        target: Target of the student for ``batch.lq``, from the teachers; None if no method uses
+            it.
+        student_features: Features of the student by position, (b, c, h, w).
+        teacher_features: Features by teacher and position, (b, c, h, w), without gradients.
     """
 
     batch: Batch
@@ -63,22 +63,24 @@ class Step:
 
 
 class Method(nn.Module):
-    """Base of the methods. Its parameters are trained with the student and never saved with it.
+    """Base of all methods.
+
+    The parameters of a method are trained together with the student, but not saved with it.
 
     Args:
         options: Parsed keys of the method.
-        teachers: The student, and the teachers that the method learns from.
-        key: Where the options stand in the option file, for messages.
+        teachers: The student and its teachers.
+        key: Option key of the method, for messages.
     """
 
     Options: ClassVar[type[KDOptions]] = KDOptions
-    # Whether the method adds losses of its own, so that it can stand in `also`.
+    # Whether the method adds losses of its own, so that `also` can list it.
     has_own_losses: ClassVar[bool] = True
-    # Nothing, the output of one teacher, or what the fusion network makes of all teachers.
+    # No target, the output of one teacher, or the fused output of all teachers.
     target_source: ClassVar[TargetSource] = TargetSource.TEACHER
-    # Whether it uses the target of the images of a step.
+    # Whether the method uses the target of the batch.
     needs_target: ClassVar[bool] = False
-    # Whether it asks for the target of other images too.
+    # Whether the method computes targets of other images.
     queries_teacher: ClassVar[bool] = False
 
     def __init__(self, options: KDOptions, teachers: 'TeacherProvider', key: str) -> None:
@@ -90,24 +92,24 @@ class Method(nn.Module):
         """Compute the losses that the method adds.
 
         Args:
-            step: Images, outputs, features.
+            step: Images, outputs and features.
 
         Returns:
-            Scalars by log name, ready to be added up. No other method of the training, and not
-            the training itself (``l_pix``, ``l_distill``), has a loss of such a name.
+            Weighted scalars by log name; their sum is minimised. The names must differ from those
+            of other methods, and from ``l_pix`` and ``l_distill``.
         """
         return {}
 
 
 @dataclass(frozen=True)
 class FeatureOptions(KDOptions):
-    """Keys of methods that compare features, pairwise.
+    """Keys of methods that compare features in pairs.
 
     Attributes:
-        student_features: Where features of the student are read: dotted paths of modules, whose
-            output is meant, or with ``:input`` their first input. ``~`` takes the positions for
-            EDSR, RCAN and SwinIR; for other archs they have to be named.
-        teacher_features: The same of the teacher, as many.
+        student_features: Positions of the student's features: dotted paths of modules for their
+            outputs, or with ``:input`` for their first inputs. ``~`` is the default of EDSR,
+            RCAN and SwinIR; for other architectures the key is required.
+        teacher_features: The same number of positions for the teacher.
     """
 
     student_features: list | None = None
@@ -118,7 +120,7 @@ class FeatureMethod(Method):
     """Base of methods that compare features of the student with features of one teacher."""
 
     Options = FeatureOptions
-    # Where features are read by default.
+    # Default positions of the features of a network.
     default_positions = staticmethod(default_positions)
 
     options: FeatureOptions
@@ -126,32 +128,37 @@ class FeatureMethod(Method):
     def __init__(self, options: FeatureOptions, teachers: 'TeacherProvider', key: str) -> None:
         super().__init__(options, teachers, key)
         self.teacher = teachers.teacher_of(options, key)
-        net = teachers.network(self.teacher)
-        student = options.student_features or self.default_positions(teachers.student_tap.net)
-        teacher = options.teacher_features or self.default_positions(net)
-        if len(student) != len(teacher):
+        student_net = teachers.student_tap.net
+        teacher_net = teachers.network(self.teacher)
+        of_student = options.student_features or self.default_positions(student_net)
+        of_teacher = options.teacher_features or self.default_positions(teacher_net)
+        if len(of_student) != len(of_teacher):
             raise OptionError(
-                f'{key}.teacher_features: {len(teacher)} positions, but {len(student)} of the '
-                'student; they are compared pairwise'
+                f'{key}.teacher_features: {len(of_teacher)} positions, but {len(of_student)} of '
+                'the student; they are compared pairwise'
             )
-        teachers.student_tap.add(student, f'{key}.student_features')
-        teachers.teacher_tap(self.teacher).add(teacher, f'{key}.teacher_features')
-        self.positions = list(zip(student, teacher, strict=True))
+        teachers.student_tap.add(of_student, f'{key}.student_features')
+        teachers.teacher_tap(self.teacher).add(of_teacher, f'{key}.teacher_features')
+        self.positions = list(zip(of_student, of_teacher, strict=True))
 
     def feature_pairs(self, step: Step) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return features of student and teacher for each pair of positions.
 
         Args:
-            step: With the features of both.
+            step: Step with the features of both networks.
 
         Returns:
             Pairs of (b, c, h, w) and (b, c', h, w).
         """
-        teacher = step.teacher_features[self.teacher]
-        return [(step.student_features[s], teacher[t]) for s, t in self.positions]
+        student_features = step.student_features
+        teacher_features = step.teacher_features[self.teacher]
+        pairs = []
+        for of_student, of_teacher in self.positions:
+            pairs.append((student_features[of_student], teacher_features[of_teacher]))
+        return pairs
 
     def pairs(self, step: Step) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Return :meth:`feature_pairs`, by the name that it had in version 0.1.0."""
+        """Return :meth:`feature_pairs`; kept for methods written for version 0.1.0."""
         return self.feature_pairs(step)
 
     def mean_distance(
@@ -164,12 +171,12 @@ class FeatureMethod(Method):
     def mean(
         self, step: Step, distance: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     ) -> torch.Tensor:
-        """Return :meth:`mean_distance`, by the name that it had in version 0.1.0."""
+        """Return :meth:`mean_distance`; kept for methods written for version 0.1.0."""
         return self.mean_distance(step, distance)
 
 
 def last_position(net: nn.Module) -> tuple[str, ...]:
-    """Return the end of the body alone, for methods that look at one position."""
+    """Return only the end of the body, for methods that use one position."""
     return (body_end(net),)
 
 
@@ -177,18 +184,20 @@ def adapters(method: FeatureMethod, teachers: 'TeacherProvider') -> nn.ModuleLis
     """Make 1×1 convolutions from the student's width to the teacher's, where they differ.
 
     Args:
-        method: With its positions.
-        teachers: Student and teachers.
+        method: The method, with its positions.
+        teachers: The student and its teachers.
 
     Returns:
-        One for each pair of positions; the identity where the widths are equal.
+        One layer per pair of positions; the identity if the widths are equal.
     """
-    student_width = widths(teachers.student_tap, teachers.device)
-    teacher_width = widths(teachers.teacher_tap(method.teacher), teachers.device)
+    student_widths = widths(teachers.student_tap, teachers.device)
+    teacher_widths = widths(teachers.teacher_tap(method.teacher), teachers.device)
     layers: list[nn.Module] = []
-    for s, t in method.positions:
-        if student_width[s] == teacher_width[t]:
+    for of_student, of_teacher in method.positions:
+        student_width = student_widths[of_student]
+        teacher_width = teacher_widths[of_teacher]
+        if student_width == teacher_width:
             layers.append(nn.Identity())
         else:
-            layers.append(nn.Conv2d(student_width[s], teacher_width[t], 1))
+            layers.append(nn.Conv2d(student_width, teacher_width, 1))
     return nn.ModuleList(layers)

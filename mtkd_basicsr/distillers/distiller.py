@@ -1,4 +1,4 @@
-"""The methods of one training together: which losses a batch and a student give."""
+"""The distiller, which computes all losses of a training."""
 
 from collections.abc import Callable, Iterable
 from typing import cast
@@ -12,7 +12,7 @@ from ..losses.build import build
 from .base import Batch, Method, Step
 from .teacher_provider import TeacherProvider
 
-# Losses of the training itself, by log name, and the keys that they come from.
+# Losses of the training itself: log name -> option key.
 _LOSSES_OF_TRAINING = {'l_pix': 'train.pixel_opt', 'l_distill': 'train.distill_opt'}
 
 
@@ -22,25 +22,26 @@ class Distiller(nn.Module):
     .. math::
         L = w_p \, l(S(x), y) + w_d \, l(S(x), T(x)) + \sum_{methods} L_m
 
-    with ``train.pixel_opt``, ``train.distill_opt``, the target T(x) of ``train.kd.type`` (one
-    teacher's output, or the fused output of all), and what the method and those in
-    ``train.kd.also`` add. Parameters in here are trained with the student.
+    The first two terms are ``train.pixel_opt`` and ``train.distill_opt``. T(x) is the target of
+    ``train.kd.type``: one teacher's output, or the fused output of all. L_m are the losses of the
+    method and of those in ``train.kd.also``. The parameters of the distiller are trained with the
+    student.
 
     Args:
-        config: The option file, with its methods.
-        device: Where the student is.
-        student: The bare network that is trained.
+        config: The option file.
+        device: Device of the student.
+        student: The student, not wrapped for parallel training.
 
     Raises:
-        OptionError: Something in the option file cannot be used, alone or with the student.
-        WeightsError: A file with weights is missing or does not fit.
+        OptionError: An option cannot be used, or not with this student.
+        WeightsError: A weights file is missing or does not fit.
         CacheError: The target cache belongs to other options.
 
     Attributes:
-        teachers: The frozen networks that the methods share, as far as they are needed.
+        teachers: The student and the frozen networks that the methods share.
         needs_target: Whether a step needs the target, from a cache or from the teachers.
         pixel_loss: ``train.pixel_opt``.
-        distill_loss: ``train.distill_opt``; None where it is left out.
+        distill_loss: ``train.distill_opt``; None if not set.
     """
 
     def __init__(
@@ -72,19 +73,20 @@ class Distiller(nn.Module):
         """Compute the losses of one step.
 
         Args:
-            student: The network that is trained: (b, 3, h, w) -> (b, 3, scale · h, scale · w).
+            student: The student as a function: (b, 3, h, w) -> (b, 3, scale · h, scale · w).
             batch: Images.
 
         Returns:
             Scalars by log name (``l_pix``, ``l_distill``, …); their sum is minimised.
 
         Raises:
-            OptionError: Two methods name a loss alike, or one names it ``l_pix`` or ``l_distill``.
+            OptionError: Two methods have a loss of the same name, or one is named ``l_pix`` or
+                ``l_distill``.
         """
         teachers = self.teachers
         from_cache = self.needs_target and teachers.cached is not None
         target, teacher_features = teachers.target_and_features(
-            batch.lq, wanted=self.needs_target and not from_cache
+            batch.lq, with_target=self.needs_target and not from_cache
         )
         if from_cache:
             target = cast(torch.Tensor, batch.target)[:, teachers.cached]
@@ -103,10 +105,10 @@ class Distiller(nn.Module):
             student_features=student_features,
             teacher_features=teacher_features,
         )
-        self._add_losses_of_methods(losses, step)
+        self._add_method_losses(losses, step)
         return losses
 
-    def _add_losses_of_methods(self, losses: dict[str, torch.Tensor], step: Step) -> None:
+    def _add_method_losses(self, losses: dict[str, torch.Tensor], step: Step) -> None:
         owners = dict(_LOSSES_OF_TRAINING)
         for method in cast(Iterable[Method], self.methods):
             owner = type(method).__name__
@@ -114,13 +116,13 @@ class Distiller(nn.Module):
                 if name in owners:
                     raise OptionError(
                         f"train.kd: {owners[name]} and {owner} both have a loss '{name}'; "
-                        f'expected a name that no other loss has: rename that of {owner}'
+                        f'expected different names: rename the loss of {owner}'
                     )
                 owners[name] = owner
                 losses[name] = loss
 
     def describe(self) -> list[str]:
-        """Return lines for the log: what the student learns from, and with what."""
+        """Return lines for the log: the teachers and the methods."""
         names = ' + '.join(type(method).__name__ for method in self.methods)
         count = sum(p.numel() for p in self.parameters())
         adapters = f', {count:,d} parameters of adapters' if count else ''

@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 
 class DUKD(Method):
-    r"""The student learns from the teacher on inputs made out of the training images.
+    r"""Train the student on the teacher's outputs for inputs derived from the training images.
 
     .. math::
         L_{up} = w \, \overline{|T(u) - F^{-1}(S(F(u)))|}
         \; [\, + \; l_p(S(x'), x) + l_d(S(x'), T(x')) \,]
 
-    u is a tile of the ground truth of the size of the low-resolution image (zoom-in), F a random
-    combination of colour inversion, flips and transpose, each with ``probability``; x' is the
-    bicubic reduction of the input (``zoom_out``), with the losses of ``train.pixel_opt`` and
+    u is a tile of the ground truth, as large as the low-resolution image (zoom-in). F is a random
+    combination of colour inversion, flips and transpose, each with ``probability``. x' is the
+    input, reduced bicubically (``zoom_out``); its losses are ``train.pixel_opt`` and
     ``train.distill_opt``. T is the target of the training: with ``kd: {type: MTKD, also: [DUKD]}``
     the fused output of all teachers.
 
     Zhang et al.: *Data Upcycling Knowledge Distillation for Image Super-Resolution*,
-    https://arxiv.org/abs/2309.14162. There pixel and distillation weights are 5 and 1 for EDSR and
-    SwinIR, 1 and 1 for RCAN (2 and 1 at ×3); zoom-out is for EDSR, and RCAN at ×3. ``inverse:
-    authors`` takes the operations of F in their order, as the authors' code does, which is not the
-    inverse for 12.6 % of the images.
+    https://arxiv.org/abs/2309.14162. In the paper the pixel and distillation weights are 5 and 1
+    for EDSR and SwinIR, 1 and 1 for RCAN (2 and 1 at ×3); zoom-out is used for EDSR, and for RCAN
+    at ×3. ``inverse: authors`` undoes the operations of F in their original order, as the authors'
+    code does; for 12.6 % of the images this is not the inverse.
     """
 
     @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class DUKD(Method):
         """Keys of DUKD.
 
         Attributes:
-            weight: Of the loss of zoom-in.
-            probability: Of each of colour inversion, horizontal flip, vertical flip and
-                transpose, for each image.
-            zoom_out: Adds the losses of the input, reduced.
+            weight: Weight of the zoom-in loss.
+            probability: Probability of each of colour inversion, horizontal flip, vertical flip
+                and transpose, per image.
+            zoom_out: Add the losses of the reduced input.
             inverse: ``exact``, or ``authors`` for the order of operations in the authors' code.
         """
 
@@ -70,9 +70,11 @@ class DUKD(Method):
         self.multiple = size_multiple(teachers.student_tap.net)
 
     def losses(self, step: Step) -> dict[str, torch.Tensor]:
-        u = zoom_in(step.batch.gt, self.teachers.scale, step.batch.generator)
-        flags = random_flags(len(u), self.options.probability, step.batch.generator)
-        restored = undo_augment(step.student(augment(u, flags)), flags, self.options.inverse)
+        generator = step.batch.generator
+        u = zoom_in(step.batch.gt, self.teachers.scale, generator)
+        flags = random_flags(len(u), self.options.probability, generator)
+        output = step.student(augment(u, flags))
+        restored = undo_augment(output, flags, self.options.inverse)
         losses = {'l_zoom_in': self.options.weight * l1_loss(restored, self.teachers.target(u))}
         if self.options.zoom_out:
             losses['l_zoom_out'] = self._zoom_out(step)

@@ -10,15 +10,16 @@ from .base import FeatureMethod, FeatureOptions, Step
 
 
 class FAKD(FeatureMethod):
-    r"""Similarities between the pixels of a feature learn from those of the teacher.
+    r"""Match the similarities between the pixels of a feature of student and teacher.
 
     .. math::
         L_{FA} = \beta \sum_l \overline{|A_l^S - A_l^T|}, \quad A = \hat F^T \hat F
 
     He, Dai, Lu, Jiang, Xia: *FAKD: Feature-Affinity Based Knowledge Distillation for Efficient
-    Image Super-Resolution*, ICIP 2020; beside 0.5 |S - y| + 0.5 |S - T| (``train.pixel_opt``,
-    ``train.distill_opt``). Their β is 10 for images in [0, 255], where pixel losses are 255 times
-    as large: ``weight`` is 10 / 255 by default. There are no adapters: an affinity has no channels.
+    Image Super-Resolution*, ICIP 2020. The paper adds this loss to 0.5 |S - y| + 0.5 |S - T|
+    (``train.pixel_opt``, ``train.distill_opt``). Its β is 10 for images in [0, 255], where pixel
+    losses are 255 times as large, so ``weight`` is 10 / 255 by default. No adapters are needed,
+    because an affinity matrix has no channels.
     """
 
     @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class FAKD(FeatureMethod):
         """Keys of FAKD.
 
         Attributes:
-            weight: Of the loss of the affinities: 10 / 255, which is 10 for images in [0, 255].
+            weight: Weight of the affinity loss. The default, 10 / 255, corresponds to 10 for images
+                in [0, 255].
         """
 
         weight: float = 10 / 255

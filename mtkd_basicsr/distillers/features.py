@@ -1,4 +1,4 @@
-"""Features of any network by dotted module paths, read with hooks or put into a module's input."""
+"""Features of any network by dotted module paths: read with hooks, or inserted as inputs."""
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,60 +12,70 @@ from ..errors import OptionError, did_you_mean
 from ..functional.padding import pad_to_multiple
 from ..weights.networks import size_multiple
 
-# What the reconstruction part of a network starts with: its input is the end of the body plus the
-# head's skip.
-_TAILS = ('conv_before_upsample', 'upsample')
-# What is left out when that input is given: big, and without it nothing else changes its shape.
+# First module of the reconstruction part of a network. Its input is the end of the body, including
+# the skip connection from the head.
+_UPSAMPLERS = ('conv_before_upsample', 'upsample')
+# The body, which need not run if a feature replaces that input.
 _BODIES = {'EDSR': 'body', 'RCAN': 'body', 'SwinIR': 'layers'}
+# Number of modules that a message lists.
+_MAX_LISTED = 40
 
 
 def body_end(net: nn.Module) -> str:
     """Return the position of the end of the body, before the upsampler.
 
-    The head's skip is part of it: ``'upsample:input'`` for EDSR.
+    It includes the skip connection from the head: ``'upsample:input'`` for EDSR.
 
     Raises:
-        OptionError: not EDSR, RCAN or SwinIR, whose parts have these names.
+        OptionError: The network is not EDSR, RCAN or SwinIR.
     """
-    for name in _TAILS:
+    for name in _UPSAMPLERS:
         if type(net).__name__ in _BODIES and hasattr(net, name):
             return f'{name}:input'
     raise OptionError(
-        f'features: no default positions for {type(net).__name__}; name them in train.kd '
-        f'(known archs: {", ".join(_BODIES)})'
+        f'features: no default positions for {type(net).__name__}; set them in train.kd '
+        f'(architectures with defaults: {", ".join(_BODIES)})'
     )
 
 
 def default_positions(net: nn.Module) -> tuple[str, ...]:
     """Return the three positions of FAKD.
 
-    They are the end of the body, and before it: for EDSR after a third and two thirds of the
-    blocks, for RCAN after a fifth and three fifths of the groups (2 and 6 of 10), for SwinIR after
-    a third and two thirds of the layers.
+    The last one is the end of the body. The others are, for EDSR, after one and two thirds of the
+    blocks; for RCAN, after one and three fifths of the groups (2 and 6 of 10); for SwinIR, after
+    one and two thirds of the layers.
 
     Args:
-        net: EDSR, RCAN or SwinIR of BasicSR.
+        net: BasicSR's EDSR, RCAN or SwinIR.
 
     Returns:
         For example ``('body.4', 'body.9', 'upsample:input')`` for EDSR of 16 blocks.
 
     Raises:
-        OptionError: another arch.
+        OptionError: The network has another architecture.
     """
     end = body_end(net)
     body = _BODIES[type(net).__name__]
     n = len(getattr(net, body))
-    parts = (n // 5, 3 * n // 5) if type(net).__name__ == 'RCAN' else (n // 3, 2 * n // 3)
-    return (*(f'{body}.{max(part, 1) - 1}' for part in parts), end)
+    if type(net).__name__ == 'RCAN':
+        first = n // 5
+        second = 3 * n // 5
+    else:
+        first = n // 3
+        second = 2 * n // 3
+    return f'{body}.{max(first, 1) - 1}', f'{body}.{max(second, 1) - 1}', end
 
 
-def _module(net: nn.Module, position: str, key: str) -> tuple[nn.Module, bool]:
+def _find_module(net: nn.Module, position: str, key: str) -> tuple[nn.Module, bool]:
+    """Return the module of a position, and whether the position is its input."""
     path, _, side = position.partition(':')
     modules = dict(net.named_modules())
     if path not in modules or not path:
-        near = [name for name in modules if name.count('.') <= path.count('.') and name]
+        depth = path.count('.')
+        known = [name for name in modules if name and name.count('.') <= depth]
         raise OptionError(
-            f"{key}: {type(net).__name__} has no module '{path}'; {did_you_mean(path, near[:40])}"
+            f"{key}: {type(net).__name__} has no module '{path}'; "
+            f'{did_you_mean(path, known[:_MAX_LISTED])}'
         )
     if side not in ('', 'input', 'output'):
         raise OptionError(f"{key}: '{position}'; expected PATH, PATH:input or PATH:output")
@@ -73,24 +83,24 @@ def _module(net: nn.Module, position: str, key: str) -> tuple[nn.Module, bool]:
 
 
 def image_range(net: nn.Module) -> float:
-    """Return what a network multiplies images by, which its features are proportional to.
+    """Return the factor by which a network multiplies images, and thus its features.
 
-    It is 255 for EDSR and RCAN, 1 for SwinIR.
+    It is 255 for EDSR and RCAN, and 1 for SwinIR.
     """
     return float(getattr(net, 'img_range', 1.0))
 
 
-class _Done(Exception):  # noqa: N818  (it ends a run, and is no error)
-    pass
+class _AllRecorded(Exception):  # noqa: N818  (not an error)
+    """Ends a forward pass after the last position."""
 
 
 class FeatureTap:
     """Reads features of a network while it runs.
 
-    Features are divided by :func:`image_range`, so that those of two archs are of like size; tokens
-    of transformers become maps again, and what was padded is cut off. What a network changes in
-    place after a module has given it (EDSR adds the head's skip to the output of
-    ``conv_after_body``) is read as changed.
+    Features are divided by :func:`image_range`, so that those of two architectures have similar
+    magnitudes. Tokens of transformers are reshaped to maps, and padding is cropped. If a network
+    modifies an output in place later (EDSR adds the skip connection from the head to the output of
+    ``conv_after_body``), the modified feature is read.
 
     Args:
         net: Any network.
@@ -108,45 +118,48 @@ class FeatureTap:
         """Register hooks, which do nothing while the tap is closed.
 
         Args:
-            positions: Dotted paths of modules, whose output is read; with ``:input`` their first
-                input.
-            key: Where the positions stand in the option file, for messages.
+            positions: Dotted paths of modules for their outputs, or with ``:input`` for their first
+                inputs.
+            key: Option key of the positions, for messages.
 
         Raises:
-            OptionError: no such module.
+            OptionError: There is no such module.
         """
         for position in positions:
-            module, is_input = _module(self.net, position, key)
+            module, is_input = _find_module(self.net, position, key)
             if position in self.positions:
                 continue
             self.positions.append(position)
             if is_input:
-                module.register_forward_pre_hook(lambda m, args, p=position: self._take(p, args[0]))
+                module.register_forward_pre_hook(
+                    lambda m, args, p=position: self._record(p, args[0])
+                )
             else:
                 module.register_forward_hook(
-                    lambda m, args, output, p=position: self._take(p, output)
+                    lambda m, args, output, p=position: self._record(p, output)
                 )
 
     @property
     def recorded(self) -> tuple[str, ...]:
-        """Positions whose features are held: of the run that is being read, and of no other."""
+        """Positions whose features are held at present; empty unless the tap is open."""
         return tuple(self._raw)
 
-    def _take(self, position: str, value: torch.Tensor) -> None:
+    def _record(self, position: str, value: torch.Tensor) -> None:
         if self._open:
             self._raw[position] = value
             if self._stop_after is not None and len(self._raw) == self._stop_after:
-                raise _Done
+                raise _AllRecorded
 
     @contextmanager
     def reading(self, size: Sequence[int]) -> Iterator[dict[str, torch.Tensor]]:
-        """Open the tap for a block, at whose end the mapping is filled by the network's last run.
+        """Record the features of the network's last run in this context.
 
         Args:
             size: Height and width of the low-resolution images.
 
         Yields:
-            Empty; after the block by position: (b, c, h, w), float32.
+            An empty mapping. At the end of the context it gets the features by position, (b, c, h,
+            w), float32.
         """
         features: dict[str, torch.Tensor] = {}
         self._raw = {}
@@ -155,28 +168,30 @@ class FeatureTap:
             yield features
         finally:
             self._open = False
-        features.update({p: self._as_map(p, self._raw[p], size) for p in self.positions})
+        for position in self.positions:
+            features[position] = self._as_map(position, self._raw[position], size)
         self._raw = {}
 
     def features(self, lq: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Compute features of images, running the network only as far as the last position.
+        """Compute features of images, running the network only up to the last position.
 
         Args:
-            lq: (b, 3, h, w); padded here as the network needs it.
+            lq: (b, 3, h, w); padded as the network needs it.
 
         Returns:
-            By position: (b, c, h, w), float32.
+            Features by position, (b, c, h, w), float32.
         """
         with self.reading(lq.shape[-2:]) as features:
             self._stop_after = len(self.positions)
             try:
-                with suppress(_Done):
+                with suppress(_AllRecorded):
                     self.net(pad_to_multiple(lq, size_multiple(self.net)))
             finally:
                 self._stop_after = None
         return features
 
     def _as_map(self, position: str, value: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+        """Turn a recorded value into a map of the size of the images."""
         h, w = size
         multiple = size_multiple(self.net)
         padded = tuple(-(-n // multiple) * multiple for n in size)
@@ -185,8 +200,8 @@ class FeatureTap:
         if value.ndim != 4 or value.shape[-2:] != padded:
             raise OptionError(
                 f"features: '{position}' of {type(self.net).__name__} has the shape "
-                f'{tuple(value.shape)}; '
-                f'expected (b, c, {padded[0]}, {padded[1]}), or tokens of it'
+                f'{tuple(value.shape)}; expected (b, c, {padded[0]}, {padded[1]}), or the '
+                'corresponding tokens'
             )
         return value[..., :h, :w].float() / self._range
 
@@ -195,11 +210,11 @@ def widths(tap: FeatureTap, device: str | torch.device) -> dict[str, int]:
     """Return the number of channels at each position of a tap.
 
     Args:
-        tap: Of a network in any mode, which it has again afterwards.
-        device: Where the network is.
+        tap: Tap of a network, whose training mode is restored afterwards.
+        device: Device of the network.
 
     Returns:
-        By position.
+        Number of channels by position.
     """
     size = size_multiple(tap.net) * 8
     training = tap.net.training
@@ -210,93 +225,107 @@ def widths(tap: FeatureTap, device: str | torch.device) -> dict[str, int]:
     return {position: feature.shape[1] for position, feature in features.items()}
 
 
-class _Bypass(nn.Module):
-    """Gives its first input back."""
+class _PassThrough(nn.Module):
+    """Returns its first input."""
 
     def forward(self, x: torch.Tensor, *_: Any) -> torch.Tensor:
         return x
 
 
-def _shallow(module: nn.Module) -> nn.Module:
-    """Copy a module without its hooks; parameters, buffers and children are shared."""
-    twin = copy.copy(module)
+def _copy_without_hooks(module: nn.Module) -> nn.Module:
+    """Copy a module without its hooks; share parameters, buffers and children."""
+    copied = copy.copy(module)
     for name in ('_modules', '_parameters', '_buffers'):
-        setattr(twin, name, dict(getattr(module, name)))
-    twin._forward_hooks = type(module._forward_hooks)()
-    twin._forward_pre_hooks = type(module._forward_pre_hooks)()
-    return twin
+        setattr(copied, name, dict(getattr(module, name)))
+    copied._forward_hooks = type(module._forward_hooks)()
+    copied._forward_pre_hooks = type(module._forward_pre_hooks)()
+    return copied
 
 
 class Splice:
-    """A network from one position on, run with the input of a module replaced by a feature.
+    """A network in which a feature replaces the input of one module.
 
     Before the upsampler of EDSR, RCAN and SwinIR, and anywhere in a chain of modules (``body.7``),
-    what only feeds the replaced input is left out of the run. Elsewhere all of it runs, which costs
-    time and changes nothing.
+    modules that only compute the replaced input do not run. Elsewhere the whole network runs, which
+    costs time but gives the same result.
 
     Args:
-        net: A frozen network, which is left as it is.
-        position: Dotted path of a module, with ``:input`` or without.
-        key: Where it stands in the option file, for messages.
+        net: A frozen network; not modified.
+        position: Dotted path of a module, with or without ``:input``.
+        key: Option key of the position, for messages.
 
     Raises:
-        OptionError: no such module, or one whose output is named.
+        OptionError: There is no such module, or the position is an output.
     """
 
     def __init__(self, net: nn.Module, position: str, key: str = 'cut') -> None:
         path, _, side = position.partition(':')
-        _module(net, position, key)
+        _find_module(net, position, key)
         self._key = key
         if side == 'output':
             raise OptionError(
-                f"{key}: '{position}'; expected PATH or PATH:input: the feature replaces what a "
-                'module gets'
+                f"{key}: '{position}'; expected PATH or PATH:input, because the feature replaces "
+                'the input of a module'
             )
         self._feature: torch.Tensor | None = None
         self._range = image_range(net)
         self._multiple = size_multiple(net)
-        self.net = _shallow(net)
-        if f'{path}:input' == (body_end(net) if type(net).__name__ in _BODIES else None):
-            self._leave_out(self.net, _BODIES[type(net).__name__])
-        names = path.split('.')
+        self.net = _copy_without_hooks(net)
+        arch = type(net).__name__
+        if arch in _BODIES and f'{path}:input' == body_end(net):
+            self._bypass_body(self.net, _BODIES[arch])
+        *parents, last = path.split('.')
+        # The modules that contain the replaced one, outermost first, copied to be modified.
         chain = [self.net]
-        for name in names[:-1]:
-            twin = _shallow(cast(nn.Module, chain[-1]._modules[name]))
-            chain[-1]._modules[name] = twin
-            chain.append(twin)
-        # From the inside out as long as there is nothing but a chain: a block with a skip needs
-        # what came before it.
-        for parent, name in zip(reversed(chain), reversed(names), strict=True):
-            if not isinstance(parent, (nn.Sequential, nn.ModuleList)):
-                break
-            for earlier in list(parent._modules)[: list(parent._modules).index(name)]:
-                parent._modules[earlier] = _Bypass()
+        for name in parents:
+            copied = _copy_without_hooks(cast(nn.Module, chain[-1]._modules[name]))
+            chain[-1]._modules[name] = copied
+            chain.append(copied)
+        self._bypass_earlier(chain, [*parents, last])
         parent = chain[-1]
-        last = names[-1]
-        self._replaced = _shallow(cast(nn.Module, parent._modules[last]))
+        self._replaced = _copy_without_hooks(cast(nn.Module, parent._modules[last]))
         parent._modules[last] = self._replaced
         self._replaced.register_forward_pre_hook(self._replace)
 
+    @staticmethod
+    def _bypass_earlier(chain: list[nn.Module], names: list[str]) -> None:
+        """Bypass the modules before the replaced one, as long as they form a plain chain.
+
+        Args:
+            chain: The modules that contain the replaced one, outermost first.
+            names: Name of the next module in each of them.
+        """
+        for parent, name in zip(reversed(chain), reversed(names), strict=True):
+            # A block with a skip connection needs the result of the modules before it.
+            if not isinstance(parent, (nn.Sequential, nn.ModuleList)):
+                return
+            for earlier in list(parent._modules):
+                if earlier == name:
+                    break
+                parent._modules[earlier] = _PassThrough()
+
     def width(self, device: str | torch.device) -> int:
-        """Return the number of channels that the feature has to have."""
+        """Return the required number of channels of the feature."""
         size = 8 * self._multiple
-        seen: list[torch.Tensor] = []
+        inputs: list[torch.Tensor] = []
         handle = self._replaced.register_forward_pre_hook(
-            lambda module, args: seen.append(args[0]), prepend=True
+            lambda module, args: inputs.append(args[0]), prepend=True
         )
         with torch.no_grad():
             self.net(torch.zeros(1, 3, size, size, device=device))
         handle.remove()
-        return seen[0].shape[1 if seen[0].ndim == 4 else 2]
+        is_map = inputs[0].ndim == 4  # otherwise tokens: (b, h · w, c)
+        return inputs[0].shape[1 if is_map else 2]
 
     @staticmethod
-    def _leave_out(net: nn.Module, name: str) -> None:
-        body = net._modules[name]
-        net._modules[name] = (
-            nn.ModuleList([_Bypass()]) if isinstance(body, nn.ModuleList) else _Bypass()
-        )
+    def _bypass_body(net: nn.Module, name: str) -> None:
+        bypass: nn.Module = _PassThrough()
+        if isinstance(net._modules[name], nn.ModuleList):
+            bypass = nn.ModuleList([bypass])
+        net._modules[name] = bypass
 
     def _replace(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Replace the first input of the module by the feature, if one is set."""
         feature = self._feature
         if feature is None:
             return None
@@ -304,9 +333,8 @@ class Splice:
             feature = feature.flatten(2).transpose(1, 2)
         if feature.shape[1:] != args[0].shape[1:]:
             raise OptionError(
-                f'{self._key}: the feature of the student is {tuple(feature.shape[1:])}, the '
-                'teacher has '
-                f'{tuple(args[0].shape[1:])} there'
+                f'{self._key}: the feature of the student is {tuple(feature.shape[1:])}; expected '
+                f'{tuple(args[0].shape[1:])}, as the teacher has at this position'
             )
         return (feature.to(args[0].dtype), *args[1:])
 
@@ -314,13 +342,13 @@ class Splice:
         """Run the network.
 
         Args:
-            lq: (b, 3, h, w), for what does not come from the feature.
-            feature: (b, c, h, w), divided by :func:`image_range` as :class:`FeatureTap` gives it.
+            lq: (b, 3, h, w), for the parts of the network that do not depend on the feature.
+            feature: (b, c, h, w), divided by :func:`image_range` as by :class:`FeatureTap`.
 
         Returns:
-            The output of the network, cut to the size that belongs to ``lq``. Where the network
-            needs ``lq`` padded, the feature is padded by reflection too, which is not what the
-            network would make of the padded image.
+            The output of the network, cropped to the size that corresponds to ``lq``. If the
+            network needs padding, the feature is padded by reflection as ``lq`` is; this differs
+            from the feature of the padded image.
         """
         h, w = lq.shape[-2:]
         padded = pad_to_multiple(lq, self._multiple)

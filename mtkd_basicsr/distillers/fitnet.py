@@ -15,17 +15,17 @@ FORMS = ('l1', 'paper', 'channel_mean')
 
 
 class FitNet(FeatureMethod):
-    r"""Features of the student learn from those of the teacher.
+    r"""Match the features of student and teacher.
 
     .. math::
         L_{hint} = w \, \mathrm{mean}_l \, d(r_l(F_l^S), F_l^T)
 
     Romero, Ballas, Kahou, Chassang, Gatta, Bengio: *FitNets: Hints for Thin Deep Nets*, ICLR 2015,
-    https://arxiv.org/abs/1412.6550. r is a 1×1 convolution where the widths differ, trained with
-    the student. ``form`` says what
-    d is: ``l1`` the mean absolute difference; ``paper`` half the mean squared one; ``channel_mean``
-    the mean absolute difference of the means over the channels, without r. Features count in units
-    of the image range.
+    https://arxiv.org/abs/1412.6550. r is a 1×1 convolution, trained with the student, or the
+    identity if the widths are equal. ``form`` selects the distance d: ``l1`` is the mean absolute
+    difference; ``paper`` half the mean squared difference; ``channel_mean`` the mean absolute
+    difference of the means over the channels, without r. Features are divided by the image range
+    of their network.
     """
 
     @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class FitNet(FeatureMethod):
         """Keys of FitNet.
 
         Attributes:
-            weight: Of the loss of the features.
+            weight: Weight of the feature loss.
             form: Distance of two features: ``l1``, ``paper`` or ``channel_mean``.
         """
 
@@ -54,10 +54,9 @@ class FitNet(FeatureMethod):
                 distances.append((student.mean(1) - teacher.mean(1)).abs().mean())
                 continue
             difference = self.adapters[i](student) - teacher
-            distances.append(
-                difference.abs().mean()
-                if self.options.form == 'l1'
-                else difference.square().mean() / 2
-            )
+            if self.options.form == 'l1':
+                distances.append(difference.abs().mean())
+            else:
+                distances.append(difference.square().mean() / 2)
         total = cast(torch.Tensor, sum(distances))
         return {'l_fitnet': self.options.weight * total / len(distances)}

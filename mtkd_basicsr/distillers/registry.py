@@ -1,4 +1,4 @@
-"""The table of the distillation methods, by the name that ``train.kd.type`` gives them."""
+"""The registry of distillation methods, by their names in ``train.kd.type``."""
 
 import dataclasses
 import inspect
@@ -25,7 +25,7 @@ METHODS: dict[str, type[Method]] = {
     for method in (AT, CrossKD, DUKD, FAKD, FitNet, LogitKD, MTKD, RKD, Scratch)
 }
 
-# Class attributes of version 0.1.0, and what they are called now.
+# Class attributes of version 0.1.0 -> their present names.
 _OLD_ATTRIBUTES = {
     'adds': 'has_own_losses',
     'alone': 'target_source',
@@ -35,28 +35,30 @@ _OLD_ATTRIBUTES = {
 
 
 def register_method(method: _MethodClass) -> _MethodClass:
-    """Make a method of your own known to ``train.kd.type`` by the name of its class.
+    """Register a method, so that ``train.kd.type`` can be the name of its class.
 
     Use it as a decorator.
 
     Args:
-        method: A :class:`Method`. Its ``Options`` is that of its base, or a frozen dataclass
-            derived from it.
+        method: A subclass of :class:`Method`. Its ``Options`` is that of its base, or a frozen
+            dataclass derived from it.
 
     Returns:
         ``method``.
 
     Raises:
-        MTKDError: the name belongs to another method, or ``Options`` cannot be used.
+        MTKDError: Another method has this name, or ``Options`` is not a suitable dataclass.
     """
     options = method.Options
-    # Without the decorator the keys would be there for Python, and unknown in an option file.
-    if not issubclass(options, KDOptions) or not set(inspect.get_annotations(options)) <= {
-        f.name for f in dataclasses.fields(options)
-    }:
+    is_valid = issubclass(options, KDOptions)
+    if is_valid:
+        # Without @dataclass, keys of the class would be unknown in an option file.
+        fields = {field.name for field in dataclasses.fields(options)}
+        is_valid = set(inspect.get_annotations(options)) <= fields
+    if not is_valid:
         raise MTKDError(
-            f'{method.__name__}.Options: expected a class over that of its base, with '
-            '@dataclass(frozen=True) before it'
+            f'{method.__name__}.Options: expected a subclass of the Options of its base, decorated '
+            'with @dataclass(frozen=True)'
         )
     _translate_old_attributes(method)
     add(METHODS, 'train.kd.type', method)
@@ -64,13 +66,12 @@ def register_method(method: _MethodClass) -> _MethodClass:
 
 
 def _translate_old_attributes(method: type[Method]) -> None:
-    """Give a method that was written for version 0.1.0 the attributes of today."""
-    old = {
-        name: value
-        for base in reversed(method.__mro__)
-        for name, value in vars(base).items()
-        if name in _OLD_ATTRIBUTES
-    }
+    """Set the present attributes of a method that was written for version 0.1.0."""
+    old: dict[str, bool] = {}
+    for base in reversed(method.__mro__):
+        for name, value in vars(base).items():
+            if name in _OLD_ATTRIBUTES:
+                old[name] = value
     for name, value in old.items():
         attribute = _OLD_ATTRIBUTES[name]
         warnings.warn(

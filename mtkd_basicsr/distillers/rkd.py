@@ -14,15 +14,14 @@ if TYPE_CHECKING:
 
 
 class RKD(FeatureMethod):
-    r"""Distances and angles between the images of a batch, as the student sees them, learn from
-    those of the teacher.
+    r"""Match the distances and angles between the images of a batch in feature space.
 
     .. math::
         L_{RKD} = w_D \, l_\delta(\psi_D^S, \psi_D^T) + w_A \, l_\delta(\psi_A^S, \psi_A^T)
 
     Park, Kim, Lu, Cho: *Relational Knowledge Distillation*, CVPR 2019,
-    https://arxiv.org/abs/1904.05068; l is Huber's loss (smooth L1), an image's embedding is its
-    feature at the end of the body, flattened. Widths may differ.
+    https://arxiv.org/abs/1904.05068. l is Huber's loss (smooth L1). The embedding of an image is
+    its flattened feature at the end of the body. Widths may differ.
     """
 
     default_positions = staticmethod(last_position)
@@ -32,9 +31,9 @@ class RKD(FeatureMethod):
         """Keys of RKD.
 
         Attributes:
-            weight: Of both parts together.
-            distance_weight: Of the distances of pairs.
-            angle_weight: Of the angles of triples.
+            weight: Weight of both parts together.
+            distance_weight: Weight of the distances between pairs of images.
+            angle_weight: Weight of the angles in triples of images.
         """
 
         weight: float = 1.0

@@ -1,4 +1,4 @@
-"""The networks that the methods of one training share: the student, and frozen ones as needed."""
+"""The networks that the methods of a training share: the student and its frozen teachers."""
 
 from contextlib import ExitStack
 from typing import cast
@@ -16,20 +16,20 @@ from .features import FeatureTap
 class TeacherProvider:
     """The student and its teachers, shared by the methods of a training.
 
-    Networks are built when somebody needs them: with a cache of all that is used, none is.
+    Teachers are built on demand: none is built if a cache holds everything that is used.
 
     Args:
-        config: The option file, with its methods.
-        device: Where the student is.
-        student: The bare network that is trained.
+        config: The option file.
+        device: Device of the student.
+        student: The student, not wrapped for parallel training.
 
     Attributes:
-        teacher: Whose output the target is, where it is not fused, and whose features are read
-            where a method names nobody; None if that has to be named.
-        ensembles: Teachers that were built, by name.
-        fused_teachers: The target's network, where it was built.
-        cached: Which channels of a cached batch are the target; None without a cache.
-        cached_precision: What the networks ran in that made them.
+        teacher: Name of the teacher whose output is the target, unless it is fused, and whose
+            features are compared unless a method names another; None if methods must name one.
+        ensembles: The teachers built so far, by name.
+        fused_teachers: Teachers and fusion network of a fused target; None if not built.
+        cached: Channels of a cached batch that are the target; None without a cache.
+        cached_precision: Precision with which the cache was computed; None if unknown.
     """
 
     def __init__(
@@ -50,19 +50,19 @@ class TeacherProvider:
         self.teacher: str | None = None
         if config.target_source is TargetSource.NONE:
             return
-        asked = None if config.distillation is None else config.distillation.main.options.teacher
-        # Where the target is fused, it is whose features are read, if one is named.
-        if asked is not None or not self.fused:
-            self.teacher = self._choose(asked, 'train.kd.teacher')
+        named = None if config.distillation is None else config.distillation.main.options.teacher
+        # With a fused target the teacher is used only for features, and only if it is named.
+        if named is not None or not self.fused:
+            self.teacher = self._choose_teacher(named, 'train.kd.teacher')
         self._match_cache()
 
     @property
     def batch_size(self) -> int:
-        """Return the number of images in a step of this process."""
+        """Return the batch size of this process."""
         return require(self.config.options, 'datasets', 'train', 'batch_size_per_gpu')
 
     def _match_cache(self) -> None:
-        """Find out whether the target of a step is in the cache, and where."""
+        """Find the channels of the target in the cache, if there is a cache."""
         cached = matching_cache(self.config, None if self.fused else self.teacher)
         if cached is None:
             return
@@ -70,29 +70,30 @@ class TeacherProvider:
         self.cached = slice(start, start + 3)
         self.cached_precision = cached.settings.precision
 
-    def _choose(self, name: str | None, key: str) -> str:
+    def _choose_teacher(self, name: str | None, key: str) -> str:
         if name is None and len(self.teachers) == 1:
             return next(iter(self.teachers))
         if name is None or name not in self.teachers:
             raise OptionError(
-                f'{key}: {name!r}; name one of the teachers; {did_you_mean(name, self.teachers)}'
+                f'{key}: {name!r}; expected the name of a teacher; '
+                f'{did_you_mean(name, self.teachers)}'
             )
         return name
 
     def teacher_of(self, options: KDOptions, key: str) -> str:
-        """Return the name of the teacher whose features a method compares with.
+        """Return the name of the teacher of a method.
 
         Args:
-            options: Of the method.
-            key: Where they stand in the option file, for messages.
+            options: Options of the method.
+            key: Option key of the method, for messages.
 
         Raises:
-            OptionError: it names none of the teachers, or there are several to choose from.
+            OptionError: ``teacher`` is not a known teacher, or is not set and there are several.
         """
-        return self._choose(options.teacher or self.teacher, f'{key}.teacher')
+        return self._choose_teacher(options.teacher or self.teacher, f'{key}.teacher')
 
     def build_target(self) -> None:
-        """Build what :meth:`target` needs, before the methods, which share its networks."""
+        """Build the networks of :meth:`target`, before the methods, which share them."""
         if not self.fused:
             self._ensemble_of(cast(str, self.teacher))
             return
@@ -109,7 +110,7 @@ class TeacherProvider:
         return self.ensembles[name]
 
     def set_precision(self, precision: str) -> None:
-        """Make all frozen networks run in ``'fp32'`` or ``'bf16'`` from now on."""
+        """Run all frozen networks in ``'fp32'`` or ``'bf16'`` from now on."""
         self.precision = precision
         for ensemble in self.ensembles.values():
             ensemble.set_precision(precision)
@@ -117,21 +118,21 @@ class TeacherProvider:
             self.fused_teachers.set_precision(precision)
 
     def network(self, name: str) -> nn.Module:
-        """Return one frozen teacher, bare."""
+        """Return the bare network of a teacher."""
         return self._ensemble_of(name).network(name)
 
     def autocast(self, name: str) -> torch.autocast:
-        """Return the precision that a teacher runs in, as a context manager."""
+        """Return a context manager with the precision of a teacher."""
         return self._ensemble_of(name).autocast()
 
     def teacher_tap(self, name: str) -> FeatureTap:
-        """Return the tap of a teacher, which has only one."""
+        """Return the tap of a teacher, which all methods share."""
         if name not in self._taps:
             self._taps[name] = FeatureTap(self.network(name))
         return self._taps[name]
 
     def target(self, lq: torch.Tensor) -> torch.Tensor:
-        """Compute what the student shall make of images, without gradients.
+        """Compute the target of images, without gradients.
 
         Args:
             lq: (b, 3, h, w).
@@ -142,29 +143,27 @@ class TeacherProvider:
         return (self.fused_teachers or self._ensemble_of(cast(str, self.teacher)))(lq)
 
     def target_and_features(
-        self, lq: torch.Tensor, wanted: bool
+        self, lq: torch.Tensor, with_target: bool
     ) -> tuple[torch.Tensor | None, dict[str, dict[str, torch.Tensor]]]:
-        """Compute the target, and the features of all teachers that somebody reads.
+        """Compute the target, and the features of all teachers with registered positions.
 
-        Teachers run once. Where the target is not wanted, they run as far as the last feature.
+        Each teacher runs once; without the target it runs only up to its last feature.
 
         Args:
             lq: (b, 3, h, w).
-            wanted: Whether the target has to be computed.
+            with_target: Whether to compute the target.
 
         Returns:
-            (b, 3, scale · h, scale · w), and features by teacher and position.
+            The target, (b, 3, scale · h, scale · w), or None; and features by teacher and position.
         """
         features: dict[str, dict[str, torch.Tensor]] = {}
         target = None
         taps = {name: tap for name, tap in self._taps.items() if tap.positions}
-        if wanted:
+        if with_target:
             with ExitStack() as stack:
-                features = {
-                    name: stack.enter_context(tap.reading(lq.shape[-2:]))
-                    for name, tap in taps.items()
-                    if self.fused or name == self.teacher
-                }
+                for name, tap in taps.items():
+                    if self.fused or name == self.teacher:
+                        features[name] = stack.enter_context(tap.reading(lq.shape[-2:]))
                 target = self.target(lq)
         for name, tap in taps.items():
             if name not in features:
@@ -173,7 +172,10 @@ class TeacherProvider:
         return target, features
 
     def describe(self) -> list[str]:
-        """Return lines for the log: what the student learns from."""
+        """Return lines for the log: the networks that run."""
         if self.fused_teachers is not None:
             return self.fused_teachers.describe()
-        return [line for ensemble in self.ensembles.values() for line in ensemble.describe()]
+        lines = []
+        for ensemble in self.ensembles.values():
+            lines += ensemble.describe()
+        return lines

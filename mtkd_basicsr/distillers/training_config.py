@@ -1,4 +1,4 @@
-"""Parsing of option files with the methods that are known, and the keys that BasicSR reads."""
+"""Parsing of option files with the registered methods and the keys that BasicSR reads."""
 
 from typing import Any
 
@@ -22,15 +22,15 @@ def training_config(
     """Parse an option file for training or testing.
 
     Args:
-        opt: All options, as BasicSR has parsed them; they stay as they are.
-        model: What is trained; by default what ``model_type`` says.
-        errors: Takes the errors; by default the first one is raised.
+        opt: All options as parsed by BasicSR; not modified.
+        model: Properties of the model; by default those of ``model_type``.
+        errors: Receives the errors; by default the first one is raised.
 
     Returns:
-        The options. Parts that were wrong have their defaults, if ``errors`` goes on.
+        The parsed options. If ``errors`` collects errors, wrong parts have their defaults.
 
     Raises:
-        OptionError: An unknown or missing key, a value of another type or out of range.
+        OptionError: A key is unknown or missing, or a value has the wrong type or is out of range.
     """
     return parse_training(opt, METHODS, TRAIN_KEYS, model, errors)
 
@@ -39,13 +39,13 @@ def check_method(block: Any) -> DistillationConfig:
     """Parse a ``train.kd`` without building anything.
 
     Args:
-        block: ``train.kd``, as it stands in the option file.
+        block: Value of ``train.kd`` in the option file.
 
     Returns:
         The methods.
 
     Raises:
-        OptionError: An unknown method or key, a value of another type, methods that cannot be
+        OptionError: A method or key is unknown, a value has the wrong type, or methods cannot be
             combined.
     """
     return parse_distillation(METHODS, block)
@@ -54,11 +54,11 @@ def check_method(block: Any) -> DistillationConfig:
 def used_teachers(model_type: str, kd: Any) -> bool:
     """Return whether a finished training depended on teachers.
 
-    Its options may have keys that are not known any more.
+    Its options may have keys that were removed since.
 
     Args:
         model_type: Name of its model.
-        kd: Its ``train.kd``; None where that was left out.
+        kd: Its ``train.kd``; None if not set.
     """
     model = model_of(model_type)
     if model is None or model.trains_fusion:

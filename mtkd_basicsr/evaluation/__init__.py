@@ -1,1 +1,1 @@
-"""Measuring networks."""
+"""Measurement of networks, and statistics of the results."""

@@ -1,4 +1,4 @@
-"""Testing networks with BasicSR's dataset and metrics, and what they cost."""
+"""Quality of networks with BasicSR's datasets and metrics, and their size and speed."""
 
 import copy
 import json
@@ -22,7 +22,7 @@ from ..utils.image_tensors import to_array
 from ..weights.loading import load_weights
 from ..weights.networks import build, size_multiple
 
-# Multiply-adds are given for an output of this size, as in the papers of the field.
+# Multiply-adds are counted for an output of this size, as is usual in papers.
 HEIGHT = 720
 WIDTH = 1280
 
@@ -31,20 +31,20 @@ ImageFunction = Callable[[torch.Tensor], torch.Tensor]
 
 
 def bicubic(lq: torch.Tensor, scale: int) -> torch.Tensor:
-    """Enlarge an image bicubically, as MATLAB does.
+    """Upscale an image by MATLAB-like bicubic interpolation.
 
     Args:
         lq: (1, 3, h, w), [0, 1].
-        scale: Factor.
+        scale: Upscaling factor.
 
     Returns:
-        (1, 3, scale · h, scale · w), on the CPU, cut to [0, 1].
+        (1, 3, scale · h, scale · w), on the CPU, clamped to [0, 1].
     """
     return imresize(lq[0].cpu(), scale)[None].clamp(0, 1)
 
 
 def weights_path(experiment: str | os.PathLike[str]) -> Path:
-    """Return the path where BasicSR writes the network of a training at its end."""
+    """Return the path of the final network of a training, as written by BasicSR."""
     return Path(experiment) / 'models' / 'net_g_latest.pth'
 
 
@@ -53,12 +53,12 @@ def load_trained(
 ) -> ImageFunction:
     """Load the network of a training as a function of images; a fusion network with its teachers.
 
-    The moving average of the weights is taken where there is one.
+    The moving average of the weights is loaded if there is one.
 
     Args:
         config: Options of the training.
-        experiment: Its folder.
-        device: Where it runs.
+        experiment: Folder of the training.
+        device: Device of the network.
 
     Returns:
         Function (1, 3, h, w) -> (1, 3, scale · h, scale · w).
@@ -74,6 +74,8 @@ def load_trained(
 
 
 def _tiled(function: ImageFunction, config: TrainingConfig) -> ImageFunction:
+    """Apply a function in tiles, if ``val.tile`` is set."""
+
     def run(lq: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             val = config.val
@@ -83,24 +85,24 @@ def _tiled(function: ImageFunction, config: TrainingConfig) -> ImageFunction:
 
 
 def enlarger(net: nn.Module, config: TrainingConfig) -> ImageFunction:
-    """Make a network a function of images of any size, with the tiles that ``val`` asks for."""
+    """Turn a network into a function of images of any size, with tiles if ``val.tile`` is set."""
     multiple = size_multiple(net)
-    return _tiled(lambda part: run_padded(net, part, multiple, config.scale), config)
+    return _tiled(lambda tile: run_padded(net, tile, multiple, config.scale), config)
 
 
 def references(
     config: TrainingConfig, device: str | torch.device, self_ensemble: bool = False
 ) -> tuple[dict[str, ImageFunction], dict[str, str]]:
-    """Make functions of bicubic, the teachers and their mean, and the target of a run.
+    """Return bicubic upscaling, the teachers, their mean, and the fused target as functions.
 
     Args:
-        config: Options of a run; teachers and fusion network are used if they are there.
-        device: Where they run.
-        self_ensemble: Also the target as the mean over eight flips and rotations.
+        config: Options of a run, with or without teachers and fusion network.
+        device: Device of the networks.
+        self_ensemble: Whether to include the target averaged over eight flips and rotations.
 
     Returns:
-        Name -> function (1, 3, h, w) -> (1, 3, scale · h, scale · w); and what ``teachers`` and
-        ``target`` (their mean and fusion) run in.
+        Name -> function (1, 3, h, w) -> (1, 3, scale · h, scale · w); and the precisions of
+        ``teachers`` and ``target`` (their mean and fusion).
     """
     scale = config.scale
     found: dict[str, ImageFunction] = {'bicubic': lambda lq: bicubic(lq, scale)}
@@ -116,7 +118,7 @@ def references(
         found['fused teachers'] = _tiled(fused, config)
         if self_ensemble:
             found['fused teachers, self-ensemble'] = _tiled(lambda lq: eightfold(fused, lq), config)
-    # Alone a teacher runs as a student does.
+    # A single teacher runs in fp32, like a student.
     return found, {'teachers': 'fp32', 'target': ensemble.precision}
 
 
@@ -141,7 +143,7 @@ def measure(
 ) -> dict[str, list[float]]:
     """Compute PSNR and SSIM of every image of a test set.
 
-    They are BasicSR's, on the Y channel, with as many pixels cut as the scale.
+    The metrics are BasicSR's, on the Y channel, with a border as wide as the scale cropped.
 
     Args:
         function: (1, 3, h, w) -> (1, 3, scale · h, scale · w).
@@ -150,16 +152,16 @@ def measure(
         device: Where the function wants its input.
 
     Returns:
-        By name of the image: PSNR in dB, SSIM.
+        PSNR in dB and SSIM, by image name.
     """
     border = {'crop_border': scale, 'test_y_channel': True}
     result: dict[str, list[float]] = {}
     for name, lq, gt in iter_images(dataset):
         image = to_array(function(lq.to(device)))
-        truth = to_array(gt)
+        ground_truth = to_array(gt)
         result[name] = [
-            float(calculate_psnr(image, truth, **border)),
-            float(calculate_ssim(image, truth, **border)),
+            float(calculate_psnr(image, ground_truth, **border)),
+            float(calculate_ssim(image, ground_truth, **border)),
         ]
     return result
 
@@ -177,8 +179,8 @@ def cost(
         device: Where.
 
     Returns:
-        ``parameters``, a whole number; ``macs``, multiply-adds for an output of 1280×720;
-        ``milliseconds`` for ``lq``, median of five.
+        ``parameters``, their number; ``macs``, multiply-adds for an output of 1280×720;
+        ``milliseconds`` for ``lq``, the median of five runs.
     """
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
@@ -200,7 +202,7 @@ def cost(
             times.append(time.perf_counter() - start)
         size = (HEIGHT, WIDTH) if is_fusion else (HEIGHT // scale, WIDTH // scale)
         net.to('cpu')
-        # Sizes without numbers: nothing is computed.
+        # Fake tensors have shapes but no values, so nothing is computed.
         with FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
             net(pad_to_multiple(torch.empty(1, channels, *size), multiple))
     return {
@@ -211,5 +213,5 @@ def cost(
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON file with an object; None where there is no file."""
+    """Read a JSON file that holds an object; return None if there is no file."""
     return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else None

@@ -1,8 +1,8 @@
 """Statistics of comparisons, as functions of arrays.
 
-A method is compared with another one on the same images with the same seeds. *Seeds* say how much a
-result depends on the random numbers of a training; *images* say how much it depends on what it is
-tested on.
+Two methods are compared on the same images and with the same seeds. The spread over *seeds* shows
+how much a result depends on the random numbers of a training; the spread over *images* shows how
+much it depends on the test set.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ def mean_and_deviation(values: Sequence[float] | np.ndarray) -> tuple[float, flo
         values: (n,), n at least 1.
 
     Returns:
-        The mean, and the standard deviation with n - 1 in the denominator (Bessel's correction):
-        None where n is 1.
+        The mean, and the standard deviation with n - 1 in the denominator (Bessel's correction);
+        None instead of a deviation if n is 1.
     """
     array = np.asarray(values, float)
     if len(array) == 1:
@@ -27,14 +27,14 @@ def mean_and_deviation(values: Sequence[float] | np.ndarray) -> tuple[float, flo
 
 
 def gain(values: np.ndarray, baseline: np.ndarray) -> tuple[float, float | None]:
-    """Compute the gain over a baseline, seed by seed.
+    """Compute the gain over a baseline, paired by seed.
 
-    The same seed gives both methods the same first weights and batches, so that the difference
-    varies less than either of them.
+    With the same seed both methods have the same initial weights and batches, so the difference
+    varies less than the results themselves.
 
     Args:
-        values: (seeds, images), of a method.
-        baseline: (seeds, images), of another one with the same seeds and images.
+        values: Results of a method, (seeds, images).
+        baseline: Results of another method with the same seeds and images, (seeds, images).
 
     Returns:
         Mean and standard deviation over seeds of the difference of the means over images, in the
@@ -46,20 +46,20 @@ def gain(values: np.ndarray, baseline: np.ndarray) -> tuple[float, float | None]
 def signed_rank_test(differences: Sequence[float] | np.ndarray) -> float:
     """Test whether paired differences are centred on zero.
 
-    Wilcoxon's signed-rank test, two-sided; differences of zero are left out. It assumes nothing
-    about the form of the distribution except symmetry.
+    This is Wilcoxon's signed-rank test, two-sided; differences of zero are ignored. Its only
+    assumption about the distribution is symmetry.
 
     Wilcoxon: *Individual Comparisons by Ranking Methods*, Biometrics Bulletin 1, 1945.
 
     Args:
-        differences: (n,), of the same image by two methods. What it says holds for other images,
-            not for other seeds.
+        differences: Differences between two methods, one per image, (n,). The conclusion then
+            generalizes to other images, not to other seeds.
 
     Returns:
-        p, in (0, 1]; 1 where all differences are zero. The smallest that n differences can give is
-        2 / 2^n: 0.0625 for five images.
+        p, in (0, 1]; 1 if all differences are zero. The smallest p of n differences is 2 / 2^n, for
+        example 0.0625 for five images.
     """
-    # It takes half a second to import, and only reports need it.
+    # The import takes half a second, and only reports need it.
     from scipy.stats import wilcoxon
 
     array = np.asarray(differences, float)
@@ -69,21 +69,20 @@ def signed_rank_test(differences: Sequence[float] | np.ndarray) -> float:
 
 
 def holm_correction(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for the number of comparisons.
+    """Correct p values for multiple comparisons.
 
-    The probability that any of the comparisons is taken for a difference although there is none
-    stays below the level that the corrected values are compared with. The smallest p is multiplied
-    by the number of comparisons n, the next one by n - 1, and so on; none gets smaller than the one
-    before.
+    Comparing the corrected values with a significance level keeps the probability of any false
+    positive below that level. The smallest p is multiplied by the number of comparisons n, the next
+    one by n - 1, and so on; no corrected value is smaller than the one before.
 
     Holm: *A Simple Sequentially Rejective Multiple Test Procedure*, Scandinavian Journal of
         Statistics 6, 1979.
 
     Args:
-        p_values: One for each comparison, in [0, 1].
+        p_values: One value per comparison, in [0, 1].
 
     Returns:
-        Corrected values in the same order: at least as large, at most 1.
+        Corrected values in the same order, at most 1.
     """
     p = np.asarray(p_values, float)
     order = p.argsort()

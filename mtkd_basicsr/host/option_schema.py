@@ -1,4 +1,4 @@
-"""What BasicSR takes for granted when it parses options, before any model sees them."""
+"""The structure that BasicSR assumes when it parses options, before it builds a model."""
 
 import math
 from typing import Any
@@ -14,8 +14,7 @@ TRAIN_KEYS = (
     'warmup_iter',
 )
 
-# Keys that BasicSR takes for granted in a training, and without which nothing else can be looked
-# at.
+# Keys that BasicSR assumes to exist in a training. Without them no further check is possible.
 REQUIRED_FOR_TRAINING = (
     ('network_g', 'type'),
     ('datasets', 'train', 'gt_size'),
@@ -27,128 +26,136 @@ REQUIRED_FOR_TRAINING = (
     ('logger', 'save_checkpoint_freq'),
 )
 
-_UNUSABLE = set('/\\\0')
-# bytes; BasicSR makes the name of a log file with it, and file systems take 255
-_LONGEST_NAME = 200
-_EXPECTED = {'mapping': 'a mapping', 'text': 'a text', 'text or nothing': 'a text or nothing (~)'}
+_FORBIDDEN_CHARACTERS = set('/\\\0')
+# BasicSR appends to the name for its log file, and file systems allow 255 bytes.
+_MAX_NAME_BYTES = 200
+# What an error expects, by kind of value.
+_EXPECTED = {
+    'mapping': 'a mapping',
+    'string': 'a string',
+    'string or nothing': 'a string or nothing (~)',
+}
+# Parts of the keys of `path` whose values are not folders to create.
+_FILE_KEYS = ('resume', 'pretrain_network', 'param_key', 'strict_load')
 
 
-def _is(value: Any, kind: str) -> bool:
-    return isinstance(value, dict if kind == 'mapping' else str) or (
-        value is None and kind.endswith('nothing')
-    )
+def _has_kind(value: Any, kind: str) -> bool:
+    if value is None:
+        return kind == 'string or nothing'
+    return isinstance(value, dict if kind == 'mapping' else str)
 
 
-def _problem(block: dict[str, Any], key: str, kind: str, where: str) -> list[str]:
-    if block.get(key) is None and kind != 'text or nothing':
-        return [f'{where}: missing; it is needed here']
-    if _is(block.get(key), kind):
+def _value_errors(block: dict[str, Any], key: str, kind: str, path: str) -> list[str]:
+    """Check one value; ``path`` is its dotted option key."""
+    value = block.get(key)
+    if _has_kind(value, kind):
         return []
-    return [f'{where}: {block[key]!r}; expected {_EXPECTED[kind]}']
+    if value is None:
+        return [f'{path}: missing']
+    return [f'{path}: {value!r}; expected {_EXPECTED[kind]}']
 
 
 def is_number(value: Any, least: float, most: float = math.inf, whole: bool = False) -> bool:
-    """Return whether a value is a number from ``least`` to ``most``; infinity and true are none."""
-    kind = int if whole else (int, float)
-    return (
-        isinstance(value, kind)
-        and not isinstance(value, bool)
-        and least <= value <= most
-        and value != math.inf
-    )
+    """Return whether a value is a finite number from ``least`` to ``most``; booleans are not."""
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        return False
+    return least <= value <= most and value != math.inf
 
 
 def name_errors(name: Any) -> list[str]:
-    """Return what keeps a value from being the name of a folder of results: one text, or none."""
+    """Return the error if a value cannot name a folder of results; empty if it can."""
     if name is None:
-        return ['name: missing; it is needed here']
+        return ['name: missing']
     if (
         not isinstance(name, str)
         or name in ('', '.', '..')
-        or _UNUSABLE & set(name)
-        or len(name.encode()) > _LONGEST_NAME
+        or _FORBIDDEN_CHARACTERS & set(name)
+        or len(name.encode()) > _MAX_NAME_BYTES
     ):
-        return [f'name: {name!r}; expected a name for a folder, a text without / and \\']
+        return [f'name: {name!r}; expected a name for a folder, a string without / and \\']
     return []
 
 
-def _datasets(opt: dict[str, Any], is_train: bool) -> list[str]:
-    found = _problem(opt, 'datasets', 'mapping', 'datasets')
-    if found or not opt['datasets']:
-        return found or [f'datasets{".train" if is_train else ""}: missing; it is needed here']
+def _dataset_errors(opt: dict[str, Any], is_train: bool) -> list[str]:
+    errors = _value_errors(opt, 'datasets', 'mapping', 'datasets')
+    if errors:
+        return errors
+    if not opt['datasets']:
+        return ['datasets.train: missing' if is_train else 'datasets: missing']
     for phase, block in opt['datasets'].items():
-        where = f'datasets.{phase}'
+        path = f'datasets.{phase}'
         if is_train and phase != 'train' and phase.split('_')[0] != 'val':
-            found.append(f'{where}: unknown phase; expected train, val, or val_ and a name')
+            errors.append(f'{path}: unknown phase; expected train, val, or val_ and a name')
         if not isinstance(block, dict):
-            found.append(f'{where}: {block!r}; expected a mapping')
+            errors.append(f'{path}: {block!r}; expected a mapping')
             continue
         for key in ('name', 'type'):
-            found += _problem(block, key, 'text', f'{where}.{key}')
+            errors += _value_errors(block, key, 'string', f'{path}.{key}')
         for key in ('dataroot_gt', 'dataroot_lq'):
-            found += _problem(block, key, 'text or nothing', f'{where}.{key}')
+            errors += _value_errors(block, key, 'string or nothing', f'{path}.{key}')
     if is_train and 'train' not in opt['datasets']:
-        found.append('datasets.train: missing; it is needed here')
-    return found
+        errors.append('datasets.train: missing')
+    return errors
 
 
-def _path(opt: dict[str, Any]) -> list[str]:
-    found = _problem(opt, 'path', 'mapping', 'path')
-    for key, value in ({} if found else opt['path']).items():
-        if key == 'strict_load_g' and not isinstance(value, bool):
-            found.append(f'path.{key}: {value!r}; expected true or false')
-        elif ('resume_state' in key or 'pretrain_network' in key or 'param_key' in key) and not _is(
-            value, 'text or nothing'
-        ):
-            found.append(f'path.{key}: {value!r}; expected a text or nothing (~)')
-        elif not any(
-            part in key for part in ('resume', 'pretrain_network', 'param_key', 'strict_load')
-        ) and not (isinstance(value, str) and value):
-            found.append(
-                f'path.{key}: {value!r}; expected the path of a folder, which BasicSR makes'
-            )
-    return found
+def _path_errors(opt: dict[str, Any]) -> list[str]:
+    errors = _value_errors(opt, 'path', 'mapping', 'path')
+    if errors:
+        return errors
+    for key, value in opt['path'].items():
+        if not any(part in key for part in _FILE_KEYS):
+            if not isinstance(value, str) or not value:
+                errors.append(
+                    f'path.{key}: {value!r}; expected the path of a folder, which BasicSR creates'
+                )
+        elif key == 'strict_load_g':
+            if not isinstance(value, bool):
+                errors.append(f'path.{key}: {value!r}; expected true or false')
+        elif any(part in key for part in ('resume_state', 'pretrain_network', 'param_key')):
+            errors += _value_errors(opt['path'], key, 'string or nothing', f'path.{key}')
+    return errors
 
 
-def _val(opt: dict[str, Any], is_train: bool) -> list[str]:
+def _val_errors(opt: dict[str, Any], is_train: bool) -> list[str]:
     if is_train and opt.get('val') is None:
         return []
-    found = _problem(opt, 'val', 'mapping', 'val')
-    if found:
-        return found
-    val = opt['val']
-    if not isinstance(val.get('save_img'), bool):
-        found.append(f'val.save_img: {val.get("save_img")!r}; expected true or false')
-    if is_train and not is_number(val.get('val_freq'), 1):
-        found.append(
-            f'val.val_freq: {val.get("val_freq")!r}; expected a number of iterations, from 1 on'
-        )
-    return found
+    errors = _value_errors(opt, 'val', 'mapping', 'val')
+    if errors:
+        return errors
+    save_img = opt['val'].get('save_img')
+    if not isinstance(save_img, bool):
+        errors.append(f'val.save_img: {save_img!r}; expected true or false')
+    val_freq = opt['val'].get('val_freq')
+    if is_train and not is_number(val_freq, 1):
+        errors.append(f'val.val_freq: {val_freq!r}; expected a number of iterations, from 1 on')
+    return errors
 
 
 def structure_errors(opt: dict[str, Any], is_train: bool = True) -> list[str]:
-    """Return what is missing, or of another kind, among the options that BasicSR does not check.
+    """Find options that BasicSR reads unchecked and that are missing or of the wrong type.
 
     Args:
-        opt: An option file.
-        is_train: For a training; else for a test.
+        opt: All options.
+        is_train: Whether the options are for a training; otherwise for a test.
 
     Returns:
-        One text for each key: the key, the value seen, what was expected.
+        One message per key, with the key, its value and the expected value.
     """
-    found = name_errors(opt.get('name'))
-    found += _problem(opt, 'model_type', 'text', 'model_type')
-    if opt.get('num_gpu') != 'auto' and not is_number(opt.get('num_gpu'), 0, whole=True):
-        found.append(f'num_gpu: {opt.get("num_gpu")!r}; expected a whole number from 0 on, or auto')
-    if opt.get('manual_seed') is not None and not is_number(
-        opt['manual_seed'], 0, 2**32 - 1, whole=True
-    ):
-        found.append(
-            f'manual_seed: {opt["manual_seed"]!r}; expected a whole number from 0 to {2**32 - 1}, '
-            'or nothing (~)'
+    errors = name_errors(opt.get('name'))
+    errors += _value_errors(opt, 'model_type', 'string', 'model_type')
+    num_gpu = opt.get('num_gpu')
+    if num_gpu != 'auto' and not is_number(num_gpu, 0, whole=True):
+        errors.append(f'num_gpu: {num_gpu!r}; expected a whole number from 0 on, or auto')
+    seed = opt.get('manual_seed')
+    if seed is not None and not is_number(seed, 0, 2**32 - 1, whole=True):
+        errors.append(
+            f'manual_seed: {seed!r}; expected a whole number from 0 to {2**32 - 1}, or nothing (~)'
         )
-    if opt.get('dist_params') is not None and not isinstance(opt['dist_params'], dict):
-        found.append(f'dist_params: {opt["dist_params"]!r}; expected a mapping')
+    dist_params = opt.get('dist_params')
+    if dist_params is not None and not isinstance(dist_params, dict):
+        errors.append(f'dist_params: {dist_params!r}; expected a mapping')
     for key in ('network_g', 'train', 'logger') if is_train else ('network_g',):
-        found += _problem(opt, key, 'mapping', key)
-    return found + _datasets(opt, is_train) + _path(opt) + _val(opt, is_train)
+        errors += _value_errors(opt, key, 'mapping', key)
+    errors += _dataset_errors(opt, is_train)
+    errors += _path_errors(opt)
+    return errors + _val_errors(opt, is_train)

@@ -1,6 +1,6 @@
 """Read option files and plans.
 
-Every problem with a file raises an error of this package; with ``--safe`` nothing in the file is
+Every problem with a file raises an error of this package. With ``--safe`` nothing in the file is
 executed.
 """
 
@@ -18,24 +18,24 @@ from basicsr.utils import options as basicsr_options
 from ..errors import OptionError, first_line
 from ..utils.version import __version__
 
-# More than any option file has. At some thousands of nested blocks PyYAML's C loader overflows the
-# stack, which kills Python.
+# More than any option file needs. Thousands of nested blocks overflow the stack of PyYAML's C
+# loader, which kills Python.
 _MAX_DEPTH = 50
 _MAX_VALUES = 100_000
-# How much of a key a message shows.
+# Longest part of a key that a message shows, in characters.
 _MAX_SHOWN = 60
 _OPENING = yaml.SequenceStartEvent, yaml.MappingStartEvent
 _CLOSING = yaml.SequenceEndEvent, yaml.MappingEndEvent
 _PYTHON = 'tag:yaml.org,2002:python/'
-# The tag in the first line of our option files: this package is imported already, and its version
-# is a text.
+# The tag in the first line of the option files of this package, which is already imported; its
+# version is a string.
 HARMLESS = 'python/name:mtkd_basicsr.__version__'
 
 
 class SafeLoader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):  # type: ignore[misc]
-    """PyYAML's loader for plain values only, and :data:`HARMLESS`.
+    """PyYAML's loader for plain values and :data:`HARMLESS` only.
 
-    Mappings keep their order, as with BasicSR's loader.
+    Mappings keep their order, as in BasicSR's loader.
     """
 
 
@@ -63,15 +63,16 @@ SafeLoader.add_constructor(f'tag:yaml.org,2002:{HARMLESS}', lambda loader, node:
 SafeLoader.add_multi_constructor(_PYTHON, _refuse_python)
 
 
-def _where(mark: yaml.Mark | None) -> str:
+def _format_mark(mark: yaml.Mark | None) -> str:
+    """Return ``', line 3, column 4'`` for a place in a file."""
     return '' if mark is None else f', line {mark.line + 1}, column {mark.column + 1}'
 
 
-def _described(error: Exception) -> str:
-    """Describe an error of PyYAML, with its line, or of a class that the file names."""
+def _describe(error: Exception) -> str:
+    """Describe an error of PyYAML, with its line, or of a class named in the file."""
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
-        return f'{_where(mark)}: {error.problem or error.context}'
+        return f'{_format_mark(mark)}: {error.problem or error.context}'
     return f': {first_line(error)}'
 
 
@@ -90,9 +91,9 @@ def _check_depth(text: str, loader: type) -> None:
 
 
 def _check_values(content: dict[Any, Any]) -> None:
-    """Raise if a key is not a text, or if aliases make a block endless or too large.
+    """Raise if a key is not a string, or if aliases make a block endless or too large.
 
-    BasicSR cannot write keys of other types into its log.
+    BasicSR cannot write keys of other types to its log.
     """
     pending: list[tuple[str, Any, int]] = [('', content, 0)]
     count = 0
@@ -103,14 +104,14 @@ def _check_values(content: dict[Any, Any]) -> None:
             shown = key if len(key) <= _MAX_SHOWN else f'{key[:_MAX_SHOWN]}…'
             raise OptionError(f'{shown}: aliases make a block contain itself, or grow too large')
         if isinstance(value, dict):
-            for name, each in value.items():
+            for name, item in value.items():
                 if not isinstance(name, str):
                     prefix = f'{key}: ' if key else ''
-                    raise OptionError(f'{prefix}the key {name!r} is not a text; put it in quotes')
-                pending.append((f'{key}.{name}' if key else name, each, depth + 1))
+                    raise OptionError(f'{prefix}the key {name!r} is not a string; put it in quotes')
+                pending.append((f'{key}.{name}' if key else name, item, depth + 1))
         elif isinstance(value, list):
-            for i, each in enumerate(value):
-                pending.append((f'{key}[{i}]', each, depth + 1))
+            for i, item in enumerate(value):
+                pending.append((f'{key}[{i}]', item, depth + 1))
 
 
 def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, Any]:
@@ -118,15 +119,14 @@ def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, 
 
     Args:
         path: The file.
-        safe: Whether to refuse Python tags, so that nothing that the file names is imported or
-            called.
+        safe: Whether to refuse Python tags, so that the file cannot import or call anything.
 
     Returns:
         All options, in their order.
 
     Raises:
-        OptionError: If there is no such file, or it is not text, not YAML, or not a mapping with
-            texts as keys; with ``safe``, also if it has a Python tag, with its line.
+        OptionError: The file is missing, not text, not YAML, or not a mapping with strings as keys;
+            with ``safe`` also if it has a Python tag. The message gives the line.
     """
     if not Path(path).is_file():
         raise OptionError(f"-opt: no file '{path}'")
@@ -135,10 +135,10 @@ def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, 
         text = Path(path).read_text(encoding='utf-8')
         _check_depth(text, loader)
         content = yaml.load(text, Loader=loader)
-    # Besides its own errors PyYAML raises ValueError and TypeError, and lets through any error of
-    # the classes that the file names.
+    # Besides its own errors PyYAML raises ValueError and TypeError, and passes on any error of the
+    # classes named in the file.
     except Exception as error:
-        raise OptionError(f"-opt: '{path}'{_described(error)}") from error
+        raise OptionError(f"-opt: '{path}'{_describe(error)}") from error
     if not isinstance(content, dict):
         found = 'nothing' if content is None else type(content).__name__
         raise OptionError(
@@ -155,11 +155,11 @@ def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, 
 def basicsr_reads_safely(safe: bool = True) -> Iterator[None]:
     """Make BasicSR read option files as UTF-8 and, with ``safe``, with :class:`SafeLoader`.
 
-    BasicSR's own loader then never sees the file, which is safe even if the file changes between
-    our check and its reading.
+    BasicSR's own loader then never reads the file. This is safe even if the file changes after it
+    was checked.
 
     Args:
-        safe: Whether to execute nothing that a file names.
+        safe: Whether to refuse Python tags.
     """
     saved = basicsr_options.ordered_yaml
     if safe:
@@ -174,10 +174,10 @@ def basicsr_reads_safely(safe: bool = True) -> Iterator[None]:
 
 
 def value_of_text(text: str) -> Any:
-    """Read a value of ``--force_yml`` as BasicSR does: ``'~'``, ``'true'``, ``'1e-4'``, a text.
+    """Convert a value of ``--force_yml`` as BasicSR does.
 
     Args:
-        text: The part after the ``=``.
+        text: The part after the ``=``: ``'~'``, ``'true'``, ``'1e-4'``, or any string.
 
     Returns:
         The value.

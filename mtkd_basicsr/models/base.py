@@ -1,4 +1,4 @@
-"""What our models share: tiled inference, watched steps, and checkpoints that are written whole."""
+"""The base of all trainers: tiled inference, guarded steps, and atomic checkpoints."""
 
 import json
 import os
@@ -27,43 +27,43 @@ from ..utils.version import __version__
 from ..weights.loading import fit_weights, pretrained_key, read_weights, state_dict_of
 from ..weights.metadata import METADATA
 from ..weights.networks import size_multiple
-from .checkpoint_rotation import remove_old_checkpoints, remove_unfinished
+from .checkpoint_rotation import remove_old_checkpoints, remove_temporary_files
 from .loss_guard import LossGuard
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-# BasicSR's writer for TensorBoard, a package that need not be there; None without it.
+# BasicSR's writer for TensorBoard, an optional package; None without it.
 Writer: TypeAlias = 'SummaryWriter | None'
 Loader: TypeAlias = DataLoader[Any]
 Nets: TypeAlias = nn.Module | list[nn.Module]
-# Best values of the validations, beside the training states: they are measured after a state is
-# written.
+# The best validation results, in a file beside the training states: they are measured after a
+# state is written.
 _BEST = 'best.json'
 
 
 class DistillBase(SRModel):
-    """BasicSR's ``SRModel`` for networks of any input size, with tiles where ``val.tile`` says so.
+    """BasicSR's ``SRModel`` with padding to any input size, and tiles if ``val.tile`` is set.
 
     Args:
         opt: Options as parsed by BasicSR.
 
     Raises:
-        OptionError: a key of ours is wrong, or ``num_gpu`` asks for a GPU that is not there.
+        OptionError: A key of this package is invalid, or ``num_gpu`` asks for a missing GPU.
     """
 
-    # What the options of a training depend on; None for a model that has no keys of its own.
+    # Properties that parsing depends on; None for a model without keys of its own.
     spec: ClassVar[ModelSpec | None] = None
-    lq: torch.Tensor  # BasicSR's feed_data sets it
+    lq: torch.Tensor  # set by BasicSR's feed_data
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        # Before BasicSR takes the options apart: it pops `type` out of several sections.
+        # Parse before BasicSR modifies the options: it pops `type` from several sections.
         self.config = training_config(opt, self.spec)
         self.check_config()
         self.scale = self.config.scale
         if opt['is_train']:
-            self.guard = LossGuard(self.config.max_skipped, opt['dist'])
-            self._began = {'epoch': 0, 'iter': 0}
+            self.loss_guard = LossGuard(self.config.max_skipped, opt['dist'])
+            self._start = {'epoch': 0, 'iter': 0}
             self._image_names: list[str] = []
         if opt['num_gpu'] != 0 and not torch.cuda.is_available():
             raise OptionError(
@@ -77,55 +77,54 @@ class DistillBase(SRModel):
         super().__init__(opt)
 
     def check_config(self) -> None:
-        """Raise if the options cannot be used with this model; nothing is built yet."""
+        """Raise if the options do not suit this model, before anything is built."""
 
     # Precision
 
-    def choose_precisions(self, began: dict[str, str]) -> dict[str, tuple[str, Precision]]:
-        """Decide what the networks run in.
+    def choose_precisions(self, saved: dict[str, str]) -> dict[str, tuple[str, Precision]]:
+        """Choose the precision of the networks.
 
         Args:
-            began: What they ran in where the training began, by the names of the result: ``auto``
-                stays that. Empty for a new start.
+            saved: Precisions at the start of a resumed training, with the same keys as the result.
+                ``auto`` keeps them. Empty for a new training.
 
         Returns:
-            Option key and precision, of ``'student'`` and of
-            ``'teachers'`` where some are run.
+            Option key and precision of ``'student'``, and of ``'teachers'`` if some run.
         """
         return {}
 
-    def use_precisions(self, began: dict[str, str] | None = None) -> None:
-        """Set what :meth:`choose_precisions` decides, and log it.
+    def use_precisions(self, saved: dict[str, str] | None = None) -> None:
+        """Set the precisions of :meth:`choose_precisions`, and log them.
 
         Args:
-            began: From a training state; None where the model is built.
+            saved: Precisions from a training state; None if the model is being built.
         """
-        self.precisions = self.choose_precisions(began or {})
+        self.precisions = self.choose_precisions(saved or {})
         if self.opt['dist']:
             self.precisions = of_the_first(self.precisions)
-        if began is None and self.opt['path'].get('resume_state'):
-            return  # the state that is read next may say something else
+        if saved is None and self.opt['path'].get('resume_state'):
+            return  # the training state, which is read next, may have other precisions
         for key, precision in self.precisions.values():
             get_root_logger().info(f'{key}: {precision.reason}')
             if precision.warning:
                 get_root_logger().warning(precision.warning)
 
     def precisions_used(self) -> dict[str, str | None]:
-        """Return what the networks run in, for results: ``'bf16'`` or ``'fp32'`` by name.
+        """Return the precisions in use, ``'bf16'`` or ``'fp32'`` by name, for results.
 
-        ``student`` is the network that is trained; ``teachers`` what its targets or inputs come
-        from, be it a cache; ``features`` those that run beside a cache. What is not used has no
-        entry; None stands for a cache that does not say.
+        ``student`` is the network that is trained; ``teachers`` are the networks, possibly behind
+        a cache, that produce its targets or inputs; ``features`` are teachers that run in addition
+        to a cache. Unused networks have no entry; None means that a cache does not record it.
         """
         raise NotImplementedError
 
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = 'params'
     ) -> None:
-        """Load weights as BasicSR does, without executing anything that the file holds.
+        """Load weights as BasicSR does, without executing code from the file.
 
         Raises:
-            WeightsError: the file cannot be read; with ``strict``, it does not fit.
+            WeightsError: The file cannot be read or, with ``strict``, does not fit.
         """
         key = 'path.pretrain_network_g'
         net = self.get_bare_model(net)
@@ -137,13 +136,13 @@ class DistillBase(SRModel):
         if strict:
             fit_weights(net, content, load_path, key, param_key=param_key)
             return
-        # Tensors of other sizes are left out, and logged.
+        # Tensors of other sizes are skipped and logged.
         state = state_dict_of(content, load_path, key, param_key)
         self._print_different_keys_loading(net, state, strict=False)
         net.load_state_dict(state, strict=False)
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
-        """Move and wrap a network as BasicSR does, also in several processes without a GPU."""
+        """Move and wrap a network as BasicSR does, with support for several CPU processes."""
         if not self.opt['dist']:
             return super().model_to_device(net)
         if self.device.type == 'cpu':
@@ -153,8 +152,9 @@ class DistillBase(SRModel):
             )
         else:
             wrapped = cast(DistributedDataParallel, super().model_to_device(net))
-        # Before each run torch would send buffers anew, and find them changed when the gradients of
-        # an earlier run of the step need them: https://github.com/pytorch/pytorch/issues/175024
+        # Otherwise torch broadcasts the buffers before each forward pass, which modifies them while
+        # the gradients of an earlier pass of the same step still need them:
+        # https://github.com/pytorch/pytorch/issues/175024
         wrapped.broadcast_buffers = False
         return wrapped
 
@@ -165,9 +165,10 @@ class DistillBase(SRModel):
         return run_padded(net, lq, size_multiple(net), self.scale)
 
     def precomputed_outputs(self) -> torch.Tensor | None:
-        """Return what :meth:`run_network` needs beside a test image; None for nothing.
+        """Return the precomputed inputs of :meth:`run_network` for the test image, if any.
 
-        (b, c, scale · h, scale · w), RGB, [0, 1].
+        Returns:
+            (b, c, scale · h, scale · w), RGB, [0, 1]; None without precomputed inputs.
         """
         return None
 
@@ -190,42 +191,24 @@ class DistillBase(SRModel):
     def validation(
         self, dataloader: Loader, current_iter: int | str, tb_logger: Writer, save_img: bool = False
     ) -> None:
-        """Validate as BasicSR does, without a trace in the random numbers of the training."""
+        """Validate as BasicSR does, without affecting the random numbers of the training."""
         with unchanged():
             super().validation(dataloader, current_iter, tb_logger, save_img)
 
     def nondist_validation(
         self, dataloader: Loader, current_iter: int | str, tb_logger: Writer, save_img: bool
     ) -> None:
-        """Validate as BasicSR does, and keep the best network of a training.
+        """Validate as BasicSR does, and save the best network of a training.
 
-        The network with the best PSNR on the first validation set becomes ``net_g_best.pth``.
+        The network with the best PSNR on the first validation set is ``net_g_best.pth``.
         """
         if not on_terminal():
-            self.opt['val']['pbar'] = False  # a bar fills a log file with carriage returns
+            self.opt['val']['pbar'] = False  # it would fill a log file with carriage returns
         super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
         if not self.is_train or not self.opt['val'].get('metrics'):
             return
-        dataset: Any = dataloader.dataset  # BasicSR's keep their options
-        name = dataset.opt['name']
-        first = next(
-            block['name']
-            for phase, block in self.opt['datasets'].items()
-            if phase.split('_')[0] == 'val'
-        )
-        psnr = next(
-            (
-                key
-                for key, metric in self.opt['val']['metrics'].items()
-                if metric['type'] == 'calculate_psnr'
-            ),
-            None,
-        )
-        if (
-            name == first
-            and psnr is not None
-            and self.best_metric_results[name][psnr]['iter'] == current_iter
-        ):
+        dataset: Any = dataloader.dataset  # BasicSR's datasets have their options as `opt`
+        if self._is_best(dataset.opt['name'], current_iter):
             self._save_networks('best')
         os.makedirs(self.opt['path']['training_states'], exist_ok=True)
         write_atomically(
@@ -233,53 +216,70 @@ class DistillBase(SRModel):
             lambda file: file.write(json.dumps(self.best_metric_results).encode()),
         )
 
+    def _is_best(self, dataset_name: str, current_iter: int | str) -> bool:
+        """Return whether a validation just gave the best PSNR on the first validation set."""
+        validation_sets = [
+            block['name']
+            for phase, block in self.opt['datasets'].items()
+            if phase.split('_')[0] == 'val'
+        ]
+        if dataset_name != validation_sets[0]:
+            return False
+        for key, metric in self.opt['val']['metrics'].items():
+            if metric['type'] == 'calculate_psnr':
+                return self.best_metric_results[dataset_name][key]['iter'] == current_iter
+        return False
+
     # Steps
 
     def feed_data(self, data: dict[str, Any]) -> None:
-        """Take a batch, as BasicSR's dataset gives it."""
+        """Take a batch from BasicSR's dataloader."""
         super().feed_data(data)
         if self.is_train:
             self._image_names = data.get('gt_path', data.get('lq_path', []))
 
     def seed(self, current_iter: int, use: str) -> int:
-        """Return the seed for what is drawn in a step.
+        """Return the seed for the random numbers of a step.
 
-        With it a training that was stopped draws what it would have drawn.
-        Different uses draw different numbers.
+        A resumed training draws the same numbers as one that was not interrupted.
+
+        Args:
+            current_iter: Iteration of the training.
+            use: Name of the use; different uses draw different numbers.
         """
         return seed_of(self.opt['manual_seed'], self.opt['rank'], current_iter, use)
 
     def optimize_parameters(self, current_iter: int) -> None:
-        """Do one step; ``self.log_dict`` holds each loss.
+        """Run one training step; ``self.log_dict`` holds each loss.
 
-        What it draws, and where it leaves torch's generator, depends on seed, process and iteration
-        alone.
+        The random numbers drawn, and the state of torch's generator afterwards, depend only on
+        seed, process and iteration.
         """
         torch.manual_seed(self.seed(current_iter, 'network'))
         self.step(self.losses(current_iter), current_iter)
         torch.manual_seed(self.seed(current_iter, 'next'))
 
     def losses(self, current_iter: int) -> dict[str, torch.Tensor]:
-        """Return the losses of a batch: scalars by log name, whose sum is minimised."""
+        """Compute the losses of a batch: scalars by log name, whose sum is minimised."""
         raise NotImplementedError
 
     def step(self, losses: dict[str, torch.Tensor], current_iter: int) -> None:
-        """Minimise the sum of losses by one step of the optimizer.
+        """Run one optimizer step on the sum of the losses.
 
-        The step is skipped if one of them is not finite.
+        The step is skipped if a loss is not finite.
 
         Args:
-            losses: Scalars by log name; ``self.log_dict`` gets their values.
-            current_iter: Of the training.
+            losses: Scalars by log name; their values are stored in ``self.log_dict``.
+            current_iter: Iteration of the training.
 
         Raises:
-            TrainingError: too many steps were skipped.
+            TrainingError: Too many consecutive steps were skipped.
         """
         self.optimizer_g.zero_grad()
-        self.guard.start(losses)
+        self.loss_guard.start(losses)
         cast(torch.Tensor, sum(losses.values())).backward()
-        self.log_dict = self.guard.values()
-        if not self.guard.accepts(self.log_dict, current_iter, self._image_names):
+        self.log_dict = self.loss_guard.values()
+        if not self.loss_guard.accepts(self.log_dict, current_iter, self._image_names):
             return
         self.before_step()
         self.optimizer_g.step()
@@ -287,38 +287,30 @@ class DistillBase(SRModel):
             self.model_ema(decay=self.ema_decay)
 
     def before_step(self) -> None:
-        """Do what has to be done between the backward pass and the optimizer's step."""
+        """Hook between the backward pass and the optimizer step; does nothing by default."""
 
     # Checkpoints
 
     def metadata(self) -> dict[str, Any]:
-        """Return what a checkpoint says about itself."""
+        """Return the metadata to store in a checkpoint."""
         return {'scale': self.scale, 'precision': self.precisions_used(), 'version': __version__}
 
     def training_state_extras(self) -> dict[str, Any]:
-        """Return what a training state of this model holds beside what all of them hold."""
+        """Return additional entries for the training states of this model."""
         return {}
 
     def save(self, epoch: int, current_iter: int) -> None:
-        """Write the network, then the training state, then thin out as ``logger.keep_last`` says.
+        """Write the network and the training state, then remove old ones (``logger.keep_last``).
 
-        A network with weights that are not finite is not written: the last checkpoint before stays
-        the last.
+        If a weight is not finite, nothing is written, so the last good checkpoint remains.
         """
-        broken = next(
-            (
-                name
-                for name, p in self.get_bare_model(self.net_g).named_parameters()
-                if not torch.isfinite(p).all()
-            ),
-            None,
-        )
-        if broken is not None:
-            get_root_logger().error(
-                f'iteration {current_iter}: {broken} is not finite any more: no checkpoint is '
-                'written'
-            )
-            return
+        for name, parameter in self.get_bare_model(self.net_g).named_parameters():
+            if not torch.isfinite(parameter).all():
+                get_root_logger().error(
+                    f'iteration {current_iter}: {name} is no longer finite: no checkpoint is '
+                    'written'
+                )
+                return
         super().save(epoch, current_iter)
         if self.config.keep_last is not None and self.opt['rank'] == 0:
             path = self.opt['path']
@@ -326,7 +318,7 @@ class DistillBase(SRModel):
 
     @master_only
     def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Write BasicSR's ``<iteration>.state``, and with it what BasicSR does not keep."""
+        """Write BasicSR's ``<iteration>.state`` with additional entries for an exact resume."""
         if current_iter == -1:  # the end of the training
             return
         state = {
@@ -334,7 +326,7 @@ class DistillBase(SRModel):
             'iter': current_iter,
             'optimizers': [o.state_dict() for o in self.optimizers],
             'schedulers': [s.state_dict() for s in self.schedulers],
-            'began': self._began,
+            'began': self._start,
             'seed': self.opt['manual_seed'],
             'precision': {name: precision.name for name, (_, precision) in self.precisions.items()},
             'random': random_state(),
@@ -348,46 +340,41 @@ class DistillBase(SRModel):
     def save_network(
         self, net: Nets, net_label: str, current_iter: int, param_key: str | list[str] = 'params'
     ) -> None:
-        """Write BasicSR's ``net_g_<iteration>.pth``, and :meth:`metadata` with it."""
+        """Write BasicSR's ``net_g_<iteration>.pth`` with :meth:`metadata`."""
         self._write(net, net_label, 'latest' if current_iter == -1 else current_iter, param_key)
 
     def _write(self, net: Nets, label: str, name: str | int, param_key: str | list[str]) -> None:
         nets = net if isinstance(net, list) else [net]
         keys = param_key if isinstance(param_key, list) else [param_key]
-        content = {
-            key: {name: value.cpu() for name, value in self.get_bare_model(n).state_dict().items()}
-            for n, key in zip(nets, keys, strict=True)
-        }
-        save_atomically(
-            {**content, METADATA: self.metadata()},
-            os.path.join(self.opt['path']['models'], f'{label}_{name}.pth'),
-        )
+        content: dict[str, Any] = {}
+        for bare, key in zip(map(self.get_bare_model, nets), keys, strict=True):
+            content[key] = {entry: value.cpu() for entry, value in bare.state_dict().items()}
+        content[METADATA] = self.metadata()
+        save_atomically(content, os.path.join(self.opt['path']['models'], f'{label}_{name}.pth'))
 
     def _save_networks(self, name: str) -> None:
-        ema = hasattr(self, 'net_g_ema')
-        self._write(
-            [self.net_g, self.net_g_ema] if ema else self.net_g,
-            'net_g',
-            name,
-            ['params', 'params_ema'] if ema else 'params',
-        )
+        if hasattr(self, 'net_g_ema'):
+            nets = [self.net_g, self.net_g_ema]
+            self._write(nets, 'net_g', name, ['params', 'params_ema'])
+        else:
+            self._write(self.net_g, 'net_g', name, 'params')
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
-        """Resume as BasicSR does, with precision, random numbers, best results and epoch."""
+        """Resume as BasicSR does, with precisions, random numbers, best results and epoch."""
         super().resume_training(resume_state)
-        # States of 0.1.0, whose option files said what was used, and BasicSR's own have none.
+        # States of BasicSR, and of version 0.1.0 with precisions in the option file, have no entry.
         self.use_precisions(resume_state.get('precision', {}))
         if self.opt['rank'] == 0:
             path = self.opt['path']
-            remove_unfinished(path['models'], path['training_states'])
+            remove_temporary_files(path['models'], path['training_states'])
         best = os.path.join(self.opt['path']['training_states'], _BEST)
         if os.path.isfile(best):
             with open(best, encoding='utf-8') as file:
                 self.best_metric_results = json.load(file)
-        if 'began' in resume_state:  # BasicSR's own states have none of it
+        if 'began' in resume_state:  # states of BasicSR do not have these entries
             # BasicSR reads the epoch after this.
             resume_state['epoch'] = epoch_to_go_on_with(self.opt, resume_state)
             self.opt['manual_seed'] = resume_state['seed']
-            if self.opt['rank'] == 0:  # whose numbers they are
+            if self.opt['rank'] == 0:  # the process whose state was saved
                 set_random_state(resume_state['random'])
-        self._began = {'epoch': resume_state['epoch'], 'iter': resume_state['iter']}
+        self._start = {'epoch': resume_state['epoch'], 'iter': resume_state['iter']}

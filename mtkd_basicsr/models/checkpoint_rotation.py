@@ -1,4 +1,4 @@
-"""Removal of old and of unfinished checkpoints."""
+"""Checkpoint rotation: removal of old and of partially written checkpoints."""
 
 import os
 import re
@@ -6,13 +6,18 @@ import re
 from ..utils.atomic import is_temporary_of
 
 
+def _list_folder(folder: str) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
 def _iterations(folder: str, pattern: str) -> dict[int, str]:
-    """Return the names of the files of a folder that fit a pattern, by iteration."""
-    found = (
-        re.fullmatch(pattern, name)
-        for name in (os.listdir(folder) if os.path.isdir(folder) else ())
-    )
-    return {int(match[1]): match[0] for match in found if match}
+    """Return the names of the files in a folder that match a pattern, by iteration."""
+    found: dict[int, str] = {}
+    for name in _list_folder(folder):
+        match = re.fullmatch(pattern, name)
+        if match:
+            found[int(match[1])] = name
+    return found
 
 
 def remove_old_checkpoints(models: str, training_states: str, keep: int) -> None:
@@ -33,13 +38,13 @@ def remove_old_checkpoints(models: str, training_states: str, keep: int) -> None
                 os.remove(os.path.join(folder, names[iteration]))
 
 
-def remove_unfinished(*folders: str) -> None:
-    """Remove the temporary files of processes that were killed while they wrote a checkpoint.
+def remove_temporary_files(*folders: str) -> None:
+    """Remove temporary files of processes that were killed while writing a checkpoint.
 
     Args:
-        *folders: Those of the networks and of the training states.
+        *folders: The folders of the networks and of the training states.
     """
     for folder in folders:
-        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        for name in _list_folder(folder):
             if is_temporary_of(name, r'net_\w+\.pth|\d+\.state'):
                 os.remove(os.path.join(folder, name))

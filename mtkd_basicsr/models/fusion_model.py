@@ -1,4 +1,4 @@
-"""The first stage of MTKD."""
+"""The trainer of the fusion network, stage 1 of MTKD."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,23 +25,23 @@ from .base import DistillBase
 
 @register(MODEL_REGISTRY)
 class MTKDFusionModel(DistillBase):
-    """Trains ``network_g``, the fusion network, on the outputs of the frozen ``teachers``, against
-    the ground truth.
+    """Trains the fusion network ``network_g`` on the outputs of the teachers.
 
-    The loss is BasicSR's ``train.pixel_opt``. Checkpoints hold the names of the teachers in their
-    order; a checkpoint that training or testing starts from decides about the order.
+    The teachers are frozen. The target is the ground truth, and the loss is BasicSR's
+    ``train.pixel_opt``. Checkpoints store the names of the teachers in order; an initial checkpoint
+    determines the order.
 
-    With ``train.mix_batches: n`` and ``skip: learned`` the mix of the teachers is set, in each of
-    the first n steps, to the one with the least squared error on all images seen until then. No
-    single teacher and no average is better on them, which gradient descent takes thousands of steps
-    to find.
+    With ``train.mix_batches: n`` and ``skip: learned`` or ``adaptive``, each of the first n steps
+    sets the mix of the teachers to the one with the least squared error on all images seen so far.
+    No single teacher and no average is better on these images; gradient descent takes thousands of
+    steps to find such a mix.
 
     Args:
         opt (dict): Options as parsed by BasicSR.
 
     Raises:
-        OptionError, WeightsError: something in the option file, or a file that it names, cannot be
-        used.
+        OptionError: An option cannot be used.
+        WeightsError: A weights file cannot be used.
     """
 
     spec = MODELS['MTKDFusionModel']
@@ -52,7 +52,7 @@ class MTKDFusionModel(DistillBase):
         super().__init__(opt)
         self.names = list(self.config.teachers)
         self.inputs: torch.Tensor | None = None
-        self._image: list[str] | None = None
+        self._image_paths: list[str] | None = None
         check_channels(self.get_bare_model(self.net_g), self.names, 'network_g')
         path = opt['path'].get('pretrain_network_g')
         if path is not None:
@@ -63,7 +63,7 @@ class MTKDFusionModel(DistillBase):
                 get_root_logger().info(line)
 
     def check_config(self) -> None:
-        """Raise if a teacher has no outputs for the images that stage 1 is measured on."""
+        """Raise if a teacher has no outputs for the validation or test images of stage 1."""
         phase = self.config.measured_phase
         for name, teacher in self.config.teachers.items():
             error = teacher.validation_problem(f'teachers.{name}', phase)
@@ -71,9 +71,9 @@ class MTKDFusionModel(DistillBase):
                 raise error
 
     def init_training_settings(self) -> None:
-        """Prepare a training: its cache, if there is one, and what BasicSR sets up."""
+        """Prepare a training: match the cache, if there is one, then let BasicSR set up."""
         self._sums: Sequence[torch.Tensor] | None = None
-        # Now, although with a cache no teacher runs before the first validation.
+        # Even with a cache, because teachers run in the validations.
         self.use_precisions()
         cached = matching_cache(self.config)
         self.cached_names: list[str] | None = None if cached is None else list(cached.teachers)
@@ -83,29 +83,29 @@ class MTKDFusionModel(DistillBase):
                 raise FolderTeacher.refusal(f'teachers.{name}')
         super().init_training_settings()
 
-    def choose_precisions(self, began: dict[str, str]) -> dict[str, tuple[str, Precision]]:
-        """Decide what the teachers run in; with a cache they run in the validations alone."""
+    def choose_precisions(self, saved: dict[str, str]) -> dict[str, tuple[str, Precision]]:
+        """Choose the precision of the teachers; with a cache they run only in validations."""
         asked = self.config.speed.teacher_precision
-        precision = teacher_precision(asked, self.device, began.get('teachers'))
+        precision = teacher_precision(asked, self.device, saved.get('teachers'))
         return {'teachers': ('train.teacher_precision', precision)}
 
-    def use_precisions(self, began: dict[str, str] | None = None) -> None:
-        """Set the precisions, also of the teachers, which may be built before."""
-        super().use_precisions(began)
+    def use_precisions(self, saved: dict[str, str] | None = None) -> None:
+        """Set the precisions, including that of teachers that are already built."""
+        super().use_precisions(saved)
         self.precision = self.precisions['teachers'][1].name
         if self._ensemble is not None:
             self._ensemble.set_precision(self.precision)
 
     def precisions_used(self) -> dict[str, str | None]:
-        """Return what the fusion network and the teachers run in."""
+        """Return the precisions of the fusion network and the teachers."""
         running = self.precision if self._ensemble is None else self._ensemble.precision
         return {'student': 'fp32', 'teachers': self.cached_precision or running}
 
     @property
     def ensemble(self) -> TeacherEnsemble:
-        """Return the teachers.
+        """Return the teachers, built on first use.
 
-        With a cache they are built for the first validation: its images are not in the cache.
+        With a cache the first use is the first validation, whose images are not in the cache.
         """
         if self._ensemble is None:
             self._ensemble = TeacherEnsemble(
@@ -118,22 +118,22 @@ class MTKDFusionModel(DistillBase):
         return self._ensemble
 
     def feed_data(self, data: dict[str, Any]) -> None:
-        """Take a batch; ``teachers`` in it stands in for their run."""
+        """Take a batch; its ``teachers``, if any, replace running the teachers."""
         super().feed_data(data)
         self.inputs = None
-        self._image = data.get('gt_path', data.get('lq_path'))
+        self._image_paths = data.get('gt_path', data.get('lq_path'))
         if self.is_train and 'teachers' in data:
             assert self.cached_names is not None  # a batch with teachers is out of a cache
             outputs = data['teachers'].to(self.device).split(3, 1)
-            parts = dict(zip(self.cached_names, outputs, strict=True))
-            self.inputs = torch.cat([parts[name] for name in self.names], 1)
+            by_name = dict(zip(self.cached_names, outputs, strict=True))
+            self.inputs = torch.cat([by_name[name] for name in self.names], 1)
 
     def run_network(self, net: torch.nn.Module, *images: torch.Tensor) -> torch.Tensor:
         """Run the teachers and the fusion network on an image or a tile.
 
         Args:
             net: The fusion network.
-            *images: (b, 3, h, w); with it what :meth:`precomputed_outputs` has for the same place.
+            *images: (b, 3, h, w), and the same region of :meth:`precomputed_outputs`, if any.
 
         Returns:
             (b, 3, scale · h, scale · w).
@@ -141,59 +141,60 @@ class MTKDFusionModel(DistillBase):
         return net(self.ensemble(*images))
 
     def precomputed_outputs(self) -> torch.Tensor | None:
-        """Return what teachers that do not run here have made of the image of a test.
+        """Return the outputs of teachers that do not run here for the test image.
 
-        A batch of a test has one image.
+        A test batch has one image.
         """
         if not self.ensemble.precomputed_names:
             return None
-        assert self._image is not None  # BasicSR's datasets give the path of each image
+        assert self._image_paths is not None  # BasicSR's datasets provide it
         return self.ensemble.precomputed_outputs(
-            self._image[0], [self.scale * n for n in self.lq.shape[-2:]], validation=True
+            self._image_paths[0], [self.scale * n for n in self.lq.shape[-2:]], validation=True
         )
 
     def losses(self, current_iter: int) -> dict[str, torch.Tensor]:
-        """Return BasicSR's losses; ``network_g`` is given what the teachers make of the image."""
+        """Compute BasicSR's losses of the fused outputs of the teachers."""
         self.lq = self.ensemble(self.lq) if self.inputs is None else self.inputs
         if current_iter <= self.config.mix_batches:
             self._fit_mix()
         self.output = self.net_g(self.lq)
         losses = {'l_pix': self.cri_pix(self.output, self.gt)} if self.cri_pix else {}
         if self.cri_perceptual:
-            parts = self.cri_perceptual(self.output, self.gt)
-            for name, loss in zip(('l_percep', 'l_style'), parts, strict=True):
-                if loss is not None:
-                    losses[name] = loss
+            perceptual, style = self.cri_perceptual(self.output, self.gt)
+            if perceptual is not None:
+                losses['l_percep'] = perceptual
+            if style is not None:
+                losses['l_style'] = style
         return losses
 
     def _fit_mix(self) -> None:
+        """Set the mix of the teachers by least squares over all batches so far."""
         sums = normal_equations(self.lq, self.gt)
-        if not all(torch.isfinite(part).all() for part in sums):
-            return  # the loss will not be finite either, and says so
+        if not all(torch.isfinite(matrix).all() for matrix in sums):
+            return  # the loss is not finite either, which is reported later
         if self.opt['dist']:
-            for part in sums:
-                torch.distributed.all_reduce(part)
-        if self._sums is None:
-            self._sums = sums
-        else:
-            self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)]
-        xx, yx = self._sums
+            for matrix in sums:
+                torch.distributed.all_reduce(matrix)
+        if self._sums is not None:
+            sums = (sums[0] + self._sums[0], sums[1] + self._sums[1])
+        self._sums = sums
+        xx, yx = sums
         net = self.get_bare_model(self.net_g)
         mix = solve_mix(xx, yx, net.mean_mix().to(xx))
-        for each in (net, getattr(self, 'net_g_ema', net)):
+        for fusion in (net, getattr(self, 'net_g_ema', net)):
             with torch.no_grad():
-                each.mix.weight.copy_(mix[:, :, None, None])
+                fusion.mix.weight.copy_(mix[:, :, None, None])
 
     def training_state_extras(self) -> dict[str, Any]:
-        """Return what the mix of the first batches is computed from."""
+        """Return the sums from which the mix of the first batches is computed."""
         return {'mix_sums': self._sums}
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
-        """Resume a training, with the sums of the mix."""
+        """Resume a training, including the sums of the mix."""
         sums = resume_state.get('mix_sums')
-        self._sums = None if sums is None else [part.to(self.device) for part in sums]
+        self._sums = None if sums is None else [matrix.to(self.device) for matrix in sums]
         super().resume_training(resume_state)
 
     def metadata(self) -> dict[str, Any]:
-        """Return what a checkpoint says about itself, with the teachers in their order."""
+        """Return the metadata of a checkpoint, including the teachers in order."""
         return {'teachers': list(self.names), **super().metadata()}

@@ -1,4 +1,4 @@
-"""The trainer of all students."""
+"""The trainer of students."""
 
 from typing import Any
 
@@ -19,34 +19,34 @@ from .base import DistillBase
 
 @register(MODEL_REGISTRY)
 class KDModel(DistillBase):
-    """Trains ``network_g``, the student, with the method that ``train.kd.type`` names.
+    """Trains the student ``network_g`` with the method ``train.kd.type``.
 
-    Validation and testing are BasicSR's, against the ground truth; they need neither teachers nor
+    Validation and testing are BasicSR's, against the ground truth; they need neither teachers nor a
     fusion network.
 
     Args:
         opt (dict): Options as parsed by BasicSR.
 
     Raises:
-        OptionError, WeightsError: something in the option file, or a file that it names, cannot be
-        used.
+        OptionError: An option cannot be used.
+        WeightsError: A weights file cannot be used.
     """
 
     spec = MODELS['KDModel']
 
     def init_training_settings(self) -> None:
-        """Prepare a training: the distiller, precisions, and what BasicSR sets up."""
+        """Prepare a training: build the distiller, set precisions, then let BasicSR set up."""
         student = self.get_bare_model(self.net_g)
-        # Before BasicSR sets up the optimizer, which needs the distiller's parameters. What
-        # teachers and adapters draw for their first weights must not change what a student with
-        # drop path draws later.
+        # Before BasicSR sets up the optimizer, which needs the distiller's parameters. The random
+        # initial weights of teachers and adapters must not change the random numbers that a
+        # student with drop path draws later.
         with torch.random.fork_rng(devices=[self.device] if self.device.type == 'cuda' else []):
             self.distiller = Distiller(self.config, self.device, student)
         self.adapters = dict(self.distiller.named_parameters())
         if isinstance(self.net_g, DataParallel) and self.distiller.teachers.student_tap.positions:
             raise OptionError(
-                f'num_gpu: {self.opt["num_gpu"]}, but features are read in one process for each '
-                'GPU; use 1, or torchrun with --launcher pytorch'
+                f'num_gpu: {self.opt["num_gpu"]}, but reading features needs one process per GPU; '
+                'use 1, or torchrun with --launcher pytorch'
             )
         if self.opt['dist']:
             broadcast_parameters(self.adapters.values())
@@ -59,26 +59,26 @@ class KDModel(DistillBase):
         if self.config.speed.compile:
             self.get_bare_model(self.net_g).compile()
 
-    def choose_precisions(self, began: dict[str, str]) -> dict[str, tuple[str, Precision]]:
-        """Decide what the student runs in, and teachers and fusion network if some are run."""
-        student = student_precision(self.config.speed.amp, self.device, began.get('student'))
+    def choose_precisions(self, saved: dict[str, str]) -> dict[str, tuple[str, Precision]]:
+        """Choose the precision of the student, and of teachers and fusion network if they run."""
+        student = student_precision(self.config.speed.amp, self.device, saved.get('student'))
         chosen = {'student': ('train.amp', student)}
         if self.distiller.teachers.ensembles:
             teachers = teacher_precision(
-                self.config.speed.teacher_precision, self.device, began.get('teachers')
+                self.config.speed.teacher_precision, self.device, saved.get('teachers')
             )
             chosen['teachers'] = ('train.teacher_precision', teachers)
         return chosen
 
-    def use_precisions(self, began: dict[str, str] | None = None) -> None:
-        """Set the precisions, also of teachers and fusion network, which are built before."""
-        super().use_precisions(began)
+    def use_precisions(self, saved: dict[str, str] | None = None) -> None:
+        """Set the precisions, including those of the teachers and the fusion network."""
+        super().use_precisions(saved)
         self.amp = self.precisions['student'][1].name == 'bf16'
         if 'teachers' in self.precisions:
             self.distiller.teachers.set_precision(self.precisions['teachers'][1].name)
 
     def precisions_used(self) -> dict[str, str | None]:
-        """Return what the student, its teachers, and networks beside a cache run in."""
+        """Return the precisions of the student, its teachers, and teachers beside a cache."""
         teachers = self.distiller.teachers
         used: dict[str, str | None] = {'student': 'bf16' if self.amp else 'fp32'}
         running = next((ensemble.precision for ensemble in teachers.ensembles.values()), None)
@@ -89,13 +89,13 @@ class KDModel(DistillBase):
         return used
 
     def setup_optimizers(self) -> None:
-        """Set up the optimizer of BasicSR, with the adapters of the method beside the student."""
+        """Set up BasicSR's optimizer for the student and the adapters of the methods."""
         super().setup_optimizers()
-        # One group: the same learning rate at every step.
+        # The same group, for the same learning rate at every step.
         self.optimizer_g.param_groups[0]['params'].extend(self.adapters.values())
 
     def feed_data(self, data: dict[str, Any]) -> None:
-        """Take a batch; ``target`` or ``teachers`` in it stand in for the teachers."""
+        """Take a batch; its ``target`` or ``teachers``, if any, replace running the teachers."""
         super().feed_data(data)
         cached = data.get('target', data.get('teachers'))
         self.target: torch.Tensor | None = None if cached is None else cached.to(self.device)
@@ -115,11 +115,11 @@ class KDModel(DistillBase):
             return self.net_g(lq).float()
 
     def generator(self, current_iter: int) -> torch.Generator:
-        """Return the generator for what the methods draw in a step."""
+        """Return the generator for the random numbers of the methods in a step."""
         return torch.Generator().manual_seed(self.seed(current_iter, 'method'))
 
     def losses(self, current_iter: int) -> dict[str, torch.Tensor]:
-        """Return the losses against ground truth and target, and those of the methods."""
+        """Compute the losses against ground truth and target, and those of the methods."""
         batch = Batch(self.lq, self.gt, self.target, self.generator(current_iter))
         return self.distiller.losses(self.student, batch)
 
@@ -132,24 +132,24 @@ class KDModel(DistillBase):
             average_gradients(self.adapters.values())
 
     def metadata(self) -> dict[str, Any]:
-        """Return what a checkpoint says about itself, with the network of the weights.
+        """Return the metadata of a checkpoint, including the network's type and arguments.
 
-        With it a checkpoint can be used without its option file.
+        They make a checkpoint usable without its option file.
         """
         return {'network': to_json_types(self.opt['network_g']), **super().metadata()}
 
     def training_state_extras(self) -> dict[str, Any]:
-        """Return the adapters, which no checkpoint of the student has."""
+        """Return the adapters, which are not in the checkpoints of the student."""
         return {'adapters': {name: p.detach().cpu() for name, p in self.adapters.items()}}
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
-        """Resume a training, with the adapters.
+        """Resume a training, including the adapters.
 
         Args:
-            resume_state: From a ``.state`` file.
+            resume_state: Content of a ``.state`` file.
 
         Raises:
-            WeightsError: the state belongs to another method.
+            WeightsError: The state belongs to another method.
         """
         saved = resume_state.get('adapters', {})
         expected = {name: tuple(p.shape) for name, p in self.adapters.items()}

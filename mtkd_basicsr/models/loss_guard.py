@@ -1,4 +1,4 @@
-"""Watching the losses of each step."""
+"""Detection of non-finite losses."""
 
 import math
 
@@ -7,21 +7,22 @@ from basicsr.utils import get_root_logger
 
 from ..errors import TrainingError
 
-_NAMED = 8
+# Number of images that a log line names.
+_MAX_LISTED = 8
 
 
 class LossGuard:
-    """Reads the losses of a step, and says when one of them is not finite.
+    """Detects non-finite losses, and decides whether to skip a step.
 
-    The values are copied to the host behind the forward pass, and waited for when the backward pass
-    is on its way: nothing waits that logging would not have waited for.
+    The values are copied to the host asynchronously after the forward pass and read after the
+    backward pass was launched, so that the copy costs no more time than logging the losses does.
 
     Args:
-        max_skipped: How many steps in a row may be skipped.
-        distributed: Whether there are other processes, whose losses count as well.
+        max_skipped: Number of consecutive steps that may be skipped.
+        distributed: Whether to average the losses over all processes.
 
     Attributes:
-        skipped (int): Steps skipped in a row until now.
+        skipped (int): Number of consecutive steps skipped so far.
     """
 
     def __init__(self, max_skipped: int, distributed: bool) -> None:
@@ -33,14 +34,14 @@ class LossGuard:
         self._event: torch.cuda.Event | None = None
 
     def start(self, losses: dict[str, torch.Tensor]) -> None:
-        """Send losses on their way to the host.
+        """Start copying losses to the host.
 
         Args:
             losses: Scalars by log name.
         """
         values = torch.stack([loss.detach().float().mean() for loss in losses.values()])
         if self.distributed:
-            # To all of them: a step that one process cannot do none of them does.
+            # All processes see the same values, so they all skip a step or none does.
             torch.distributed.all_reduce(values)
             values /= torch.distributed.get_world_size()
         self._names = list(losses)
@@ -52,42 +53,44 @@ class LossGuard:
             self._host = values
 
     def values(self) -> dict[str, float]:
-        """Return what :meth:`start` was given, as floats by name; means over all processes."""
+        """Return the losses passed to :meth:`start`, by name, averaged over all processes."""
         if self._event is not None:
             self._event.synchronize()
-        assert self._host is not None  # start() comes first
+        assert self._host is not None  # start() was called
         return dict(zip(self._names, self._host.tolist(), strict=True))
 
     def accepts(self, values: dict[str, float], iteration: int, images: list[str]) -> bool:
-        """Return whether a step may be done.
+        """Return whether to run the optimizer step; log a warning if not.
 
         Args:
-            values: From :meth:`values`.
-            iteration: For the log.
+            values: Result of :meth:`values`.
+            iteration: Iteration, for the log.
             images: Paths of the images of the batch, for the log.
 
         Returns:
-            False where a loss is not finite, which is logged.
+            Whether all losses are finite.
 
         Raises:
-            TrainingError: it is one step too many.
+            TrainingError: More than ``max_skipped`` consecutive steps were skipped.
         """
-        wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
+        wrong = []
+        for name, value in values.items():
+            if not math.isfinite(value):
+                wrong.append(f'{name} is {value}')
         if not wrong:
             self.skipped = 0
             return True
         self.skipped += 1
-        some = ', '.join(images[:_NAMED]) + (', …' if len(images) > _NAMED else '')
+        listed = ', '.join(images[:_MAX_LISTED]) or 'unknown'
+        more = ', …' if len(images) > _MAX_LISTED else ''
         text = (
-            f'iteration {iteration}: '
-            f'{", ".join(f"{name} is {value}" for name, value in wrong.items())}; the step is '
-            'skipped, number '
-            f'{self.skipped} in a row. Images: {some or "unknown"}'
+            f'iteration {iteration}: {", ".join(wrong)}; the step is skipped, number '
+            f'{self.skipped} in a row. Images: {listed}{more}'
         )
         get_root_logger().warning(text)
         if self.skipped > self.max_skipped:
             raise TrainingError(
                 f'{text}. train.max_skipped is {self.max_skipped}: training stops; the last '
-                'checkpoint is as it was'
+                'checkpoint is unchanged'
             )
         return False

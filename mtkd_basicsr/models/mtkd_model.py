@@ -1,4 +1,4 @@
-"""The second stage of MTKD."""
+"""The trainer of students with MTKD, stage 2."""
 
 from basicsr.utils.registry import MODEL_REGISTRY
 
@@ -9,6 +9,6 @@ from .kd_model import KDModel
 
 @register(MODEL_REGISTRY)
 class MTKDModel(KDModel):
-    """:class:`KDModel` with the method MTKD: ``train.kd`` can be left out."""
+    """:class:`KDModel` with the default ``train.kd: {type: MTKD}``."""
 
     spec = MODELS['MTKDModel']

@@ -1,4 +1,4 @@
-"""The frozen networks that a student learns from."""
+"""Frozen teachers, and their fusion network."""
 
 from .base import Teacher
 from .ensemble import TeacherEnsemble

@@ -1,4 +1,4 @@
-"""What a teacher is, of whatever kind."""
+"""The interface of all kinds of teachers."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
@@ -10,13 +10,15 @@ _Frozen = TypeVar('_Frozen', bound='Frozen')
 
 
 class Teacher(Protocol):
-    """One teacher of an ensemble; a module, so that the ensemble moves and freezes its weights.
+    """One teacher of an ensemble.
+
+    It is a module, so that the ensemble can move and freeze its weights.
 
     Attributes:
-        runs_here: Whether it is a network that :meth:`enlarge` runs; else its outputs are read with
-            :meth:`read` and given to the ensemble with each image.
-        arch_name: What the log calls it.
-        supports_bf16: Whether its network can run under bfloat16 autocast.
+        runs_here: Whether the teacher is a network, run by :meth:`enlarge`. Otherwise its outputs
+            are read by :meth:`read` and passed to the ensemble with each image.
+        arch_name: Name of the architecture, for the log.
+        supports_bf16: Whether the network can run under bfloat16 autocast.
     """
 
     runs_here: bool
@@ -24,75 +26,72 @@ class Teacher(Protocol):
     supports_bf16: bool
 
     def enlarge(self, lq: torch.Tensor, scale: int) -> torch.Tensor:
-        """Run its network on images of any size.
+        """Run the network on images of any size.
 
         Args:
             lq: (b, 3, h, w), RGB, [0, 1].
-            scale: Factor.
+            scale: Upscaling factor.
 
         Returns:
-            (b, 3, scale · h, scale · w), RGB, as the network gives it.
+            (b, 3, scale · h, scale · w), RGB, not clamped.
 
         Raises:
-            OptionError: There is no network.
+            OptionError: The teacher is not a network.
         """
 
     def check_scale(self, key: str, scale: int, device: str | torch.device) -> None:
-        """Raise if its output does not have the size that ``scale`` asks for.
+        """Raise if the output does not have the size required by ``scale``.
 
         Args:
-            key: Where it stands in the option file, for messages.
-            scale: Factor.
-            device: Where it runs.
+            key: Option key of the teacher, for messages.
+            scale: Upscaling factor.
+            device: Device of the teacher.
 
         Raises:
-            OptionError: Names the sizes.
+            OptionError: The size is wrong. The message gives both sizes.
         """
 
     def read(self, name: str, size: Sequence[int], validation: bool = False) -> torch.Tensor:
-        """Read its output for an image.
+        """Read the output for an image.
 
         Args:
             name: Path of the ground truth, or the end of it.
             size: Height and width of the ground truth.
-            validation: Whether it is an image of a validation.
+            validation: Whether the image belongs to a validation or test set.
 
         Returns:
             (1, 3, height, width), RGB, [0, 1].
 
         Raises:
-            DataError: The output is not there, not readable, or of another size.
-            OptionError: It has a network, and no outputs.
+            DataError: The output is missing, unreadable, or has another size.
+            OptionError: The teacher is a network and has no outputs to read.
         """
 
     def check_outputs(self, images: Sequence[Sequence[Any]]) -> None:
-        """Raise if an output that has to be read is missing or of another size.
+        """Raise if an output to read is missing or has another size.
 
         Args:
             images: ``[name, height, width]`` of each ground truth.
 
         Raises:
-            DataError: Names the first one.
+            DataError: An output is missing or has another size. The message names the first one.
         """
 
 
 class Frozen(nn.Module):
-    """A module that is never trained.
-
-    It is in ``eval()`` for ever, without gradients, and has no part in anybody's training mode.
-    """
+    """A module that is never trained: always in evaluation mode, and without gradients."""
 
     def freeze(self, device: str | torch.device, channels_last: bool) -> None:
-        """Move everything to the device for good, at the end of ``__init__``."""
+        """Move the module to its device and freeze it; call this at the end of ``__init__``."""
         self.to(device)
-        self.lay_out(channels_last)
+        self.set_memory_format(channels_last)
         self.requires_grad_(False)
         super().train(False)
 
-    def lay_out(self, channels_last: bool) -> None:
-        """Set how weights lie in memory."""
+    def set_memory_format(self, channels_last: bool) -> None:
+        """Store the weights in channels_last or in contiguous format."""
         self.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
     def train(self: _Frozen, mode: bool = True) -> _Frozen:
-        """Leave the module in evaluation mode, whatever is asked for."""
+        """Ignore ``mode``: the module stays in evaluation mode."""
         return self

@@ -1,4 +1,4 @@
-"""The target of the second stage: the teachers and their fusion network."""
+"""Teachers with their fusion network, which compute the target of stage 2."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,44 +20,47 @@ if TYPE_CHECKING:
 def match_teachers(
     names: Sequence[str], metadata: Mapping[str, Any] | None, path: str
 ) -> list[str] | None:
-    """Return the order of teachers that a fusion checkpoint was trained with.
+    """Return the order of the teachers in the training of a fusion checkpoint.
 
     Args:
         names: Teachers of the option file.
-        metadata: What the checkpoint says, if it says anything.
-        path: The checkpoint, for messages.
+        metadata: Metadata of the checkpoint; None without any.
+        path: Path of the checkpoint, for messages.
 
     Returns:
         The order; None if the checkpoint does not name its teachers.
 
     Raises:
-        OptionError: the option file names other teachers.
+        OptionError: The option file names other teachers.
     """
     trained = None if metadata is None else metadata.get('teachers')
     if trained is None:
         return None
-    missing = [n for n in trained if n not in names]
-    unknown = [n for n in names if n not in trained]
+    missing = [name for name in trained if name not in names]
+    unknown = [name for name in names if name not in trained]
     if missing or unknown:
-        raise OptionError(
+        text = (
             f"teachers: {', '.join(names)}; the fusion network '{path}' was trained with "
             f'{", ".join(trained)}'
-            + (f'; missing: {", ".join(missing)}' if missing else '')
-            + (f'; unknown to it: {", ".join(unknown)}' if unknown else '')
         )
+        if missing:
+            text += f'; missing: {", ".join(missing)}'
+        if unknown:
+            text += f'; unknown to it: {", ".join(unknown)}'
+        raise OptionError(text)
     return list(trained)
 
 
 def check_channels(network: nn.Module, teachers: Sequence[str], key: str) -> None:
-    """Raise if the input channels of a fusion network are not three for each teacher.
+    """Raise if a fusion network does not have three input channels per teacher.
 
     Args:
-        network: Fusion network.
-        teachers: Names.
-        key: Where the network stands in the option file.
+        network: The fusion network.
+        teachers: Names of the teachers.
+        key: Option key of the network, for messages.
 
     Raises:
-        OptionError: they do not fit.
+        OptionError: The number of channels is wrong.
     """
     channels = getattr(network, 'in_chans', None)
     if channels is not None and channels != 3 * len(teachers):
@@ -68,20 +71,23 @@ def check_channels(network: nn.Module, teachers: Sequence[str], key: str) -> Non
 
 
 class FusedTeachers(Frozen):
-    """The target of the second stage: all teachers, and the frozen network over their outputs.
+    """All teachers followed by the frozen fusion network, which compute the target of stage 2.
 
     Args:
-        ensemble: The teachers; put into the order that the fusion network was trained with.
+        ensemble: The teachers. They are reordered as in the training of the fusion network.
         fusion: The fusion network.
-        device: Where it runs.
+        device: Device of the fusion network.
 
     Raises:
-        OptionError, WeightsError: the fusion network cannot be built, loaded, or belongs to other
-        teachers.
+        OptionError: The fusion network cannot be built, or was trained with other teachers.
+        WeightsError: The weights of the fusion network cannot be loaded.
+
+    Attributes:
+        order_known: Whether the checkpoint of the fusion network names its teachers.
 
     Shape:
-        - Input: as for the ensemble.
-        - Output: (b, 3, scale · h, scale · w), RGB, cut to [0, 1].
+        - Input: As for the ensemble.
+        - Output: (b, 3, scale · h, scale · w), RGB, clamped to [0, 1].
     """
 
     def __init__(
@@ -103,12 +109,12 @@ class FusedTeachers(Frozen):
         self.freeze(device, ensemble.channels_last)
 
     def set_precision(self, precision: str) -> None:
-        """Make teachers and fusion network run in ``'fp32'`` or ``'bf16'`` from now on."""
+        """Run teachers and fusion network in ``'fp32'`` or ``'bf16'`` from now on."""
         self.ensemble.set_precision(precision)
-        self.lay_out(self.ensemble.channels_last)
+        self.set_memory_format(self.ensemble.channels_last)
 
     def forward(self, lq: torch.Tensor, precomputed: torch.Tensor | None = None) -> torch.Tensor:
-        """Run all teachers, and the fusion network on their outputs.
+        """Run all teachers, then the fusion network on their outputs.
 
         Args:
             lq: (b, 3, h, w).
@@ -123,7 +129,7 @@ class FusedTeachers(Frozen):
             return self.fusion(outputs).float().clamp_(0, 1)
 
     def describe(self) -> list[str]:
-        """Return one line for each network, in the order in which they are used."""
+        """Return one line per network, in the order of use, for the log."""
         lines = self.ensemble.describe()
         size = sum(p.numel() for p in self.fusion.parameters())
         lines.append(
@@ -132,7 +138,7 @@ class FusedTeachers(Frozen):
         )
         if not self.order_known:
             lines.append(
-                'Fusion: its checkpoint does not name its teachers; they are taken in the order of '
+                'Fusion: its checkpoint does not name its teachers; they are used in the order of '
                 'the option file'
             )
         return lines

@@ -1,4 +1,4 @@
-"""Which class a teacher is built as, by the kind of its entry in the option file."""
+"""The classes of teachers, by the kind of their entries in the option file."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from .base import Teacher
 from .network import NetworkTeacher
 from .precomputed import FolderTeacher
 
-# By the class of the options, which is one of `config.TEACHER_KINDS`.
+# Class of the options, one of `config.TEACHER_KINDS` -> class of the teacher.
 _TEACHERS: dict[type[TeacherConfig], Callable[[Any, str], Teacher]] = {
     TeacherOptions: NetworkTeacher,
     FolderOptions: FolderTeacher,
@@ -20,13 +20,13 @@ def build_teacher(options: TeacherConfig, key: str) -> Teacher:
 
     Args:
         options: Its entry in the option file.
-        key: Where the entry stands, for messages: ``'teachers.edsr'``.
+        key: Option key of the entry, for messages: ``'teachers.edsr'``.
 
     Returns:
         A module, on the CPU.
 
     Raises:
-        OptionError: It cannot be built.
-        WeightsError: A file with weights is missing or does not fit.
+        OptionError: The teacher cannot be built.
+        WeightsError: The weights file is missing or does not fit.
     """
     return _TEACHERS[type(options)](options, key)

@@ -1,4 +1,4 @@
-"""Teachers that are networks: those of BasicSR, and those that spandrel knows."""
+"""Teachers that are networks: those registered in BasicSR, and those known to spandrel."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +13,8 @@ from ..weights.loading import load_weights
 from ..weights.networks import SPANDREL, arch_name, build, size_multiple
 from .spandrel import load_spandrel
 
-# Smallest side of the image that a network is tried with, in pixels.
-_TRIAL_SIZE = 16
+# Smallest side of the image on which a network is tested, in pixels.
+_MIN_TEST_SIZE = 16
 
 
 class NetworkTeacher(nn.Module):
@@ -22,14 +22,14 @@ class NetworkTeacher(nn.Module):
 
     Args:
         options: The network and its weights.
-        key: Where they stand in the option file, for messages.
+        key: Option key of the teacher, for messages.
 
     Attributes:
         network: The bare network.
 
     Raises:
         OptionError: The network cannot be built.
-        WeightsError: The file with the weights is missing or does not fit.
+        WeightsError: The weights file is missing or does not fit.
     """
 
     runs_here = True
@@ -49,17 +49,17 @@ class NetworkTeacher(nn.Module):
                 options.param_key,
             )
         self.arch_name = arch_name(self.network)
-        # Nobody but spandrel says of a network that it cannot.
+        # Only networks of spandrel declare it.
         self.supports_bf16 = bool(getattr(self.network, 'supports_bf16', True))
 
     def enlarge(self, lq: torch.Tensor, scale: int) -> torch.Tensor:
-        """Run the network: (b, 3, h, w) -> (b, 3, scale · h, scale · w), padded as it needs."""
+        """Run the network, with padding: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
         return run_padded(self.network, lq, size_multiple(self.network), scale)
 
     def check_scale(self, key: str, scale: int, device: str | torch.device) -> None:
-        """Raise if the output does not have the size that ``scale`` asks for."""
+        """Raise if the output does not have the size required by ``scale``."""
         multiple = size_multiple(self.network)
-        size = -(-_TRIAL_SIZE // multiple) * multiple
+        size = -(-_MIN_TEST_SIZE // multiple) * multiple
         x = torch.zeros(1, 3, size, size, device=device)
         try:
             with torch.no_grad():
@@ -74,8 +74,8 @@ class NetworkTeacher(nn.Module):
             )
 
     def read(self, name: str, size: Sequence[int], validation: bool = False) -> torch.Tensor:
-        """Raise, as a network has no outputs before it runs."""
-        raise OptionError(f"'{name}': {self.arch_name} is a network, and has no outputs to read")
+        """Raise, because a network has no outputs to read."""
+        raise OptionError(f"'{name}': {self.arch_name} is a network and has no outputs to read")
 
     def check_outputs(self, images: Sequence[Sequence[Any]]) -> None:
         """Do nothing: the network can run on every image."""

@@ -1,4 +1,4 @@
-"""Teachers that are folders of images: outputs of networks that cannot be run here."""
+"""Teachers that are folders of images: precomputed outputs of networks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +13,11 @@ from ..utils.image_tensors import to_tensor
 
 
 class FolderTeacher(nn.Module):
-    """A teacher that cannot be run: its outputs lie in folders, by the names of the images.
+    """A teacher that does not run here: its outputs are read from folders, by image name.
 
     Args:
         options: The folders.
-        key: Where they stand in the option file, for messages.
+        key: Option key of the teacher, for messages.
     """
 
     runs_here = False
@@ -34,15 +34,15 @@ class FolderTeacher(nn.Module):
 
     @staticmethod
     def refusal(key: str) -> OptionError:
-        """Return the error for images that are not in the folder, which a network is needed for."""
+        """Return the error for uses of the teacher that need a network."""
         return OptionError(
-            f'{key}.images: images in a folder are not a network that can be run, which is needed '
-            'here: give network and weights, or a target cache where the method takes nothing but '
-            'the output (mtkd cache -opt FILE)'
+            f'{key}.images: a folder of images cannot be run like a network; set network and '
+            'weights, or use a target cache if the method needs only the output (mtkd cache -opt '
+            'FILE)'
         )
 
     def enlarge(self, lq: torch.Tensor, scale: int) -> torch.Tensor:
-        """Raise, as there is nothing that can be run."""
+        """Raise, because there is no network to run."""
         raise self.refusal(self.key)
 
     def check_scale(self, key: str, scale: int, device: str | torch.device) -> None:
@@ -52,8 +52,8 @@ class FolderTeacher(nn.Module):
         """Read the output for an image, (1, 3, height, width), RGB, [0, 1].
 
         Raises:
-            DataError: It is not there, not readable, or of another size.
-            OptionError: It is for a validation, and there is no ``val_images``.
+            DataError: The output is missing, unreadable, or has another size.
+            OptionError: The image belongs to a validation set, but ``val_images`` is not set.
         """
         folder = self.val_images if validation else self.images
         if folder is None:
@@ -62,5 +62,5 @@ class FolderTeacher(nn.Module):
         return to_tensor(array).contiguous()
 
     def check_outputs(self, images: Sequence[Sequence[Any]]) -> None:
-        """Raise if an output of a training image is missing or of another size."""
+        """Raise if the output for a training image is missing or has another size."""
         self.images.check(images)

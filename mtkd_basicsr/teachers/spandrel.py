@@ -1,4 +1,4 @@
-"""Teachers of any architecture that spandrel knows, which it reads off the weights."""
+"""Teachers of any architecture known to spandrel, which infers it from the weights."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 class SpandrelNetwork(nn.Module):
-    """A super-resolution network that spandrel has built, for inputs of more sizes.
+    """A super-resolution network built by spandrel, padded to accept more input sizes.
 
     Args:
-        descriptor: The network and what is known about it.
+        descriptor: The network with its properties.
 
     Attributes:
-        size_multiple: What height and width of an input have to be divisible by.
-        arch_name: As spandrel calls the architecture.
+        size_multiple: Number by which the height and width of an input must be divisible.
+        arch_name: Spandrel's name of the architecture.
 
     Shape:
-        - Input: (b, 3, h, w), RGB, [0, 1], h and w multiples of ``size_multiple``. What is
-          smaller than the network takes, or not square where it has to be, is padded here.
+        - Input: (b, 3, h, w), RGB, [0, 1], h and w multiples of ``size_multiple``. Images that are
+          too small, or not square for a network that needs squares, are padded here.
         - Output: (b, 3, scale · h, scale · w), RGB.
     """
 
@@ -44,35 +44,35 @@ class SpandrelNetwork(nn.Module):
         self.size_multiple = self.requirements.multiple_of
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Enlarge images: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
+        """Upscale images: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
         h, w = x.shape[-2:]
         right, bottom = self.requirements.get_padding(w, h)
         if right or bottom:
-            # Repeated borders: reflection has no more pixels than the image.
+            # Replicated, because reflection cannot add more pixels than the image has.
             x = pad(x, (0, right, 0, bottom), mode='replicate')
         return self.model(x)[..., : h * self.scale, : w * self.scale]
 
 
 def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
-    """Build and load a network whose architecture is read off its weights.
+    """Build and load a network whose architecture is inferred from its weights.
 
     Args:
-        options: ``network`` is ``{type: Spandrel}``.
-        key: Where they stand in the option file, for messages.
+        options: Options with ``network: {type: Spandrel}``.
+        key: Option key of the teacher, for messages.
 
     Returns:
-        RGB to RGB.
+        A super-resolution network for RGB images.
 
     Raises:
-        OptionError: spandrel is not installed, or the network is given arguments.
-        WeightsError: unreadable, an architecture that spandrel does not know, or not one for
+        OptionError: Spandrel is not installed, or ``network`` has arguments.
+        WeightsError: The file is unreadable, or its architecture is unknown to spandrel or not for
             super-resolution of RGB images.
     """
     arguments = [name for name in options.network if name != 'type']
     if arguments:
         raise OptionError(
-            f'{key}.network.{arguments[0]}: {SPANDREL} takes no arguments, it reads all of them '
-            'off the weights; remove it'
+            f'{key}.network.{arguments[0]}: {SPANDREL} takes no arguments, because it infers them '
+            'from the weights; remove it'
         )
     try:
         from spandrel import MAIN_REGISTRY, ImageModelDescriptor, canonicalize_state_dict
@@ -84,7 +84,7 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
     path = f'{key}.weights'
     content = read_weights(options.weights, path)
     try:
-        # What is nested under other names than BasicSR's is for spandrel to unpack.
+        # If the state dict is nested under other names than BasicSR's, spandrel unpacks it.
         state = state_dict_of(content, options.weights, path, options.param_key)
     except WeightsError:
         if options.param_key is not None:
@@ -92,22 +92,22 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
         state = content
     try:
         descriptor = MAIN_REGISTRY.load(canonicalize_state_dict(state))
-    # whatever its forty readers raise at a state dict that is none of theirs
+    # Spandrel has one loader per architecture, and they raise many types for unknown weights.
     except Exception as error:
+        first_keys = ', '.join(str(name) for name in list(state)[:5])
         raise WeightsError(
             f"{path}: '{options.weights}': spandrel knows no network that it fits "
-            f'({type(error).__name__}); its first keys '
-            f'are {", ".join(map(str, list(state)[:5]))}'
+            f'({type(error).__name__}); its first keys are {first_keys}'
         ) from error
-    channels = descriptor.input_channels, descriptor.output_channels
-    if (
-        not isinstance(descriptor, ImageModelDescriptor)
-        or descriptor.purpose != 'SR'
-        or channels != (3, 3)
-    ):
+    inputs = descriptor.input_channels
+    outputs = descriptor.output_channels
+    is_super_resolution = (
+        isinstance(descriptor, ImageModelDescriptor) and descriptor.purpose == 'SR'
+    )
+    if not is_super_resolution or (inputs, outputs) != (3, 3):
         raise WeightsError(
             f"{path}: '{options.weights}' is {descriptor.architecture.name} for "
-            f'{descriptor.purpose}, {channels[0]} to '
-            f'{channels[1]} channels; expected super-resolution (SR) of RGB images, 3 to 3'
+            f'{descriptor.purpose}, {inputs} to {outputs} channels; expected super-resolution (SR) '
+            'of RGB images, 3 to 3'
         )
     return SpandrelNetwork(descriptor)

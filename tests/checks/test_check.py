@@ -109,7 +109,7 @@ def test_a_loop_that_would_end_too_early_is_found(here, tmp_path, good):
     )
     errors = '\n'.join(lines(check(here, tmp_path, good, 1), 'ERROR'))
     assert (
-        "1, 3 images in an epoch in batches of 2: BasicSR's loop ends after 16 of 30 iterations"
+        "1; with 3 images per epoch in batches of 2, BasicSR's loop ends after 16 of 30 iterations"
         in errors
     )
     assert (
@@ -163,8 +163,8 @@ def test_teachers_that_are_not_worth_learning_from_are_found(here, tmp_path, goo
     printed = check(here, tmp_path, good, 1)
     (error,) = lines(printed, 'ERROR')
     assert re.match(
-        r'teachers\.a: [\d.]+ dB on 2 validation images, bicubic [\d.]+ dB: below bicubic; wrong '
-        r'weights',
+        r'teachers\.a: [\d.]+ dB on 2 validation images, bicubic [\d.]+ dB: below bicubic; the '
+        r'weights are wrong',
         error,
     )
     assert any(
@@ -228,8 +228,8 @@ def test_images_that_do_not_fit_are_found(here, tmp_path, good, photographs):
         ({'logger': None}, 'logger: missing'),
         (
             {'network_g': tiny('SwinIR', 2, window_size=12, img_size=24)},
-            'datasets.train.gt_size: 32, patches of 16 low-resolution pixels; SwinIR has '
-            'windows of 12: expected a multiple of 24',
+            'datasets.train.gt_size: 32, which makes patches of 16 low-resolution pixels, but '
+            'SwinIR has windows of 12; expected a multiple of 24',
         ),
     ],
 )

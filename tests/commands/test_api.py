@@ -196,7 +196,7 @@ WRONG = [
     ('cache', {'tile_overlap': -1}, 'tile_overlap: -1; expected from 0 on'),
     ('cache', {'workers': -1}, 'workers: -1; expected a whole number from 0 on'),
     ('cache', {'workers': True}, 'workers: True; expected a whole number from 0 on'),
-    ('cache', {'device': 1}, 'device: 1; expected a text'),
+    ('cache', {'device': 1}, 'device: 1; expected a string'),
     ('compare', {'jobs': 0}, 'jobs: 0; expected 1 or more'),
     ('compare', {'jobs': 'all'}, "jobs: 'all'; expected a whole number"),
     ('compare', {'only': 3}, 'only: 3; expected the name of a run'),

@@ -239,7 +239,7 @@ def test_whole_training_from_the_cache_on_an_unmodified_tree(cached, basicsr_tre
         printed = stock(
             basicsr_tree, 'train.py', '-opt', write_options(tmp_path / f'{name}_tree.yml', opt)
         )
-        assert 'out of a memory map; no teacher is needed' in printed
+        assert 'from a memory map; no teacher is needed' in printed
         assert 'self_ensemble: False' in printed
         # Stage 1 needs its teachers for the images of the validation, which are in no cache.
         assert 'Teacher edsr' not in printed
@@ -250,7 +250,7 @@ def test_whole_training_from_the_cache_on_an_unmodified_tree(cached, basicsr_tre
 def test_without_a_cache_the_teachers_run(make_options, tmp_path):
     opt = with_cache(make_options('MTKDModel', name='online'), tmp_path / 'none.lmdb')
     printed = mtkd('train', '-opt', write_options(tmp_path / 'online.yml', opt), cwd=tmp_path)
-    assert "none.lmdb' is not there: the teachers run at every step" in printed
+    assert "none.lmdb' does not exist: the teachers run at every step" in printed
     assert 'Teacher edsr: EDSR' in printed
 
 
@@ -373,7 +373,7 @@ def test_a_second_call_does_nothing_and_others_are_not_overwritten(cached, tmp_p
         'cache', '-opt', str(tmp_path / 'MTKDModel.yml'), '--self-ensemble', cwd=tmp_path, expect=1
     )
     assert (
-        'self_ensemble: False in the cache, True asked for; replace it with --overwrite' in printed
+        'self_ensemble: False in the cache, True requested; replace it with --overwrite' in printed
     )
     assert (path / 'data.mdb').stat().st_mtime_ns == before
     mtkd(

@@ -38,8 +38,8 @@ def test_order_of_teachers_is_kept():
             {'edsr': {**TEACHER, 'network': 'EDSR'}},
             "teachers.edsr.network: 'EDSR'; expected a mapping",
         ),
-        ({'edsr': {**TEACHER, 'weights': None}}, 'teachers.edsr.weights: None; expected a text'),
-        ({1: TEACHER}, 'teachers: the name 1 is not a text'),
+        ({'edsr': {**TEACHER, 'weights': None}}, 'teachers.edsr.weights: None; expected a string'),
+        ({1: TEACHER}, 'teachers: the name 1 is not a string'),
     ],
 )
 def test_wrong_teachers_are_refused(teachers, text):

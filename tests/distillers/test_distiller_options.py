@@ -31,7 +31,7 @@ def make(photographs, tmp_path):
             r"train.kd.type: unknown method 'fadk'; known: AT, CrossKD, .*did you mean 'FAKD'",
         ),
         ({'teacher': 'swinir'}, "train.kd: key 'type' is missing"),
-        ({'type': ['FAKD']}, r"train.kd.type: \['FAKD'\]; expected a text"),
+        ({'type': ['FAKD']}, r"train.kd.type: \['FAKD'\]; expected a string"),
         (
             {'type': 'AT', 'wieght': 1.0},
             r"train.kd: unknown key 'wieght'; known: type, teacher, also, .*did you mean 'weight'",
@@ -106,7 +106,7 @@ def make(photographs, tmp_path):
         ),
         (
             {'type': 'FAKD', 'teacher': 'rcan'},
-            "train.kd.teacher: 'rcan'; name one of the teachers; known: swinir",
+            "train.kd.teacher: 'rcan'; expected the name of a teacher; known: swinir",
         ),
         ({'type': 'FAKD', 'also': 'DUKD'}, "train.kd.also: 'DUKD'; expected a list"),
         (
@@ -145,7 +145,7 @@ def make(photographs, tmp_path):
         ),
         (
             {'type': 'FAKD', 'also': [{'type': 'AT', 'teacher': 'rcan'}]},
-            r"train.kd.also\[0\].teacher: 'rcan'; name one",
+            r"train.kd.also\[0\].teacher: 'rcan'; expected the name of a teacher",
         ),
         ({'type': 'FAKD', 'also': [3]}, r'train.kd.also\[0\]: 3; expected a mapping'),
         (
@@ -164,10 +164,11 @@ def test_wrong_options_are_refused(make, tmp_path, kd, text):
 @pytest.mark.parametrize(
     ('kd', 'text'),
     [
-        ('FAKD', 'train.kd.teacher: None; name one of the teachers; known: swinir, edsr'),
+        ('FAKD', 'train.kd.teacher: None; expected the name of a teacher; known: swinir, edsr'),
         (
             {'type': 'MTKD', 'also': ['CrossKD']},
-            r'train.kd.also\[0\].teacher: None; name one of the teachers; known: swinir, edsr',
+            r'train.kd.also\[0\].teacher: None; expected the name of a teacher; known: swinir, '
+            'edsr',
         ),
         ({'type': 'DUKD', 'teacher': 'esdr'}, r"train.kd.teacher: 'esdr'; .*did you mean 'edsr'"),
         ({'type': 'MTKD', 'teacher': 'esdr'}, r"train.kd.teacher: 'esdr'; .*did you mean 'edsr'"),

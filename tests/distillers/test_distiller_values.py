@@ -344,7 +344,7 @@ def test_what_dukd_draws_depends_on_seed_and_iteration_alone(make, tmp_path):
 
 @pytest.mark.parametrize('key', ['anneal', 'selective'])
 def test_keys_that_were_removed_are_refused_with_the_last_version_that_had_them(key):
-    text = f'train.kd.{key}: removed, 0.1.0 was the last version that had it; remove it'
+    text = f'train.kd.{key}: this key was removed after version 0.1.0; delete it'
     with pytest.raises(OptionError, match=text):
         check_method({'type': 'MTKD', key: True})
     with pytest.raises(OptionError, match=r'train.kd.also\[0\].' + key):

@@ -150,7 +150,7 @@ def test_keys_that_would_be_lost_are_refused(table):
     )
     for options in (undecorated, type('Options', (), {})):
         with pytest.raises(
-            MTKDError, match='Mine.Options: expected a class over that of its base, with @dataclass'
+            MTKDError, match='Mine.Options: expected a subclass of .* decorated with @dataclass'
         ):
             register_method(named('Mine', Options=options))
     assert 'Mine' not in table

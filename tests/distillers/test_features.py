@@ -363,7 +363,7 @@ def test_a_feature_of_another_width_is_refused(net, channels):
         splice = Splice(net, cut, 'train.kd.teacher_cut')
         with pytest.raises(
             OptionError,
-            match=rf'train.kd.teacher_cut: the feature of the student is .*\b{channels}\b.*the '
+            match=rf'train.kd.teacher_cut: the feature of the student is .*\b{channels}\b.*as the '
             rf'teacher has',
         ):
             splice(image(), torch.rand(2, channels, 16, 16))

@@ -94,12 +94,12 @@ FILES = [
     (
         'a number as a key',
         'train: {1: 2}\n',
-        "-opt: 'options.yml': train: the key 1 is not a text; put it in quotes",
+        "-opt: 'options.yml': train: the key 1 is not a string; put it in quotes",
     ),
     (
         'yes as a key',
         'yes: 1\n',
-        "-opt: 'options.yml': the key True is not a text; put it in quotes",
+        "-opt: 'options.yml': the key True is not a string; put it in quotes",
     ),
     (
         'a tag of nobody',
@@ -125,23 +125,23 @@ FILES = [
 
 # What is wrong, model and changes, part of the text; what BasicSR takes for granted.
 STRUCTURE = [
-    ('no name', {'name': GONE}, 'name: missing; it is needed here'),
+    ('no name', {'name': GONE}, 'name: missing'),
     (
         'a name with folders',
         {'name': '../elsewhere'},
-        "name: '../elsewhere'; expected a name for a folder, a text without / and \\",
+        "name: '../elsewhere'; expected a name for a folder, a string without / and \\",
     ),
     ('a number as a name', {'name': 7}, 'name: 7; expected a name for a folder'),
     ('a name of 300 letters', {'name': 'x' * 300}, 'expected a name for a folder'),
-    ('no model_type', {'model_type': GONE}, 'model_type: missing; it is needed here'),
+    ('no model_type', {'model_type': GONE}, 'model_type: missing'),
     (
         'a list as model_type',
         {'model_type': ['KDModel']},
-        "model_type: ['KDModel']; expected a text",
+        "model_type: ['KDModel']; expected a string",
     ),
     ('no num_gpu', {'num_gpu': GONE}, 'num_gpu: None; expected a whole number from 0 on, or auto'),
     (
-        'a text as num_gpu',
+        'a string as num_gpu',
         {'num_gpu': 'two'},
         "num_gpu: 'two'; expected a whole number from 0 on, or auto",
     ),
@@ -151,16 +151,16 @@ STRUCTURE = [
         'num_gpu: -1; expected a whole number from 0 on, or auto',
     ),
     (
-        'a text as manual_seed',
+        'a string as manual_seed',
         {'manual_seed': 'x'},
         "manual_seed: 'x'; expected a whole number from 0 to 4294967295",
     ),
     ('a negative manual_seed', {'manual_seed': -1}, 'manual_seed: -1; expected'),
-    ('a text as dist_params', {'dist_params': 'nccl'}, "dist_params: 'nccl'; expected a mapping"),
-    ('no datasets', {'datasets': GONE}, 'datasets: missing; it is needed here'),
+    ('a string as dist_params', {'dist_params': 'nccl'}, "dist_params: 'nccl'; expected a mapping"),
+    ('no datasets', {'datasets': GONE}, 'datasets: missing'),
     ('a list as datasets', {'datasets': ['train']}, "datasets: ['train']; expected a mapping"),
-    ('empty datasets', {'datasets': {}}, 'datasets.train: missing; it is needed here'),
-    ('no datasets.train', {'datasets__train': GONE}, 'datasets.train: missing; it is needed here'),
+    ('empty datasets', {'datasets': {}}, 'datasets.train: missing'),
+    ('no datasets.train', {'datasets__train': GONE}, 'datasets.train: missing'),
     (
         'an empty datasets.train',
         {'datasets__train': None},
@@ -174,42 +174,42 @@ STRUCTURE = [
     (
         'a dataset without name',
         {'datasets__val__name': GONE},
-        'datasets.val.name: missing; it is needed here',
+        'datasets.val.name: missing',
     ),
     (
         'a number as a folder',
         {'datasets__train__dataroot_gt': 3},
-        'datasets.train.dataroot_gt: 3; expected a text or nothing',
+        'datasets.train.dataroot_gt: 3; expected a string or nothing',
     ),
-    ('no path', {'path': GONE}, 'path: missing; it is needed here'),
-    ('a text as path', {'path': 'models'}, "path: 'models'; expected a mapping"),
+    ('no path', {'path': GONE}, 'path: missing'),
+    ('a string as path', {'path': 'models'}, "path: 'models'; expected a mapping"),
     (
         'a number as weights',
         {'path__pretrain_network_g': 4},
-        'path.pretrain_network_g: 4; expected a text or nothing',
+        'path.pretrain_network_g: 4; expected a string or nothing',
     ),
     (
-        'a text as strict_load_g',
+        'a string as strict_load_g',
         {'path__strict_load_g': 'no'},
         "path.strict_load_g: 'no'; expected true or false",
     ),
     (
         'a list as resume_state',
         {'path__resume_state': ['x']},
-        "path.resume_state: ['x']; expected a text or nothing",
+        "path.resume_state: ['x']; expected a string or nothing",
     ),
     (
         'a number for BasicSR to make a folder of',
         {'path__mine': 3},
         'path.mine: 3; expected the path of a folder',
     ),
-    ('no network_g', {'network_g': GONE}, 'network_g: missing; it is needed here'),
-    ('a text as network_g', {'network_g': 'EDSR'}, "network_g: 'EDSR'; expected a mapping"),
-    ('no train', {'train': GONE}, 'train: missing; it is needed here'),
+    ('no network_g', {'network_g': GONE}, 'network_g: missing'),
+    ('a string as network_g', {'network_g': 'EDSR'}, "network_g: 'EDSR'; expected a mapping"),
+    ('no train', {'train': GONE}, 'train: missing'),
     ('a list as train', {'train': [1]}, 'train: [1]; expected a mapping'),
-    ('no logger', {'logger': GONE}, 'logger: missing; it is needed here'),
-    ('a text as logger', {'logger': 'on'}, "logger: 'on'; expected a mapping"),
-    ('a text as val', {'val': 'often'}, "val: 'often'; expected a mapping"),
+    ('no logger', {'logger': GONE}, 'logger: missing'),
+    ('a string as logger', {'logger': 'on'}, "logger: 'on'; expected a mapping"),
+    ('a string as val', {'val': 'often'}, "val: 'often'; expected a mapping"),
     (
         'no val_freq',
         {'val__val_freq': GONE},
@@ -226,10 +226,10 @@ STRUCTURE = [
 VALUES = [
     ('an unknown model', {'model_type': 'MTKDModle'}, "model_type: 'MTKDModle'; known: "),
     ('a scale of 0', {'scale': 0}, 'scale: 0; expected a whole number from 1 on'),
-    ('a text as scale', {'scale': 'x2'}, "scale: 'x2'; expected a whole number from 1 on"),
+    ('a string as scale', {'scale': 'x2'}, "scale: 'x2'; expected a whole number from 1 on"),
     ('no scale', {'scale': GONE}, 'scale: None; expected a whole number from 1 on'),
     ('true as scale', {'scale': True}, 'scale: True; expected a whole number from 1 on'),
-    ('no network type', {'network_g__type': GONE}, 'network_g.type: missing; it is needed here'),
+    ('no network type', {'network_g__type': GONE}, 'network_g.type: missing'),
     (
         'an unknown arch',
         {'network_g__type': 'EDRS'},
@@ -247,7 +247,7 @@ VALUES = [
         'gt_size: 33; expected a multiple of the scale, 2',
     ),
     (
-        'a text as gt_size',
+        'a string as gt_size',
         {'datasets__train__gt_size': 'big'},
         "datasets.train.gt_size: 'big'; expected a whole number from 1 on",
     ),
@@ -335,7 +335,7 @@ VALUES = [
     ),
     ('0 iterations', {'train__total_iter': 0}, 'train.total_iter: 0; expected a number from 1 on'),
     (
-        'a text as total_iter',
+        'a string as total_iter',
         {'train__total_iter': '1e5'},
         "train.total_iter: '1e5'; expected a number from 1 on",
     ),
@@ -345,7 +345,7 @@ VALUES = [
         'train.ema_decay: 1.5; expected a number below 1',
     ),
     (
-        'a text as warmup_iter',
+        'a string as warmup_iter',
         {'train__warmup_iter': 'no'},
         "train.warmup_iter: 'no'; expected a whole number from -1 on",
     ),
@@ -355,16 +355,16 @@ VALUES = [
         "train.optim_g: 'Adma' cannot be built: optimizer Adma is not supp",
     ),
     (
-        '1e-4, which is a text',
+        '1e-4, which is a string',
         {'train__optim_g__lr': '1e-4'},
-        "lr is the text '1e-4': YAML needs a dot in such a number",
+        "lr is the string '1e-4': YAML needs a dot in such a number",
     ),
     (
         'a negative lr',
         {'train__optim_g__lr': -1.0},
         "train.optim_g: 'Adam' cannot be built: Invalid learning rate: -1.0",
     ),
-    ('no optimizer', {'train__optim_g': GONE}, 'train.optim_g: missing; it is needed here'),
+    ('no optimizer', {'train__optim_g': GONE}, 'train.optim_g: missing'),
     (
         'an unknown schedule',
         {'train__scheduler__type': 'Step'},
@@ -375,7 +375,7 @@ VALUES = [
         {'train__scheduler__milestones': GONE},
         "train.scheduler: 'MultiStepLR' cannot be built: TypeError",
     ),
-    ('no pixel_opt', {'train__pixel_opt': GONE}, 'train.pixel_opt: missing; it is needed here'),
+    ('no pixel_opt', {'train__pixel_opt': GONE}, 'train.pixel_opt: missing'),
     (
         'an unknown loss',
         {'train__distill_opt__type': 'WaveletLos'},
@@ -392,7 +392,7 @@ VALUES = [
         'train.distill_opt: WaveletLoss cannot be built: ',
     ),
     (
-        'a text as a loss',
+        'a string as a loss',
         {'train__pixel_opt': 'L1Loss'},
         "train.pixel_opt: 'L1Loss'; expected a mapping",
     ),
@@ -404,7 +404,7 @@ VALUES = [
     (
         'no distill_opt',
         {'train__distill_opt': GONE},
-        'train.distill_opt: missing; it is needed here',
+        'train.distill_opt: missing',
     ),
     (
         'an unknown method',
@@ -416,14 +416,14 @@ VALUES = [
         {'train__kd': {'type': 'MTKD', 'wieght': 1}},
         "train.kd: unknown key 'wieght'; known: ",
     ),
-    ('a text as kd', {'train__kd': 'MTKD'}, "train.kd: 'MTKD'; expected a mapping"),
+    ('a string as kd', {'train__kd': 'MTKD'}, "train.kd: 'MTKD'; expected a mapping"),
     (
         'a method that adds nothing',
         {'train__kd': {'type': 'MTKD', 'also': ['MTKD']}},
         "train.kd.also[0]: 'MTKD' adds nothing to MTKD",
     ),
     (
-        'a text in the place of methods',
+        'a string instead of a list of methods',
         {'train__kd': {'type': 'MTKD', 'also': 'DUKD'}},
         "train.kd.also: 'DUKD'; expected a list",
     ),
@@ -432,7 +432,7 @@ VALUES = [
         {'train__amp': 'fp16'},
         "train.amp: 'fp16'; known: auto, bf16, fp32 (did you mean 'bf16'?); nothing (~) is fp32",
     ),
-    ('a number as amp', {'train__amp': 16}, 'train.amp: 16; expected a text or nothing (~)'),
+    ('a number as amp', {'train__amp': 16}, 'train.amp: 16; expected a string or nothing (~)'),
     (
         'a precision that is none',
         {'train__teacher_precision': 'fp23'},
@@ -452,7 +452,7 @@ VALUES = [
     (
         'no save_checkpoint_freq',
         {'logger__save_checkpoint_freq': GONE},
-        'logger.save_checkpoint_freq: missing; it is needed here',
+        'logger.save_checkpoint_freq: missing',
     ),
     (
         'keep_last of 0',
@@ -482,7 +482,7 @@ VALUES = [
         "teachers: ['edsr.pth']; expected a mapping",
     ),
     (
-        'a teacher that is a text',
+        'a teacher that is a string',
         {'teachers__edsr': 'edsr.pth'},
         "teachers.edsr: 'edsr.pth'; expected a mapping",
     ),
@@ -494,7 +494,7 @@ VALUES = [
     (
         'a number as weights of a teacher',
         {'teachers__edsr__weights': 3},
-        'teachers.edsr.weights: 3; expected a text',
+        'teachers.edsr.weights: 3; expected a string',
     ),
     (
         'an unknown key of a teacher',
@@ -511,8 +511,8 @@ VALUES = [
         {'teachers__edsr__network__upscale': 3},
         'teachers.edsr.weights:',
     ),
-    ('no fusion', {'fusion': GONE}, 'fusion: missing; it is needed here'),
-    ('a text as fusion', {'fusion': 'fusion.pth'}, "fusion: 'fusion.pth'; expected a mapping"),
+    ('no fusion', {'fusion': GONE}, 'fusion: missing'),
+    ('a string as fusion', {'fusion': 'fusion.pth'}, "fusion: 'fusion.pth'; expected a mapping"),
     (
         'a fusion of two teachers',
         {'fusion__network__in_chans': 6},
@@ -550,7 +550,7 @@ FORCED = [
         'train:total_iter=!!floatx',
         "the value '!!floatx' cannot be read (could not convert string to float: 'x')",
     ),
-    ('train=~', 'train: missing; it is needed here'),
+    ('train=~', 'train: missing'),
     ('train:total_iter=-3', "train.total_iter: '-3'; expected a number from 1 on"),
 ]
 
@@ -695,14 +695,14 @@ ROWS = [
         'options: amp in stage 1',
         TRAIN,
         OptionError,
-        "train.amp: 'bf16'; it is for students",
+        "train.amp: 'bf16'; this key is for students",
         options('MTKDFusionModel', train__amp='bf16'),
     ),
     Row(
         'options: amp that depends on the machine in stage 1',
         TRAIN,
         OptionError,
-        "train.amp: 'auto'; it is for students",
+        "train.amp: 'auto'; this key is for students",
         options('MTKDFusionModel', train__amp='auto'),
     ),
     Row(
@@ -755,7 +755,7 @@ ROWS = [
         'a file in the place of experiments/',
         TRAIN,
         OptionError,
-        'experiments: a file stands where the folder of the results goes',
+        'experiments: is a file; expected a folder for the results',
         both(options(), raw('', 'experiments')),
     ),
     Row(
@@ -832,8 +832,8 @@ ROWS = [
     *(
         Row(f'options of a test: {what}', TEST, kind, text, options('KDModel', 'test', **changes))
         for what, changes, kind, text in [
-            ('no val', {'val': GONE}, OptionError, 'val: missing; it is needed here'),
-            ('no datasets', {'datasets': {}}, OptionError, 'datasets: missing; it is needed here'),
+            ('no val', {'val': GONE}, OptionError, 'val: missing'),
+            ('no datasets', {'datasets': {}}, OptionError, 'datasets: missing'),
             ('no scale', {'scale': GONE}, OptionError, 'scale: None; expected a whole number'),
             (
                 'an unknown model',
@@ -924,7 +924,7 @@ ROWS = [
         'a file in the place of results/',
         TEST,
         OptionError,
-        'results: a file stands where the folder of the results goes',
+        'results: is a file; expected a folder for the results',
         both(options('KDModel', 'test'), raw('', 'results')),
     ),
     Row(
@@ -1058,7 +1058,7 @@ ROWS = [
         'cache: none is named',
         CACHE,
         OptionError,
-        'datasets.train.target_cache: missing; it is needed here',
+        'datasets.train.target_cache: missing',
         options(),
     ),
     Row(
@@ -1135,7 +1135,7 @@ ROWS = [
         "argument --launcher: invalid choice: 'mpi'",
     ),
     Row(
-        'train: a rank that is a text',
+        'train: a rank that is a string',
         f'{TRAIN} --local_rank x',
         USAGE,
         "argument --local_rank/--local-rank: invalid int value: 'x'",
@@ -1205,7 +1205,7 @@ ROWS = [
                 'a test set without a folder',
                 {'test': {'a': {}}},
                 OptionError,
-                'test.a.dataroot_gt: missing; it is needed here',
+                'test.a.dataroot_gt: missing',
                 '',
             ),
             (
@@ -1219,7 +1219,7 @@ ROWS = [
                 'no datasets',
                 {'options__datasets': None},
                 OptionError,
-                'EDSR_scratch_x2_s0: datasets: missing; it is needed here',
+                'EDSR_scratch_x2_s0: datasets: missing',
                 '',
             ),
             (
@@ -1550,7 +1550,7 @@ ROWS = [
                 'safetensors --weights student.pth --out file/x.safetensors',
             ),
             (
-                'path that is a text',
+                'path that is a string',
                 options(path='x'),
                 OptionError,
                 "-opt: 'options.yml' has no path.pretrain_network_g",

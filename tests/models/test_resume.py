@@ -414,7 +414,7 @@ def test_a_step_without_a_number_is_skipped_and_named(
                 torch.equal(a, p['exp_avg'])
                 for a, p in zip(moments, model.optimizer_g.state.values())
             )
-    assert model.guard.skipped == 0
+    assert model.loss_guard.skipped == 0
     assert (
         f'iteration 2: l_pix is {value}; the step is skipped, number 1 in a row. Images: fox.png, '
         'owl.png' in caplog.text

@@ -109,7 +109,7 @@ def test_a_foreign_teacher_gives_features(tmp_path, make_options, photographs):
     opt['teachers'] = {'a': block}
     opt['train'].update(distill_opt={'type': 'L1Loss'}, kd={'type': 'FAKD'})
     with pytest.raises(
-        OptionError, match='no default positions for SpandrelNetwork; name them in train.kd'
+        OptionError, match='no default positions for SpandrelNetwork; set them in train.kd'
     ):
         Distiller(training_config(opt), 'cpu', build(opt['network_g']))
     opt['train']['kd'].update(
@@ -130,8 +130,8 @@ def test_a_foreign_teacher_gives_features(tmp_path, make_options, photographs):
         (
             {'network': {'type': 'Spandrel', 'upscale': 2}},
             OptionError,
-            r'teachers.a.network.upscale: Spandrel takes no arguments, it reads all of them off '
-            r'the weights',
+            r'teachers.a.network.upscale: Spandrel takes no arguments, because it infers them '
+            r'from the weights',
         ),
         ({'weights': 'gone.pth'}, WeightsError, "teachers.a.weights: no file 'gone.pth'"),
         (
@@ -382,7 +382,7 @@ def test_folders_that_do_not_fit_the_images_are_refused(
 def test_a_folder_cannot_be_run(make_options, outputs, tmp_path):
     from basicsr.models import build_model
 
-    text = 'teachers.sr.images: images in a folder are not a network that can be run'
+    text = 'teachers.sr.images: a folder of images cannot be run like a network'
     opt = with_folder(make_options('MTKDFusionModel'), outputs, val_images=str(outputs / 'val'))
     with pytest.raises(OptionError, match=text):
         build_model(parsed(opt, True, tmp_path))
@@ -411,7 +411,7 @@ def test_methods_train_on_the_images_of_a_folder(make_options, outputs, tmp_path
     if fine:
         assert trained(here, tmp_path, opt)
     else:
-        assert 'images in a folder are not a network that can be run' in here(
+        assert 'a folder of images cannot be run like a network' in here(
             'train', '-opt', path, expect=1
         )
 
@@ -423,7 +423,7 @@ def test_methods_train_on_the_images_of_a_folder(make_options, outputs, tmp_path
             {'images': 'sr', 'weights': 'x.pth'},
             "teachers.sr: 'images' and 'weights'; expected either images",
         ),
-        ({'images': ['sr']}, r"teachers.sr.images: \['sr'\]; expected a text"),
+        ({'images': ['sr']}, r"teachers.sr.images: \['sr'\]; expected a string"),
         ({'val_images': 'sr'}, "teachers.sr: key 'images' is missing"),
         (
             {'images': 'sr', 'val_image': 'sr'},

@@ -267,7 +267,7 @@ def test_precision_of_stage_1(make_options, tmp_path, monkeypatch, log):
     assert model.ensemble.precision == 'bf16'
     assert model.metadata()['precision'] == {'student': 'fp32', 'teachers': 'bf16'}
     model_of(make_options('MTKDFusionModel', train__amp='fp32'), tmp_path)
-    with pytest.raises(OptionError, match="train.amp: 'auto'; it is for students"):
+    with pytest.raises(OptionError, match="train.amp: 'auto'; this key is for students"):
         model_of(make_options('MTKDFusionModel', train__amp='auto'), tmp_path)
 
 
@@ -444,7 +444,7 @@ def test_a_finished_cache_stays_what_it_is(here, uncached, monkeypatch, asked):
     assert made_with(uncached) == 'bf16'
     printed = here('cache', '-opt', 'opt.yml', '--precision', 'fp32', expect=1)
     assert (
-        "precision: 'bf16' in the cache, 'fp32' asked for; replace it with --overwrite" in printed
+        "precision: 'bf16' in the cache, 'fp32' requested; replace it with --overwrite" in printed
     )
     assert 'self_ensemble: False in the cache' in here(
         'cache', '-opt', 'opt.yml', *asked, '--self-ensemble', expect=1

@@ -11,15 +11,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from ...config import TeacherConfig, TeacherOptions, parse_fusion, parse_teachers, require
-from ...data.cache.begun import begun_with
+from ...data.cache.begun import existing_precision
 from ...data.cache.checksums import damaged_images, describe
 from ...data.cache.format import array_names, state_of
 from ...data.cache.inputs import CachedImage
 from ...data.cache.key import CacheKey, CacheSettings, Use
 from ...data.cache.manifest import cache_key
 from ...data.cache.reader import CacheReader
-from ...data.cache.writer import CacheWriter, remove_left_overs
-from ...data.whole_images import Pairs, list_images, paired_dataset
+from ...data.cache.writer import CacheWriter, remove_leftovers
+from ...data.whole_images import WholeImagePairs, build_paired_dataset, list_images
 from ...errors import CacheError, DamagedCacheError, DataError
 from ...functional.self_ensemble import eightfold
 from ...functional.tiling import run_tiled
@@ -164,7 +164,12 @@ def _verify(path: str) -> None:
 
 
 def _compute(
-    writer: CacheWriter, targets: _Targets, pairs: Pairs, mine: int, rank: int, workers: int
+    writer: CacheWriter,
+    targets: _Targets,
+    pairs: WholeImagePairs,
+    mine: int,
+    rank: int,
+    workers: int,
 ) -> None:
     """Write those images of a share that are still missing.
 
@@ -225,7 +230,7 @@ def run(args: CacheArguments) -> Path:
     scale = opt['scale']
     teachers = parse_teachers(opt)
     fusion = (parse_fusion(opt) or require(opt, 'fusion')) if contents == 'target' else None
-    dataset = paired_dataset(train, 'datasets.train')
+    dataset = build_paired_dataset(train, 'datasets.train')
     # BasicSR lists a folder in the order of its file system, which two machines need not agree on.
     dataset.paths.sort(key=lambda pair: pair['gt_path'])
     images = list_images(dataset, train['dataroot_gt'], scale)
@@ -238,14 +243,14 @@ def run(args: CacheArguments) -> Path:
     )
     key = cache_key(contents, scale, teachers, fusion, images, settings)
     # Where nobody asks for a precision, a cache that is there keeps its own.
-    began = begun_with(path, key) if args.precision in (None, 'auto') else None
+    began = existing_precision(path, key) if args.precision in (None, 'auto') else None
     if began is not None:
         key = dataclasses.replace(key, settings=dataclasses.replace(settings, precision=began))
     complete = f"'{path}' is complete: {contents} of {len(images)} images"
     standing = _standing(path, key, args.overwrite)
     damaged = damaged_images(standing) if standing is not None and args.overwrite else {}
     if standing is not None and not damaged:
-        remove_left_overs(path)
+        remove_leftovers(path)
         print(complete)
         if began not in (None, here.name):
             print(
@@ -276,7 +281,7 @@ def run(args: CacheArguments) -> Path:
         _compute(
             writer,
             targets,
-            Pairs(dataset, [i for i in mine if i not in done], scale),
+            WholeImagePairs(dataset, [i for i in mine if i not in done], scale),
             len(mine),
             rank,
             args.workers,

@@ -28,7 +28,7 @@ finds all mistakes of a file at once.
 _TYPES: dict[type, str] = {
     dict: 'mapping',
     list: 'list',
-    str: 'text',
+    str: 'string',
     bool: '`true` or `false`',
     int: 'whole number',
     float: 'number',
@@ -59,7 +59,7 @@ def described(docstring: str | None, section: str) -> dict[str, str]:
 
 def _markdown(text: str) -> str:
     text = re.sub(r':\w+:`~?\.?([\w.]+)`', r'`\1`', text)
-    # A text needs no quotes in YAML.
+    # A string needs no quotes in YAML.
     return re.sub(r"``'(\w+)'``", r'`\1`', text).replace('``', '`').replace('|', r'\|')
 
 

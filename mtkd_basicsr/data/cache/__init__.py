@@ -1,1 +1,1 @@
-"""The target cache: its files, who reads and who writes them, and when one matches."""
+"""The target cache: format, key, reader, writer, and validation."""

@@ -1,4 +1,4 @@
-"""What a cache that is there, finished or not, was begun with."""
+"""The precision with which an existing cache, finished or not, was started."""
 
 import dataclasses
 import os
@@ -12,7 +12,7 @@ from .reader import CacheReader
 
 
 def _unfinished_key(path: str) -> CacheKey | None:
-    """Return the key of a cache that is not finished; None if it cannot be read."""
+    """Return the key of an unfinished cache; None if it cannot be read."""
     file = data_file(partial_path(path))
     try:
         env = lmdb.open(file, subdir=False, readonly=True, lock=False)
@@ -32,16 +32,15 @@ def _unfinished_key(path: str) -> CacheKey | None:
         env.close()
 
 
-def begun_with(path: str, wanted: CacheKey) -> str | None:
-    """Return the precision of an existing cache, if all else in it is what is asked for.
+def existing_precision(path: str, wanted: CacheKey) -> str | None:
+    """Return the precision of an existing cache that otherwise matches a key.
 
     Args:
         path: The LMDB.
-        wanted: What is asked for, in any precision.
+        wanted: The key to match, with any precision.
 
     Returns:
-        ``'fp32'`` or ``'bf16'``; None where there is no cache, one of other options, or a damaged
-        one.
+        ``'fp32'`` or ``'bf16'``; None if there is no cache, or it does not match or is damaged.
     """
     state = state_of(path)
     cached: CacheKey | None = None

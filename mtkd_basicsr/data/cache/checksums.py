@@ -1,4 +1,4 @@
-"""Checks that a complete cache still is what was written."""
+"""Verification of a complete cache by checksums."""
 
 import multiprocessing
 import os
@@ -11,16 +11,19 @@ from ...errors import CacheError
 from ...utils.progress import progress
 from .reader import CacheReader
 
-_reader: CacheReader | None = None  # of a worker process
+# Number of images that a message names.
+_MAX_LISTED = 3
+# The reader of a worker process.
+_reader: CacheReader | None = None
 
 
-def _read_with(reader: CacheReader) -> None:
+def _set_reader(reader: CacheReader) -> None:
     global _reader
     _reader = reader
 
 
 def _is_damaged(index: int, array_name: str, checksum: int) -> bool:
-    assert _reader is not None  # _read_with has run in this process
+    assert _reader is not None  # _set_reader has run in this process
     try:
         return zlib.crc32(_reader.array(index, array_name).data) != checksum
     except CacheError:
@@ -28,7 +31,7 @@ def _is_damaged(index: int, array_name: str, checksum: int) -> bool:
 
 
 def _damaged_arrays(index: int) -> list[str]:
-    """Return which arrays of an image are missing, of another size, or have another CRC-32."""
+    """Return the arrays of an image that are missing or have another size or CRC-32."""
     assert _reader is not None
     try:
         expected = _reader.checksums(index)
@@ -38,42 +41,42 @@ def _damaged_arrays(index: int) -> list[str]:
 
 
 def damaged_images(reader: CacheReader, workers: int | None = None) -> dict[int, list[str]]:
-    """Read all of a cache, and compare it with the checksums that were written with it.
+    """Read a whole cache, and compare it with its stored checksums.
 
     Args:
-        reader: With ``readahead=True`` it reads as fast as the disk gives.
-        workers: Processes; None for one on each core.
+        reader: Reader of the cache; ``readahead=True`` makes it faster.
+        workers: Number of processes; None for one per core.
 
     Returns:
-        For each damaged image its number, and which of its arrays are damaged.
+        Index of each damaged image -> its damaged arrays.
     """
     count = len(reader.key.images)
     workers = workers or os.cpu_count() or 1
-    # A page with wrong numbers in it can end the process that follows them, which must not be this
-    # one. Forked ones begin at once. macOS can fork, but its own libraries do not survive it.
+    # A damaged page can crash the process that reads it, so worker processes read the cache. Forked
+    # processes start fastest. macOS can fork, but its system libraries are not safe after a fork.
     forks = sys.platform == 'linux' and hasattr(os, 'fork')
     context = multiprocessing.get_context('fork' if forks else 'spawn')
-    with ProcessPoolExecutor(min(workers, count), context, _read_with, (reader,)) as pool:
-        results = pool.map(
-            _damaged_arrays, range(count), chunksize=max(1, min(16, count // (8 * workers)))
-        )
+    with ProcessPoolExecutor(min(workers, count), context, _set_reader, (reader,)) as pool:
+        chunk_size = max(1, min(16, count // (8 * workers)))
+        results = pool.map(_damaged_arrays, range(count), chunksize=chunk_size)
         try:
             found = list(progress(results, total=count, unit='image', desc='verify'))
-        except BrokenProcessPool:  # the system has ended one, and nobody knows at which image
+        except BrokenProcessPool:  # a process crashed, at an unknown image
             return {index: ['all'] for index in range(count)}
     return {index: names for index, names in enumerate(found) if names}
 
 
 def describe(reader: CacheReader, damaged: dict[int, list[str]]) -> str:
-    """Describe what is damaged: how many images, and the first three of them.
+    """Describe the damage: the number of images, and the first three of them.
 
     Args:
-        reader: Of the cache.
-        damaged: From :func:`damaged_images`.
+        reader: Reader of the cache.
+        damaged: Result of :func:`damaged_images`.
     """
     images = reader.key.images
-    first = ', '.join(
-        f"{' and '.join(names)} of '{images[index].name}'"
-        for index, names in list(damaged.items())[:3]
-    )
-    return f'{len(damaged)} of {len(images)} images: {first}{", …" if len(damaged) > 3 else ""}'
+    listed = []
+    for index, names in list(damaged.items())[:_MAX_LISTED]:
+        listed.append(f"{' and '.join(names)} of '{images[index].name}'")
+    if len(damaged) > _MAX_LISTED:
+        listed.append('…')
+    return f'{len(damaged)} of {len(images)} images: {", ".join(listed)}'

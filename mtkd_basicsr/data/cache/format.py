@@ -1,11 +1,11 @@
-"""The files of a target cache: where they are, and the names of their entries.
+"""The format of a target cache: paths and entry names.
 
-Targets are on disk with their images, as raw bytes in one memory map: an LMDB whose entries are
-``manifest`` (the key of the cache, JSON), ``id`` (its SHA-256), and for the image number i of the
-manifest ``i/lq``, ``i/gt``, then ``i/target`` or ``i/teacher/NAME`` (height × width × 3 bytes, BGR
-as OpenCV has it), and ``i/crc`` (CRC-32 of all of them, JSON). All of an image is written in one
-transaction, so that it is there whole or not at all. A cache that is being written has the ending
-``.partial`` and gets its name when it is complete.
+A cache stores targets and images as raw bytes in one memory map. It is an LMDB with the entries
+``manifest`` (the key of the cache, as JSON) and ``id`` (the SHA-256 of the manifest). For each
+image i of the manifest it has ``i/lq``, ``i/gt``, then ``i/target`` or ``i/teacher/NAME`` (height ×
+width × 3 bytes, BGR as in OpenCV), and ``i/crc`` (the CRC-32 of these arrays, as JSON). Each image
+is written in one transaction, so it is complete or absent. An unfinished cache has the suffix
+``.partial``, and is renamed when it is complete.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ from .key import CacheKey
 
 
 def partial_path(path: str | os.PathLike[str]) -> str:
-    """Return where a cache is while it is written.
+    """Return the path of a cache while it is written.
 
-    It is beside the folder itself, if ``path`` is a symbolic link to one.
+    If ``path`` is a symbolic link, the path is beside the folder that it points to.
     """
     return f'{os.path.realpath(path)}.partial'
 
 
 def data_file(folder: str | os.PathLike[str]) -> str:
-    """Return the path of the file of an LMDB that holds its content."""
+    """Return the path of the data file of an LMDB."""
     return os.path.join(folder, 'data.mdb')
 
 
@@ -41,25 +41,25 @@ def entry_name(index: int, array_name: str) -> bytes:
     """Return the name of the entry of an array, or of the checksums (``'crc'``) of an image.
 
     Args:
-        index: Number of the image in the cache.
+        index: Index of the image in the cache.
         array_name: One of :func:`array_names`, or ``'crc'``.
     """
     return f'{index}/{array_name}'.encode()
 
 
 def manifest_of(key: CacheKey) -> bytes:
-    """Return the manifest of a new cache, as it is written."""
+    """Return the serialized manifest of a new cache."""
     return json.dumps(key.to_manifest(), sort_keys=True).encode()
 
 
 def key_in(content: bytes | memoryview) -> CacheKey:
-    """Return the key that a manifest describes.
+    """Parse the key of a cache from its manifest.
 
     Args:
-        content: As it was written.
+        content: The serialized manifest.
 
     Raises:
-        ValueError: it is not the manifest of a target cache.
+        ValueError: The content is not the manifest of a target cache.
     """
     try:
         return CacheKey.from_manifest(json.loads(bytes(content)))
@@ -68,10 +68,10 @@ def key_in(content: bytes | memoryview) -> CacheKey:
 
 
 def id_of(manifest: bytes | memoryview) -> bytes:
-    """Return the ``id`` of a cache, which tells whether its manifest is intact and still the same.
+    """Return the ``id`` of a cache, which shows whether its manifest is intact and unchanged.
 
     Args:
-        manifest: As it was written.
+        manifest: The serialized manifest.
     """
     return hashlib.sha256(manifest).hexdigest().encode()
 
@@ -84,31 +84,33 @@ def shape_of(key: CacheKey, index: int, array_name: str) -> tuple[int, int, int]
 
 
 def array_names(key: CacheKey) -> list[str]:
-    """Return the names of the arrays of each image, in their order."""
+    """Return the names of the arrays of an image, in order."""
     if key.contents == 'target':
         return ['lq', 'gt', 'target']
     return ['lq', 'gt', *(f'teacher/{name}' for name in key.teachers)]
 
 
 def bytes_needed(key: CacheKey) -> int:
-    """Return how many bytes the arrays of all images take together."""
+    """Return the total size of the arrays of all images, in bytes."""
     outputs = len(array_names(key)) - 1
     total = 0
     for _, height, width in key.images:
         pixels = outputs * height * width + height * width // key.scale**2
-        # LMDB rounds each large value up to whole pages of 4096 bytes.
+        # LMDB stores each large value in whole pages of 4096 bytes.
         total += pixels * 3 + 4096 * (outputs + 2)
     return total
 
 
 def missing_end(env: lmdb.Environment, size: int) -> str | None:
-    """Describe what is wrong if the file of an LMDB lacks pages that it refers to; None if not.
+    """Describe the error if the file of an LMDB is too short; return None otherwise.
 
-    Reading past the end of a file in a memory map ends the process (SIGBUS).
+    Reading past the end of a memory-mapped file kills the process (SIGBUS).
 
     Args:
-        env: Just opened.
-        size: Bytes of its file.
+        env: The LMDB, not read yet.
+        size: Size of its file in bytes.
     """
     expected = (env.info()['last_pgno'] + 1) * env.stat()['psize']
-    return f'its file ends after {size} bytes, {expected} were written' if size < expected else None
+    if size >= expected:
+        return None
+    return f'its file ends after {size} bytes, but {expected} were written'

@@ -1,4 +1,4 @@
-"""What targets are computed from: networks or folders of images, and the images of a training."""
+"""The inputs of a cache: networks or folders of images, and the images of a training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ...config import IMAGES
 
+# Number of images that a message names.
 _MAX_LISTED = 3
 
 
@@ -13,9 +14,9 @@ class CachedImage(NamedTuple):
     """One ground truth of a cache.
 
     Attributes:
-        name: Path below the folder of the ground truths, with slashes, or key of an LMDB.
-        height: In pixels; 0 where only the name is known.
-        width: In pixels; 0 where only the name is known.
+        name: Path relative to the folder of the ground truths, with slashes, or key of an LMDB.
+        height: Height in pixels; 0 if only the name is known.
+        width: Width in pixels; 0 if only the name is known.
     """
 
     name: str
@@ -25,13 +26,13 @@ class CachedImage(NamedTuple):
 
 @dataclass(frozen=True)
 class CacheInput:
-    """A network, or a folder of images, that targets are computed from.
+    """A network, or a folder of images, from which targets are computed.
 
     Attributes:
-        network: ``type`` and arguments; only ``{type: images}`` for a folder.
-        sha256: Digest of the weights, or of the listing of the folder; None where they are not on
-            this machine.
-        param_key: Entry of the file of weights.
+        network: ``type`` and arguments; for a folder ``{type: images}``.
+        sha256: Digest of the weights, or of the listing of the folder; None if they are not on this
+            machine.
+        param_key: Entry of the weights file.
     """
 
     network: Mapping[str, Any]
@@ -44,74 +45,81 @@ class CacheInput:
         return cls(entry['network'], entry['sha256'], entry['param_key'])
 
     def differences(self, wanted: 'CacheInput', key: str) -> Iterator[str]:
-        """Yield a text for each difference; a digest that is not known here is none.
+        """Yield a description of each difference. An unknown digest of ``wanted`` is not compared.
 
         Args:
-            wanted: What the option file names.
-            key: Where it stands there.
+            wanted: The input in the option file.
+            key: Its option key.
         """
         for name in sorted({*self.network, *wanted.network}):
-            there = self.network.get(name)
-            asked = wanted.network.get(name)
-            if there != asked:
-                yield f'{key}.network.{name}: {there!r} in the cache, {asked!r} in the option file'
+            cached = self.network.get(name)
+            required = wanted.network.get(name)
+            if cached != required:
+                yield (
+                    f'{key}.network.{name}: {cached!r} in the cache, {required!r} in the option '
+                    'file'
+                )
         if self.param_key != wanted.param_key:
             yield (
                 f'{key}.param_key: {self.param_key!r} in the cache, '
                 f'{wanted.param_key!r} in the option file'
             )
         if wanted.sha256 is not None and self.sha256 != wanted.sha256:
-            folder = wanted.network.get('type') == IMAGES
-            what = 'images: other files' if folder else 'weights: another file'
-            there = 'none' if self.sha256 is None else self.sha256[:12]
-            yield f'{key}.{what} (SHA-256 {there} in the cache, {wanted.sha256[:12]} here)'
+            is_folder = wanted.network.get('type') == IMAGES
+            text = 'images: other files' if is_folder else 'weights: another file'
+            cached = 'none' if self.sha256 is None else self.sha256[:12]
+            yield f'{key}.{text} (SHA-256 {cached} in the cache, {wanted.sha256[:12]} here)'
 
 
 def teacher_differences(
-    cached: Mapping[str, CacheInput], wanted: Mapping[str, CacheInput], others: bool
+    cached: Mapping[str, CacheInput], wanted: Mapping[str, CacheInput], refuse_others: bool
 ) -> Iterator[str]:
-    """Yield a text for each difference between teachers. Their order is none.
+    """Yield a description of each difference between teachers, regardless of their order.
 
     Args:
-        cached: Those of the cache, by name.
-        wanted: Those that are asked for.
-        others: Whether more teachers in the cache are a difference.
+        cached: Teachers of the cache, by name.
+        wanted: Teachers of the option file, by name.
+        refuse_others: Whether additional teachers in the cache are a difference.
     """
     missing = set(wanted) - set(cached)
-    more = set(cached) - set(wanted) if others else set()
-    for name in sorted(missing | more):
-        yield f'teachers.{name}: {"not in the cache" if name in missing else "only in the cache"}'
+    additional = set(cached) - set(wanted) if refuse_others else set()
+    for name in sorted(missing | additional):
+        where = 'not in the cache' if name in missing else 'only in the cache'
+        yield f'teachers.{name}: {where}'
     for name, teacher in wanted.items():
         if name in cached:
             yield from cached[name].differences(teacher, f'teachers.{name}')
 
 
 def name_differences(cached: Sequence[CachedImage], wanted: Sequence[CachedImage]) -> Iterator[str]:
-    """Yield what images are missing in a cache, and what are too many."""
-    there = {image.name for image in cached}
-    asked = {image.name for image in wanted}
-    for text, names in (('not in the cache', asked - there), ('only in the cache', there - asked)):
-        if names:
-            yield f'images: {len(names)} {text} ({_first(sorted(names))})'
+    """Yield a description of the images that are missing from a cache, or additional in it."""
+    cached_names = {image.name for image in cached}
+    wanted_names = {image.name for image in wanted}
+    missing = sorted(wanted_names - cached_names)
+    if missing:
+        yield f'images: {len(missing)} not in the cache ({_list_first(missing)})'
+    additional = sorted(cached_names - wanted_names)
+    if additional:
+        yield f'images: {len(additional)} only in the cache ({_list_first(additional)})'
 
 
 def size_differences(cached: Sequence[CachedImage], wanted: Sequence[CachedImage]) -> Iterator[str]:
-    """Yield what images had another size when they were cached."""
-    images = {image.name: image for image in cached}
-    changed = [image.name for image in wanted if images.get(image.name, image) != image]
+    """Yield a description of the images that have another size in the cache."""
+    by_name = {image.name: image for image in cached}
+    changed = [image.name for image in wanted if by_name.get(image.name, image) != image]
     if changed:
-        yield f'images: {len(changed)} of another size in the cache ({_first(changed)})'
+        yield f'images: {len(changed)} of another size in the cache ({_list_first(changed)})'
 
 
 def order_differences(
     cached: Sequence[CachedImage], wanted: Sequence[CachedImage]
 ) -> Iterator[str]:
-    """Yield a text if the same images have other numbers in a cache."""
-    there = [image.name for image in cached]
-    asked = [image.name for image in wanted]
-    if there != asked and sorted(there) == sorted(asked):
+    """Yield a description if the same images have another order in the cache."""
+    cached_names = [image.name for image in cached]
+    wanted_names = [image.name for image in wanted]
+    if cached_names != wanted_names and sorted(cached_names) == sorted(wanted_names):
         yield 'images: in another order in the cache'
 
 
-def _first(names: list[str]) -> str:
+def _list_first(names: list[str]) -> str:
     return ', '.join(names[:_MAX_LISTED]) + (', …' if len(names) > _MAX_LISTED else '')

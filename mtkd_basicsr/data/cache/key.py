@@ -1,11 +1,11 @@
-"""The key of a target cache: what identifies it, and where a difference in it decides.
+"""The key of a target cache: what identifies it, and which differences matter for which use.
 
-This module is the only definition of "the same cache". Whatever compares a cache with a demand,
-whether it is to be resumed, kept, trained from or read, calls :meth:`CacheKey.differences`, and
-:data:`KEYS` declares which parts of the key decide there.
+This module is the only definition of "the same cache". All code that compares a cache with the
+requirements of a use (resuming, keeping, training or reading) calls :meth:`CacheKey.differences`,
+and :data:`KEYS` declares which parts of the key matter for that use.
 
-To add a part: give :class:`CacheKey` or :class:`CacheSettings` a field whose default is what older
-caches were made with, add a row to :data:`KEYS`, and set the field where the cache is made.
+To add a part: give :class:`CacheKey` or :class:`CacheSettings` a field, whose default describes
+older caches, add a row to :data:`KEYS`, and set the field where caches are created.
 """
 
 import dataclasses
@@ -28,15 +28,15 @@ FORMAT = 1
 
 
 class Use(enum.Flag):
-    """What a cache is compared for.
+    """The use for which a cache is compared with a key.
 
     Attributes:
-        RESUME: An unfinished cache is completed.
-        KEEP: A complete cache need not be written again.
-        TRAIN: A complete cache stands in for the teachers of a training.
-        READ: A dataset cuts its crops out of a complete cache.
-        NOWHERE: Only recorded, for people to read.
-        EVERYWHERE: All of them.
+        RESUME: Complete an unfinished cache.
+        KEEP: Keep a complete cache instead of writing it again.
+        TRAIN: Use a complete cache instead of the teachers of a training.
+        READ: Read the crops of a dataset from a complete cache.
+        NOWHERE: No use: the part is only recorded.
+        EVERYWHERE: All uses.
     """
 
     NOWHERE = 0
@@ -49,16 +49,16 @@ class Use(enum.Flag):
 
 @dataclass(frozen=True)
 class CacheSettings:
-    """How the targets are computed.
+    """The settings with which targets are computed.
 
-    Defaults are what caches were made with that do not record a setting.
+    The defaults describe caches that do not record a setting.
 
     Attributes:
-        self_ensemble: Whether targets are means over eight flips and rotations.
-        precision: ``'fp32'`` or ``'bf16'``; None where it was not recorded.
+        self_ensemble: Whether targets are averaged over eight flips and rotations.
+        precision: ``'fp32'`` or ``'bf16'``; None if not recorded.
         tile: Height and width of tiles, in low-resolution pixels; None for whole images.
-        tile_overlap: Low-resolution pixels that neighbouring tiles share.
-        unknown: Settings of another version, by name.
+        tile_overlap: Overlap of neighbouring tiles, in low-resolution pixels.
+        unknown: Settings of other versions, by name.
     """
 
     self_ensemble: bool = False
@@ -77,27 +77,28 @@ class CacheSettings:
 
     @classmethod
     def names(cls) -> list[str]:
-        """Return the names of the settings that this version knows."""
-        return [part.name for part in dataclasses.fields(cls) if part.name != 'unknown']
+        """Return the names of the settings known to this version."""
+        return [field.name for field in dataclasses.fields(cls) if field.name != 'unknown']
 
     def to_manifest(self) -> dict[str, Any]:
-        """Return what a manifest records in ``made_with``."""
-        return {**{name: getattr(self, name) for name in self.names()}, **self.unknown}
+        """Return the block ``made_with`` of a manifest."""
+        known = {name: getattr(self, name) for name in self.names()}
+        return {**known, **self.unknown}
 
 
 @dataclass(frozen=True)
 class CacheKey:
-    """What identifies a cache.
+    """The properties that identify a cache.
 
     Attributes:
         contents: ``'target'`` (the fused image), or ``'teachers'`` (the output of each).
         scale: Factor between low-resolution images and ground truths.
-        teachers: By name, in the order of the option file, or sorted if read from a cache.
+        teachers: Teachers by name, in the order of the option file; sorted if read from a cache.
         fusion: The fusion network of ``'target'``; None for ``'teachers'``.
-        images: The ground truths, in their order in the cache.
-        settings: How the targets are computed.
-        version: Of the plug-in that began the cache.
-        format: Of the manifest; of another one than :data:`FORMAT` nothing else is known.
+        images: The ground truths, in the order of the cache.
+        settings: Settings with which the targets are computed.
+        version: Version of the package that started the cache.
+        format: Format of the manifest. If it is not :data:`FORMAT`, the other fields are unknown.
     """
 
     contents: CacheContents
@@ -111,10 +112,10 @@ class CacheKey:
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> 'CacheKey':
-        """Return the key that a manifest describes.
+        """Parse the key of a cache from its manifest.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not the manifest of a target cache.
+            KeyError, TypeError, ValueError: The mapping is not the manifest of a target cache.
         """
         if manifest['format'] != FORMAT:
             return cls('target', 0, format=manifest['format'])
@@ -133,33 +134,35 @@ class CacheKey:
         )
 
     def to_manifest(self) -> dict[str, Any]:
-        """Return the manifest of a cache with this key, for JSON."""
+        """Return the manifest of a cache with this key, as JSON types."""
         return {
             'format': self.format,
             'version': self.version,
             'scale': self.scale,
             'what': self.contents,
-            'teachers': {name: dataclasses.asdict(part) for name, part in self.teachers.items()},
+            'teachers': {
+                name: dataclasses.asdict(teacher) for name, teacher in self.teachers.items()
+            },
             'fusion': None if self.fusion is None else dataclasses.asdict(self.fusion),
             'images': [list(image) for image in self.images],
             'made_with': self.settings.to_manifest(),
         }
 
     def differences(self, wanted: 'CacheKey', use: Use) -> list[str]:
-        """List the differences between this cache and the one that is asked for.
+        """List the differences between this cache and a required key.
 
-        Weights and folders that are not on this machine cannot be compared, and are not.
+        Weights and folders that are not on this machine are not compared.
 
         Args:
-            wanted: What is asked for. Where a use knows only a part of it, the rest is that of the
-                cache (``dataclasses.replace``).
-            use: What the cache is for, which decides which parts have to be equal.
+            wanted: The required key. A use that knows only some of its parts takes the others from
+                the cache (``dataclasses.replace``).
+            use: The use of the cache, which determines the parts that must be equal.
 
         Returns:
-            One text for each difference, naming the option key; empty if the cache fits.
+            One description per difference, naming the option key; empty if the cache matches.
         """
         if self.format != FORMAT:
-            return [f'format: {self.format} in the cache, this version reads {FORMAT}']
+            return [f'format: {self.format} in the cache, but this version reads {FORMAT}']
         found: list[str] = []
         for row in KEYS:
             if row.decides & use:
@@ -167,53 +170,55 @@ class CacheKey:
         return found
 
 
-def _scale(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
+def _compare_scale(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
     if cached.scale != wanted.scale:
         yield f'scale: {cached.scale} in the cache, {wanted.scale} in the option file'
 
 
-def _contents(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
+def _compare_contents(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
     if cached.contents != wanted.contents:
         yield f'what: {cached.contents} in the cache, {wanted.contents} in the option file'
 
 
-def _teachers(cached: CacheKey, wanted: CacheKey, use: Use) -> Iterator[str]:
+def _compare_teachers(cached: CacheKey, wanted: CacheKey, use: Use) -> Iterator[str]:
     if cached.contents != wanted.contents:
-        return  # the inputs of something else say nothing more
-    # A fused target depends on every teacher. Where each has its own output, those of others do no
-    # harm in a complete cache; an unfinished one would be completed without them.
-    others = wanted.contents == 'target' or use is Use.RESUME
-    yield from teacher_differences(cached.teachers, wanted.teachers, others)
+        return  # the teachers of other contents are not comparable
+    # A fused target depends on every teacher. If each teacher has its own output, additional ones
+    # are harmless in a complete cache, but an unfinished cache would be completed without them.
+    refuse_others = wanted.contents == 'target' or use is Use.RESUME
+    yield from teacher_differences(cached.teachers, wanted.teachers, refuse_others)
 
 
-def _fusion(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
+def _compare_fusion(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
     if cached.contents == wanted.contents and cached.fusion and wanted.fusion:
         yield from cached.fusion.differences(wanted.fusion, 'fusion')
 
 
-def _images(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
+def _compare_images(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
     return name_differences(cached.images, wanted.images)
 
 
-def _image_sizes(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
+def _compare_image_sizes(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
     return size_differences(cached.images, wanted.images)
 
 
-def _image_order(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
+def _compare_image_order(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
     return order_differences(cached.images, wanted.images)
 
 
-def _setting(name: str) -> '_Compare':
+def _compare_setting(name: str) -> '_Compare':
+    """Return a function that compares one setting."""
+
     def differences(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
-        there = getattr(cached.settings, name)
-        asked = getattr(wanted.settings, name)
-        if there != asked:
-            yield f'{name}: {there!r} in the cache, {asked!r} asked for'
+        cached_value = getattr(cached.settings, name)
+        wanted_value = getattr(wanted.settings, name)
+        if cached_value != wanted_value:
+            yield f'{name}: {cached_value!r} in the cache, {wanted_value!r} requested'
 
     return differences
 
 
-def _unknown(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
+def _compare_unknown(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
     for name, value in cached.settings.unknown.items():
         if name not in wanted.settings.unknown:
             yield f'{name}: {value!r} in the cache, a setting that this version does not know'
@@ -230,11 +235,11 @@ class KeyPart(NamedTuple):
     """One part of the key.
 
     Attributes:
-        name: For people.
-        decides: The uses of a cache that a difference in it prevents.
-        differences: Yields a text for each difference: (cached, wanted, use) -> texts.
-        options: The keys of an option file that it comes from. ``mtkd compare`` recognises finished
-            caches by them: another one here makes it do these again.
+        name: Name of the part.
+        decides: Uses of a cache that a difference in this part prevents.
+        differences: Function (cached, wanted, use) -> descriptions of the differences.
+        options: Option keys that determine the part. ``mtkd compare`` recognises finished caches by
+            their values, so adding a key here makes it repeat finished caches.
     """
 
     name: str
@@ -245,39 +250,39 @@ class KeyPart(NamedTuple):
 
 _TRAIN = 'datasets.train.'
 _WRITE = Use.RESUME | Use.KEEP
-# The format is compared before all of them.
+# The format is compared first, in CacheKey.differences.
 KEYS = (
-    KeyPart('scale', Use.EVERYWHERE, _scale, ('scale',)),
-    KeyPart('contents', _WRITE | Use.TRAIN, _contents),
-    KeyPart('teachers', _WRITE | Use.TRAIN, _teachers, ('teachers',)),
-    KeyPart('fusion', _WRITE | Use.TRAIN, _fusion, ('fusion',)),
+    KeyPart('scale', Use.EVERYWHERE, _compare_scale, ('scale',)),
+    KeyPart('contents', _WRITE | Use.TRAIN, _compare_contents),
+    KeyPart('teachers', _WRITE | Use.TRAIN, _compare_teachers, ('teachers',)),
+    KeyPart('fusion', _WRITE | Use.TRAIN, _compare_fusion, ('fusion',)),
     KeyPart(
         'images',
         _WRITE | Use.READ,
-        _images,
+        _compare_images,
         (f'{_TRAIN}dataroot_gt', f'{_TRAIN}dataroot_lq', f'{_TRAIN}filename_tmpl'),
     ),
-    KeyPart('image sizes', _WRITE, _image_sizes),
-    KeyPart('image order', Use.RESUME, _image_order),
-    KeyPart('self_ensemble', _WRITE, _setting('self_ensemble')),
-    KeyPart('precision', _WRITE, _setting('precision')),
-    KeyPart('tile', _WRITE, _setting('tile')),
-    KeyPart('tile_overlap', _WRITE, _setting('tile_overlap')),
-    KeyPart('unknown settings', _WRITE, _unknown),
+    KeyPart('image sizes', _WRITE, _compare_image_sizes),
+    KeyPart('image order', Use.RESUME, _compare_image_order),
+    KeyPart('self_ensemble', _WRITE, _compare_setting('self_ensemble')),
+    KeyPart('precision', _WRITE, _compare_setting('precision')),
+    KeyPart('tile', _WRITE, _compare_setting('tile')),
+    KeyPart('tile_overlap', _WRITE, _compare_setting('tile_overlap')),
+    KeyPart('unknown settings', _WRITE, _compare_unknown),
     KeyPart('version', Use.NOWHERE, _never),
 )
 
 
 def option_keys(block: str = '') -> list[str]:
-    """Return the keys of an option file that a cache depends on.
+    """Return the option keys on which a cache depends.
 
     Args:
-        block: ``''`` for those at the top, ``'datasets.train'`` for those in this block.
+        block: ``''`` for top-level keys, or a block such as ``'datasets.train'``.
     """
     found = []
     for part in KEYS:
         for option in part.options:
-            above, _, key = option.rpartition('.')
-            if above == block:
+            parent, _, key = option.rpartition('.')
+            if parent == block:
                 found.append(key)
     return found

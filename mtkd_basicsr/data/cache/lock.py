@@ -1,4 +1,4 @@
-"""A lock, so that a cache is written by one job alone."""
+"""Inter-process lock: only one job may write a cache."""
 
 import contextlib
 import errno
@@ -18,15 +18,15 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-# Bytes of the file: who is at it for a moment (comes, writes, goes), and that a job writes the
-# cache.
-_GATE = 0
-_JOB = 1
+# Locked bytes of the file: a short-term mutex between processes, and the long-term lock of a job.
+_MUTEX_BYTE = 0
+_JOB_BYTE = 1
+# Errors of file systems without locks.
 _NO_LOCKS = errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP
 
 
-def _job(environment: Mapping[str, str]) -> list[str | None] | None:
-    """Return what the processes of one torchrun have in common; None if a process works alone."""
+def _job_id(environment: Mapping[str, str]) -> list[str | None] | None:
+    """Return an identifier shared by the processes of one torchrun; None for a single process."""
     keys = 'TORCHELASTIC_RUN_ID', 'MASTER_ADDR', 'MASTER_PORT', 'WORLD_SIZE'
     if int(environment.get('WORLD_SIZE', 1)) > 1:
         return [environment.get(key) for key in keys]
@@ -36,18 +36,18 @@ def _job(environment: Mapping[str, str]) -> list[str | None] | None:
 class CacheLock:
     """A lock file that the processes of one torchrun share.
 
-    The system gives it back when they end, however they end.
+    The operating system releases the lock when the processes end for any reason.
 
-    These are POSIX record locks, not those of ``flock``: a worker process that decodes images would
-    inherit the latter, and keep the cache locked for some seconds after a kill.
+    The locks are POSIX record locks, because worker processes that decode images would inherit
+    locks of ``flock`` and keep the cache locked for some seconds after a kill.
 
     Args:
-        path: The lock file. It is removed by the last process that leaves in order.
-        cache: What is written, for messages.
+        path: The lock file. The last process that releases the lock removes it.
+        cache: Path of the cache, for messages.
 
     Raises:
-        CacheError: another process or job writes the cache.
-        OSError: the file cannot be written.
+        CacheError: Another process or job is writing the cache.
+        OSError: The lock file cannot be written.
     """
 
     def __init__(self, path: str, cache: str) -> None:
@@ -66,90 +66,87 @@ class CacheLock:
             os.remove(path)
             return
         try:
-            self._take(file, _job(os.environ))
+            self._acquire(file, _job_id(os.environ))
         except BaseException:
             file.close()
             raise
-        fcntl.lockf(file, fcntl.LOCK_UN, 1, _GATE)
+        fcntl.lockf(file, fcntl.LOCK_UN, 1, _MUTEX_BYTE)
         self._file = file
 
     def _warn(self, reason: str) -> None:
         get_root_logger().warning(
-            f"'{self.cache}' is written without a lock ({reason}): take care that no other process "
+            f"'{self.cache}' is written without a lock ({reason}): make sure that no other process "
             'writes it'
         )
 
     def _open(self) -> TextIO:
-        """Open the lock file, with its gate closed to others."""
+        """Open the lock file and take its mutex."""
         while True:
             file = os.fdopen(
                 os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), 'r+', encoding='utf-8'
             )
-            fcntl.lockf(file, fcntl.LOCK_EX, 1, _GATE)
-            # Whoever had it before may have removed it.
+            fcntl.lockf(file, fcntl.LOCK_EX, 1, _MUTEX_BYTE)
+            # The previous holder may have removed it.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), os.stat(self.path)):
                     return file
             file.close()
 
-    def _take(self, file: TextIO, job: list[str | None] | None) -> None:
+    def _acquire(self, file: TextIO, job: list[str | None] | None) -> None:
+        """Take the lock of a job, or share it with other processes of the same job."""
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _JOB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _JOB_BYTE)
         except (BlockingIOError, PermissionError):
             holder = json.loads(file.read())
             if job is None or holder['job'] != job:
                 raise CacheError(
                     f"'{self.cache}' is written by process {holder['pid']} on {holder['host']} "
-                    f'since {holder["since"]} '
-                    f"(it holds '{self.path}'): wait for it, or stop it"
+                    f"since {holder['since']} (it holds '{self.path}'): wait for it, or stop it"
                 ) from None
         else:
             file.truncate(0)
-            file.write(
-                json.dumps(
-                    {
-                        'job': job,
-                        'pid': os.getpid(),
-                        'host': socket.gethostname(),
-                        'since': time.strftime('%Y-%m-%d %H:%M:%S'),
-                    }
-                )
-            )
+            holder = {
+                'job': job,
+                'pid': os.getpid(),
+                'host': socket.gethostname(),
+                'since': time.strftime('%Y-%m-%d %H:%M:%S'),
+            }
+            file.write(json.dumps(holder))
             file.flush()
-        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _JOB)
+        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _JOB_BYTE)
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other processes of the job from writing, coming or going in this context."""
+    def exclusive(self) -> Iterator[None]:
+        """Keep other processes of the job from writing, joining or leaving in this context."""
         if self._file is None:
             yield
             return
-        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _GATE)
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, _MUTEX_BYTE)
         try:
             yield
         finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _GATE)
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _MUTEX_BYTE)
 
     def _is_last(self) -> bool:
         assert self._file is not None
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _JOB)
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _JOB_BYTE)
         except OSError:
             return False
         return True
 
     @contextlib.contextmanager
-    def leaving(self) -> Iterator[bool]:
-        """Give the lock back after what is done in this context.
+    def releasing(self) -> Iterator[bool]:
+        """Release the lock at the end of this context.
 
         Yields:
-            Whether no other process of the job is left; False where that cannot be known.
+            Whether this is the last process of the job; False if unknown.
         """
         if self._file is None:
             yield False
             return
         try:
-            with self.alone():
+            with self.exclusive():
                 last = self._is_last()
                 yield last
                 if last:

@@ -1,4 +1,4 @@
-"""The inputs of a target cache, as the options of a training name them."""
+"""The key of a target cache, built from the options of a training."""
 
 from collections.abc import Iterable, Mapping
 
@@ -18,28 +18,28 @@ def cache_key(
     images: Iterable[CachedImage],
     settings: CacheSettings | None = None,
 ) -> CacheKey:
-    """Return the key of the cache that belongs to the options of a training.
+    """Build the key of a cache from the options of a training.
 
-    The files of weights are read, for their digests.
+    The weights files are read to compute their digests.
 
     Args:
         contents: ``'target'`` (the fused image) or ``'teachers'`` (the output of each).
         scale: Factor between low-resolution images and ground truths.
-        teachers: Those of the option file, by name.
-        fusion: The fusion network, which ``'target'`` needs; ignored for ``'teachers'``.
+        teachers: Teachers of the option file, by name.
+        fusion: The fusion network, required for ``'target'`` and ignored for ``'teachers'``.
         images: The ground truths.
-        settings: How the targets are computed.
+        settings: Settings with which the targets are computed.
 
     Raises:
-        OptionError: the fusion network is missing.
+        OptionError: The fusion network is missing.
     """
     images = tuple(images)
     if contents == 'target' and fusion is None:
-        raise OptionError('fusion: missing; it is needed for a cache of fused targets')
+        raise OptionError('fusion: missing; a cache of fused targets needs it')
     names = [image.name for image in images]
-    inputs = {
-        name: CacheInput(*options.cache_identity(names)) for name, options in teachers.items()
-    }
+    inputs = {}
+    for name, options in teachers.items():
+        inputs[name] = CacheInput(*options.cache_identity(names))
     used_fusion = None
     if fusion is not None and contents == 'target':
         used_fusion = CacheInput(*fusion.cache_identity(names))

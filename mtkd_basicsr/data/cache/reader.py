@@ -1,4 +1,4 @@
-"""Reading a complete target cache."""
+"""Reader of a complete target cache."""
 
 import json
 import os
@@ -20,12 +20,12 @@ from .format import (
     state_of,
 )
 
-_REBUILD = 'rebuild what is damaged with mtkd cache -opt FILE --overwrite'
+_REBUILD = 'rebuild the damaged images with mtkd cache -opt FILE --overwrite'
 
-# (Device, inode) -> (process, descriptor, transaction, environment). One map for each file and
-# process: LMDB refuses to open a file twice in a process, and a map that was opened before a fork
-# must not be used after it. A worker process opens it again through the descriptor that it
-# inherits, which is the same file even when the path has another one by now.
+# (Device, inode) -> (process, descriptor, transaction, environment). There is one map per file and
+# process, because LMDB cannot open a file twice in a process, and a map must not be used after a
+# fork. A worker process opens the file again through the inherited descriptor, which refers to the
+# same file even if the path has been replaced.
 _File = tuple[int, int]
 _maps: dict[_File, tuple[int, int, lmdb.Transaction, lmdb.Environment]] = {}
 
@@ -46,21 +46,21 @@ def _open_map(path: str | os.PathLike[str], descriptor: int, readahead: bool) ->
     return env
 
 
-def _refuse_short(path: str | os.PathLike[str], env: lmdb.Environment, descriptor: int) -> None:
+def _check_length(path: str | os.PathLike[str], env: lmdb.Environment, descriptor: int) -> None:
     wrong = missing_end(env, os.fstat(descriptor).st_size)
     if wrong:
         raise DamagedCacheError(f"target cache '{path}' is damaged: {wrong}; {_REBUILD}")
 
 
-def _map(
+def _get_map(
     path: str | os.PathLike[str], file: _File | None, readahead: bool
 ) -> tuple[_File, lmdb.Transaction]:
-    """Open a map, or find the one that is open.
+    """Open a map, or reuse the open one.
 
     Args:
         path: The LMDB.
-        file: Device and inode of the file that was read before.
-        readahead: Whether all of it will be read, one after the other.
+        file: Device and inode of the file if it was open before; otherwise None.
+        readahead: Whether the whole file will be read sequentially.
 
     Returns:
         Device and inode, and a transaction in the map.
@@ -77,14 +77,14 @@ def _map(
     if file in _maps:
         owner, descriptor, txn, env = _maps[file]
         if owner == os.getpid():
-            _refuse_short(path, env, descriptor)
+            _check_length(path, env, descriptor)
             return file, txn
         txn.abort()
         env.close()
         del _maps[file]
     try:
         env = _open_map(path, descriptor, readahead)
-        _refuse_short(path, env, descriptor)
+        _check_length(path, env, descriptor)
     except CacheError:
         os.close(descriptor)
         raise
@@ -101,7 +101,7 @@ def is_mapped(path: str | os.PathLike[str]) -> bool:
 def close_map(path: str | os.PathLike[str]) -> None:
     """Close the map of a cache, if this process has opened it.
 
-    Arrays that were read from it must not be used any more.
+    Arrays read from it must not be used afterwards.
 
     Args:
         path: The LMDB.
@@ -116,25 +116,23 @@ def close_map(path: str | os.PathLike[str]) -> None:
 
 
 class CacheReader:
-    """Reads from a complete cache.
+    """Reads a complete cache.
 
-    It can be handed to worker processes: each opens the map for itself.
-
-    It goes on reading the same file when ``mtkd cache --overwrite`` puts another one in its place.
+    A reader can be passed to worker processes; each of them opens its own map. It keeps reading the
+    same file if ``mtkd cache --overwrite`` replaces the cache.
 
     Args:
         path: The LMDB.
-        readahead: Whether all of it will be read, one after the other. A training reads here and
-            there.
+        readahead: Whether the whole file will be read sequentially. A training reads randomly.
 
     Attributes:
-        key (CacheKey): What identifies the cache.
-        manifest (dict[str, Any]): The same as it is on disk.
-        id (bytes): Its SHA-256.
-        file (tuple[int, int]): Device and inode of the file that is read.
+        key (CacheKey): The key of the cache.
+        manifest (dict[str, Any]): The manifest as stored on disk.
+        id (bytes): SHA-256 of the manifest.
+        file (tuple[int, int]): Device and inode of the file.
 
     Raises:
-        CacheError: not there, not finished, not a cache, or damaged
+        CacheError: The cache is missing, unfinished, not a target cache, or damaged
             (:class:`~mtkd_basicsr.errors.DamagedCacheError`).
     """
 
@@ -149,18 +147,17 @@ class CacheReader:
         if state == 'partial':
             raise CacheError(
                 f"target cache '{path}' is not finished ('{partial_path(path)}'); "
-                'go on with mtkd cache -opt FILE'
+                'finish it with mtkd cache -opt FILE'
             )
         if state == 'none':
-            raise CacheError(f"no target cache at '{path}'; make it with mtkd cache -opt FILE")
+            raise CacheError(f"no target cache at '{path}'; create it with mtkd cache -opt FILE")
         content = self._get(b'manifest')
         if content is None:
             raise CacheError(f"'{path}' is an LMDB, but not a target cache")
         self.id = id_of(content)
         if self._get(b'id') != self.id:
             raise DamagedCacheError(
-                f"target cache '{path}' is damaged: its manifest is not the one that was written; "
-                f'{_REBUILD}'
+                f"target cache '{path}' is damaged: its manifest was changed; {_REBUILD}"
             )
         try:
             self.key = key_in(content)
@@ -174,12 +171,12 @@ class CacheReader:
     def _get(self, key: bytes) -> memoryview | None:
         try:
             if self._owner != os.getpid():
-                self.file, self._txn = _map(self.path, self.file, self.readahead)
+                self.file, self._txn = _get_map(self.path, self.file, self.readahead)
                 self._owner = os.getpid()
                 if self.id is not None and self._txn.get(b'id') != self.id:
                     raise CacheError(f"target cache '{self.path}' was replaced while it was read")
             assert self._txn is not None
-            # The transaction was begun with buffers=True.
+            # A memoryview, because the transaction has buffers=True.
             return cast(memoryview | None, self._txn.get(key))
         except lmdb.Error as error:
             raise DamagedCacheError(
@@ -193,17 +190,17 @@ class CacheReader:
         )
 
     def array(self, index: int, array_name: str) -> np.ndarray:
-        """Return an array of an image without copying it.
+        """Return an array of an image, without copying.
 
         Args:
-            index: Number of the image in ``key.images``.
+            index: Index of the image in ``key.images``.
             array_name: One of :func:`~.format.array_names`.
 
         Returns:
             (h, w, 3), BGR, uint8, read-only, in the memory map.
 
         Raises:
-            CacheError: it is not there, or has the wrong size: the file is damaged.
+            CacheError: The array is missing or has the wrong size, so the file is damaged.
         """
         h, w, channels = shape_of(self.key, index, array_name)
         value = self._get(entry_name(index, array_name))
@@ -212,20 +209,20 @@ class CacheReader:
         return np.frombuffer(value, np.uint8).reshape(h, w, channels)
 
     def checksums(self, index: int) -> dict[str, int]:
-        """Return the CRC-32 of each array of an image, as it was when it was written.
+        """Return the stored CRC-32 of each array of an image.
 
         Args:
-            index: Number of the image in ``key.images``.
+            index: Index of the image in ``key.images``.
 
         Returns:
-            For each of :func:`~.format.array_names`.
+            CRC-32 by array name, for all of :func:`~.format.array_names`.
 
         Raises:
-            CacheError: they are not there, or cannot be read: the file is damaged.
+            CacheError: The checksums are missing or unreadable, so the file is damaged.
         """
         value = self._get(entry_name(index, 'crc'))
         try:
-            # None is a TypeError, as content that is no mapping is.
+            # bytes(None), and content that is not a mapping, raise a TypeError.
             content = bytes(value)  # type: ignore[arg-type]
             checksums = json.loads(content)
             return {name: int(checksums[name]) for name in array_names(self.key)}

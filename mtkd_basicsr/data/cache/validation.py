@@ -1,4 +1,4 @@
-"""Checks that the cache of an option file may stand in for the teachers that it names."""
+"""Checks that the cache named in an option file matches its teachers."""
 
 from basicsr.utils import get_root_logger
 
@@ -14,19 +14,19 @@ CACHE_DATASET = 'DistillImageDataset'
 
 
 def matching_cache(config: TrainingConfig, only: str | None = None) -> CacheKey | None:
-    """Return the key of the cache of a training, after comparing it with the options.
+    """Compare the cache of a training with the options, and return its key.
 
     Args:
-        config: The options, of a training that uses teachers.
-        only: The teacher whose output the training uses; None for all of them.
+        config: Options of a training that uses teachers.
+        only: Name of the only teacher whose output the training uses; None for all teachers.
 
     Returns:
-        The key; None where no cache is named, or none is there.
+        The key; None if no cache is named or it does not exist.
 
     Raises:
-        CacheError: The cache is unfinished, or was made with another scale, other teachers,
-            weights or fusion network.
-        OptionError: A cache is named, but the dataset cannot read it.
+        CacheError: The cache is unfinished, or was created with another scale, fusion network,
+            weights or other teachers.
+        OptionError: The option file names a cache, but its dataset class cannot read one.
     """
     path = config.target_cache
     contents = config.cache_contents
@@ -41,7 +41,7 @@ def matching_cache(config: TrainingConfig, only: str | None = None) -> CacheKey 
     if state_of(path) == 'none':
         return None
     cached = CacheReader(path).key
-    # Which images a training takes and which settings are best is not asked here.
+    # Images and settings are not compared here.
     teachers = config.teachers if only is None else {only: config.teachers[only]}
     wanted = cache_key(
         contents, config.scale, teachers, config.fusion, cached.images, cached.settings
@@ -52,16 +52,15 @@ def matching_cache(config: TrainingConfig, only: str | None = None) -> CacheKey 
             f"target cache '{path}' does not match the option file: {'; '.join(found)}; "
             'rebuild it with mtkd cache -opt FILE --overwrite'
         )
-    unseen = [name for name, teacher in wanted.teachers.items() if teacher.sha256 is None]
+    not_compared = [name for name, teacher in wanted.teachers.items() if teacher.sha256 is None]
     if wanted.fusion is not None and wanted.fusion.sha256 is None:
-        unseen.append('fusion')
-    if unseen:
+        not_compared.append('fusion')
+    if not_compared:
         get_root_logger().warning(
-            f"Target cache '{path}': the weights or images of {', '.join(unseen)} are not on this "
-            'machine, and were not compared.'
+            f"Target cache '{path}': the weights or images of {', '.join(not_compared)} are not on "
+            'this machine, and were not compared.'
         )
     settings = sorted(cached.settings.to_manifest().items())
-    get_root_logger().info(
-        f"Target cache '{path}': made with " + ', '.join(f'{k}: {v}' for k, v in settings)
-    )
+    listed = ', '.join(f'{name}: {value}' for name, value in settings)
+    get_root_logger().info(f"Target cache '{path}': made with {listed}")
     return cached

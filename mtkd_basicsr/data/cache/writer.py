@@ -1,6 +1,6 @@
-"""Writing a target cache.
+"""Writer of a target cache.
 
-It can be killed at any moment: a cache is complete, to be gone on with, or the old one.
+It can be killed at any moment: the cache is then complete, resumable, or still the old one.
 """
 
 import contextlib
@@ -33,29 +33,31 @@ from .key import CacheKey, Use
 from .lock import CacheLock
 from .reader import close_map
 
-_SPARE = 1 << 24  # bytes of a map beside what is known to go in
+# Bytes of a map in addition to the known contents.
+_SPARE = 1 << 24
+# Pending images are written when they exceed this size or age.
 _FLUSH_BYTES = 1 << 26
 _FLUSH_SECONDS = 5.0
 _Result = TypeVar('_Result')
 
 
 def lock_path(path: str | os.PathLike[str]) -> str:
-    """Return the path of the file that is locked while a cache is written."""
+    """Return the path of the lock file of a cache."""
     return f'{os.path.realpath(path)}.lock'
 
 
 def free_bytes(path: str | os.PathLike[str]) -> int:
-    """Return the free space, in bytes, where a file or folder is, or would be."""
+    """Return the free disk space in bytes at a path, which need not exist."""
     path = os.path.abspath(path)
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return shutil.disk_usage(path).free
 
 
-def remove_left_overs(path: str) -> None:
-    """Remove what stays when a writer is killed just after its cache has become complete.
+def remove_leftovers(path: str) -> None:
+    """Remove the files left by a writer that was killed just after it completed its cache.
 
-    That is a lock file, and a folder without content.
+    These are a lock file and an empty folder.
 
     Args:
         path: The LMDB.
@@ -64,29 +66,28 @@ def remove_left_overs(path: str) -> None:
     if os.path.isdir(partial) or os.path.isfile(lock_path(path)):
         with (
             contextlib.suppress(CacheError, OSError),
-            CacheLock(lock_path(path), path).leaving() as last,
+            CacheLock(lock_path(path), path).releasing() as last,
         ):
             if last and not os.path.isfile(data_file(partial)):
                 shutil.rmtree(partial, ignore_errors=True)
 
 
 class CacheWriter:
-    """Writes a cache, or goes on writing one that was stopped.
+    """Writes a cache, or resumes an unfinished one.
 
-    The processes of one torchrun may write into the same one.
-
-    As a context manager it is closed at the end.
+    The processes of one torchrun may write the same cache. As a context manager, the writer is
+    closed at the end.
 
     Args:
-        path: The LMDB as it will be called when it is complete.
-        key: Of the cache that is asked for. An unfinished one of this key is resumed, whichever
-            version of the plug-in began it, and keeps its manifest.
-        overwrite: Whether an unfinished cache of other options, or a damaged one, is begun again.
+        path: Path of the complete LMDB.
+        key: Key of the cache. An unfinished cache with this key is resumed, whichever version of
+            the package started it, and keeps its manifest.
+        overwrite: Whether to start over if an unfinished cache has other options or is damaged.
 
     Raises:
-        CacheError: another process writes it, an unfinished cache of other options stands
-            there, or something else of that name.
-        DataError: the folder cannot be written, or the disk has too little space.
+        CacheError: Another process is writing the cache, the path is a file, or there is an
+            unfinished cache with other options.
+        DataError: The folder cannot be written, or the disk has too little space.
     """
 
     def __init__(
@@ -99,29 +100,29 @@ class CacheWriter:
         self.partial = partial_path(path)
         self.key = key
         self.overwrite = overwrite
-        self._place = os.path.realpath(path)
+        self._final_path = os.path.realpath(path)
         self._folder = os.path.dirname(os.path.realpath(path))
-        self._waiting: dict[bytes, memoryview | bytes] = {}
-        self._bytes = 0
-        self._since = time.monotonic()
+        self._pending: dict[bytes, memoryview | bytes] = {}
+        self._pending_bytes = 0
+        self._last_flush = time.monotonic()
         self._env: lmdb.Environment | None = None
         self._id = b''
-        if os.path.isfile(self._place):
+        if os.path.isfile(self._final_path):
             raise CacheError(
                 f"target_cache: '{path}' is a file; expected the folder of an LMDB, or nothing"
             )
-        with self._explained():
+        with self._translate_errors():
             os.makedirs(self._folder, exist_ok=True)
             self._lock = CacheLock(lock_path(path), self.path)
         try:
             self._check_space()
-            with self._lock.alone():
+            with self._lock.exclusive():
                 try:
                     self._open()
                 except DamagedCacheError:
                     if not overwrite:
                         raise
-                    self._open_again()
+                    self._start_over()
         except BaseException:
             self.close()
             raise
@@ -132,14 +133,14 @@ class CacheWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _space(self) -> tuple[int, int]:
-        """Return how many bytes are still to be written, and how many are free."""
+    def _needed_and_free(self) -> tuple[int, int]:
+        """Return the number of bytes still to write, and the free disk space in bytes."""
         file = data_file(self.partial)
-        there = os.path.getsize(file) if os.path.isfile(file) else 0
-        return max(0, bytes_needed(self.key) + _SPARE - there), free_bytes(self._folder)
+        written = os.path.getsize(file) if os.path.isfile(file) else 0
+        return max(0, bytes_needed(self.key) + _SPARE - written), free_bytes(self._folder)
 
     def _check_space(self) -> None:
-        needed, free = self._space()
+        needed, free = self._needed_and_free()
         if free < needed:
             raise DataError(
                 f"target_cache: '{self.path}' needs {needed / 1e9:.2f} GB; {self._folder} has "
@@ -147,8 +148,8 @@ class CacheWriter:
             )
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn errors of LMDB and of the system into ours, which say what they mean here."""
+    def _translate_errors(self) -> Iterator[None]:
+        """Turn errors of LMDB and the operating system into errors of this package."""
         try:
             yield
         except (
@@ -159,37 +160,36 @@ class CacheWriter:
         ) as error:
             raise self._damaged(error) from error
         except (lmdb.Error, OSError) as error:
-            needed, free = self._space()
-            # A full disk has several names: LMDB says "Input/output error" where a write was cut
-            # short.
+            needed, free = self._needed_and_free()
+            # The message gives the free space, because a full disk has several error messages: LMDB
+            # reports an incomplete write as "Input/output error".
             raise DataError(
                 f"target_cache: '{self.path}' cannot be written: {error}; {needed / 1e9:.2f} GB "
-                'are still to be written, '
-                f'{self._folder} has {free / 1e9:.2f} GB free; the same command goes on when this '
-                'is put right'
+                f'are still to be written, {self._folder} has {free / 1e9:.2f} GB free; fix this, '
+                'and run the same command to continue'
             ) from error
 
     def _damaged(self, reason: str | Exception) -> DamagedCacheError:
         return DamagedCacheError(
-            f"the unfinished cache '{self.partial}' is damaged: {reason}; begin it again with "
+            f"the unfinished cache '{self.partial}' is damaged: {reason}; start over with "
             'mtkd cache -opt FILE --overwrite'
         )
 
     def _open(self) -> None:
-        with self._explained():
+        with self._translate_errors():
             os.makedirs(self.partial, exist_ok=True)
             size = int((bytes_needed(self.key) + _SPARE) * 1.1)
             self._env = lmdb.open(self.partial, map_size=size, meminit=False, max_readers=256)
             self._file = os.stat(data_file(self.partial))
-            wrong = missing_end(self._env, self._file.st_size)
-            if wrong:
+            problem = missing_end(self._env, self._file.st_size)
+            if problem is not None:
                 self._close_env()
-                raise self._damaged(wrong)
-        self._transact(self._claim)
+                raise self._damaged(problem)
+        self._run_transaction(self._claim)
 
-    def _open_again(self) -> None:
+    def _start_over(self) -> None:
         self._close_env()
-        with self._explained():
+        with self._translate_errors():
             shutil.rmtree(self.partial)
         self._open()
 
@@ -199,20 +199,20 @@ class CacheWriter:
             self._env = None
 
     def _claim(self, txn: lmdb.Transaction) -> None:
-        """Resume what is in the file, if it has the same key, or begin."""
+        """Resume the cache in the file if its key matches; otherwise start a new one."""
         assert self._env is not None
         known = txn.get(b'id')
         if known is not None:
             found = self._differences(txn.get(b'manifest'), known)
             if not found:
-                # With its manifest: the version that began it, and the order of its teachers.
+                # It keeps its manifest, with the version that started it and its order of teachers.
                 self._id = bytes(known)
                 return
             if not self.overwrite:
                 raise CacheError(
-                    'an unfinished cache of other options, images or settings stands at '
-                    f"'{self.partial}': {'; '.join(found)}; "
-                    'finish it with those, or replace it with --overwrite'
+                    'an unfinished cache of other options, images or settings exists at '
+                    f"'{self.partial}': {'; '.join(found)}; finish it with those, or replace it "
+                    'with --overwrite'
                 )
             txn.drop(self._env.open_db(None, txn), delete=False)
         manifest = manifest_of(self.key)
@@ -223,52 +223,55 @@ class CacheWriter:
     def _differences(
         self, manifest: bytes | memoryview | None, known: bytes | memoryview
     ) -> list[str]:
-        """List what differs between an unfinished cache and the one that is asked for."""
+        """List the differences between an unfinished cache and the required key."""
         if manifest is None or id_of(manifest) != known:
-            raise self._damaged('its manifest is not the one that was written')
+            raise self._damaged('its manifest was changed')
         try:
             return key_in(manifest).differences(self.key, Use.RESUME)
         except ValueError as error:
             raise self._damaged(error) from error
 
-    def _transact(self, work: Callable[[lmdb.Transaction], _Result]) -> _Result:
+    def _run_transaction(self, work: Callable[[lmdb.Transaction], _Result]) -> _Result:
+        """Run a function in a write transaction, and enlarge the map as needed."""
         assert self._env is not None
         while True:
-            with self._explained():
+            with self._translate_errors():
                 try:
                     with self._env.begin(write=True) as txn:
                         return work(txn)
                 except lmdb.MapFullError:
                     self._env.set_mapsize(self._env.info()['map_size'] * 2)
-                except lmdb.MapResizedError:  # another process has made the map larger
+                except lmdb.MapResizedError:  # another process has enlarged the map
                     self._env.set_mapsize(0)
 
-    def _is_in(self, folder: str) -> bool:
-        """Return whether the file that this process writes is in a folder."""
+    def _is_file_of(self, folder: str) -> bool:
+        """Return whether the file that this process writes is the data file of a folder."""
         with contextlib.suppress(FileNotFoundError):
             return os.path.samestat(os.stat(data_file(folder)), self._file)
         return False
 
     def done(self) -> set[int]:
-        """Return the numbers of the images that are in the cache."""
+        """Return the indices of the images in the cache."""
         assert self._env is not None
-        with self._explained(), self._env.begin() as txn:
-            return {
-                i for i in range(len(self.key.images)) if txn.get(entry_name(i, 'crc')) is not None
-            }
+        found = set()
+        with self._translate_errors(), self._env.begin() as txn:
+            for index in range(len(self.key.images)):
+                if txn.get(entry_name(index, 'crc')) is not None:
+                    found.add(index)
+        return found
 
     def put(self, index: int, arrays: dict[str, np.ndarray]) -> None:
-        """Take all arrays of an image.
+        """Add an image.
 
-        They are on disk after the next :meth:`flush`, at the latest some seconds later.
+        Images are buffered; some calls write the buffer, as :meth:`flush` does.
 
         Args:
-            index: Its number in the manifest.
-            arrays: (h, w, 3), BGR, uint8, for each of :func:`~.format.array_names`.
+            index: Index of the image in the manifest.
+            arrays: All arrays by name (:func:`~.format.array_names`), (h, w, 3), BGR, uint8.
 
         Raises:
-            CacheError: another process has begun to replace this cache.
-            DataError: an array has the wrong size, or the disk is full.
+            CacheError: Another process is replacing this cache.
+            DataError: An array has the wrong size, or the disk is full.
         """
         crc = {}
         for name in array_names(self.key):
@@ -279,75 +282,76 @@ class CacheWriter:
                     f'{self.key.images[index].name}: {name} is {array.dtype} {array.shape}; '
                     f'expected uint8 {shape}'
                 )
-            self._waiting[entry_name(index, name)] = array.data
-            self._bytes += array.nbytes
+            self._pending[entry_name(index, name)] = array.data
+            self._pending_bytes += array.nbytes
             crc[name] = zlib.crc32(array.data)
-        self._waiting[entry_name(index, 'crc')] = json.dumps(crc).encode()
-        # Each transaction waits for the disk: not one for each image.
-        if self._bytes > _FLUSH_BYTES or time.monotonic() - self._since > _FLUSH_SECONDS:
+        self._pending[entry_name(index, 'crc')] = json.dumps(crc).encode()
+        # A transaction waits for the disk, so images share one.
+        if (
+            self._pending_bytes > _FLUSH_BYTES
+            or time.monotonic() - self._last_flush > _FLUSH_SECONDS
+        ):
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits, in one transaction.
+        """Write all buffered images in one transaction.
 
         Raises:
-            CacheError: another process has begun to replace this cache.
-            DataError: the disk is full, or cannot be written for another reason.
+            CacheError: Another process is replacing this cache.
+            DataError: The disk is full, or cannot be written for another reason.
         """
-        with self._lock.alone():
+        with self._lock.exclusive():
             self._flush()
 
     def _flush(self) -> None:
         def work(txn: lmdb.Transaction) -> None:
-            if not self._is_in(self.partial) or txn.get(b'id') != self._id:
+            if not self._is_file_of(self.partial) or txn.get(b'id') != self._id:
                 raise CacheError(f"'{self.partial}' was replaced by another process")
-            for entry, value in self._waiting.items():
+            for entry, value in self._pending.items():
                 txn.put(entry, value)
 
-        self._transact(work)
-        self._waiting = {}
-        self._bytes = 0
-        self._since = time.monotonic()
+        self._run_transaction(work)
+        self._pending = {}
+        self._pending_bytes = 0
+        self._last_flush = time.monotonic()
 
     def finish(self) -> bool:
-        """Give a complete cache its name, in the place of the one that stands there.
+        """Move a complete cache to its final path; do nothing while images are missing.
 
-        While images are missing, nothing is done.
-
-        One file takes the place of another in one step, so that there is the old cache or the new
-        one at any moment. Who reads the old one goes on reading it.
+        An existing cache is replaced atomically. Processes that read the old one are not affected.
 
         Returns:
             Whether the cache is complete.
 
         Raises:
-            CacheError, DataError: as :meth:`flush`.
+            CacheError: Another process is replacing this cache.
+            DataError: The disk is full, or cannot be written for another reason.
         """
-        with self._lock.alone():
-            # of several processes that come here at the same time, the first puts it there
-            if not self._is_in(self._place):
+        with self._lock.exclusive():
+            # Only the first of several processes moves the cache.
+            if not self._is_file_of(self._final_path):
                 self._flush()
                 if len(self.done()) < len(self.key.images):
                     return False
-                with self._explained():
-                    self._put_in_place()
+                with self._translate_errors():
+                    self._replace_old_cache()
         self.close()
         return True
 
-    def _put_in_place(self) -> None:
+    def _replace_old_cache(self) -> None:
         assert self._env is not None
         self._env.sync(True)
         self._close_env()
-        os.makedirs(self._place, exist_ok=True)
+        os.makedirs(self._final_path, exist_ok=True)
         sync_folder(self._folder)
-        # Not by utils/atomic.py: the file was written in a folder of its own, over many calls.
+        # Not with utils/atomic.py, because the file was written by many calls.
         try:
-            os.replace(data_file(self.partial), data_file(self._place))
-        # Windows replaces no file that is open: this process may have read the old cache
+            os.replace(data_file(self.partial), data_file(self._final_path))
+        # Windows cannot replace an open file, and this process may have read the old cache.
         except PermissionError:
-            close_map(self._place)
-            os.replace(data_file(self.partial), data_file(self._place))
-        sync_folder(self._place)
+            close_map(self._final_path)
+            os.replace(data_file(self.partial), data_file(self._final_path))
+        sync_folder(self._final_path)
         shutil.rmtree(self.partial, ignore_errors=True)
 
     def _is_empty(self) -> bool:
@@ -357,11 +361,8 @@ class CacheWriter:
         return False
 
     def close(self) -> None:
-        """Let others write.
-
-        What is there can be gone on with; where no image is, nothing is left.
-        """
-        with self._lock.leaving() as last:
+        """Release the lock. An unfinished cache can be resumed; an empty one is deleted."""
+        with self._lock.releasing() as last:
             if self._env is None:
                 return
             empty = self._is_empty()

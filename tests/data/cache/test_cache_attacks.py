@@ -22,7 +22,7 @@ from mtkd_basicsr.data.cache import lock
 from mtkd_basicsr.data.cache.format import partial_path, state_of
 from mtkd_basicsr.data.cache.key import CacheSettings
 from mtkd_basicsr.data.cache.reader import CacheReader
-from mtkd_basicsr.data.cache.writer import CacheWriter, remove_left_overs
+from mtkd_basicsr.data.cache.writer import CacheWriter, remove_leftovers
 from mtkd_basicsr.errors import CacheError
 
 IMAGES = 16
@@ -150,7 +150,7 @@ def test_killed_at_each_step_of_finish(path, over):
         status = status_of(forked(kill_at, step, path))
         seen.append(found_at(path))
         if seen[-1] == 'new':
-            remove_left_overs(path)
+            remove_leftovers(path)
         else:
             assert write(path, NEW, images=()), 'all images were written before the kill'
         assert found_at(path) == 'new'
@@ -282,7 +282,7 @@ def test_who_waits_for_a_lock_file_that_is_removed_takes_the_next_one(path):
         assert held
 
     read, write = os.pipe()
-    with lock.CacheLock(f'{path}.lock', path).leaving():
+    with lock.CacheLock(f'{path}.lock', path).releasing():
         pid = forked(wait, write)
         time.sleep(0.3)
     os.read(read, 1)

@@ -30,7 +30,7 @@ from mtkd_basicsr.data.cache import checksums, writer
 from mtkd_basicsr.data.cache.checksums import damaged_images, describe
 from mtkd_basicsr.data.cache.format import array_names, bytes_needed, id_of, partial_path, state_of
 from mtkd_basicsr.data.cache.reader import CacheReader
-from mtkd_basicsr.data.cache.writer import CacheWriter, remove_left_overs
+from mtkd_basicsr.data.cache.writer import CacheWriter, remove_leftovers
 from mtkd_basicsr.errors import CacheError, DamagedCacheError, DataError
 
 NOBODY = 65534
@@ -90,7 +90,7 @@ def change(path, work):
         (lambda txn: txn.put(b'5/crc', b'\xff'), "checksums of '5.png'"),
         (
             lambda txn: txn.put(b'manifest', txn.get(b'manifest').replace(b'5.png', b'6.png')),
-            'its manifest is not the one that was written',
+            'its manifest was changed',
         ),
     ],
 )
@@ -105,7 +105,7 @@ def test_verify_finds_what_is_missing_or_changed(verify, path, work, text):
 def test_another_format_cannot_be_verified(verify, path):
     manifest = b'{"format": 2}'
     change(path, lambda txn: txn.put(b'manifest', manifest) and txn.put(b'id', id_of(manifest)))
-    assert 'cannot be read: format: 2 in the cache, this version reads 1' in verify(expect=1)
+    assert 'cannot be read: format: 2 in the cache, but this version reads 1' in verify(expect=1)
 
 
 def test_three_of_the_damaged_images_are_named(path):
@@ -125,7 +125,7 @@ def test_a_truncated_file_is_refused(path, size):
     def refused():
         with pytest.raises(
             DamagedCacheError,
-            match='is damaged: .*rebuild what is damaged with mtkd cache -opt FILE --overwrite',
+            match='is damaged: .*rebuild the damaged images with mtkd cache -opt FILE --overwrite',
         ):
             CacheReader(path)
 
@@ -137,7 +137,7 @@ def test_a_truncated_file_is_refused(path, size):
         if size != 0:  # LMDB takes an empty file for a new one
             with pytest.raises(
                 DamagedCacheError,
-                match='the unfinished cache .* is damaged: .*begin it again with .*--overwrite',
+                match='the unfinished cache .* is damaged: .*start over with .*--overwrite',
             ):
                 CacheWriter(path, NEW)
         assert write(path, NEW, overwrite=True)
@@ -235,7 +235,7 @@ def test_a_full_disk(path):
         with pytest.raises(
             DataError,
             match=r"cache.lmdb' cannot be written: .*; 0\.\d\d GB are still to be written, "
-            r'.* has [\d.]+ GB free; the same command goes on when this is put right',
+            r'.* has [\d.]+ GB free; fix this, and run the same command to continue',
         ):
             write(path, NEW)
 
@@ -287,7 +287,7 @@ def test_a_read_only_folder(read_only):
             (read_only / 'file').write_text('')
         assert found_at(path) == 'new'
         assert damaged_images(CacheReader(path), workers=2) == {}
-        remove_left_overs(path)
+        remove_leftovers(path)
         with pytest.raises(DataError, match="cache.lmdb' cannot be written: .*Permission denied"):
             CacheWriter(path, OLD, overwrite=True)
 

@@ -95,10 +95,13 @@ def not_a_cache(opt, tmp_path):
             r'images: 2 not in the cache \(chelsea.png, coffee.png\); images: 3 only in the cache',
         ),
         (other_dataset, 'datasets.train.type is PairedImageDataset; expected DistillImageDataset'),
-        (half_written, 'is not finished .*go on with mtkd cache -opt FILE'),
+        (half_written, 'is not finished .*finish it with mtkd cache -opt FILE'),
         (cache_of_the_other_stage, 'what: teachers in the cache, target in the option file'),
         (damaged, "is damaged: target of '.*--overwrite"),
-        (other_format, 'format: 2 in the cache, this version reads 1; rebuild it with mtkd cache'),
+        (
+            other_format,
+            'format: 2 in the cache, but this version reads 1; rebuild it with mtkd cache',
+        ),
         (not_a_cache, 'is an LMDB, but not a target cache'),
     ],
 )

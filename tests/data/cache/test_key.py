@@ -118,11 +118,16 @@ def set_to(**changes):
             TARGET,
             set_to(self_ensemble=True),
             WRITE,
-            'self_ensemble: False in the cache, True asked for',
+            'self_ensemble: False in the cache, True requested',
         ),
-        (TARGET, set_to(precision='bf16'), WRITE, "precision: 'fp32' in the cache, 'bf16' asked"),
-        (TARGET, set_to(tile=64), WRITE, 'tile: None in the cache, 64 asked for'),
-        (TARGET, set_to(tile_overlap=16), WRITE, 'tile_overlap: 32 in the cache, 16 asked for'),
+        (
+            TARGET,
+            set_to(precision='bf16'),
+            WRITE,
+            "precision: 'fp32' in the cache, 'bf16' requested",
+        ),
+        (TARGET, set_to(tile=64), WRITE, 'tile: None in the cache, 64 requested'),
+        (TARGET, set_to(tile_overlap=16), WRITE, 'tile_overlap: 32 in the cache, 16 requested'),
         (
             set_to(unknown={'gamma': 2}),
             TARGET,
@@ -134,7 +139,7 @@ def set_to(**changes):
             changed(format=FORMAT + 1),
             TARGET,
             Use.EVERYWHERE,
-            f'format: {FORMAT + 1} in the cache, this version reads {FORMAT}',
+            f'format: {FORMAT + 1} in the cache, but this version reads {FORMAT}',
         ),
     ],
 )
@@ -220,7 +225,9 @@ def test_other_json_is_no_manifest(content):
 def test_another_format_is_not_taken_apart():
     key = key_in(json.dumps({'format': 7, 'anything': 'else'}).encode())
     assert TARGET.format == FORMAT
-    assert key.differences(TARGET, Use.TRAIN) == ['format: 7 in the cache, this version reads 1']
+    assert key.differences(TARGET, Use.TRAIN) == [
+        'format: 7 in the cache, but this version reads 1'
+    ]
 
 
 def test_options_that_finished_caches_are_recognised_by():
