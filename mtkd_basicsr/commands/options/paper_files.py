@@ -1,4 +1,4 @@
-"""Every option file of the paper as a text."""
+"""The texts of the paper's option files."""
 
 from collections.abc import Collection, Iterable
 
@@ -21,8 +21,8 @@ from .section_templates import (
 SCALES = (2, 3, 4)
 TEACHERS = ('swinir', 'edsr', 'rcan')
 TEST_SETS = ('Set5', 'Set14', 'B100', 'Urban100')
-# Low-resolution pixels of a patch: gt_size is 256 and 128 at ×4, as in the paper, and as many
-# low-resolution pixels elsewhere.
+# Sides of patches in low-resolution pixels, the same at every scale. At ×4 gt_size is 256 and 128,
+# as in the paper.
 _FUSION_PATCH = 64
 _STUDENT_PATCH = 32
 
@@ -58,7 +58,7 @@ def _student(name: str, scale: int) -> str:
 
 
 def fusion_file(scale: int) -> tuple[str, str]:
-    """Return path and text of the option file of stage 1 of MTKD."""
+    """Return the path and text of the option file of MTKD's stage 1."""
     path = f'fusion_x{scale}.yml'
     head = (
         f'# MTKD, stage 1 (knowledge aggregation), x{scale}: a DCT-Swin network learns to fuse the '
@@ -94,7 +94,7 @@ def fusion_file(scale: int) -> tuple[str, str]:
 
 
 def mtkd_file(student: str, scale: int) -> tuple[str, str]:
-    """Return path and text of the option file of stage 2 of MTKD."""
+    """Return the path and text of the option file of MTKD's stage 2."""
     path = f'mtkd_{student}.yml' if scale == 4 else f'mtkd_{student}_x{scale}.yml'
     text, name = network_templates.STUDENTS[student]
     head = (
@@ -144,9 +144,9 @@ def mtkd_file(student: str, scale: int) -> tuple[str, str]:
 
 
 def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
-    """Return path and text of the option file of a method that the paper compares with.
+    """Return the path and text of the option file of a baseline of the paper.
 
-    The teacher is of the student's own arch.
+    The teacher has the arch of the student.
     """
     path = f'baselines/{method}_{student}_x{scale}.yml'
     kind, source, paper = METHODS[method]
@@ -213,7 +213,7 @@ def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
 
 
 def test_file(student: str, scale: int) -> tuple[str, str]:
-    """Return path and text of the file that tests a student on the four sets of the paper."""
+    """Return the path and text of the file that tests a student on the paper's four test sets."""
     path = f'test/{student}_x{scale}.yml'
     text, name = network_templates.STUDENTS[student]
     trained = f'MTKD_{name.format(scale=scale)}_DIV2K'
@@ -257,12 +257,12 @@ def files(
     """Return the option files of the paper.
 
     Args:
-        students: Of ``edsr``, ``rcan``, ``swinir``.
-        scales: Of 2, 3, 4.
-        methods: ``mtkd`` (both stages) and names of ``METHODS``.
+        students: ``edsr``, ``rcan`` or ``swinir``.
+        scales: 2, 3 or 4.
+        methods: ``mtkd`` (both stages) and names from ``METHODS``.
 
     Returns:
-        Path below ``options/`` -> text.
+        Path in ``options/`` -> text.
     """
     found: dict[str, str] = {}
 
