@@ -162,40 +162,13 @@ def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
     if method != 'scratch':
         cache = (
             f'datasets/DIV2K/teachers_x{scale}.lmdb  # of mtkd cache -opt '
-            f'options/fusion_x{scale}.yml; without it the '
-            'teacher runs at every step'
+            f'options/fusion_x{scale}.yml; without it the teacher runs at every step'
         )
         teachers = _teachers(
             (student,),
             scale,
             'the teacher, frozen. Where there are several, train.kd.teacher names one of them',
         )
-    truth = 1.0
-    target = 1.0
-    keys: list[str] = []
-    if method == 'fakd':
-        truth = 0.5
-        target = 0.5
-        keys = ['weight: 0.0392156862745098  # 10 / 255: 10 in the paper, for images in [0, 255]']
-    elif method == 'dukd':
-        truth, zoom_out = DUKD_WEIGHTS.get((student, scale), DUKD_WEIGHTS[student, None])
-        keys = ['zoom_out: true'] if zoom_out else []
-    losses = loss('pixel_opt', 'against the ground truth', 'L1Loss', truth)
-    if method != 'scratch':
-        losses += loss('distill_opt', 'against the output of the teacher', 'L1Loss', target)
-        keys = [f'teacher: {student}', *keys]
-    if method in ('at', 'fakd'):
-        keys += [
-            '# where features are read, as outputs of modules or the input of one; these are the '
-            'defaults',
-            *(
-                f'# {who}_features: {positions}'
-                for who, positions in zip(
-                    ('student', 'teacher'), network_templates.POSITIONS[student], strict=True
-                )
-            ),
-        ]
-    losses += block('kd', '\n'.join([f'type: {kind}', *keys]) + '\n', 1)
     return path, (
         head
         + HEADER.format(
@@ -206,10 +179,41 @@ def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
         + _student(student, scale)
         + PATH
         + SCHEDULE.format(rate='2e-5')
-        + losses
+        + _baseline_losses(method, student, scale)
         + VALIDATION.format(scale=scale)
         + LOGGING
     )
+
+
+def _baseline_losses(method: str, student: str, scale: int) -> str:
+    """Return the losses of a baseline, and its ``train.kd``."""
+    truth = 1.0
+    target = 1.0
+    keys = [f'type: {METHODS[method][0]}']
+    if method != 'scratch':
+        keys.append(f'teacher: {student}')
+    if method == 'fakd':
+        truth = 0.5
+        target = 0.5
+        keys.append(
+            'weight: 0.0392156862745098  # 10 / 255: 10 in the paper, for images in [0, 255]'
+        )
+    elif method == 'dukd':
+        truth, zoom_out = DUKD_WEIGHTS.get((student, scale), DUKD_WEIGHTS[student, None])
+        if zoom_out:
+            keys.append('zoom_out: true')
+    if method in ('at', 'fakd'):
+        of_student, of_teacher = network_templates.POSITIONS[student]
+        keys += [
+            '# where features are read, as outputs of modules or the input of one; these are the '
+            'defaults',
+            f'# student_features: {of_student}',
+            f'# teacher_features: {of_teacher}',
+        ]
+    losses = loss('pixel_opt', 'against the ground truth', 'L1Loss', truth)
+    if method != 'scratch':
+        losses += loss('distill_opt', 'against the output of the teacher', 'L1Loss', target)
+    return losses + block('kd', '\n'.join(keys) + '\n', 1)
 
 
 def test_file(student: str, scale: int) -> tuple[str, str]:
