@@ -225,7 +225,7 @@ def test_verify_against_published_figures(images, here):
             '--multiple: 8; expected a multiple of all of --scale, for example 12',
         ),
         (['images', '--sub-image', '50'], '--sub-image 50 --step 25; expected multiples of 12'),
-        (['images', '--sub-image', '24', '--step', '48'], 'the step not larger'),
+        (['images', '--sub-image', '24', '--step', '48'], 'a step not larger'),
         (
             ['images', '--sub-image', '24', '--step', '12', '--verify', 'Set5'],
             '--verify: not allowed with --sub-image',

@@ -1093,7 +1093,7 @@ ROWS = [
         'cache: an overlap as large as the tile',
         f'{CACHE} --tile 16 --tile-overlap 16',
         OptionError,
-        '--tile-overlap: 16; expected from 0 on',
+        '--tile-overlap: 16; expected a whole number from 0 on',
     ),
     Row(
         'cache: an unknown device',

@@ -75,16 +75,7 @@ def _matching_options(
 ) -> list[dict[str, Any]]:
     """Return the options of the entries of ``when`` whose conditions a run meets.
 
-    Args:
-        block: Block of the plan with a ``when``.
-        key: Key of the block, with a final dot, for messages.
-        plan: The plan.
-        scale: Scale of the run.
-        student: Student of the run; None for a run in ``prepare``.
-        run: Name of the run in ``prepare``; None for a student.
-
-    Raises:
-        OptionError: An entry is invalid, or names something that is not in the plan.
+    ``key`` is that of the block, with a final dot. A run is a student or an entry of ``prepare``.
     """
     matching = []
     entries = block.get('when') or []
@@ -198,11 +189,7 @@ def _describe_cache(contents: CacheContents | None, self_ensemble: bool) -> str:
 
 
 def _cache_runs(runs: list[Run]) -> dict[str, Run]:
-    """Return a run for each file that ``datasets.train.target_cache`` names, by path.
-
-    Raises:
-        OptionError: Two runs need different contents in one file.
-    """
+    """Return a run for each file that ``datasets.train.target_cache`` names, by path."""
     caches: dict[str, Run] = {}
     for run in runs:
         path = run.options['datasets']['train'].get('target_cache')
@@ -394,11 +381,7 @@ def expand(plan: PlanOptions, out: Path) -> list[Run]:
 
 
 def _in_order(runs: list[Run], out: Path) -> list[Run]:
-    """Return runs in an order in which they could run, and set their fingerprints.
-
-    Raises:
-        OptionError: Runs wait for each other.
-    """
+    """Return runs in an order in which they could run, and set their fingerprints."""
     fingerprints: dict[str, str] = {}
     ordered: list[Run] = []
     while len(ordered) < len(runs):
