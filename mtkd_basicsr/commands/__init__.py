@@ -1,8 +1,7 @@
 """The commands of ``mtkd`` as functions, one folder for each.
 
-A script imports them from here and needs no other import: they register this package in BasicSR
-themselves. What a function imports to do its work it imports when it is called, so that ``mtkd
---help`` need not wait for torch.
+A script needs no other import: each function registers this package with BasicSR. Heavy imports
+happen when a function is called, so that ``mtkd --help`` does not wait for torch.
 """
 
 from .cache import cache
@@ -16,8 +15,8 @@ from .test import test
 from .train import train
 from .upscale import upscale
 
-# A folder and its function have one name: from here on `mtkd_basicsr.commands.train` is the
-# function; `from mtkd_basicsr.commands.train import run` finds the folder all the same.
+# A folder and its function share a name: from here on `mtkd_basicsr.commands.train` is the
+# function; `from mtkd_basicsr.commands.train import run` still finds the folder.
 __all__ = [
     'cache',
     'check',

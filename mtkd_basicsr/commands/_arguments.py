@@ -1,4 +1,4 @@
-"""What the commands share on their command lines, and devices and folders that they name."""
+"""Arguments that several commands share, and the devices and folders that they name."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..utils.choices import LAUNCHERS, TILE_OVERLAP
 from ._validation import StrPath, spelled
 
 if TYPE_CHECKING:
-    import torch  # which ``mtkd --help`` does not wait for
+    import torch  # at run time only where it is needed: ``mtkd --help`` does not wait for it
 
 
 def number(least: int) -> Callable[[str], int]:
-    """Return a ``type`` for argparse: whole numbers from ``least`` on."""
+    """Return a ``type`` for argparse that accepts whole numbers of at least ``least``."""
 
     def parse(text: str) -> int:
         if not text.lstrip('-').isdecimal() or int(text) < least:
@@ -30,14 +30,14 @@ def device_of(name: str, local: int = 0) -> torch.device:
     """Return the device that ``--device`` names.
 
     Args:
-        name: ``auto``, or a device as PyTorch writes it.
-        local: Which GPU ``auto`` takes, where there are some.
+        name: ``auto``, or a device in PyTorch's notation.
+        local: Index of the GPU that ``auto`` selects if there is any.
 
     Returns:
-        A device that is there.
+        A device that works.
 
     Raises:
-        OptionError: PyTorch does not know it, or it is not there.
+        OptionError: PyTorch does not know the device, or it is not available.
     """
     import torch
 
@@ -53,29 +53,29 @@ def device_of(name: str, local: int = 0) -> torch.device:
     try:
         torch.empty(1, device=device)
     except (RuntimeError, NotImplementedError, AssertionError) as error:
-        raise OptionError(f"{key}: '{name}' cannot be used here; use cpu") from error
+        raise OptionError(f"{key}: '{name}'; not available on this machine; use cpu") from error
     return device
 
 
 def make_folder(path: StrPath, keyword: str = 'out') -> Path:
-    """Make a folder, with those above it.
+    """Create a folder and its parents if they do not exist.
 
     Args:
-        path: The folder; may be there.
-        keyword: The argument that names it, for messages.
+        path: The folder.
+        keyword: Argument that names the folder, for messages.
 
     Returns:
         ``path``.
 
     Raises:
-        OptionError: it cannot be made, for example because a file stands in its way.
+        OptionError: The folder cannot be created, for example because a file has its name.
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
         raise OptionError(
-            f"{spelled(keyword)}: '{path}' cannot be made a folder: {reason}"
+            f"{spelled(keyword)}: '{path}'; cannot create this folder: {reason}"
         ) from error
     return Path(path)
 
@@ -85,8 +85,8 @@ def add_safe_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--safe',
         action='store_true',
-        help='read the option file without executing anything that it names; '
-        'Python tags are refused, but for the line that registers this package',
+        help='read the option file without executing code; refuse Python tags, '
+        'except the line that registers this package',
     )
 
 
@@ -94,8 +94,8 @@ def add_override_arguments(parser: argparse.ArgumentParser, example: str = '') -
     """Add ``--force_yml`` and ``--safe``, for a command that reads an option file.
 
     Args:
-        parser: That of the command.
-        example: What the help adds to "override options".
+        parser: Parser of the command.
+        example: Text that the help adds to "override options".
     """
     parser.add_argument(
         '--force_yml',
@@ -111,8 +111,8 @@ def add_tile_arguments(parser: argparse.ArgumentParser, tile_help: str) -> None:
     """Add ``--tile``, ``--tile-overlap`` and ``--device``; see ``check_tile``.
 
     Args:
-        parser: That of the command.
-        tile_help: Says what a tile is for.
+        parser: Parser of the command.
+        tile_help: Help text of ``--tile``.
     """
     parser.add_argument('--tile', type=number(1), metavar='N', help=tile_help)
     parser.add_argument(
@@ -120,22 +120,25 @@ def add_tile_arguments(parser: argparse.ArgumentParser, tile_help: str) -> None:
         type=int,
         default=TILE_OVERLAP,
         metavar='N',
-        help='what neighbouring tiles share',
+        help='overlap of neighbouring tiles, in low-resolution pixels',
     )
-    parser.add_argument('--device', default='auto', help='cpu, cuda, cuda:1, …')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, …')
 
 
 def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of BasicSR's loops, which ``mtkd train`` and ``mtkd test`` share."""
+    """Add the arguments that ``mtkd train`` and ``mtkd test`` share."""
     parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file (YAML)')
     parser.add_argument(
         '--launcher',
         choices=LAUNCHERS,
         default='none',
-        help='how processes are started',
+        help='job launcher',
     )
     parser.add_argument(
-        '--auto_resume', '--auto-resume', action='store_true', help='go on from the newest state'
+        '--auto_resume',
+        '--auto-resume',
+        action='store_true',
+        help='resume from the newest training state',
     )
     parser.add_argument(
         '--debug',

@@ -1,7 +1,7 @@
-"""A process that calls one function of :mod:`mtkd_basicsr.commands`; see :class:`._jobs.Job`.
+"""Entry point of a process that calls one function of the commands; see :class:`._jobs.Job`.
 
 ``python -m mtkd_basicsr.commands._call '{"function": "train", "arguments": {…}}'`` prints what the
-command line would print, errors included.
+command line would print, including errors.
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 from .. import commands
 from ._process import print_any_text, run_in_this_process
 
-# Functions whose command has another name.
+# Functions whose command has a different name.
 _COMMANDS = {'prepare_data': 'data', 'write_options': 'options'}
 
 
@@ -18,16 +18,16 @@ def main(text: str) -> int:
     """Call a function.
 
     Args:
-        text: JSON, with the name of the function and its keywords.
+        text: JSON object with the name of the function and its keyword arguments.
 
     Returns:
-        Exit status: 0, or 1 after an error of a user's making.
+        Exit status: 0, or 1 after a user error.
     """
     print_any_text()
     call = json.loads(text)
     name = call['function']
     if name not in commands.__all__:
-        raise ValueError(f'{name!r} is no function of {commands.__name__}')
+        raise ValueError(f'{name!r} is not a function of {commands.__name__}')
     function = getattr(commands, name)
     return run_in_this_process(_COMMANDS.get(name, name), lambda: function(**call['arguments']))
 

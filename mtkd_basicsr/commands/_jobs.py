@@ -1,4 +1,4 @@
-"""Processes that run side by side: their order, progress and logs, and what is finished."""
+"""Jobs that run in parallel processes: order, progress, logs and records of finished ones."""
 
 import json
 import os
@@ -16,16 +16,16 @@ from ..host.log_parser import iteration_of
 from ..utils.atomic import write_json
 from ..utils.progress import progress, say
 
-# How many threads torch, and the libraries of numpy and scipy, may have.
-_THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
+# Variables that limit the threads of torch, NumPy and SciPy.
+_THREAD_VARIABLES = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
 
 
 class Record:
-    """The small file that records the settings of a job, and whether it is finished.
+    """A small file that records the settings of a job and whether it is finished.
 
     Args:
         path: The file.
-        fingerprint: Identifies the settings of this call.
+        fingerprint: Identifier of the settings of this call.
     """
 
     def __init__(self, path: Path, fingerprint: str) -> None:
@@ -33,54 +33,51 @@ class Record:
         self.fingerprint = fingerprint
 
     def read(self) -> dict[str, Any]:
-        """Return fingerprint, finished and seconds as the file has them; empty without a file."""
+        """Return ``fingerprint``, ``finished`` and ``seconds``; empty if there is no valid file."""
         try:
             return json.loads(self.path.read_text(encoding='utf-8'))
         except (OSError, ValueError):
             return {}
 
     def write(self, finished: bool, seconds: float = 0.0) -> None:
-        """Replace the file; a reader never sees half of it."""
+        """Replace the file atomically."""
         write_json(
             self.path,
             {'fingerprint': self.fingerprint, 'finished': finished, 'seconds': round(seconds, 1)},
         )
 
     def is_finished(self) -> bool:
-        """Return whether the job was finished with the settings of this call."""
+        """Return whether the job has finished with the settings of this call."""
         content = self.read()
         return content.get('fingerprint') == self.fingerprint and content['finished']
 
     def is_begun(self) -> bool:
-        """Return whether the job was begun with the settings of this call."""
+        """Return whether the job was started with the settings of this call."""
         return self.read().get('fingerprint') == self.fingerprint
 
 
 def archive(folder: Path) -> None:
-    """Give a folder another name, so that nothing in it is overwritten.
-
-    Does nothing where there is no such folder.
-    """
+    """Rename a folder so that nothing in it is overwritten; do nothing if it does not exist."""
     if folder.exists():
         folder.rename(f'{folder}_archived_{time.strftime("%Y%m%d_%H%M%S")}')
 
 
 @dataclass
 class Job:
-    """A call of one of the functions of :mod:`mtkd_basicsr.commands`, in a process of its own.
+    """A call of a function of :mod:`mtkd_basicsr.commands` in a separate process.
 
-    So it can be killed and gone on with, has a GPU and variables of its own, and shares none of
-    what BasicSR keeps for a whole process.
+    A separate process can be killed and resumed, has its own GPU and environment, and does not
+    share BasicSR's global state.
 
     Attributes:
-        name: For the progress bar and for messages.
+        name: Name in the progress bar and in messages.
         function: Name of the function.
-        arguments: Its keywords, each with a value that JSON can hold.
+        arguments: Keyword arguments, with values that JSON can hold.
         cwd: Current directory of the process.
-        log: What it prints is added to this file.
-        iterations: How many a training has.
-        after: Names of jobs that have to be finished before.
-        environment: Variables that it has beside those of this process.
+        log: File that its output is appended to.
+        iterations: Number of iterations of a training; None for other jobs.
+        after: Names of the jobs that must finish first.
+        environment: Environment variables in addition to those of this process.
     """
 
     name: str
@@ -105,15 +102,14 @@ def mtkd_command(*arguments: object) -> list[str]:
 
 
 def _environment(threads: int, gpu: str | None) -> dict[str, str]:
-    # Without PASSIVE threads that wait for each other keep a core busy, which another process may
-    # need.
+    # PASSIVE: threads that wait for each other leave the core to other processes.
     result = {
         'OMP_WAIT_POLICY': 'PASSIVE',
         **os.environ,
         'PYTHONUNBUFFERED': '1',
         'PYTHONIOENCODING': 'utf-8',
     }
-    for name in _THREADS:
+    for name in _THREAD_VARIABLES:
         result[name] = str(threads)
     if gpu is not None:
         result['CUDA_VISIBLE_DEVICES'] = gpu
@@ -121,53 +117,63 @@ def _environment(threads: int, gpu: str | None) -> dict[str, str]:
 
 
 class _Runner:
-    """Threads that take jobs as soon as all that they wait for is finished."""
+    """Worker threads that start each job as soon as its predecessors have finished.
+
+    Attributes:
+        pending: Jobs that have not started.
+        finished: Names of finished jobs.
+        failed: Failed jobs by name; None for a job that a failed one blocks.
+        processes: Processes of running jobs by name; None while one is starting.
+        stopped: Whether no more jobs start.
+        changed: Lock of all of these, notified when a job ends.
+    """
 
     def __init__(
         self,
         jobs: list[Job],
         workers: int,
         gpus: Sequence[str],
-        finished: Callable[[Job, float], object],
+        on_finished: Callable[[Job, float], object],
         threads: int | None,
     ) -> None:
-        self.todo = list(jobs)
-        self.workers = workers
-        self.finished = finished
+        self.pending = list(jobs)
+        self.on_finished = on_finished
         self.gpus = gpus
         self.total = len(jobs)
         self.threads = threads or max(1, (os.cpu_count() or 1) // workers)
-        self.done: set[str] = set()
+        self.finished: set[str] = set()
         self.failed: dict[str, Job | None] = {}
         self.processes: dict[str, subprocess.Popen[str] | None] = {}
         self.stopped = False
         self.changed = threading.Condition()
 
     def _next(self) -> Job | None:
-        """Wait for the next job that can start; return None when none is left."""
+        """Wait for the next job that can start; return None if no job remains."""
         with self.changed:
             while not self.stopped:
-                names = {job.name for job in self.todo} | set(self.processes)
-                for job in self.todo:
-                    if not job.after & (names | set(self.failed)):
-                        self.todo.remove(job)
+                unfinished = {job.name for job in self.pending}
+                unfinished.update(self.processes)
+                unfinished.update(self.failed)
+                for job in self.pending:
+                    if not job.after & unfinished:
+                        self.pending.remove(job)
                         self.processes[job.name] = None
                         return job
-                blocked = [job for job in self.todo if job.after & set(self.failed)]
+                blocked = [job for job in self.pending if job.after & set(self.failed)]
                 for job in blocked:
-                    self.todo.remove(job)
+                    self.pending.remove(job)
                     self.failed[job.name] = None
-                if not self.todo:
+                if not self.pending:
                     return None
                 if not blocked:
                     self.changed.wait()
         return None
 
     def work(self, slot: int) -> None:
-        """Run jobs until none is left.
+        """Run jobs until none remains.
 
         Args:
-            slot: Number of this worker: the place of its bar, and which GPU it has.
+            slot: Number of this worker; selects the position of its bar and its GPU.
         """
         while True:
             job = self._next()
@@ -180,12 +186,11 @@ class _Runner:
                 if self.stopped:
                     return
                 if status == 0:
-                    self.done.add(job.name)
-                    self.finished(job, time.time() - start)
-                    say(
-                        f'[{len(self.done)}/{self.total}] {job.name}: done in '
-                        f'{time.time() - start:.0f} s'
-                    )
+                    seconds = time.time() - start
+                    self.finished.add(job.name)
+                    self.on_finished(job, seconds)
+                    count = f'{len(self.finished)}/{self.total}'
+                    say(f'[{count}] {job.name}: done in {seconds:.0f} s')
                 else:
                     self.failed[job.name] = job
                     say(f'{job.name}: FAILED, see {job.log}')
@@ -205,8 +210,7 @@ class _Runner:
                 encoding='utf-8',
                 errors='replace',
             )
-        # Bars are for people: where the output is no terminal, there is one line for each job that
-        # ends.
+        # Without a terminal there is no bar, only one line for each finished job.
         with (
             progress(
                 total=job.iterations,
@@ -218,7 +222,7 @@ class _Runner:
             ) as bar,
             open(job.log, 'a', encoding='utf-8') as log,
         ):
-            assert process.stdout is not None  # it is a pipe
+            assert process.stdout is not None  # because of stdout=PIPE
             for line in process.stdout:
                 log.write(line)
                 iteration = iteration_of(line) if job.iterations else None
@@ -227,7 +231,7 @@ class _Runner:
         return process.wait()
 
     def stop(self) -> None:
-        """End all processes, and start no more."""
+        """Stop all processes, and start no more."""
         with self.changed:
             self.stopped = True
             alive = [p for p in self.processes.values() if p is not None and p.poll() is None]
@@ -244,41 +248,44 @@ class _Runner:
 def run_jobs(
     jobs: list[Job],
     workers: int,
-    finished: Callable[[Job, float], object] = lambda job, seconds: None,
+    on_finished: Callable[[Job, float], object] = lambda job, seconds: None,
     gpus: Sequence[str] = (),
     threads: int | None = None,
 ) -> None:
-    """Run jobs, several at once, each after those that it waits for.
+    """Run jobs in parallel, each after its predecessors.
 
-    A job whose predecessor fails is not started.
+    A job does not start if one of its predecessors fails.
 
     Args:
-        jobs: What is to be done. Names in ``after`` that are not among them count
-            as finished.
-        workers: How many run at once; on a CPU they share its cores.
-        finished: Called with a job and its seconds when it has ended well.
-        gpus: CUDA devices, taken in turns.
-        threads: Of each job; None shares all cores among as many jobs as run at once.
+        jobs: The jobs. Names in ``after`` that are not among them count as finished.
+        workers: Number of jobs at the same time; on a CPU they share its cores.
+        on_finished: Called with each finished job and its seconds.
+        gpus: CUDA devices, assigned in turn.
+        threads: Threads of each job; None shares all cores among the workers.
 
     Raises:
-        MTKDError: jobs failed; names the first log and its last lines.
+        MTKDError: Jobs failed; names the first log and quotes its last lines.
     """
     workers = max(1, min(workers, len(jobs)))
-    runner = _Runner(jobs, workers, gpus, finished, threads)
+    runner = _Runner(jobs, workers, gpus, on_finished, threads)
     started = [threading.Thread(target=runner.work, args=(i,), daemon=True) for i in range(workers)]
     try:
         for thread in started:
             thread.start()
         for thread in started:
             thread.join()
-    finally:  # also when this process is interrupted: nobody would read what the jobs print
+    finally:  # also after Ctrl-C: the processes must not outlive the thread that reads their output
         runner.stop()
     failed = [job for job in runner.failed.values() if job is not None]
     if failed:
-        tail = '\n'.join(
-            failed[0].log.read_text(encoding='utf-8', errors='replace').splitlines()[-5:]
-        )
-        others = f'; so did {", ".join(job.name for job in failed[1:])}' if failed[1:] else ''
-        raise MTKDError(
-            f'{failed[0].name} failed; its log is {failed[0].log}, and ends with\n{tail}{others}'
-        )
+        raise MTKDError(_failure(failed))
+
+
+def _failure(failed: list[Job]) -> str:
+    """Describe failed jobs: the first with the end of its log, the others by name."""
+    first, *others = failed
+    log = first.log.read_text(encoding='utf-8', errors='replace').splitlines()
+    lines = [f'{first.name} failed; its log is {first.log}, and ends with', *log[-5:]]
+    if others:
+        lines.append(f'also failed: {", ".join(job.name for job in others)}')
+    return '\n'.join(lines)

@@ -1,4 +1,4 @@
-"""What ``mtkd train`` and ``mtkd test`` share: the arguments of BasicSR's loops."""
+"""The arguments that ``mtkd train`` and ``mtkd test`` share."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from ._validation import (
 
 @dataclass(frozen=True)
 class LoopArguments:
-    """Arguments of a training or a test, checked; :func:`.train.api.train` explains them.
+    """Checked arguments of a training or a test; see :func:`.train.api.train`.
 
     Raises:
         OptionError: One of them cannot be used.

@@ -1,4 +1,4 @@
-"""Reading the option file that a command was given, and BasicSR's command line."""
+"""Reading the option file of a command, and BasicSR's command line."""
 
 import os
 import sys
@@ -17,48 +17,48 @@ from ._validation import Overrides, StrPath, spelled
 
 @dataclass(frozen=True)
 class OptionFile:
-    """An option file as a command was given it.
+    """An option file, and how a command reads it.
 
     Attributes:
-        path: Of the file.
-        forced: What replaces options of the file, each as ``--force_yml`` takes it:
+        path: Path of the file.
+        overrides: Options that replace those of the file, in the syntax of ``--force_yml``:
             ``'train:total_iter=100'``.
-        safe: Execute nothing that the file names.
+        safe: Whether to refuse Python tags, so that no code is executed.
     """
 
     path: str
-    forced: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
     safe: bool = False
 
     @classmethod
     def of(cls, path: StrPath, overrides: Overrides, safe: bool) -> 'OptionFile':
-        """Return an option file as the functions of the commands are given it.
+        """Return an option file from the arguments of a command function.
 
         Raises:
-            OptionError: BasicSR cannot be given one of the values.
+            OptionError: An override has a value that BasicSR's command line cannot hold.
         """
         if isinstance(overrides, Mapping):
             overrides = [f'{key}={_text_of(key, value)}' for key, value in overrides.items()]
         return cls(os.fspath(path), tuple(overrides), safe)
 
     def arguments(self) -> list[str]:
-        """Return the file and what is forced, as BasicSR's command line takes them."""
-        forced = ['--force_yml', *self.forced] if self.forced else []
-        return ['-opt', self.path, *forced]
+        """Return the file and its overrides as arguments of BasicSR's command line."""
+        overrides = ['--force_yml', *self.overrides] if self.overrides else []
+        return ['-opt', self.path, *overrides]
 
 
 def _text_of(key: str, value: object) -> str:
-    """Write a value so that BasicSR reads it back from its command line.
+    """Return a value as a text that BasicSR's command line reads back as the same value.
 
     Raises:
-        OptionError: That cannot be done.
+        OptionError: There is no such text.
     """
     if value is None:
         text = '~'
     elif isinstance(value, bool):
         text = str(value).lower()
     elif isinstance(value, float) or (isinstance(value, int) and value < 0):
-        text = f'!!float{value!r}'  # without it 1e-4 and -1 are texts
+        text = f'!!float{value!r}'  # without the tag, 1e-4 and -1 are read as texts
     elif isinstance(value, (list, tuple)):
         value = list(value)
         text = repr(value)
@@ -71,54 +71,52 @@ def _text_of(key: str, value: object) -> str:
         found = text
     if found != value or '=' in text or text != text.strip():
         raise OptionError(
-            f'{spelled("overrides")}: {key!r}: {value!r} cannot be given in this way; expected a '
-            'text, a number, True, False, None, or a list of these; write it into the option file'
+            f'{spelled("overrides")}: {key!r}: {value!r}; expected a text, a number, True, False, '
+            'None, or a list of these; write other values into the option file'
         )
     return text
 
 
 @contextmanager
 def command_line(command: str, argv: list[str], safe: bool) -> Iterator[None]:
-    """Give BasicSR a command line of ours.
+    """Replace ``sys.argv``, which BasicSR parses.
 
     Args:
         command: Name of our command.
-        argv: Arguments of BasicSR.
-        safe: Execute nothing that the option file names.
+        argv: Arguments of BasicSR's command line.
+        safe: Whether BasicSR refuses Python tags in the option file.
     """
-    # BasicSR reads sys.argv itself, and writes it into the copy of the option file that it keeps.
-    before = sys.argv
+    # BasicSR also writes sys.argv into its copy of the option file.
+    saved = sys.argv
     sys.argv = [f'mtkd {command}', *argv]
     try:
         with basicsr_reads_safely(safe):
             yield
     finally:
-        sys.argv = before
+        sys.argv = saved
 
 
 def basicsr_arguments(file: OptionFile, loop: LoopArguments) -> list[str]:
-    """Return the arguments of ``mtkd train`` and ``mtkd test`` as BasicSR takes them."""
+    """Return the arguments of ``mtkd train`` and ``mtkd test`` for BasicSR's command line."""
     argv = ['--launcher', loop.launcher, '--local_rank', str(loop.local_rank)]
     argv += ['--auto_resume'] if loop.auto_resume else []
     argv += ['--debug'] if loop.debug else []
     return argv + file.arguments()
 
 
-def read_forced(file: OptionFile) -> dict[str, Any]:
-    """Read an option file, apply what is forced, and return all options.
-
-    BasicSR has not seen them yet.
+def read_with_overrides(file: OptionFile) -> dict[str, Any]:
+    """Read an option file and apply its overrides, without BasicSR's parser.
 
     Args:
-        file: Of the command.
+        file: Option file of the command.
 
     Returns:
         All options of the file.
 
     Raises:
-        OptionError: the file cannot be read, or what is forced cannot be used.
+        OptionError: The file cannot be read, or an override is invalid.
     """
-    return apply_overrides(read_options(file.path, file.safe), file.forced, value_of_text)
+    return apply_overrides(read_options(file.path, file.safe), file.overrides, value_of_text)
 
 
 def parse_like_basicsr(
@@ -128,25 +126,27 @@ def parse_like_basicsr(
     debug: bool = False,
     root: str | None = None,
 ) -> dict[str, Any]:
-    """Return all options of a training or a test, as BasicSR parses them; create nothing.
+    """Return the options of a training or a test as BasicSR parses them; create no folder.
 
     Args:
         command: Name of our command, for messages.
-        file: Of the command.
-        is_train: For a training; else for a test.
-        debug: In BasicSR's debug mode, which renames experiments.
-        root: Where experiments/ or results/ go; None for the current directory.
+        file: Option file of the command.
+        is_train: Whether the options are for a training, not for a test.
+        debug: Whether to use BasicSR's debug mode, which renames experiments.
+        root: Folder of experiments/ or results/; None for the current directory.
 
     Returns:
         All options.
 
     Raises:
-        OptionError: the file cannot be read, what is forced cannot be used, or what BasicSR
-            takes for granted is missing or of another kind; all of that at once.
+        OptionError: The file cannot be read, an override is invalid, or options that BasicSR
+            requires are missing or have a wrong type; one line for each of them.
     """
-    wrong = structure_errors(read_forced(file), is_train)
-    if wrong:
-        raise OptionError('\n'.join(wrong))
+    errors = structure_errors(read_with_overrides(file), is_train)
+    if errors:
+        raise OptionError('\n'.join(errors))
     argv = file.arguments()
-    with command_line(command, ['--debug', *argv] if debug else argv, file.safe):
+    if debug:
+        argv = ['--debug', *argv]
+    with command_line(command, argv, file.safe):
         return basicsr_options.parse_options(root or os.getcwd(), is_train)[0]

@@ -1,4 +1,4 @@
-"""The process that a command runs in: what is registered, how it is ended, where errors go."""
+"""Set-up of the process that a command runs in: registration, signals and error output."""
 
 import os
 import signal
@@ -9,26 +9,26 @@ from contextlib import contextmanager
 from ..errors import MTKDError
 from ._validation import spelled_as_options
 
-# What BasicSR, spandrel and torch load by torch.load without saying so; before torch 2.6 it
-# executes what is in the file.
-_FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
-_FORCE_NOT = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+# Variables that set the default of torch.load(weights_only=…). BasicSR and spandrel do not pass
+# it, and before torch 2.6 the default executes code in the file.
+_WEIGHTS_ONLY = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+_NO_WEIGHTS_ONLY = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 
 
-def _read_no_pickles() -> None:
-    os.environ[_FORCE] = '1'
-    os.environ.pop(_FORCE_NOT, None)
+def _refuse_pickles() -> None:
+    os.environ[_WEIGHTS_ONLY] = '1'
+    os.environ.pop(_NO_WEIGHTS_ONLY, None)
 
 
 @contextmanager
 def basicsr_ready() -> Iterator[None]:
-    """Register this package in BasicSR, and execute nothing that files with weights hold.
+    """Register this package with BasicSR; inside, weight files are loaded without running code.
 
-    The latter holds inside, as the program around may load files of its own afterwards.
+    The environment is restored afterwards: the calling program may load files of its own.
     """
-    names = (_FORCE, _FORCE_NOT)
+    names = (_WEIGHTS_ONLY, _NO_WEIGHTS_ONLY)
     saved = {name: os.environ.get(name) for name in names}
-    _read_no_pickles()
+    _refuse_pickles()
     try:
         from . import _registration  # noqa: F401  (importing it registers)
 
@@ -42,22 +42,20 @@ def basicsr_ready() -> Iterator[None]:
 
 
 def run_in_this_process(command: str, call: Callable[[], object], launched: bool = False) -> int:
-    """Run a command that has this process for itself.
-
-    Errors of a user's making are printed without a traceback.
+    """Run a command that owns this process; print user errors without a traceback.
 
     Args:
-        command: Its name, for messages.
-        call: Does the work.
-        launched: Whether a launcher has started several such processes.
+        command: Name of the command, for messages.
+        call: Function that does the work.
+        launched: Whether a launcher started several such processes.
 
     Returns:
         Exit status: 0, or 1 after an error.
     """
-    _read_no_pickles()
+    _refuse_pickles()
     if not launched:
-        # As after Ctrl-C: commands that started other processes end them. A process that waits for
-        # another one, which launchers end in this way too, would not come to it.
+        # Exit as after Ctrl-C, so that a command stops the processes that it started. Not under a
+        # launcher: a process that waits for another one would never reach the handler.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         with spelled_as_options():
@@ -73,7 +71,7 @@ def run_in_this_process(command: str, call: Callable[[], object], launched: bool
 
 
 def print_any_text() -> None:
-    """Let nothing stop at a character that the terminal, or a file, cannot hold (−, ×)."""
+    """Replace characters that the output's encoding lacks (−, ×) instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='replace')

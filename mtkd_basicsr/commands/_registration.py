@@ -1,7 +1,4 @@
-"""Importing this module repairs BasicSR, and registers our classes in its registries.
-
-They are models, archs, losses and datasets.
-"""
+"""Importing this module patches BasicSR and registers our models, archs, losses and datasets."""
 
 # ruff: noqa: E402
 from ..host import quiet

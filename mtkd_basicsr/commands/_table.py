@@ -1,12 +1,11 @@
-"""The commands as the command line sees them: help, arguments, and the call of their function.
+"""The commands of the command line.
 
-These modules import nothing heavy, so that ``mtkd --help`` and every usage error answer at once.
-Each has
+These modules import nothing heavy, so that ``mtkd --help`` and usage errors appear at once. Each
+has
 
 - ``HELP``, its line in ``mtkd --help``, and ``DESCRIPTION``, the first line of ``mtkd COMMAND
   --help``;
-- ``add_arguments(parser)``, and ``run(args)``, which calls the function of the command with
-  keywords.
+- ``add_arguments(parser)``, and ``run(args)``, which calls the function of the command.
 """
 
 from .cache import cli as cache

@@ -1,7 +1,7 @@
-"""What the functions of the commands refuse: arguments of a wrong kind or value.
+"""Checks of the arguments of the command functions.
 
-argparse refuses most of it before a function is called; a script calls the function itself. These
-checks import nothing heavy, so that a wrong argument is refused at once.
+argparse refuses most wrong arguments before a function is called, but a script calls the function
+directly. These checks import nothing heavy, so that they fail at once.
 """
 
 import os
@@ -16,7 +16,7 @@ StrPath: TypeAlias = str | os.PathLike[str]
 # Values by keys such as 'train:total_iter', or texts such as 'train:total_iter=100'.
 Overrides: TypeAlias = Mapping[str, Any] | Sequence[str]
 
-# Keywords that the command line calls otherwise than `--` and the keyword.
+# Keywords whose command-line option is not `--` and the keyword.
 _OPTIONS = {
     'options_file': '-opt',
     'plan_file': '-opt',
@@ -26,7 +26,7 @@ _OPTIONS = {
     'scales': '--scale',
     'methods': '--method',
     'list_commands': '--list',
-    'images': 'PICTURE',
+    'images': 'IMAGE',
     'folder': 'folder',
 }
 _on_command_line: ContextVar[bool] = ContextVar('_on_command_line', default=False)
@@ -34,7 +34,7 @@ _on_command_line: ContextVar[bool] = ContextVar('_on_command_line', default=Fals
 
 @contextmanager
 def spelled_as_options() -> Iterator[None]:
-    """Let errors name an argument as the command line does, ``--tile-overlap``."""
+    """Make error texts name arguments as the command line does: ``--tile-overlap``."""
     token = _on_command_line.set(True)
     try:
         yield
@@ -48,7 +48,7 @@ def option_of(keyword: str) -> str:
 
 
 def spelled(keyword: str) -> str:
-    """Return how messages name an argument: by its keyword, or as the command line has it."""
+    """Return how messages name an argument: by its keyword, or by its command-line option."""
     return option_of(keyword) if _on_command_line.get() else keyword
 
 
@@ -57,13 +57,13 @@ def _refuse(keyword: str, value: object, expected: str) -> OptionError:
 
 
 def check_flags(**flags: object) -> None:
-    """Refuse what is neither True nor False.
+    """Check that flags are True or False.
 
     Args:
-        **flags: Values by their keywords.
+        **flags: Values by keyword.
 
     Raises:
-        OptionError: One of them is of another kind, for example the text ``'no'``.
+        OptionError: A value is not a bool, for example the text ``'no'``.
     """
     for keyword, value in flags.items():
         if not isinstance(value, bool):
@@ -71,15 +71,15 @@ def check_flags(**flags: object) -> None:
 
 
 def check_whole(keyword: str, value: object, least: int | None = None) -> None:
-    """Refuse what is no whole number, or too small.
+    """Check that an argument is a whole number.
 
     Args:
-        keyword: Of the argument.
+        keyword: Keyword of the argument.
         value: Its value.
-        least: The smallest number that can be used; None for any.
+        least: Smallest valid number; None for no limit.
 
     Raises:
-        OptionError: Not of that kind.
+        OptionError: The value is not a whole number, or is too small.
     """
     fits = isinstance(value, int) and not isinstance(value, bool)
     if not fits or (least is not None and value < least):  # type: ignore[operator]
@@ -88,15 +88,15 @@ def check_whole(keyword: str, value: object, least: int | None = None) -> None:
 
 
 def check_choice(keyword: str, value: object, known: Iterable[object]) -> None:
-    """Refuse what is not among the values that an argument can have.
+    """Check that an argument has one of its known values.
 
     Args:
-        keyword: Of the argument.
+        keyword: Keyword of the argument.
         value: Its value.
-        known: What it can be.
+        known: The known values.
 
     Raises:
-        OptionError: It is something else; names what is known, and the nearest of it.
+        OptionError: The value is unknown; names the known values and the nearest one.
     """
     choices = list(known)
     if value not in choices:
@@ -104,7 +104,7 @@ def check_choice(keyword: str, value: object, known: Iterable[object]) -> None:
 
 
 def check_choices(keyword: str, values: object, known: Iterable[object]) -> None:
-    """Refuse what is no list of values that an argument can have; see :func:`check_choice`."""
+    """Check that an argument is a list of known values; see :func:`check_choice`."""
     choices = list(known)
     if isinstance(values, str) or not isinstance(values, Sequence) or not values:
         raise _refuse(keyword, values, f'a list of some of {", ".join(map(str, choices))}')
@@ -113,20 +113,20 @@ def check_choices(keyword: str, values: object, known: Iterable[object]) -> None
 
 
 def check_path(keyword: str, value: object) -> None:
-    """Refuse what is no name of a file or folder.
+    """Check that an argument can name a file or folder.
 
     Raises:
-        OptionError: Neither a string nor a path.
+        OptionError: The value is neither a string nor a path.
     """
     if not isinstance(value, (str, os.PathLike)):
         raise _refuse(keyword, value, 'a path')
 
 
 def check_file(keyword: str, value: object) -> None:
-    """Refuse what is no file that is there.
+    """Check that an argument names an existing file.
 
     Raises:
-        OptionError: Not a path, or there is no such file.
+        OptionError: The value is not a path, or the file does not exist.
     """
     check_path(keyword, value)
     if not os.path.isfile(value):  # type: ignore[arg-type]  # a path, as was just seen
@@ -134,15 +134,15 @@ def check_file(keyword: str, value: object) -> None:
 
 
 def check_tile(tile: object, tile_overlap: object) -> None:
-    """Refuse tiles that would share as many pixels as they have.
+    """Check that the overlap of tiles is smaller than a tile.
 
     Args:
-        tile: Low-resolution pixels of a side; None for whole images.
-        tile_overlap: What neighbouring tiles share, in low-resolution pixels.
+        tile: Side of a tile, in low-resolution pixels; None for whole images.
+        tile_overlap: Overlap of neighbouring tiles, in low-resolution pixels.
 
     Raises:
-        OptionError: They are no whole numbers, or the overlap is negative, or not smaller than the
-            tile.
+        OptionError: A value is not a whole number, or the overlap is negative or not smaller than
+            the tile.
     """
     if tile is not None:
         check_whole('tile', tile, 1)
@@ -150,28 +150,26 @@ def check_tile(tile: object, tile_overlap: object) -> None:
     assert isinstance(tile_overlap, int)
     too_large = isinstance(tile, int) and tile <= tile_overlap
     if tile_overlap < 0 or too_large:
+        limit = '' if tile is None else f', less than {spelled("tile")} ({tile})'
         raise OptionError(
-            f'{spelled("tile_overlap")}: {tile_overlap}; expected from 0 on, less than '
-            f'{spelled("tile")}, {tile}'
+            f'{spelled("tile_overlap")}: {tile_overlap}; expected a whole number from 0 on{limit}'
         )
 
 
 def check_device(device: object) -> None:
-    """Refuse what cannot be the name of a device; whether it is there is seen later."""
+    """Check that an argument can name a device; whether it exists is checked later."""
     if not isinstance(device, str):
         raise _refuse('device', device, "a string: 'auto', 'cpu', 'cuda', 'cuda:1', …")
 
 
 def check_overrides(overrides: object) -> None:
-    """Refuse what is neither a mapping of option keys to values nor a list of texts.
+    """Check that overrides are a mapping from option keys to values, or a list of texts.
 
     Raises:
-        OptionError: Of another kind.
+        OptionError: They are neither.
     """
     fits = not isinstance(overrides, str) and isinstance(overrides, (Mapping, Sequence))
-    # mypy does not narrow by a named condition.
-    entries: Any = overrides
-    if not fits or not all(isinstance(entry, str) for entry in entries):
+    if not fits or not all(isinstance(entry, str) for entry in overrides):  # type: ignore[attr-defined]
         raise _refuse(
             'overrides',
             overrides,

@@ -8,7 +8,7 @@ from ._table import COMMANDS
 
 
 def build_parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    """Return the parser of ``mtkd``, and by name those of its commands."""
+    """Return the parser of ``mtkd``, and the parsers of its commands by name."""
     parser = argparse.ArgumentParser(
         prog='mtkd', description='Multi-teacher knowledge distillation for super-resolution'
     )
@@ -27,16 +27,16 @@ def dispatch(args: argparse.Namespace) -> None:
     """Run the command that the arguments name.
 
     Raises:
-        MTKDError: What it raises.
+        MTKDError: The command failed.
     """
     COMMANDS[args.command].run(args)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command. Errors of a user's making are printed without a traceback.
+    """Run the command; print user errors without a traceback.
 
     Args:
-        argv: Arguments; None takes those of the process.
+        argv: Arguments; None for those of the process.
 
     Returns:
         Exit status: 0, or 1 after an error.

@@ -358,7 +358,7 @@ def test_targets_can_be_computed_in_tiles(make_options, photographs, tmp_path):
         cwd=tmp_path,
         expect=1,
     )
-    assert '--tile-overlap: 16; expected from 0 on, less than --tile, 16' in text
+    assert '--tile-overlap: 16; expected a whole number from 0 on, less than --tile (16)' in text
 
 
 @pytest.mark.slow

@@ -151,7 +151,7 @@ def test_options_are_written_and_nothing_is_overwritten(tmp_path, here):
     changed.write_text('mine')
     (tmp_path / 'mine' / 'mtkd_rcan_x3.yml').unlink()
     printed = here('options', '--out', 'mine', '--student', 'rcan', '--scale', '3', expect=1)
-    assert 'has other files of these names: fusion_x3.yml; nothing was written' in printed
+    assert 'has different files with these names: fusion_x3.yml; nothing was written' in printed
     assert changed.read_text() == 'mine'
     assert not (tmp_path / 'mine' / 'mtkd_rcan_x3.yml').exists()
     here('options', '--out', 'mine', '--scale', '3', '--overwrite')

@@ -415,7 +415,7 @@ def test_two_processes_do_not_do_the_same_run(copied):
     with open(copied.parent / OUT / 'runs' / 'SwinIR_scratch_x2_s7.lock', 'w') as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         printed = compare(grown, '--only', 'SwinIR_scratch_x2_s7', expect=1)
-    assert 'SwinIR_scratch_x2_s7: another process is doing this run' in printed
+    assert 'SwinIR_scratch_x2_s7: another process is executing this run' in printed
 
 
 def test_failing_run_names_its_log_and_the_others_go_on(photographs, tmp_path):

@@ -74,7 +74,7 @@ def test_runs_wait_for_what_they_need():
     assert runs['edsr_x4'].after == set()
     assert runs['cache_teachers_x4'].after == {'swinir_x4', 'edsr_x4', 'rcan_x4'}
     assert {'cache_teachers_x4', 'edsr_x4'} <= runs['fusion_x4'].after
-    assert runs['cache_target_x4'].what == 'target'
+    assert runs['cache_target_x4'].contents == 'target'
     assert {'fusion_x4', 'rcan_x4'} <= runs['cache_target_x4'].after
     assert runs['EDSR_scratch_x4_s0'].after == {'cache_teachers_x4'}
     assert 'teachers' not in runs['EDSR_scratch_x4_s0'].options
@@ -277,7 +277,7 @@ def test_another_file_of_weights_is_another_run(tmp_path):
         (
             lambda p: p['methods']['MTKD'].pop('datasets'),
             OptionError,
-            'target_cache: .* holds teachers .*give them two files',
+            'target_cache: .* holds teachers .*use two files',
         ),
     ],
 )
@@ -327,7 +327,7 @@ def test_a_plan_can_be_based_on_another(tmp_path):
         'what is done is done for both'
     )
     for change, text in (
-        ({'name': 'small'}, "name: 'small' is also that of the base"),
+        ({'name': 'small'}, "name: 'small' is also the name of the base"),
         ({'base': 3}, 'base: 3; expected the file'),
         ({'base': 'gone.yml'}, "no file '.*gone.yml'"),
         ({'base': 'top.yml'}, "base: 'top.yml' has a base itself"),
@@ -368,7 +368,7 @@ def test_entries_laid_over_those_of_the_base(tmp_path):
         with pytest.raises(OptionError, match=text):
             plan_with(**{key: {'x': {'base': name}}})
     with pytest.raises(
-        OptionError, match=r"methods.x.base: 'MTKD'; only in a plan that has a base itself"
+        OptionError, match=r"methods.x.base: 'MTKD'; allowed only in a plan that has a base itself"
     ):
         changed_plan(tmp_path, lambda p: p['methods'].update(x={'base': 'MTKD'}))
 

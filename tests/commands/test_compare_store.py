@@ -9,7 +9,7 @@ from conftest import ROOT
 
 from mtkd_basicsr.commands.compare.expansion import Run, expand
 from mtkd_basicsr.commands.compare.plan import read_plan
-from mtkd_basicsr.commands.compare.store import _lines_of, is_done, left, result_of, result_path
+from mtkd_basicsr.commands.compare.store import _lines_of, is_done, pending, result_of, result_path
 from mtkd_basicsr.errors import DataError
 
 RESULTS = ROOT / 'benchmarks' / 'results'
@@ -79,9 +79,9 @@ def test_the_results_of_the_repository_are_finished_anywhere(tmp_path):
     plan = read_plan(REFERENCE)
     runs = expand(plan, tmp_path)
     assert len(runs) == 95
-    assert left(runs, plan, tmp_path) == []
+    assert pending(runs, plan, tmp_path) == []
     (tmp_path / 'results' / 'reference.jsonl').unlink()
-    assert len(left(runs, plan, tmp_path)) == len(runs)
+    assert len(pending(runs, plan, tmp_path)) == len(runs)
 
 
 def test_a_folder_of_version_0_1_0_is_read(tmp_path):
@@ -94,7 +94,7 @@ def test_a_folder_of_version_0_1_0_is_read(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(content, indent=1))
         assert result_of(runs[content['name']], tmp_path) == content
-    assert left(list(runs.values()), plan, tmp_path) == []
+    assert pending(list(runs.values()), plan, tmp_path) == []
     student = runs['EDSR_MTKD_x4_s0']
     assert is_done(student, plan, tmp_path)
 

@@ -160,7 +160,7 @@ def test_half_the_size_and_nearly_the_same_network(here, tmp_path, weights, arch
         for k, v in whole.items()
     )
     stated = (
-        float(re.search(r'change a photograph by ([\d.]+) of 255 levels at most', printed)[1]) / 255
+        float(re.search(r'change a photograph by at most ([\d.]+) of 255 levels', printed)[1]) / 255
     )
     lq = inputs(2)[0]
     with torch.no_grad():
@@ -256,7 +256,7 @@ def test_a_graph_that_is_wrong_is_not_kept(here, tmp_path, monkeypatch, weights,
         monkeypatch.setattr(export, 'TraceableStudent', Frozen)
     printed = here('export', '--weights', weights('SwinIR'), '--format', 'torchscript', expect=1)
     assert "'student.pt': differs from PyTorch by " in printed
-    assert ' for input (1, 3, 100, 150), and was removed' in printed
+    assert ' for input (1, 3, 100, 150); expected at most' in printed
     assert [p.name for p in tmp_path.iterdir()] == ['student.pth']
 
 
@@ -269,7 +269,7 @@ def test_above_the_tolerance_the_old_file_stays(here, tmp_path, monkeypatch, wei
         'export', '--weights', weights('EDSR'), '--format', form, '--overwrite', expect=1
     )
     assert f"'{there.name}': differs from PyTorch by " in printed
-    assert 'for input (1, 3, 100, 150), and was removed; expected at most -1e+00' in printed
+    assert 'for input (1, 3, 100, 150); expected at most -1e+00; the file was removed' in printed
     assert there.read_bytes() == b'precious'
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -283,8 +283,7 @@ def test_above_the_tolerance_the_old_file_stays(here, tmp_path, monkeypatch, wei
         ),
         (
             lambda lq: torch.zeros(1, 1, 1, 1),
-            'output (1, 1, 1, 1) for input (1, 3, 100, 150), and was removed; expected (1, 3, 200, '
-            '300)',
+            'output (1, 1, 1, 1) for input (1, 3, 100, 150); expected (1, 3, 200, 300)',
         ),
     ],
 )
@@ -307,9 +306,9 @@ def test_a_network_that_cannot_be_recorded_is_refused(here, tmp_path, monkeypatc
 
     monkeypatch.setattr(torch.jit, 'trace', trace)
     printed = here('export', '--weights', weights('EDSR'), '--format', 'torchscript', expect=1)
-    assert (
-        printed == 'mtkd export: --format: EDSR cannot be written as torchscript by torch '
-        f'{torch.__version__}: no such operator\n'
+    assert printed == (
+        f'mtkd export: --format: torch {torch.__version__} cannot export EDSR to torchscript: '
+        'no such operator\n'
     )
     assert [p.name for p in tmp_path.iterdir()] == ['student.pth']
 
@@ -376,7 +375,7 @@ def test_nothing_is_overwritten(here, tmp_path, weights):
     there = tmp_path / 'student.pt'
     there.write_bytes(b'precious')
     command = ['export', '--weights', weights('EDSR'), '--format', 'torchscript']
-    assert "--out: 'student.pt' is there already; use another name, or --overwrite" in here(
+    assert "--out: 'student.pt' already exists; use another name, or --overwrite" in here(
         *command, expect=1
     )
     assert there.read_bytes() == b'precious'
@@ -384,7 +383,7 @@ def test_nothing_is_overwritten(here, tmp_path, weights):
     assert opened(there)[1]['scale'] == '2'
     (tmp_path / 'student.pth').rename(there)
     command[2] = 'student.pt'
-    assert "--out: 'student.pt' is the file of the weights" in here(
+    assert "--out: 'student.pt' is the weight file itself" in here(
         *command, '--overwrite', expect=1
     )
     assert 'params_ema' in torch.load(there, weights_only=True)
@@ -406,7 +405,11 @@ def test_missing_packages_come_first(here, tmp_path, monkeypatch, package):
 @pytest.mark.parametrize(
     ('arguments', 'text'),
     [
-        ([], '--weights: missing; it is needed, or an option file with path.pretrain_network_g'),
+        (
+            [],
+            '--weights: missing; expected a checkpoint, or an option file with '
+            'path.pretrain_network_g',
+        ),
         (['--weights', 'gone.pth'], "--weights: no file 'gone.pth'"),
         (['-opt', 'gone.yml'], "-opt: no file 'gone.yml'"),
         (

@@ -144,7 +144,7 @@ def test_a_job_calls_a_function_with_its_keywords(tmp_path):
         (
             'prepare_data',
             {'folder': 'none', 'out': 'x', 'sub_image': 5},
-            'mtkd data: --sub-image 5 --step 2: expected multiples of 12, the step not larger '
+            'mtkd data: --sub-image 5 --step 2; expected multiples of 12, with a step not larger '
             'than the sub-image',
         ),
     ],
@@ -158,7 +158,7 @@ def test_errors_of_a_job_are_those_of_the_command_line(function, arguments, said
 
 def test_a_job_calls_nothing_else(tmp_path):
     wanted = Job('wrong', '_validation', {}, tmp_path, tmp_path / 'wrong.log')
-    with pytest.raises(MTKDError, match="'_validation' is no function of mtkd_basicsr.commands"):
+    with pytest.raises(MTKDError, match="'_validation' is not a function of mtkd_basicsr.commands"):
         run_jobs([wanted], 1)
 
 

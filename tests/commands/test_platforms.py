@@ -160,7 +160,7 @@ def test_commands_run_without_what_windows_lacks(photographs, system, tmp_path):
     assert spawned(windows) >= 2
     assert state_of(tmp_path / 'c.lmdb') == 'complete'
     assert not (tmp_path / 'c.lmdb.partial').exists()
-    assert 'is complete, and as it was written' in mtkd(
+    assert 'is complete and matches its checksums' in mtkd(
         'cache', '-opt', options, '--verify', cwd=tmp_path, **windows
     )
 
@@ -174,7 +174,7 @@ def test_commands_run_without_what_windows_lacks(photographs, system, tmp_path):
         'cache', '-opt', options, '--overwrite', '--workers', '0', cwd=tmp_path, **windows
     )
     assert 'is damaged: 1 of 3 images: target of' in printed
-    assert 'is complete, and as it was written' in mtkd(
+    assert 'is complete and matches its checksums' in mtkd(
         'cache', '-opt', options, '--verify', cwd=tmp_path, **windows
     )
 

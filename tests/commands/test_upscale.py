@@ -152,15 +152,13 @@ def test_nothing_is_overwritten(here, tmp_path, weights, picture):
     (tmp_path / 'upscaled').mkdir()
     there = tmp_path / 'upscaled' / 'cat_x2.png'
     there.write_bytes(b'precious')
-    assert 'cat_x2.png is there already' in here(
-        'upscale', 'cat.png', '--weights', weights, expect=1
-    )
+    assert 'cat_x2.png already exists' in here('upscale', 'cat.png', '--weights', weights, expect=1)
     assert there.read_bytes() == b'precious'
     here('upscale', 'cat.png', '--weights', weights, '--overwrite')
     assert read(there).shape == (74, 60, 3)
     cv2.imwrite(str(tmp_path / 'cat.jpg'), picture)
     printed = here('upscale', 'cat.png', 'cat.jpg', '--weights', weights, '--out', 'c', expect=1)
-    assert "two pictures would both become 'c/cat_x2.png'" in printed
+    assert "two images have the same output 'c/cat_x2.png'" in printed
     assert not (tmp_path / 'c').exists()
 
 
@@ -173,8 +171,8 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_done(
         'upscale', 'empty.png', 'float.tiff', 'gone.png', 'cat.png', '--weights', weights, expect=1
     )
     for text in (
-        '3 of 4 pictures cannot be enlarged',
-        "'empty.png': cannot be read as a picture",
+        '3 of 4 images cannot be upscaled',
+        "'empty.png': cannot be read as an image",
         "'float.tiff': (37, 30, 3) float32; expected",
         "'gone.png': no such file",
     ):
@@ -189,7 +187,7 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_done(
         (['--weights', 'student.pth', '-opt', 'gone.yml'], "-opt: no file 'gone.yml'"),
         (
             ['--weights', 'student.pth', '--tile', '8'],
-            '--tile-overlap: 32; expected from 0 on, less than --tile, 8',
+            '--tile-overlap: 32; expected a whole number from 0 on, less than --tile (8)',
         ),
     ],
 )

@@ -183,7 +183,7 @@ def test_wrong_images_are_named_and_the_others_done(images, here, tmp_path):
         "empty.png': cannot be read as an image",
         "cut.png': cannot be read as an image",
         "deep.png': uint16 values; expected 8 bits",
-        "glass.png': 4 channels; expected grey or three",
+        "glass.png': 4 channels; expected greyscale or three",
         "small.png': 5×50 pixels; expected 12 or more",
     ):
         assert text in printed
@@ -212,7 +212,7 @@ def test_verify_against_published_figures(images, here):
         expect=1,
     )
     assert 'published 33.66 dB  DIFFERS' in printed
-    assert 'these are other images' in printed
+    assert 'the images are not those of the test set' in printed
 
 
 @pytest.mark.parametrize(
@@ -224,11 +224,11 @@ def test_verify_against_published_figures(images, here):
             ['images', '--multiple', '8'],
             '--multiple: 8; expected a multiple of all of --scale, for example 12',
         ),
-        (['images', '--sub-image', '50'], '--sub-image 50 --step 25: expected multiples of 12'),
-        (['images', '--sub-image', '24', '--step', '48'], 'the step not larger'),
+        (['images', '--sub-image', '50'], '--sub-image 50 --step 25; expected multiples of 12'),
+        (['images', '--sub-image', '24', '--step', '48'], 'a step not larger'),
         (
             ['images', '--sub-image', '24', '--step', '12', '--verify', 'Set5'],
-            '--verify: test sets are not cut',
+            '--verify: not allowed with --sub-image',
         ),
     ],
 )
@@ -239,7 +239,7 @@ def test_wrong_arguments(images, here, tmp_path, arguments, text):
 
 def test_names_that_would_collide(images, here):
     cv2.imwrite(str(images / 'coffee.jpg'), load('coffee')[:40, :40])
-    assert 'coffee is there with two endings' in here(
+    assert 'several files are named coffee' in here(
         'data', images, '--out', 'out', '--workers', '1', expect=1
     )
     (images / 'coffee.jpg').rename(images / 'a.v2.png')
@@ -279,8 +279,8 @@ def test_folders_that_were_made_otherwise(images, here):
         expect=1,
     )
     assert (
-        "'out' was made otherwise (sub_image: 24 before, 32 now; step: 24 before, 32 now)"
-        in printed
+        "'out' was created with other settings (sub_image: 24 before, 32 now; step: 24 before, "
+        '32 now)' in printed
     )
 
 

@@ -1093,7 +1093,7 @@ ROWS = [
         'cache: an overlap as large as the tile',
         f'{CACHE} --tile 16 --tile-overlap 16',
         OptionError,
-        '--tile-overlap: 16; expected from 0 on',
+        '--tile-overlap: 16; expected a whole number from 0 on',
     ),
     Row(
         'cache: an unknown device',
@@ -1304,7 +1304,7 @@ ROWS = [
         'data: a part that does not fit',
         'data val/GT --out out --sub-image 50',
         OptionError,
-        '--sub-image 50 --step 25: expected multiples of 12',
+        '--sub-image 50 --step 25; expected multiples of 12',
     ),
     Row(
         'data: an unknown test set',
@@ -1316,20 +1316,20 @@ ROWS = [
         'data: a file as --out',
         'data val/GT --out file',
         OptionError,
-        "--out: 'file' cannot be made a folder: File exists",
+        "--out: 'file'; cannot create this folder: File exists",
     ),
     Row(
-        'data: two endings',
+        'data: two suffixes',
         'data val/GT --out out',
         DataError,
-        "'val/GT': coffee is there with two endings",
+        "'val/GT': several files are named coffee",
         picture('val/GT/coffee.jpg', GREY),
     ),
     Row(
         'data: a note of others',
         'data val/GT --out out',
         OptionError,
-        "--out: 'out/mtkd_data.json' is not what this command has written",
+        "--out: 'out/mtkd_data.json' was not written by this command",
         lambda: (os.mkdir('out'), Path('out/mtkd_data.json').write_text('[')),
     ),
     *(
@@ -1355,7 +1355,7 @@ ROWS = [
             (
                 'transparency',
                 picture('val/GT/coffee.png', np.dstack([GREY] * 4)),
-                "'val/GT/coffee.png': 4 channels; expected grey or three",
+                "'val/GT/coffee.png': 4 channels; expected greyscale or three",
             ),
             (
                 'too small',
@@ -1387,12 +1387,12 @@ ROWS = [
         USAGE,
         "argument --student: invalid choice: 'vdsr'",
     ),
-    Row('options: a file as --out', 'options --out file', OptionError, 'cannot be made a folder'),
+    Row('options: a file as --out', 'options --out file', OptionError, 'cannot create this folder'),
     Row(
         'upscale: no pictures',
         'upscale --weights student.pth',
         USAGE,
-        'the following arguments are required: PICTURE',
+        'the following arguments are required: IMAGE',
     ),
     Row(
         'upscale: no weights',
@@ -1415,21 +1415,21 @@ ROWS = [
                 'zero bytes',
                 raw(b'', 'dog.png'),
                 DataError,
-                "'dog.png': cannot be read as a picture",
+                "'dog.png': cannot be read as an image",
                 '',
             ),
             (
                 'a text',
                 raw('dog', 'dog.png'),
                 DataError,
-                "'dog.png': cannot be read as a picture",
+                "'dog.png': cannot be read as an image",
                 '',
             ),
             (
                 'cut off',
                 both(picture('dog.png', GREY), cut('dog.png')),
                 DataError,
-                "'dog.png': cannot be read as a picture",
+                "'dog.png': cannot be read as an image",
                 '',
             ),
             (
@@ -1450,14 +1450,14 @@ ROWS = [
                 'a device that is not here',
                 lambda: None,
                 OptionError,
-                "--device: 'xpu' cannot be used here",
+                "--device: 'xpu'; not available on this machine",
                 '--device xpu',
             ),
             (
                 'a file as --out',
                 picture('dog.png', GREY),
                 OptionError,
-                "--out: 'file' cannot be made a folder",
+                "--out: 'file'; cannot create this folder",
                 '--out file',
             ),
             (
@@ -1518,7 +1518,7 @@ ROWS = [
                 'no weights',
                 lambda: None,
                 OptionError,
-                '--weights: missing; it is needed, or an option file',
+                '--weights: missing; expected a checkpoint, or an option file',
                 'safetensors',
             ),
             (
@@ -1546,7 +1546,7 @@ ROWS = [
                 'a file as a folder',
                 lambda: None,
                 OptionError,
-                "--out: 'file' cannot be made a folder",
+                "--out: 'file'; cannot create this folder",
                 'safetensors --weights student.pth --out file/x.safetensors',
             ),
             (
@@ -1560,7 +1560,7 @@ ROWS = [
                 'the file of the weights',
                 lambda: os.rename('student.pth', 'student.pt'),
                 OptionError,
-                "--out: 'student.pt' is the file of the weights",
+                "--out: 'student.pt' is the weight file itself",
                 'torchscript --weights student.pt',
             ),
             (
@@ -1575,6 +1575,8 @@ ROWS = [
             ),
         ]
     ),
-    Row('demo: a file as --out', 'demo --out file', OptionError, "file' cannot be made a folder"),
+    Row(
+        'demo: a file as --out', 'demo --out file', OptionError, "file'; cannot create this folder"
+    ),
     Row('demo: an unknown argument', 'demo --fast', USAGE, 'unrecognized arguments: --fast'),
 ]

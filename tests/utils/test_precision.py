@@ -436,8 +436,11 @@ def test_a_finished_cache_stays_what_it_is(here, uncached, monkeypatch, asked):
     before = (uncached / 'data.mdb').stat().st_mtime_ns
     printed = here('cache', '-opt', 'opt.yml', *asked)
     assert 'is complete: target of 3 images' in printed
-    assert 'it was made in bf16 and stays as it is; --precision fp32 --overwrite' in printed
-    assert 'stays as it is' in here('cache', '-opt', 'opt.yml', *asked, '--overwrite'), (
+    assert (
+        'it was computed in bf16 and is kept; to recompute it, use --precision fp32 --overwrite'
+        in printed
+    )
+    assert 'is kept; to recompute it' in here('cache', '-opt', 'opt.yml', *asked, '--overwrite'), (
         'nothing in it is damaged'
     )
     assert (uncached / 'data.mdb').stat().st_mtime_ns == before

@@ -23,38 +23,38 @@ def cache(
     overrides: Overrides = (),
     safe: bool = False,
 ) -> Path:
-    """Make the target cache of an option file, or go on making it.
+    """Create or resume the target cache of an option file.
 
-    Under ``torchrun`` each process does its share of the images, on its own GPU, into the same
-    file.
+    Under ``torchrun`` each process computes its share of the images on its own GPU and writes into
+    the same file.
 
     Args:
         options_file: Option file (YAML); names the cache as ``datasets.train.target_cache``.
         contents: ``'target'``, the fused target (stage 2), or ``'teachers'``, the output of each
             teacher (stage 1); None for what the option file needs.
-        self_ensemble: Whether a target is the mean over eight flips and rotations, which takes
-            eight times as long.
+        self_ensemble: Whether to average over eight flips and rotations (eight times slower).
         tile: Side of a tile in low-resolution pixels; None for whole images, and smaller and
-            smaller tiles where they do not fit into GPU memory.
-        tile_overlap: What neighbouring tiles share, in low-resolution pixels.
-        device: ``'auto'``, or a device as PyTorch writes it.
-        precision: ``'bf16'``, ``'fp32'``, or ``'auto'``, bf16 where it is native, else fp32. None
-            is ``'auto'`` on a GPU and ``'fp32'`` on a CPU, and that of the cache where one is gone
-            on with.
-        workers: Processes that decode images; 0 for none beside this one.
-        overwrite: Whether to replace a cache of other options, and what is damaged in one of the
-            same.
-        verify: Whether to read all of a complete cache instead, and compare it with its checksums.
+            smaller tiles when GPU memory runs out.
+        tile_overlap: Overlap of neighbouring tiles, in low-resolution pixels.
+        device: ``'auto'``, or a device in PyTorch's notation.
+        precision: ``'bf16'``, ``'fp32'``, or ``'auto'``: bf16 where the hardware supports it, else
+            fp32. None is ``'auto'`` on a GPU and ``'fp32'`` on a CPU; a resumed cache keeps its
+            own.
+        workers: Number of processes that decode images; 0 decodes them in this process.
+        overwrite: Whether to replace a cache made with other options, and to recompute damaged
+            images of one made with the same options.
+        verify: Whether to read a complete cache and compare it with its checksums, and compute
+            nothing.
         overrides: Options that replace those of the file: values by keys such as
             ``'datasets:train:target_cache'``, or texts such as ``'scale=2'``.
-        safe: Whether to execute nothing that the option file names: Python tags are refused.
+        safe: Whether to refuse Python tags in the option file, so that no code is executed.
 
     Returns:
         The cache; under ``torchrun`` it is complete when all processes have ended.
 
     Raises:
-        MTKDError: An argument, an option, weights or images cannot be used, a cache of other
-            options stands there, or the one that is verified is damaged.
+        MTKDError: An argument, an option, weights or images are invalid, the path holds a cache
+            made with other options, or the verified cache is damaged.
     """
     arguments = CacheArguments(
         options_file=options_file,

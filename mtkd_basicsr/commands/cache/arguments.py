@@ -18,7 +18,7 @@ from .._validation import (
 
 @dataclass(frozen=True)
 class CacheArguments:
-    """Arguments of a cache, checked; :func:`mtkd_basicsr.commands.cache` explains them.
+    """Checked arguments of a cache; see :func:`mtkd_basicsr.commands.cache`.
 
     Raises:
         OptionError: One of them cannot be used.

@@ -6,10 +6,9 @@ from ...utils.choices import CACHE_CONTENTS, PRECISIONS
 from .._arguments import add_override_arguments, add_tile_arguments, number
 from .api import cache
 
-HELP = 'run the teachers once over all training images, and keep the targets'
+HELP = 'compute the targets of all training images once'
 DESCRIPTION = (
-    'Makes the target cache of an option file, or goes on making it; with '
-    '``--verify`` reads all of one that is complete.'
+    'Create or resume the target cache of an option file; with --verify, check a complete one.'
 )
 
 
@@ -25,41 +24,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--what',
         choices=CACHE_CONTENTS,
-        help='the fused target (stage 2), or the output of each teacher (stage 1); '
-        'what the option file needs by default',
+        help='fused target (stage 2) or output of each teacher (stage 1); '
+        'default: what the option file needs',
     )
     parser.add_argument(
         '--self-ensemble',
         action='store_true',
-        help='mean over eight flips and rotations, eight times slower',
+        help='average over eight flips and rotations (eight times slower)',
     )
     add_tile_arguments(
         parser,
-        'low-resolution pixels; by default whole images, and smaller '
-        'and smaller tiles where they do not fit into GPU memory',
+        'size of a tile, in low-resolution pixels; default: whole images, and smaller and '
+        'smaller tiles when GPU memory runs out',
     )
     parser.add_argument(
         '--precision',
         choices=PRECISIONS,
-        help='auto: bf16 where it is native, else fp32; by default auto on a GPU, fp32 on '
-        'a CPU, and that of the cache where one is gone on with',
+        help='auto: bf16 where the hardware supports it, else fp32; default: auto on a GPU, '
+        'fp32 on a CPU; a resumed cache keeps its own',
     )
     parser.add_argument('--workers', type=number(0), default=1, help='processes that decode images')
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='replace a cache of other options, and what is damaged in one of the same',
+        help='replace a cache made with other options, or recompute damaged images',
     )
     parser.add_argument(
         '--verify',
         action='store_true',
-        help='read all of a complete cache, and compare it with its checksums',
+        help='read a complete cache and compare it with its checksums',
     )
     add_override_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the command, as its parser has read the command line."""
+    """Run the command with the parsed arguments."""
     cache(
         args.opt,
         contents=args.what,

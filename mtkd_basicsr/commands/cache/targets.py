@@ -1,4 +1,4 @@
-"""``mtkd cache``: run the teachers and the fusion network once over all training images."""
+"""``mtkd cache``: compute the targets of all training images once."""
 
 import dataclasses
 import os
@@ -10,16 +10,15 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from ...config import TeacherConfig, TeacherOptions, parse_fusion, parse_teachers, require
+from ...config import TeacherConfig, TeacherOptions, require
 from ...data.cache.begun import existing_precision
 from ...data.cache.checksums import damaged_images, describe
 from ...data.cache.format import array_names, state_of
 from ...data.cache.inputs import CachedImage
 from ...data.cache.key import CacheKey, CacheSettings, Use
-from ...data.cache.manifest import cache_key
 from ...data.cache.reader import CacheReader
 from ...data.cache.writer import CacheWriter, remove_leftovers
-from ...data.whole_images import WholeImagePairs, build_paired_dataset, list_images
+from ...data.whole_images import WholeImagePairs
 from ...errors import CacheError, DamagedCacheError, DataError
 from ...functional.self_ensemble import eightfold
 from ...functional.tiling import run_tiled
@@ -33,12 +32,13 @@ from .._arguments import device_of
 from .._option_files import OptionFile, parse_like_basicsr
 from .._validation import spelled
 from .arguments import CacheArguments
+from .request import CacheRequest
 
-_SMALLEST_TILE = 64
+_SMALLEST_TILE = 64  # low-resolution pixels
 
 
 class _Targets:
-    """Computes what a cache holds for one image, by tiles where it has to."""
+    """Computes the targets of one image, in tiles if GPU memory runs out."""
 
     def __init__(
         self,
@@ -60,14 +60,34 @@ class _Targets:
         self.overlap = args.tile_overlap
         self.self_ensemble = args.self_ensemble
 
-    def _run(self, lq: torch.Tensor, given: torch.Tensor | None, tile: int | None) -> torch.Tensor:
+    def _run(
+        self, lq: torch.Tensor, precomputed: torch.Tensor | None, tile: int | None
+    ) -> torch.Tensor:
         def whole(*parts: torch.Tensor) -> torch.Tensor:
             return eightfold(self.network, *parts) if self.self_ensemble else self.network(*parts)
 
-        return run_tiled(whole, lq, self.scale, tile, self.overlap, given)
+        return run_tiled(whole, lq, self.scale, tile, self.overlap, precomputed)
+
+    def _run_with_smaller_tiles(
+        self, lq: torch.Tensor, precomputed: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Run the network, and halve the tiles for as long as GPU memory runs out."""
+        while True:
+            try:
+                return self._run(lq, precomputed, self.tile)
+            except torch.cuda.OutOfMemoryError as error:
+                torch.cuda.empty_cache()
+                smaller = (self.tile or max(lq.shape[-2:])) // 2
+                if smaller < max(_SMALLEST_TILE, self.overlap + 1):
+                    raise DataError(
+                        f'out of GPU memory even with tiles of {self.tile} pixels; use --device cpu'
+                    ) from error
+                size = 'whole images' if self.tile is None else f'tiles of {self.tile} pixels'
+                say(f'out of GPU memory with {size}; continuing with tiles of {smaller} pixels')
+                self.tile = smaller
 
     def check_folders(self, images: Sequence[CachedImage]) -> None:
-        """Refuse folders that lack an image, before the first image is computed."""
+        """Raise if a folder of precomputed outputs lacks an image."""
         self.ensemble.check_outputs(images)
 
     def __call__(self, name: str, lq: torch.Tensor) -> dict[str, np.ndarray]:
@@ -80,45 +100,30 @@ class _Targets:
         Returns:
             (scale · h, scale · w, 3), BGR, uint8, by the name of the array.
         """
-        image = to_tensor(lq, self.device)
-        tile = self.tile
-        given = self.ensemble.precomputed_outputs(name, [self.scale * n for n in lq.shape[:2]])
-        while True:
-            try:
-                output = self._run(image, given, tile)
-                break
-            except torch.cuda.OutOfMemoryError as error:
-                torch.cuda.empty_cache()
-                smaller = (tile or max(image.shape[-2:])) // 2
-                if smaller < max(_SMALLEST_TILE, self.overlap + 1):
-                    raise DataError(
-                        f'out of GPU memory even with tiles of {tile} pixels; use --device cpu'
-                    ) from error
-                say(
-                    f'out of GPU memory with {tile or "whole images"}: going on with tiles of '
-                    f'{smaller} pixels'
-                )
-                self.tile = tile = smaller
+        size = [self.scale * n for n in lq.shape[:2]]
+        precomputed = self.ensemble.precomputed_outputs(name, size)
+        output = self._run_with_smaller_tiles(to_tensor(lq, self.device), precomputed)
         if self.contents == 'target':
             return {'target': to_array(output)}
         return {
-            f'teacher/{name}': to_array(part)
-            for name, part in zip(self.ensemble.names, output.split(3, 1), strict=True)
+            f'teacher/{teacher}': to_array(part)
+            for teacher, part in zip(self.ensemble.names, output.split(3, 1), strict=True)
         }
 
 
-def _means(psnr: dict[str, list[float]]) -> str:
-    return ', '.join(
-        f'{name.removeprefix("teacher/")} {np.mean(values):.2f} dB' for name, values in psnr.items()
-    )
+def _format_means(psnr: dict[str, list[float]]) -> str:
+    means = []
+    for name, values in psnr.items():
+        means.append(f'{name.removeprefix("teacher/")} {np.mean(values):.2f} dB')
+    return ', '.join(means)
 
 
-def _standing(path: str, key: CacheKey, overwrite: bool) -> CacheReader | None:
-    """Return the complete cache of the same options, None where there is none.
+def _complete_cache(path: str, key: CacheKey, overwrite: bool) -> CacheReader | None:
+    """Return the complete cache made with the same options, None if there is none.
 
     Raises:
-        CacheError: a complete cache of other options stands there, and is not to be replaced.
-        DamagedCacheError: the same for one that cannot be read.
+        CacheError: The path holds a complete cache made with other options, without ``overwrite``.
+        DamagedCacheError: The path holds a cache that cannot be read, without ``overwrite``.
     """
     if state_of(path) != 'complete':
         return None
@@ -128,66 +133,69 @@ def _standing(path: str, key: CacheKey, overwrite: bool) -> CacheReader | None:
         if overwrite:
             return None
         raise
-    found = reader.key.differences(key, Use.KEEP)
-    if found and not overwrite:
+    differences = reader.key.differences(key, Use.KEEP)
+    if differences and not overwrite:
         raise CacheError(
-            f"a complete cache of other options stands at '{path}': {'; '.join(found)}; "
+            f"'{path}' is a complete cache made with other options: {'; '.join(differences)}; "
             'replace it with --overwrite'
         )
-    return None if found else reader
+    return None if differences else reader
 
 
-def _say(precision: Precision, rank: int) -> str:
-    """Print once what the networks run in, with a warning if there is one; return its name."""
+def _print_precision(precision: Precision, rank: int) -> None:
+    """Print the precision of the networks, and a warning if there is one, in one process."""
     if rank == 0:
         print(f'{spelled("precision")}: {precision.reason}', flush=True)
         if precision.warning:
             print(f'WARNING: {precision.warning}', file=sys.stderr, flush=True)
-    return precision.name
 
 
 def _verify(path: str) -> None:
+    """Compare a complete cache with its checksums.
+
+    Raises:
+        CacheError: This version cannot read the cache.
+        DamagedCacheError: The cache is damaged; names the images.
+    """
     reader = CacheReader(path, readahead=True)
-    found = reader.key.differences(reader.key, Use.READ)
-    if found:
-        raise CacheError(f"target cache '{path}' cannot be read: {'; '.join(found)}")
+    differences = reader.key.differences(reader.key, Use.READ)
+    if differences:
+        raise CacheError(f"target cache '{path}' cannot be read: {'; '.join(differences)}")
     damaged = damaged_images(reader)
     if damaged:
         raise DamagedCacheError(
             f"target cache '{path}' is damaged: {describe(reader, damaged)}; "
-            'mtkd cache -opt FILE --overwrite computes these again'
+            'recompute these images with mtkd cache -opt FILE --overwrite'
         )
-    print(
-        f"'{path}' is complete, and as it was written: {reader.key.contents} of "
-        f'{len(reader.key.images)} images'
-    )
+    contents = f'{reader.key.contents} of {len(reader.key.images)} images'
+    print(f"'{path}' is complete and matches its checksums: {contents}")
 
 
 def _compute(
     writer: CacheWriter,
     targets: _Targets,
-    pairs: WholeImagePairs,
-    mine: int,
+    missing: WholeImagePairs,
+    share: int,
     rank: int,
     workers: int,
 ) -> None:
-    """Write those images of a share that are still missing.
+    """Compute and write the missing images of a share.
 
     Args:
-        writer: Open.
-        targets: Computes what a cache holds for an image.
-        pairs: All images that are to be done.
-        mine: How many images the share has.
-        rank: Number of this process.
-        workers: Processes that decode images.
+        writer: An open writer.
+        targets: Computes the targets of an image.
+        missing: The images to compute.
+        share: Number of images of the share, including those already written.
+        rank: Rank of this process.
+        workers: Number of processes that decode images.
     """
     psnr: dict[str, list[float]] = {}
     images = writer.key.images
-    loader = DataLoader(pairs, batch_size=None, num_workers=workers)
+    loader = DataLoader(missing, batch_size=None, num_workers=workers)
     with progress(
         loader,
-        total=mine,
-        initial=mine - len(pairs),
+        total=share,
+        initial=share - len(missing),
         unit='image',
         desc=targets.contents,
         disable=rank > 0,
@@ -195,96 +203,101 @@ def _compute(
         for index, lq, gt in bar:
             if isinstance(index, DataError):
                 raise index
-            arrays = {'lq': lq.numpy(), 'gt': gt.numpy(), **targets(images[index].name, lq)}
-            writer.put(index, arrays)
-            for name, array in arrays.items():
-                if name not in ('lq', 'gt'):
-                    psnr.setdefault(name, []).append(psnr_y(array, arrays['gt'], targets.scale))
-            bar.set_postfix_str(_means(psnr))
+            outputs = targets(images[index].name, lq)
+            truth = gt.numpy()
+            writer.put(index, {'lq': lq.numpy(), 'gt': truth, **outputs})
+            for name, output in outputs.items():
+                psnr.setdefault(name, []).append(psnr_y(output, truth, targets.scale))
+            bar.set_postfix_str(_format_means(psnr))
     if psnr:
-        print(f'PSNR on Y of {len(pairs)} images: {_means(psnr)}')
+        print(f'PSNR on Y of {len(missing)} images: {_format_means(psnr)}')
+
+
+def _copy_intact_images(
+    writer: CacheWriter, cache: CacheReader, damaged: dict[int, list[str]], share: range
+) -> None:
+    """Copy the undamaged images of a share from a cache made with the same options."""
+    names = array_names(cache.key)
+    for index in set(share) - set(damaged) - writer.done():
+        writer.put(index, {name: cache.array(index, name) for name in names})
+    writer.flush()
 
 
 def run(args: CacheArguments) -> Path:
-    """Make a target cache, go on making it, or verify it; see :func:`mtkd_basicsr.commands.cache`.
-
-    Args:
-        args: Checked.
-
-    Returns:
-        The cache.
+    """Create, resume or verify a target cache; see :func:`mtkd_basicsr.commands.cache`.
 
     Raises:
-        MTKDError: options, weights or images cannot be used, a cache of other options stands
-            there, or the one that is verified is damaged.
+        MTKDError: Options, weights or images are invalid, the path holds a cache made with other
+            options, or the verified cache is damaged.
     """
     file = OptionFile.of(args.options_file, args.overrides, args.safe)
     opt = parse_like_basicsr('cache', file)
-    train = require(opt, 'datasets', 'train')
     path = require(opt, 'datasets', 'train', 'target_cache')
     if args.verify:
         _verify(path)
-        return Path(path)
-    device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
-    contents: CacheContents = args.contents or ('target' if opt.get('fusion') else 'teachers')
-    scale = opt['scale']
-    teachers = parse_teachers(opt)
-    fusion = (parse_fusion(opt) or require(opt, 'fusion')) if contents == 'target' else None
-    dataset = build_paired_dataset(train, 'datasets.train')
-    # BasicSR lists a folder in the order of its file system, which two machines need not agree on.
-    dataset.paths.sort(key=lambda pair: pair['gt_path'])
-    images = list_images(dataset, train['dataroot_gt'], scale)
-    here = teacher_precision(args.precision, device, key=spelled('precision'))
-    settings = CacheSettings(
-        self_ensemble=args.self_ensemble,
-        precision=here.name,
-        tile=args.tile,
-        tile_overlap=args.tile_overlap,
-    )
-    key = cache_key(contents, scale, teachers, fusion, images, settings)
-    # Where nobody asks for a precision, a cache that is there keeps its own.
-    began = existing_precision(path, key) if args.precision in (None, 'auto') else None
-    if began is not None:
-        key = dataclasses.replace(key, settings=dataclasses.replace(settings, precision=began))
-    complete = f"'{path}' is complete: {contents} of {len(images)} images"
-    standing = _standing(path, key, args.overwrite)
-    damaged = damaged_images(standing) if standing is not None and args.overwrite else {}
-    if standing is not None and not damaged:
-        remove_leftovers(path)
-        print(complete)
-        if began not in (None, here.name):
-            print(
-                f'it was made in {began} and stays as it is; --precision {here.name} --overwrite '
-                'makes it anew '
-                f'({here.reason})'
-            )
-        return Path(path)
-    rank = int(os.environ.get('RANK', 0))
-    world = int(os.environ.get('WORLD_SIZE', 1))
-    mine = range(rank, len(images), world)
-    with CacheWriter(path, key, args.overwrite) as writer:
-        now = _standing(path, key, args.overwrite)
-        # another process has just finished it
-        if now is not None and (standing is None or now.file != standing.file):
-            print(complete)
-            return Path(path)
-        precision = teacher_precision(args.precision, device, began, spelled('precision'))
-        args = dataclasses.replace(args, precision=_say(precision, rank))
-        targets = _Targets(teachers, fusion, scale, device, args)
-        targets.check_folders(images)
-        if standing is not None and damaged:
-            print(f"'{path}' is damaged: {describe(standing, damaged)}; computing these again")
-            for i in set(mine) - set(damaged) - writer.done():
-                writer.put(i, {name: standing.array(i, name) for name in array_names(standing.key)})
-            writer.flush()
-        done = writer.done()
-        _compute(
-            writer,
-            targets,
-            WholeImagePairs(dataset, [i for i in mine if i not in done], scale),
-            len(mine),
-            rank,
-            args.workers,
-        )
-        print(complete if writer.finish() else f"'{path}': the share of process {rank} is done")
+    else:
+        device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
+        _make(CacheRequest.of(opt, args.contents), device, args)
     return Path(path)
+
+
+def _make(request: CacheRequest, device: torch.device, args: CacheArguments) -> None:
+    """Create or resume a cache, or recompute its damaged images."""
+    path = request.path
+    default = teacher_precision(args.precision, device, key=spelled('precision'))
+    settings = CacheSettings(args.self_ensemble, default.name, args.tile, args.tile_overlap)
+    key = request.key(settings)
+    # Without a requested precision, an existing cache keeps its own.
+    resumed = existing_precision(path, key) if args.precision in (None, 'auto') else None
+    if resumed is not None:
+        key = dataclasses.replace(key, settings=dataclasses.replace(settings, precision=resumed))
+    complete = _complete_cache(path, key, args.overwrite)
+    damaged = damaged_images(complete) if complete is not None and args.overwrite else {}
+    if complete is not None and not damaged:
+        remove_leftovers(path)
+        print(request.complete)
+        if resumed not in (None, default.name):
+            print(
+                f'it was computed in {resumed} and is kept; to recompute it, use --precision '
+                f'{default.name} --overwrite ({default.reason})'
+            )
+        return
+    with CacheWriter(path, key, args.overwrite) as writer:
+        now = _complete_cache(path, key, args.overwrite)
+        if now is not None and (complete is None or now.file != complete.file):
+            print(request.complete)  # another process has just finished it
+            return
+        precision = teacher_precision(args.precision, device, resumed, spelled('precision'))
+        args = dataclasses.replace(args, precision=precision.name)
+        _fill(writer, request, device, args, precision, complete, damaged)
+
+
+def _fill(
+    writer: CacheWriter,
+    request: CacheRequest,
+    device: torch.device,
+    args: CacheArguments,
+    precision: Precision,
+    complete: CacheReader | None,
+    damaged: dict[int, list[str]],
+) -> None:
+    """Compute this process's share of the images of an open cache.
+
+    ``complete`` is the cache whose damaged images are recomputed, None for a new one.
+    """
+    rank = int(os.environ.get('RANK', 0))
+    share = range(rank, len(request.images), int(os.environ.get('WORLD_SIZE', 1)))
+    _print_precision(precision, rank)
+    targets = _Targets(request.teachers, request.fusion, request.scale, device, args)
+    targets.check_folders(request.images)
+    if complete is not None and damaged:
+        images = describe(complete, damaged)
+        print(f"'{request.path}' is damaged: {images}; recomputing these images")
+        _copy_intact_images(writer, complete, damaged, share)
+    done = writer.done()
+    missing = WholeImagePairs(request.dataset, [i for i in share if i not in done], request.scale)
+    _compute(writer, targets, missing, len(share), rank, args.workers)
+    if writer.finish():
+        print(request.complete)
+    else:
+        print(f"'{request.path}': the share of process {rank} is done")

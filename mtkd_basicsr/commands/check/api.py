@@ -18,25 +18,26 @@ def check(
     overrides: Overrides = (),
     safe: bool = False,
 ) -> Findings:
-    """Look at everything that an option file for training names, and report all findings.
+    """Check everything that a training option file names, and report all findings.
 
-    Keys, files, sizes of images, weights, PSNR of teachers and fusion network on a few validation
-    images, the protocol of the metrics, disk space, and an estimate of time and memory.
+    The check covers keys, files, image sizes, weights, the PSNR of teachers and fusion network on
+    a few validation images, the protocol of the metrics, and disk space; it also estimates time
+    and memory.
 
     Args:
-        options_file: Option file (YAML) for training.
-        steps: Whether to do two real steps, which time and memory are estimated from.
+        options_file: Training option file (YAML).
+        steps: Whether to run two training steps, to estimate time and memory.
         overrides: Options that replace those of the file: values by keys such as
             ``'train:total_iter'``, or texts such as ``'train:total_iter=100'``.
-        safe: Whether to execute nothing that the option file names: Python tags are refused.
+        safe: Whether to refuse Python tags in the option file, so that no code is executed.
 
     Returns:
         A list of findings, each with a ``level`` (``'ERROR'``, ``'WARNING'`` or ``'ok'``) and a
-        ``text``; its ``failed`` says whether training would fail, and ``str`` of it is what the
-        command prints.
+        ``text``. Its attribute ``failed`` is true if training would fail; ``str()`` of it is what
+        the command prints.
 
     Raises:
-        OptionError: An argument cannot be used, or the file cannot be read.
+        OptionError: An argument is invalid, or the file cannot be read.
     """
     check_overrides(overrides)
     check_flags(steps=steps, safe=safe)

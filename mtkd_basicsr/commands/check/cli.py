@@ -6,27 +6,25 @@ import sys
 from .._arguments import add_override_arguments
 from .api import check
 
-HELP = 'what is wrong with an option file, before an hour is spent on it'
-DESCRIPTION = (
-    'Looks at everything that an option file for training names, and reports all findings at once.'
-)
+HELP = 'find the problems of an option file before training'
+DESCRIPTION = 'Check everything that a training option file names, and report all findings at once.'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     parser.add_argument(
-        '-opt', '--opt', required=True, metavar='FILE', help='option file for training'
+        '-opt', '--opt', required=True, metavar='FILE', help='training option file (YAML)'
     )
     parser.add_argument(
         '--no-steps',
         action='store_true',
-        help='without the two steps that time and memory are estimated from',
+        help='skip the two training steps that time and memory are estimated from',
     )
     add_override_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the command, as its parser has read the command line.
+    """Run the command with the parsed arguments.
 
     Raises:
         SystemExit: Training would fail.

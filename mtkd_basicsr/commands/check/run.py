@@ -1,4 +1,4 @@
-"""``mtkd check``: what is wrong with an option file, before an hour is spent on it."""
+"""``mtkd check``: find the problems of an option file before training."""
 
 from ...checks.cost import check_disk, check_steps
 from ...checks.findings import Findings
@@ -6,15 +6,15 @@ from ...checks.images import check_images
 from ...checks.networks import check_networks
 from ...checks.static import check_fast, device_of
 from ...host.option_schema import structure_errors
-from .._option_files import OptionFile, parse_like_basicsr, read_forced
+from .._option_files import OptionFile, parse_like_basicsr, read_with_overrides
 from .._validation import Overrides, StrPath
 
 
 def find(options_file: StrPath, steps: bool, overrides: Overrides, safe: bool) -> Findings:
-    """Return what there is to say of an option file; see :func:`mtkd_basicsr.commands.check`."""
+    """Return the findings of an option file; see :func:`mtkd_basicsr.commands.check`."""
     file = OptionFile.of(options_file, overrides, safe)
     findings = Findings()
-    opt = read_forced(file)
+    opt = read_with_overrides(file)
     if not structure_errors(opt):
         opt = parse_like_basicsr('check', file)
     config = check_fast(opt, findings)

@@ -17,27 +17,26 @@ def compare(
     only: str | None = None,
     safe: bool = False,
 ) -> list[Path]:
-    """Do all trainings of a plan, test every student, and write a report.
+    """Run all trainings of a plan, test every student, and write a report.
 
-    Each run has a process of its own. A second call goes on where the first one was stopped, and
-    repeats nothing that is finished.
+    Each run has its own process. A second call resumes the first one and repeats no finished run.
 
     Args:
         plan_file: Plan (YAML).
         out: Folder of the results; None for ``compare/NAME``, with the name of the plan or of its
             base.
-        jobs: How many runs are done at once.
-        report_only: Whether to rebuild the report of what is finished, and train nothing.
-        list_commands: Whether to print a command for each run instead, for schedulers.
-        only: Name of the one run that is to be done, in this process and without a report.
-        safe: Whether to execute nothing that the plan names: Python tags are refused.
+        jobs: Number of runs at the same time.
+        report_only: Whether to rebuild the report from finished runs, and train nothing.
+        list_commands: Whether to print one command per run for a scheduler, and train nothing.
+        only: Name of a run to execute alone, in this process and without a report.
+        safe: Whether to refuse Python tags in the plan, so that no code is executed.
 
     Returns:
-        The files of the report, first ``report.md``; with ``only`` the result of the run, and with
-        ``list_commands`` none.
+        The files of the report, ``report.md`` first; with ``only`` the result of the run; with
+        ``list_commands`` nothing.
 
     Raises:
-        MTKDError: An argument or the plan cannot be used, or runs failed.
+        MTKDError: An argument or the plan is invalid, or runs failed.
     """
     check_flags(report_only=report_only, list_commands=list_commands, safe=safe)
     check_whole('jobs', jobs)
@@ -45,12 +44,12 @@ def compare(
         raise OptionError(f'{spelled("jobs")}: {jobs}; expected 1 or more')
     if only is not None and not isinstance(only, str):
         raise OptionError(f'{spelled("only")}: {only!r}; expected the name of a run')
-    asked = {'report_only': report_only, 'list_commands': list_commands, 'only': only is not None}
-    chosen = [keyword for keyword, value in asked.items() if value]
+    modes = {'report_only': report_only, 'list_commands': list_commands, 'only': only is not None}
+    chosen = [keyword for keyword, value in modes.items() if value]
     if len(chosen) > 1:
         raise OptionError(
-            f'{spelled(chosen[0])}: not together with {spelled(chosen[1])}; expected one of '
-            f'{", ".join(map(spelled, asked))} at most'
+            f'{spelled(chosen[0])}: not allowed with {spelled(chosen[1])}; expected at most one of '
+            f'{", ".join(map(spelled, modes))}'
         )
     if out is not None:
         check_path('out', out)
@@ -60,10 +59,10 @@ def compare(
 
         comparison = run.Comparison.of(Path(plan_file), out, safe)
         if only is not None:
-            return [comparison.do_only(only)]
+            return [comparison.run_only(only)]
         if list_commands:
             comparison.print_commands()
             return []
         if not report_only:
-            comparison.do_all(jobs)
+            comparison.run_all(jobs)
         return comparison.report()

@@ -6,8 +6,8 @@ import sys
 from .._arguments import add_safe_argument
 from .api import compare
 
-HELP = 'many trainings side by side, and a report over them'
-DESCRIPTION = 'Does all trainings of a plan, tests every student, and writes a report.'
+HELP = 'train and compare many students'
+DESCRIPTION = 'Run all trainings of a plan, test every student, and write a report.'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,22 +16,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out',
         metavar='DIR',
-        help='folder of the results (compare/NAME, with the name of the plan or of its base)',
+        help='folder of the results; default: compare/NAME, with the name of the plan or of its '
+        'base',
     )
-    parser.add_argument('--jobs', type=int, default=1, metavar='N', help='how many runs at once')
+    parser.add_argument(
+        '--jobs', type=int, default=1, metavar='N', help='number of runs at the same time'
+    )
     add_safe_argument(parser)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        '--report-only', action='store_true', help='rebuild the report of what is finished'
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        '--report-only', action='store_true', help='rebuild the report from finished runs'
     )
-    what.add_argument(
-        '--list', action='store_true', help='print a command for each run, for schedulers'
+    mode.add_argument(
+        '--list', action='store_true', help='print one command per run, for a scheduler'
     )
-    what.add_argument('--only', metavar='RUN', help='do this one run')
+    mode.add_argument('--only', metavar='RUN', help='execute this run alone, without a report')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the command, as its parser has read the command line."""
+    """Run the command with the parsed arguments."""
     files = compare(
         args.opt,
         out=args.out,

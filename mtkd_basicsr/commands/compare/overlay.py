@@ -1,4 +1,4 @@
-"""Option blocks laid over each other, and the placeholders in them."""
+"""Merging of option blocks, and placeholders in them."""
 
 import copy
 import re
@@ -11,13 +11,13 @@ _PLACEHOLDER = re.compile(r'\{(\w+)\}')
 
 
 def merge(*blocks: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay mappings over each other; later ones win.
+    """Merge nested mappings; later ones win.
 
-    A mapping with another ``type`` than the one below replaces it, so that an L1 loss does not
-    inherit the wavelet of another loss. Where one of the two has no ``type``, they are merged.
+    A mapping with a different ``type`` replaces the earlier one, so that an L1 loss does not
+    inherit the wavelet of another loss. If one of the two has no ``type``, they are merged.
 
     Args:
-        *blocks: Option blocks, not changed.
+        *blocks: Option blocks; not modified.
 
     Returns:
         A new mapping.
@@ -25,51 +25,53 @@ def merge(*blocks: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for block in blocks:
         for key, value in block.items():
-            below = result.get(key)
-            types = [
-                block['type']
-                for block in (value, below)
-                if isinstance(block, dict) and 'type' in block
-            ]
-            if isinstance(value, dict) and isinstance(below, dict) and len(set(types)) < 2:
-                result[key] = merge(below, value)
+            earlier = result.get(key)
+            if (
+                isinstance(earlier, dict)
+                and isinstance(value, dict)
+                and not _have_different_types(earlier, value)
+            ):
+                result[key] = merge(earlier, value)
             else:
                 result[key] = copy.deepcopy(value)
     return result
 
 
-def fill(value: Any, values: Mapping[str, Any], key: str = '') -> Any:
-    """Put values into the ``{name}`` of all texts of an option block.
+def _have_different_types(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> bool:
+    """Return whether both mappings have a ``type``, and not the same one."""
+    return 'type' in earlier and 'type' in later and earlier['type'] != later['type']
 
-    A text that is one placeholder and nothing else becomes the value itself: ``upscale: '{scale}'``
-    is a number.
+
+def fill(value: Any, values: Mapping[str, Any], key: str = '') -> Any:
+    """Replace the placeholders ``{name}`` in all texts of an option block.
+
+    A text that consists of one placeholder becomes the value itself: ``upscale: '{scale}'`` is a
+    number.
 
     Args:
         value: Mapping, list, text or anything else.
-        values: By name.
-        key: Where it stands, for messages.
+        values: Values by name.
+        key: Key of the value, for messages.
 
     Returns:
-        The same value with all placeholders filled.
+        A copy of the value without placeholders.
 
     Raises:
-        OptionError: a name that is not known.
+        OptionError: The name of a placeholder is unknown.
     """
     if isinstance(value, dict):
         return {k: fill(v, values, f'{key}.{k}' if key else str(k)) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [fill(v, values, key) for v in value]
-    # BasicSR's own filename templates are '{}' and '{}x4', without a name.
     if not isinstance(value, str):
         return value
+    # BasicSR's own filename templates, '{}' and '{}x4', have no name and are not placeholders.
     for name in _PLACEHOLDER.findall(value):
         if name not in values:
             raise OptionError(
                 f"{key}: '{value}' has the placeholder {{{name}}}; known: {', '.join(values)}"
             )
     whole = _PLACEHOLDER.fullmatch(value)
-    return (
-        values[whole.group(1)]
-        if whole
-        else _PLACEHOLDER.sub(lambda match: str(values[match.group(1)]), value)
-    )
+    if whole:
+        return values[whole.group(1)]
+    return _PLACEHOLDER.sub(lambda match: str(values[match.group(1)]), value)

@@ -1,6 +1,7 @@
-"""Reading the plan of a comparison."""
+"""Reading of plan files."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,14 @@ from ...host.option_schema import is_number, name_errors
 from ...host.yaml_loader import read_options
 from .overlay import merge
 
-# Blocks of named entries.
-_NAMED = ('students', 'methods', 'test', 'prepare')
+# Keys of blocks with named entries.
+_ENTRY_BLOCKS = ('students', 'methods', 'test', 'prepare')
 
 
-def _numbers(values: list[Any], key: str, smallest: int) -> None:
-    if (
-        not values
-        or any(not isinstance(v, int) or isinstance(v, bool) or v < smallest for v in values)
-        or len(set(values)) < len(values)
-    ):
+def _check_numbers(values: list[Any], key: str, smallest: int) -> None:
+    """Raise if values are not different whole numbers of at least ``smallest``."""
+    valid = all(is_number(value, smallest, whole=True) for value in values)
+    if not values or not valid or len(set(values)) < len(values):
         raise OptionError(
             f'{key}: {values!r}; expected different whole numbers from {smallest} on, for example '
             '[0, 1, 2]'
@@ -28,26 +27,28 @@ def _numbers(values: list[Any], key: str, smallest: int) -> None:
 
 
 def _entries(content: dict[str, Any], base: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return the entries of a block, each laid over the one of the base that it names."""
+    """Return the entries of a block, each merged with the entry of the base that it names."""
     entries: dict[str, Any] = {}
     for name, block in content[key].items():
         if isinstance(block, dict) and 'base' in block:
-            below = block['base']
+            base_name = block['base']
             known = base.get(key) or {}
             if not base:
                 raise OptionError(
-                    f'{key}.{name}.base: {below!r}; only in a plan that has a base itself, the '
-                    'file of another plan'
+                    f'{key}.{name}.base: {base_name!r}; allowed only in a plan that has a base '
+                    'itself, the file of another plan'
                 )
-            if not isinstance(below, str) or below not in known:
-                raise OptionError(f'{key}.{name}.base: {below!r}; {did_you_mean(below, known)}')
-            block = merge(known[below], {k: v for k, v in block.items() if k != 'base'})
+            if not isinstance(base_name, str) or base_name not in known:
+                raise OptionError(
+                    f'{key}.{name}.base: {base_name!r}; {did_you_mean(base_name, known)}'
+                )
+            block = merge(known[base_name], {k: v for k, v in block.items() if k != 'base'})
         entries[name] = block
     return entries
 
 
 def _with_base(path: str | os.PathLike[str], safe: bool) -> tuple[dict[str, Any], Any]:
-    """Return the keys of a plan file, and the name of the plan that it is based on."""
+    """Return the keys of a plan file, merged with those of its base, and the name of the base."""
     content = dict(read_options(path, safe))
     base: dict[str, Any] = {}
     if content.get('base') is not None:
@@ -56,70 +57,75 @@ def _with_base(path: str | os.PathLike[str], safe: bool) -> tuple[dict[str, Any]
         base = read_options(Path(path).parent / content['base'], safe)
         if base.get('base') is not None:
             raise OptionError(
-                f"base: '{content['base']}' has a base itself, '{base['base']}'; name that one"
+                f"base: '{content['base']}' has a base itself; expected a plan without one, such "
+                f"as '{base['base']}'"
             )
         if not all(isinstance(block.get('options', {}), dict) for block in (base, content)):
             raise OptionError('options: expected a mapping')
         content['options'] = merge(base.get('options', {}), content.get('options', {}))
-    entries = {
-        key: _entries(content, base, key) for key in _NAMED if isinstance(content.get(key), dict)
-    }
-    return {**base, **content, **entries}, base.get('name')
+    merged = {**base, **content}
+    for key in _ENTRY_BLOCKS:
+        if isinstance(content.get(key), dict):
+            merged[key] = _entries(content, base, key)
+    return merged, base.get('name')
 
 
 def read_plan(path: str | os.PathLike[str], safe: bool = False) -> PlanOptions:
     """Read a plan file.
 
     Args:
-        path: YAML.
-        safe: Execute nothing that the plan names.
+        path: Plan file (YAML).
+        safe: Whether to refuse Python tags, so that no code is executed.
 
     Returns:
-        The plan, checked as far as that is possible without building anything; ``base`` is
-            the name of the other plan.
+        The plan, checked without building anything; its ``base`` is the name of the other plan.
 
     Raises:
-        OptionError: names the key, the value, and what was expected.
+        OptionError: The plan is invalid; names the key, the value and what was expected.
     """
     content, base = _with_base(path, safe)
     plan = parse(PlanOptions, {**content, 'base': base}, 'plan')
-    for text in (text for name in (plan.name, base or plan.name) for text in name_errors(name)):
-        raise OptionError(text)
+    invalid_names = [*name_errors(plan.name), *name_errors(base or plan.name)]
+    if invalid_names:
+        raise OptionError(invalid_names[0])
     if base == plan.name:
-        raise OptionError(f"name: '{base}' is also that of the base; use another one")
+        raise OptionError(f"name: '{base}' is also the name of the base; use another one")
     if not is_number(plan.lq_size, 1, whole=True):
         raise OptionError(f'lq_size: {plan.lq_size!r}; expected a number of pixels from 1 on')
-    _numbers(plan.scales, 'scales', 1)
-    _numbers(plan.seeds, 'seeds', 0)
-    for key in _NAMED:
-        block = getattr(plan, key)
-        if not (block or key == 'prepare') or not all(isinstance(v, dict) for v in block.values()):
-            raise OptionError(
-                f'{key}: {dict(block)!r}; expected a mapping of names to option blocks'
-            )
-        for name in block:
-            if not str(name).replace('-', '').replace('+', '').replace('.', '').isalnum():
-                raise OptionError(
-                    f"{key}: the name '{name}' is part of the names of files; expected letters, "
-                    'digits, -, + and .'
-                )
+    _check_numbers(plan.scales, 'scales', 1)
+    _check_numbers(plan.seeds, 'seeds', 0)
+    for key in _ENTRY_BLOCKS:
+        _check_entries(key, getattr(plan, key))
     if plan.baseline not in plan.methods:
         raise OptionError(
             f"baseline: '{plan.baseline}'; {did_you_mean(plan.baseline, plan.methods)}"
         )
     for name, block in plan.methods.items():
-        students = block.get('students', list(plan.students))
-        if (
-            not isinstance(students, list)
-            or not students
-            or any(student not in list(plan.students) for student in students)
-        ):
-            raise OptionError(
-                f'methods.{name}.students: {students!r}; expected a list of some of '
-                f'{", ".join(plan.students)}'
-            )
+        _check_students(f'methods.{name}.students', block, plan)
     for name, block in plan.test.items():
         for key in ('dataroot_gt', 'dataroot_lq'):
             if not isinstance(require({'test': {name: block}}, 'test', name, key), str):
                 raise OptionError(f'test.{name}.{key}: {block[key]!r}; expected a folder')
     return plan
+
+
+def _check_entries(key: str, block: Mapping[str, Any]) -> None:
+    """Raise if a block is not a mapping of valid names to option blocks."""
+    is_empty = not block and key != 'prepare'
+    if is_empty or not all(isinstance(entry, dict) for entry in block.values()):
+        raise OptionError(f'{key}: {dict(block)!r}; expected a mapping of names to option blocks')
+    for name in block:
+        if not str(name).replace('-', '').replace('+', '').replace('.', '').isalnum():
+            raise OptionError(
+                f"{key}: the name '{name}' becomes part of file names; expected letters, digits, "
+                '-, + and .'
+            )
+
+
+def _check_students(key: str, method: dict[str, Any], plan: PlanOptions) -> None:
+    """Raise if a method names students that are not in the plan."""
+    known = list(plan.students)
+    students = method.get('students', known)
+    is_list = isinstance(students, list) and bool(students)
+    if not is_list or any(student not in known for student in students):
+        raise OptionError(f'{key}: {students!r}; expected a list of some of {", ".join(known)}')

@@ -1,4 +1,4 @@
-"""What has been measured so far: values of all students and methods."""
+"""The measured values of all finished students and methods."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,15 +17,15 @@ from .validation import evaluation_sets
 
 @dataclass
 class Cell:
-    """One method for one student at one scale.
+    """The values of one method for one student at one scale.
 
     Attributes:
-        values: By test set: (seeds, images, 2), PSNR in dB and SSIM.
-        names: By test set: the images.
-        seeds: Those that are finished.
-        curves: Of each seed: [(iteration, seconds, PSNR)].
-        seconds: Of each seed: training alone.
-        precisions: Of each seed: what student and teachers ran in.
+        values: Test set -> (seeds, images, 2): PSNR in dB and SSIM.
+        names: Test set -> names of its images.
+        seeds: Finished seeds.
+        curves: Validation curve of each seed: [(iteration, seconds, PSNR in dB)].
+        seconds: Seconds of each seed's training, without caches.
+        precisions: Precisions of each seed, by name.
     """
 
     values: dict[str, np.ndarray] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Cell:
     precisions: list[dict[str, str]] = field(default_factory=list)
 
     def summary(self, test_set: str) -> tuple[float, float | None, float, float | None]:
-        """Return mean PSNR, its standard deviation over seeds, and the same of SSIM.
+        """Return the mean and standard deviation over seeds of PSNR, then those of SSIM.
 
         The deviations are None for one seed.
         """
@@ -44,13 +44,13 @@ class Cell:
         return *mean_and_deviation(means[:, 0]), *mean_and_deviation(means[:, 1])
 
     def mean_seconds(self) -> float:
-        """Return the seconds of a training, mean over seeds."""
+        """Return the mean seconds of a training over seeds."""
         return sum(self.seconds) / len(self.seconds)
 
     def validation(self) -> tuple[float, float | None] | None:
-        """Return the mean over seeds of the PSNR of the last validation, and its deviation.
+        """Return the mean and standard deviation over seeds of the last validation's PSNR.
 
-        The deviation is None for one seed. None where a seed has no validation.
+        The deviation is None for one seed; the result is None if a seed has no validation.
         """
         if not all(self.curves):
             return None
@@ -59,18 +59,16 @@ class Cell:
 
 @dataclass
 class Results:
-    """All of a comparison.
+    """All results of a comparison.
 
     Attributes:
         plan: The plan.
-        cells: (student, scale, method) -> :class:`Cell`; only what is finished, at least
-            for one seed.
-        references: scale -> name -> test set -> (mean PSNR, mean SSIM).
-        runs: By name: :class:`~mtkd_basicsr.commands.compare.expansion.Run`.
-        missing: Runs that are not finished.
-        prepared: Seconds of finished caches and of trainings that others
-            build on.
-        machines: What they were done on.
+        cells: (student, scale, method) -> :class:`Cell`, if at least one seed is finished.
+        references: Scale -> name -> test set -> (mean PSNR, mean SSIM).
+        runs: Runs by name.
+        missing: Names of unfinished runs.
+        prepared: Seconds of finished caches, and of trainings that others build on, by name.
+        machines: Descriptions of the machines.
     """
 
     plan: PlanOptions
@@ -82,25 +80,21 @@ class Results:
     machines: list[str] = field(default_factory=list)
 
     def groups(self) -> Iterator[tuple[str, int, dict[str, Cell]]]:
-        """Yield each student and scale with finished methods, and their cells by method.
+        """Yield each student and scale with finished methods, with its cells by method.
 
-        All are in the order of the plan.
+        The order is that of the plan.
         """
         for scale in self.plan.scales:
             for student in self.plan.students:
-                cells = {
-                    m: self.cells[student, scale, m]
-                    for m in self.plan.methods
-                    if (student, scale, m) in self.cells
-                }
+                cells = {}
+                for method in self.plan.methods:
+                    if (student, scale, method) in self.cells:
+                        cells[method] = self.cells[student, scale, method]
                 if cells:
                     yield student, scale, cells
 
     def mixed(self) -> dict[tuple[str, int, str], str]:
-        """Return the rows that were not made in one precision, or not in that of the baseline.
-
-        By student, scale and method: a description.
-        """
+        """Return descriptions of the rows that mix precisions, by student, scale and method."""
         found = {}
         for student, scale, cells in self.groups():
             for method, cell in cells.items():
@@ -111,15 +105,15 @@ class Results:
 
 
 def collect(plan: PlanOptions, runs: list[Run], out: Path) -> Results:
-    """Read the results of all runs that are finished.
+    """Read the results of all finished runs.
 
     Args:
         plan: The plan.
-        runs: From :func:`~mtkd_basicsr.commands.compare.expansion.expand`.
+        runs: Its runs, from :func:`~mtkd_basicsr.commands.compare.expansion.expand`.
         out: Folder of the results.
 
     Returns:
-        All of them.
+        All results.
     """
     return assemble(plan, [(run, result_of(run, out)) for run in runs], out)
 
@@ -127,15 +121,15 @@ def collect(plan: PlanOptions, runs: list[Run], out: Path) -> Results:
 def assemble(
     plan: PlanOptions, found: Iterable[tuple[Run, dict[str, Any] | None]], out: Path
 ) -> Results:
-    """Put the results of runs together.
+    """Combine the results of runs.
 
     Args:
         plan: The plan.
-        found: Each run and its result; None for one that is not finished.
+        found: Each run with its result; None for an unfinished run.
         out: Folder of the results.
 
     Returns:
-        All of them.
+        All results.
     """
     runs: dict[str, Run] = {}
     cells: dict[tuple[str, int, str], Cell] = {}
@@ -153,16 +147,9 @@ def assemble(
         if run.kind in ('cache', 'prepare'):
             prepared[run.name] = tested['seconds' if run.kind == 'cache' else 'training_seconds']
         elif run.kind == 'references':
-            references[run.scale] = {
-                name: {
-                    test_set: tuple(np.mean(list(images.values()), 0))
-                    for test_set, images in sets.items()
-                }
-                for name, sets in tested['results'].items()
-            }
+            references[run.scale] = _mean_values(tested['results'])
         else:
-            # Every student has all three.
-            assert run.student is not None
+            assert run.student is not None  # every student has these three
             assert run.method is not None
             assert run.seed is not None
             key = run.student, run.scale, run.method
@@ -181,22 +168,37 @@ def assemble(
     return Results(plan, cells, references, runs, missing, prepared, list(machines))
 
 
+def _mean_values(
+    results: dict[str, dict[str, dict[str, list[float]]]],
+) -> dict[str, dict[str, tuple[float, ...]]]:
+    """Return the means over images of PSNR and SSIM: name -> test set -> means."""
+    means: dict[str, dict[str, tuple[float, ...]]] = {}
+    for name, sets in results.items():
+        means[name] = {}
+        for test_set, images in sets.items():
+            means[name][test_set] = tuple(np.mean(list(images.values()), 0))
+    return means
+
+
+def _psnr(cell: Cell, test_set: str, seeds: list[int]) -> np.ndarray:
+    """Return the PSNR of a method for some of its seeds, (seeds, images), in dB."""
+    rows = [cell.seeds.index(seed) for seed in seeds]
+    return cell.values[test_set][rows, :, 0]
+
+
 def paired_psnr(cell: Cell, other: Cell, test_set: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the PSNR of two methods with the seeds that both have.
+    """Return the PSNR of two methods for the seeds that both have.
 
     Args:
-        cell: A method.
-        other: The one that it is compared with.
-        test_set: Name.
+        cell: Cell of a method.
+        other: Cell of the method that it is compared with.
+        test_set: Name of the test set.
 
     Returns:
         Two arrays (seeds, images), in dB, with the same seeds and images in the same order; None
-        where they have no seed in common.
+        if the methods have no seed in common.
     """
     seeds = [seed for seed in cell.seeds if seed in other.seeds]
     if not seeds:
         return None
-    first, second = (
-        c.values[test_set][[c.seeds.index(seed) for seed in seeds], :, 0] for c in (cell, other)
-    )
-    return first, second
+    return _psnr(cell, test_set, seeds), _psnr(other, test_set, seeds)

@@ -1,4 +1,4 @@
-"""``mtkd compare``: all trainings of a plan, and a report over them."""
+"""``mtkd compare``: run all trainings of a plan, and write a report."""
 
 import shlex
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from . import plan as plans
 from .expansion import expand
 from .report.write import write
 from .runs import Run
-from .store import is_done, left, result_path
+from .store import is_done, pending, result_path
 from .validation import check
-from .worker import do
+from .worker import execute
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Comparison:
     """A plan, its runs, and the folder of their results.
 
     Attributes:
-        file: Of the plan.
-        plan: What is in it.
+        file: Plan file.
+        plan: Its content.
         out: Folder of the results.
-        runs: In an order in which they can be done.
-        safe: Whether nothing is executed that the plan names.
+        runs: The runs, each after its predecessors.
+        safe: Whether to refuse Python tags in the plan, so that no code is executed.
     """
 
     file: Path
@@ -44,12 +44,12 @@ class Comparison:
         """Read a plan.
 
         Args:
-            plan_file: The file.
-            out: Folder of the results; None for the usual one.
-            safe: Execute nothing that the plan names.
+            plan_file: Plan file.
+            out: Folder of the results; None for ``compare/NAME``.
+            safe: Whether to refuse Python tags in the plan, so that no code is executed.
 
         Raises:
-            OptionError: The plan cannot be used.
+            OptionError: The plan is invalid.
         """
         plan = plans.read_plan(plan_file, safe)
         folder = Path(out or Path('compare') / (plan.base or plan.name)).resolve()
@@ -59,7 +59,7 @@ class Comparison:
         return mtkd_command('compare', '-opt', self.file, '--out', self.out, *more)
 
     def _check(self) -> None:
-        """Refuse what would end a run, and make the photographs of the plan."""
+        """Check everything that would stop a run, and create the photographs of the plan."""
         check(self.plan, self.runs, self.out)
         if self.plan.photographs:
             make_folder(self.out)
@@ -67,11 +67,11 @@ class Comparison:
                 folder = self.out / 'datasets' / f'x{scale}'
                 sample_photographs.prepare(folder, scale, tiles=True)
 
-    def do_only(self, name: str) -> Path:
-        """Do one run in this process, and return its result.
+    def run_only(self, name: str) -> Path:
+        """Execute one run in this process, and return the path of its result.
 
         Raises:
-            OptionError: There is no such run, or others have to be done before.
+            OptionError: The run does not exist, or its predecessors have not finished.
         """
         by_name = {run.name: run for run in self.runs}
         if name not in by_name:
@@ -84,56 +84,60 @@ class Comparison:
         ]
         if missing:
             raise OptionError(f'{spelled("only")}: {name} waits for {", ".join(missing)}')
-        do(run, self.plan, self.out)
+        execute(run, self.plan, self.out)
         return result_path(run, self.out)
 
     def print_commands(self) -> None:
-        """Print a command for each run, in stages.
+        """Print one command per run, in stages.
 
-        Those of one stage can run side by side, after all of the one before.
+        The commands of a stage can run in parallel, after all commands of the previous stage.
         """
         self._check()
         print(
             f"# {len(self.runs)} runs of '{self.plan.name}'; results go to {self.out}. Lines of "
             'one stage can run at the same time.'
         )
-        unfinished = left(self.runs, self.plan, self.out)
-        todo = list(self.runs)
+        # Paths of data and weights in the plan are relative to the current directory.
+        folder = shlex.quote(str(Path.cwd()))
+        safe = ['--safe'] if self.safe else []
+        unfinished = pending(self.runs, self.plan, self.out)
+        remaining = list(self.runs)
         stage = 0
-        while todo:
-            waiting = {run.name for run in todo}
-            ready = [run for run in todo if not run.after & waiting]
+        while remaining:
+            waiting = {run.name for run in remaining}
+            ready = [run for run in remaining if not run.after & waiting]
             stage += 1
             print(f'# stage {stage}')
             for run in ready:
-                safe = ['--safe'] if self.safe else []
-                line = shlex.join(self._command('--only', run.name, *safe))
-                # Data and weights of the plan are named from here.
-                command = f'cd {shlex.quote(str(Path.cwd()))} && {line}'
-                print(command if run in unfinished else f'# finished: {run.name}')
-            todo = [run for run in todo if run not in ready]
+                if run in unfinished:
+                    command = shlex.join(self._command('--only', run.name, *safe))
+                    print(f'cd {folder} && {command}')
+                else:
+                    print(f'# finished: {run.name}')
+            remaining = [run for run in remaining if run not in ready]
         print(f'# then: {shlex.join(self._command("--report-only"))}')
 
-    def do_all(self, jobs: int) -> None:
-        """Do all runs that are not finished, each in a process of its own.
+    def run_all(self, jobs: int) -> None:
+        """Execute all pending runs, each in its own process.
 
         Args:
-            jobs: How many at once.
+            jobs: Number of runs at the same time.
 
         Raises:
-            MTKDError: The plan cannot be used, or runs failed.
+            MTKDError: The plan is invalid, or runs failed.
         """
         self._check()
         make_folder(self.out / 'logs')
-        todo = left(self.runs, self.plan, self.out)
+        unfinished = pending(self.runs, self.plan, self.out)
+        finished = len(self.runs) - len(unfinished)
         print(
-            f"'{self.plan.name}': {len(self.runs)} runs, {len(self.runs) - len(todo)} finished "
-            f'before; results go to {self.out}',
+            f"'{self.plan.name}': {len(self.runs)} runs, {finished} finished before; results go to "
+            f'{self.out}',
             flush=True,
         )
-        if todo:
+        if unfinished:
             gpus = [str(i) for i in range(torch.cuda.device_count())]
-            run_jobs([self._job(run) for run in todo], jobs, gpus=gpus)
+            run_jobs([self._job(run) for run in unfinished], jobs, gpus=gpus)
 
     def _job(self, run: Run) -> Job:
         arguments = {
@@ -154,5 +158,5 @@ class Comparison:
         )
 
     def report(self) -> list[Path]:
-        """Write the report of what is finished, and return its files."""
+        """Write the report of all finished runs, and return its files."""
         return write(self.plan, self.runs, self.out)

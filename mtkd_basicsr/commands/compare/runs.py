@@ -1,4 +1,4 @@
-"""One run of a plan: what the files of a comparison are named after."""
+"""One run of a plan."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,21 +9,21 @@ from ...utils.choices import CacheContents
 
 @dataclass
 class Run:
-    """One thing to be done.
+    """A run of a plan.
 
     Attributes:
-        name: Of the folder in ``experiments/``, or of the file in ``caches/``.
+        name: Name of the folder in ``experiments/``, or of the file in ``caches/``.
         kind: ``'prepare'`` (a training that others build on), ``'cache'``,
             ``'references'`` (bicubic, teachers and target on the test sets), or ``'student'``.
         scale: Factor.
-        options: A whole option file.
-        student, method, seed: Of a student.
-        what: Of a cache: ``'target'`` or ``'teachers'``.
-        self_ensemble: Of a cache, and of the student that it is for: means over eight
-            flips and rotations. Of references: a student learns from such a cache.
-        after: Names of runs that have to be finished before.
-        fingerprint: Of the options, and of all runs in ``after``.
-        config: The options, parsed; set by :func:`~.expansion.expand`.
+        options: All options of its option file.
+        student, method, seed: Student, method and seed of a ``'student'`` run.
+        contents: Contents of a cache: ``'target'`` or ``'teachers'``.
+        self_ensemble: For a cache and its students: whether targets are averaged over eight flips
+            and rotations. For references: whether a student learns from such a cache.
+        after: Names of the runs that must finish first.
+        fingerprint: Hash of the options and of the fingerprints of all runs in ``after``.
+        config: The parsed options; set by :func:`~.expansion.expand`.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Run:
     student: str | None = None
     method: str | None = None
     seed: int | None = None
-    what: CacheContents | None = None
+    contents: CacheContents | None = None
     self_ensemble: bool = False
     after: set[str] = field(default_factory=set)
     fingerprint: str = ''

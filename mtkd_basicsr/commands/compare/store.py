@@ -1,7 +1,7 @@
-"""What the runs of a plan have left on disk: all that a report needs of them.
+"""The results of runs on disk, from which a report is built.
 
-Each run writes a file of its own, ``results/NAME.json``. Results of many runs can be kept in one
-file as JSON Lines, with the same content in a line for each; any ``results/*.jsonl`` is read too.
+Each run writes ``results/NAME.json``. A JSON Lines file ``results/*.jsonl`` can hold the results of
+many runs, with the content of such a file in each line.
 """
 
 import functools
@@ -28,24 +28,24 @@ def record_of(run: Run, out: Path) -> Record:
 
 
 def result_path(run: Run, out: Path) -> Path:
-    """Return the path of the result of a run, which is all that a report needs of it."""
+    """Return the path of the result of a run."""
     return out / 'results' / f'{run.name}.json'
 
 
 @functools.lru_cache(maxsize=64)
 def _lines_of(path: Path, modified: int, size: int) -> dict[tuple[str, str], str]:
-    """Read a file of results once, as long as it stays as it is.
+    """Read a file of results, once for each version of it.
 
     Args:
-        path: JSON Lines.
-        modified: Time of its last change, in ns.
-        size: In bytes.
+        path: JSON Lines file.
+        modified: Time of its last change, in ns; identifies the version with ``size``.
+        size: Size in bytes.
 
     Returns:
-        Name and fingerprint of each run -> its line; the last one where there are several.
+        Name and fingerprint of each run -> its line; the last of several lines.
 
     Raises:
-        DataError: a line is not the result of a run.
+        DataError: A line is not the result of a run.
     """
     lines = {}
     for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
@@ -69,12 +69,12 @@ def _collected(folder: Path) -> Iterable[dict[tuple[str, str], str]]:
 
 
 def result_of(run: Run, out: Path) -> dict[str, Any] | None:
-    """Return the result of a run with the present options, None where there is none.
+    """Return the result of a run with the current options, None if there is none.
 
-    It is in a file of its own, or in one of the files with the results of many runs.
+    The result is in its own file, or in a file with the results of many runs.
 
     Raises:
-        DataError: a line of such a file is not the result of a run.
+        DataError: A line of such a file is not the result of a run.
     """
     path = result_path(run, out)
     content = read_json(path)
@@ -87,39 +87,42 @@ def result_of(run: Run, out: Path) -> dict[str, Any] | None:
 
 
 def has_all_sets(result: dict[str, Any], plan: PlanOptions) -> bool:
-    """Return whether a result has every test set of a plan; trainings and caches have none."""
+    """Return whether a result has every test set of the plan; trainings and caches need none."""
     return all(set(plan.test) <= set(values) for values in result['results'].values())
 
 
 def is_done(run: Run, plan: PlanOptions, out: Path) -> bool:
-    """Return whether a run was finished with the present options, and what others need is there.
+    """Return whether a run is finished with the current options, and its outputs are available.
 
-    Of students and references that is the result, which may have been moved here; of caches and
-    trainings that others build on it is what they have made in this folder.
+    The result of a student or of references may have been copied into the folder. A cache, or a
+    training that others build on, must have finished in this folder.
     """
     result = result_of(run, out)
-    made_here = run.kind in ('student', 'references') or record_of(run, out).is_finished()
-    return made_here and result is not None and has_all_sets(result, plan)
+    if result is None or not has_all_sets(result, plan):
+        return False
+    return run.kind in ('student', 'references') or record_of(run, out).is_finished()
 
 
-def left(runs: list[Run], plan: PlanOptions, out: Path) -> list[Run]:
-    """Return the runs that are to be done, in their order.
+def pending(runs: list[Run], plan: PlanOptions, out: Path) -> list[Run]:
+    """Return the runs that have to be executed, in order.
 
-    A cache, or a training that others build on, whose result was moved here without what it has
-    made, is done again where one of them needs it.
+    A cache or training whose result was copied into the folder without its output is executed
+    only if a pending run needs that output.
     """
     found = []
     needed: set[str] = set()
     for run in reversed(runs):
-        moved = run.kind in ('cache', 'prepare') and result_of(run, out) is not None
-        if not is_done(run, plan, out) and (not moved or run.name in needed):
+        if is_done(run, plan, out):
+            continue
+        copied = run.kind in ('cache', 'prepare') and result_of(run, out) is not None
+        if not copied or run.name in needed:
             found.append(run)
             needed |= run.after
     return found[::-1]
 
 
 def describe_machine() -> str:
-    """Describe this machine in a line, with the features that its figures depend on."""
+    """Describe this machine in one line, with the features that measured times depend on."""
     if torch.cuda.is_available():
         device = describe('cuda')
     else:

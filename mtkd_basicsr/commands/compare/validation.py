@@ -1,4 +1,4 @@
-"""What can be wrong with a plan, found before its first run."""
+"""Checks of a plan before its first run."""
 
 import json
 import os
@@ -15,6 +15,9 @@ from ...weights.networks import SPANDREL, build
 from .overlay import fill
 from .runs import Run
 
+# Keys of the folders of a dataset.
+_ROOTS = ('dataroot_gt', 'dataroot_lq')
+
 
 def _inside(path: str, folder: Path) -> bool:
     return os.path.abspath(os.path.expanduser(path)).startswith(str(folder) + os.sep)
@@ -25,13 +28,11 @@ def _check_networks(run: Run, seen: set[str]) -> None:
     for name, teacher in (run.options.get('teachers') or {}).items():
         if isinstance(teacher, dict) and 'images' in teacher:
             raise OptionError(
-                f'{run.name}: teachers.{name}.images: a plan measures its teachers on every test '
-                'set; expected network and '
-                'weights'
+                f'{run.name}: teachers.{name}.images: not allowed in a plan, which measures its '
+                'teachers on every test set; expected network and weights'
             )
-        blocks[f'teachers.{name}.network'] = (
-            teacher.get('network') if isinstance(teacher, dict) else teacher
-        )
+        network = teacher.get('network') if isinstance(teacher, dict) else teacher
+        blocks[f'teachers.{name}.network'] = network
     if run.options.get('fusion'):
         blocks['fusion.network'] = run.options['fusion'].get('network')
     for key, block in blocks.items():
@@ -40,7 +41,7 @@ def _check_networks(run: Run, seen: set[str]) -> None:
                 f'{run.name}: {key}: {block!r}; expected a mapping with the type of a network'
             )
         text = json.dumps(block, default=str)
-        # Of some the arch stands in the weights alone.
+        # Spandrel reads the arch from the weights.
         if text not in seen and block.get('type') != SPANDREL:
             build(block, f'{run.name}: {key}')
             seen.add(text)
@@ -52,74 +53,77 @@ def _check_weights(run: Run, runs: list[Run], out: Path) -> None:
         for other in runs
         if other.name in run.after
     }
-    blocks = {
-        f'teachers.{name}': block for name, block in (run.options.get('teachers') or {}).items()
-    }
-    blocks.update({'fusion': run.options['fusion']} if run.options.get('fusion') else {})
+    blocks = {}
+    for name, block in (run.options.get('teachers') or {}).items():
+        blocks[f'teachers.{name}'] = block
+    if run.options.get('fusion'):
+        blocks['fusion'] = run.options['fusion']
     for key, block in blocks.items():
         path = weights_file(block.get('weights'), f'{run.name}: {key}.weights')
-        if path is None or (
-            not os.path.isfile(os.path.expanduser(path)) and Path(path).parent not in written
-        ):
+        exists = path is not None and os.path.isfile(os.path.expanduser(path))
+        if not exists and (path is None or Path(path).parent not in written):
             raise WeightsError(
                 f"{run.name}: {key}.weights: no file '{path}', and no run of the plan writes it"
             )
 
 
+def _check_student(run: Run) -> None:
+    if not run.config.is_fusion_stage and run.config.distillation is None:
+        raise OptionError(
+            f'{run.name}: train.kd.type: missing; expected a method, or Scratch for none '
+            f'(model_type is {run.options["model_type"]})'
+        )
+    gt_size = run.options['datasets']['train'].get('gt_size')
+    if not is_number(gt_size, 1, whole=True) or gt_size % run.scale:
+        raise OptionError(
+            f'{run.name}: datasets.train.gt_size: {gt_size!r}; expected a multiple of {run.scale}'
+        )
+
+
+def _check_folders(run: Run, plan: PlanOptions, out: Path) -> None:
+    datasets = [*run.options['datasets'].values()]
+    folders = [block.get(key) for block in datasets for key in _ROOTS]
+    for dataset in evaluation_sets(plan.test, run.scale, out).values():
+        folders += [dataset.options[key] for key in _ROOTS]
+    for folder in folders:
+        if folder is None:
+            raise DataError(f"{run.name}: no folder '{folder}'")
+        # The plan creates its photographs inside its own folder.
+        created = plan.photographs and _inside(folder, out)
+        if not created and not Path(folder).expanduser().exists():
+            raise DataError(f"{run.name}: no folder '{folder}'")
+
+
 def check(plan: PlanOptions, runs: list[Run], out: Path) -> None:
-    """Build every network once, and look for every folder and file that is read.
+    """Build every network once, and check that all folders and files exist.
 
     Args:
         plan: The plan.
-        runs: What it consists of.
-        out: Folder of the results; what is inside of it is made by the plan itself.
+        runs: Its runs.
+        out: Folder of the results, which the plan itself fills.
 
     Raises:
-        OptionError, WeightsError, DataError: names the run, the key, the value, and what was
-        expected.
+        OptionError, WeightsError, DataError: A run is invalid; names the run, the key, the value
+            and what was expected.
     """
     seen: set[str] = set()
     for run in runs:
-        train = run.options['datasets']['train']
         if run.kind == 'cache':
             continue
         if run.kind == 'student':
-            if not run.config.is_fusion_stage and run.config.distillation is None:
-                raise OptionError(
-                    f'{run.name}: train.kd.type: missing; name a method, or Scratch for none '
-                    f'(model_type is {run.options["model_type"]})'
-                )
-            if not is_number(train.get('gt_size'), 1, whole=True) or train['gt_size'] % run.scale:
-                raise OptionError(
-                    f'{run.name}: datasets.train.gt_size: {train.get("gt_size")!r}; expected a '
-                    f'multiple of {run.scale}'
-                )
+            _check_student(run)
         _check_networks(run, seen)
         _check_weights(run, runs, out)
-        folders = [
-            block.get(key)
-            for block in run.options['datasets'].values()
-            for key in ('dataroot_gt', 'dataroot_lq')
-        ]
-        folders += [
-            dataset.options[key]
-            for dataset in evaluation_sets(plan.test, run.scale, out).values()
-            for key in ('dataroot_gt', 'dataroot_lq')
-        ]
-        for folder in folders:
-            if folder is None or not (
-                Path(folder).expanduser().exists() or (plan.photographs and _inside(folder, out))
-            ):
-                raise DataError(f"{run.name}: no folder '{folder}'")
+        _check_folders(run, plan, out)
 
 
 def evaluation_sets(folders: Mapping[str, Any], scale: int, out: Path) -> dict[str, DatasetConfig]:
     """Return the test sets of a plan for one scale, each a whole ``PairedImageDataset``.
 
     Args:
-        folders: ``test`` of the plan: by name ``dataroot_gt`` and ``dataroot_lq``.
-        scale: Factor, which stands in for ``{scale}``.
-        out: Folder of the results, which stands in for ``{out}``.
+        folders: ``test`` of the plan: ``dataroot_gt`` and ``dataroot_lq`` by name.
+        scale: Factor, which replaces ``{scale}``.
+        out: Folder of the results, which replaces ``{out}``.
     """
     blocks = fill(dict(folders), {'scale': scale, 'out': str(out)}, 'test')
     sets = {}

@@ -1,4 +1,4 @@
-"""Doing one run of a plan: training and testing, or a cache, in this process."""
+"""Execution of one run of a plan in this process: training and testing, or a cache."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from .._arguments import make_folder
 from .._jobs import archive
 from ..cache import cache
 from ..train import train
-from .expansion import movable
+from .fingerprints import relocatable_json
 from .precisions import of_cache, of_training
 from .runs import Run
 from .store import describe_machine, is_done, record_of, result_of, result_path
@@ -39,10 +39,7 @@ def options_path(run: Run, out: Path) -> Path:
 
 
 def write_options(run: Run, out: Path) -> None:
-    """Write the option file of a run.
-
-    It also works with ``mtkd train`` and with BasicSR's ``train.py``.
-    """
+    """Write the option file of a run, also usable by ``mtkd train`` and BasicSR's ``train.py``."""
     path = options_path(run, out)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, _HEADER + yaml.safe_dump(run.options, sort_keys=False))
@@ -50,7 +47,11 @@ def write_options(run: Run, out: Path) -> None:
 
 @contextmanager
 def _locked(path: Path, name: str) -> Iterator[None]:
-    """Keep other processes from the same run, also those of other machines with this folder."""
+    """Lock a run against other processes, including those of other machines with this folder.
+
+    Raises:
+        MTKDError: Another process holds the lock.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
@@ -61,14 +62,14 @@ def _locked(path: Path, name: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise MTKDError(
-                f'{name}: another process is doing this run (it holds {path})'
+                f'{name}: another process is executing this run; it has locked {path}'
             ) from error
         yield
 
 
 def _train(run: Run, out: Path) -> None:
     latest = out / 'experiments' / run.name / 'models' / 'net_g_latest.pth'
-    # stopped between training and testing: BasicSR writes this file at the end
+    # BasicSR writes this file at the end: the run was stopped between training and testing.
     if latest.is_file():
         return
     train(options_path(run, out), auto_resume=True, safe=True, root=out)
@@ -76,42 +77,41 @@ def _train(run: Run, out: Path) -> None:
 
 def _cache(run: Run, out: Path, begun: bool) -> None:
     path = run.options['datasets']['train']['target_cache']
-    # What the plan has made for itself it may replace; a cache of somebody else it may not.
-    own = os.path.abspath(path).startswith(str(out) + os.sep)
+    # The plan may replace its own caches, but not a cache outside of its folder.
+    is_own = os.path.abspath(path).startswith(str(out) + os.sep)
     cache(
         options_path(run, out),
-        contents=run.what,
+        contents=run.contents,
         self_ensemble=run.self_ensemble,
-        overwrite=own and not begun,
+        overwrite=is_own and not begun,
         safe=True,
     )
 
 
-def _commit() -> str | None:
-    """Return the commit of the source tree that this package is used from.
+def _git(root: Path, *command: str) -> str:
+    return subprocess.run(
+        ['git', '-C', str(root), *command],
+        capture_output=True,
+        encoding='utf-8',
+        errors='replace',
+        check=True,
+    ).stdout.strip()
 
-    None where it was installed from elsewhere.
+
+def _commit() -> str | None:
+    """Return the commit of the source tree that this package runs from.
+
+    None if the package does not run from a Git repository.
     """
     root = Path(__file__).resolve().parents[3]
     try:
         if not (root / '.git').exists():
             return None
-        commit, changes = (
-            subprocess.run(
-                ['git', '-C', str(root), *command],
-                capture_output=True,
-                encoding='utf-8',
-                errors='replace',
-                check=True,
-            ).stdout.strip()
-            for command in (
-                ('rev-parse', 'HEAD'),
-                ('status', '--porcelain', '--untracked-files=no'),
-            )
-        )
+        commit = _git(root, 'rev-parse', 'HEAD')
+        changes = _git(root, 'status', '--porcelain', '--untracked-files=no')
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit + (' and changes' if changes else '')
+    return f'{commit} and changes' if changes else commit
 
 
 def _write_result(
@@ -121,11 +121,19 @@ def _write_result(
     seconds: float,
     precision: dict[str, str] | None,
 ) -> None:
-    curve, training = (
-        read_training(out / 'experiments' / run.name)
-        if run.kind in ('prepare', 'student')
-        else (None, None)
-    )
+    """Write the result of a run.
+
+    Args:
+        run: The run.
+        out: Folder of the results.
+        results: Name -> test set -> image -> [PSNR in dB, SSIM].
+        seconds: Time that the run took.
+        precision: Precisions by name; None if they are unknown.
+    """
+    curve = None
+    training_seconds = None
+    if run.kind in ('prepare', 'student'):
+        curve, training_seconds = read_training(out / 'experiments' / run.name)
     content = {
         'name': run.name,
         'kind': run.kind,
@@ -139,12 +147,12 @@ def _write_result(
         'options': run.options,
         'precision': precision,
         'seconds': round(seconds, 1),
-        'training_seconds': training,
+        'training_seconds': training_seconds,
         'curve': curve,
         'results': results,
     }
     result_path(run, out).parent.mkdir(exist_ok=True)
-    write_json(result_path(run, out), json.loads(movable(content, out)))
+    write_json(result_path(run, out), json.loads(relocatable_json(content, out)))
 
 
 def _test(
@@ -156,34 +164,34 @@ def _test(
 ) -> dict[str, dict[str, Any]]:
     """Measure functions on the test sets: name -> test set -> image -> [PSNR in dB, SSIM].
 
-    What was measured before, for another plan, is kept.
+    Earlier measurements of this run, made for another plan, are kept.
     """
     known = result_of(run, out) or {'results': {}}
     results = {name: dict(known['results'].get(name, {})) for name in functions}
     for test_set, dataset in evaluation_sets(plan.test, run.scale, out).items():
         for name, function in functions.items():
             if test_set not in results[name]:
-                results[name][test_set] = measure(
-                    function, dataset, run.scale, 'cpu' if name == 'bicubic' else device
-                )
+                where = 'cpu' if name == 'bicubic' else device
+                results[name][test_set] = measure(function, dataset, run.scale, where)
     return results
 
 
-def do(run: Run, plan: PlanOptions, out: Path) -> None:
-    """Do a run, or what is left of it.
+def execute(run: Run, plan: PlanOptions, out: Path) -> None:
+    """Execute or resume a run.
 
-    A folder of other options gives way, under another name.
+    An experiment folder with different options is archived first.
 
     Args:
-        run: What.
-        plan: Where it belongs.
+        run: The run.
+        plan: Its plan.
         out: Folder of the results.
 
     Raises:
-        MTKDError: it failed, or another process is at it.
+        MTKDError: The run failed, or another process is executing it.
     """
     for folder in ('runs', 'caches'):
         make_folder(out / folder)
+    experiment = out / 'experiments' / run.name
     with _locked(out / 'runs' / f'{run.name}.lock', run.name):
         record = record_of(run, out)
         start = time.time()
@@ -192,7 +200,7 @@ def do(run: Run, plan: PlanOptions, out: Path) -> None:
             return
         begun = record.is_begun()
         if not begun:
-            archive(out / 'experiments' / run.name)
+            archive(experiment)
             record.write(finished=False)
         write_options(run, out)
         device = 'cuda' if run.config.wants_gpu and torch.cuda.is_available() else 'cpu'
@@ -206,15 +214,11 @@ def do(run: Run, plan: PlanOptions, out: Path) -> None:
             results = _test(functions, run, plan, out, device)
         else:
             _train(run, out)
-            precision = of_training(out / 'experiments' / run.name)
+            precision = of_training(experiment)
         if run.kind == 'student':
             assert run.method is not None  # every student has one
-            results = _test(
-                {run.method: load_trained(run.config, out / 'experiments' / run.name, device)},
-                run,
-                plan,
-                out,
-                device,
-            )
-        _write_result(run, out, results, time.time() - start, precision)
-        record.write(True, time.time() - start)
+            trained = load_trained(run.config, experiment, device)
+            results = _test({run.method: trained}, run, plan, out, device)
+        seconds = time.time() - start
+        _write_result(run, out, results, seconds, precision)
+        record.write(finished=True, seconds=seconds)

@@ -7,20 +7,20 @@ from .._validation import StrPath, check_flags, check_path
 
 
 def demo(*, out: StrPath | None = None, quick: bool = False) -> tuple[Path, Path]:
-    """Train a fusion of three teachers, and a student with and without MTKD; show their results.
+    """Train a fusion of three teachers and a student with and without MTKD, and compare them.
 
-    Caches and trainings have processes of their own. A second call goes on where the first one was
-    stopped, and repeats nothing that is finished.
+    Caches and trainings run in separate processes. A second call resumes the first one and repeats
+    no finished step.
 
     Args:
-        out: Folder that everything goes into; None for ``mtkd_demo``, or ``mtkd_demo_quick``.
-        quick: Whether it is to take about a minute: it shows that it runs, not what it reaches.
+        out: Output folder; None for ``mtkd_demo`` or ``mtkd_demo_quick``.
+        quick: Whether to take about a minute: shows that everything runs, not how well it works.
 
     Returns:
-        The table of the results (Markdown), and a picture of them.
+        The table of the results (Markdown) and a figure with crops.
 
     Raises:
-        MTKDError: An argument cannot be used, or a cache or a training failed; names its log.
+        MTKDError: An argument is invalid, or a cache or a training failed; names its log.
     """
     check_flags(quick=quick)
     if out is not None:

@@ -1,4 +1,4 @@
-"""``mtkd demo``: the whole of MTKD on the photographs that come with scikit-image."""
+"""``mtkd demo``: both stages of MTKD on the sample photographs of scikit-image."""
 
 import time
 from pathlib import Path
@@ -16,22 +16,24 @@ SCALE = 4
 
 
 def _precision() -> Precision:
-    """Return what the students are trained in here, and why."""
-    asked = read_options(option_file('demo', 'mtkd.yml'))['train']['amp']
-    return student_precision(asked, 'cuda' if torch.cuda.is_available() else 'cpu')
+    """Return the precision that the students are trained in on this machine."""
+    requested = read_options(option_file('demo', 'mtkd.yml'))['train']['amp']
+    return student_precision(requested, 'cuda' if torch.cuda.is_available() else 'cpu')
 
 
 def run(out: Path, quick: bool) -> tuple[Path, Path]:
-    """Do the whole of it, and return table and picture; see :func:`mtkd_basicsr.commands.demo`."""
+    """Run the demo; see :func:`mtkd_basicsr.commands.demo`."""
     start = time.time()
     cores = trainings.Cores.of(trainings.usable_cores())
     torch.set_num_threads(cores.threads)
     make_folder(out)
     sample_photographs.prepare(out / 'datasets', SCALE)
-    print(f'Everything goes to {out}')
+    print(f'Output folder: {out}')
     print(f'Precision: {_precision().reason}', flush=True)
     trainings.run_steps(trainings.steps(quick), out, quick, cores)
     table, picture = summary.report(out, SCALE, quick=quick)
-    print(f'\n{table.read_text(encoding="utf-8")}\nTable:   {table}\nPicture: {picture}')
+    print(f'\n{table.read_text(encoding="utf-8")}')
+    print(f'Table:   {table}')
+    print(f'Picture: {picture}')
     print(f'Wall time of this call: {time.time() - start:.0f} s')
     return table, picture

@@ -1,4 +1,4 @@
-"""What the demo shows at its end: a table of all networks, and a picture of their results."""
+"""The results of the demo: a table of all methods, and a figure with crops."""
 
 import dataclasses
 import time
@@ -25,7 +25,7 @@ from ...weights.loading import load_weights
 from ...weights.networks import build, size_multiple
 from .trainings import seconds_of
 
-_CROP = 64  # pixels of the ground truth
+_CROP_SIZE = 64  # ground-truth pixels
 
 
 def _options(name: str) -> dict[str, Any]:
@@ -37,22 +37,22 @@ class _Method:
     """A row of the table.
 
     Attributes:
-        function: (1, 3, h, w) -> (1, 3, scale · h, scale · w), RGB, [0, 1]. One that ``joins``
-            takes the outputs of all teachers, (1, 3 N, scale · h, scale · w). None is bicubic.
-        parameters: Of all its networks.
-        teacher: Whether its output is one of those that are joined.
-        joins: Whether it takes what the teachers have made of the image, and their seconds
-            with it.
+        function: (1, 3, h, w) -> (1, 3, scale · h, scale · w), RGB, [0, 1]. With
+            ``fuses_teachers`` its input is the outputs of all teachers, (1, 3 N, scale · h, scale ·
+            w). None is bicubic.
+        parameters: Number of parameters of all its networks.
+        is_teacher: Whether its output is an input of the methods with ``fuses_teachers``.
+        fuses_teachers: Whether its input is the outputs of the teachers; its time includes theirs.
     """
 
     function: Callable[[torch.Tensor], torch.Tensor] | None
     parameters: int = 0
-    teacher: bool = False
-    joins: bool = False
+    is_teacher: bool = False
+    fuses_teachers: bool = False
 
 
 def _methods(out: Path, scale: int) -> tuple[dict[str, _Method], FusedTeachers]:
-    """Return the methods by their names, in the order of the table, and the fused teachers."""
+    """Return the methods by name, in the order of the table, and the fused teachers."""
     opt = _options('mtkd')
     # The teachers of the demo are networks, not folders of images.
     absolute = {
@@ -75,18 +75,17 @@ def _methods(out: Path, scale: int) -> tuple[dict[str, _Method], FusedTeachers]:
         return lambda lq: run_padded(net, lq, size_multiple(net), scale)
 
     for name, net in zip(target.ensemble.names, target.ensemble.networks, strict=True):
-        methods[f'teacher {name}'] = _Method(padded(net), size(net), teacher=True)
+        methods[f'teacher {name}'] = _Method(padded(net), size(net), is_teacher=True)
 
     def mean(images: torch.Tensor) -> torch.Tensor:
         return images.unflatten(1, (-1, 3)).mean(1)
 
-    methods['mean of teachers'] = _Method(mean, size(target.ensemble), joins=True)
-    methods['fused teachers'] = _Method(target.fusion, size(target), joins=True)
+    methods['mean of teachers'] = _Method(mean, size(target.ensemble), fuses_teachers=True)
+    methods['fused teachers'] = _Method(target.fusion, size(target), fuses_teachers=True)
     for label, name in (('student from scratch', 'scratch'), ('student MTKD', 'mtkd')):
         net = build(_options(name)['network_g'], 'network_g').eval()
-        load_weights(
-            net, str(out / 'experiments' / f'demo_{name}' / 'models' / 'net_g_latest.pth'), name
-        )
+        weights = out / 'experiments' / f'demo_{name}' / 'models' / 'net_g_latest.pth'
+        load_weights(net, str(weights), name)
         methods[label] = _Method(padded(net), size(net))
     return methods, target
 
@@ -94,10 +93,10 @@ def _methods(out: Path, scale: int) -> tuple[dict[str, _Method], FusedTeachers]:
 def _enlarge(
     methods: dict[str, _Method], lq: np.ndarray, scale: int
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Enlarge an image by every method.
+    """Upscale an image with every method.
 
     Args:
-        methods: By name.
+        methods: Methods by name.
         lq: (h, w, 3), BGR, uint8.
         scale: Factor.
 
@@ -107,24 +106,23 @@ def _enlarge(
     image = to_tensor(lq)
     images = {}
     seconds = {}
-    outputs: list[torch.Tensor] = []
-    of_teachers = 0.0
+    teacher_outputs: list[torch.Tensor] = []
+    teacher_seconds = 0.0
     for name, method in methods.items():
         start = time.perf_counter()
         if method.function is None:
             images[name] = resize_image(lq, scale)
         else:
+            inputs = torch.cat(teacher_outputs, 1) if method.fuses_teachers else image
             with torch.no_grad():
-                result = method.function(torch.cat(outputs, 1) if method.joins else image).clamp(
-                    0, 1
-                )
+                result = method.function(inputs).clamp(0, 1)
             images[name] = to_array(result)
         seconds[name] = time.perf_counter() - start
-        if method.teacher:
-            outputs.append(result)
-            of_teachers += seconds[name]
-        if method.joins:
-            seconds[name] += of_teachers
+        if method.is_teacher:
+            teacher_outputs.append(result)
+            teacher_seconds += seconds[name]
+        if method.fuses_teachers:
+            seconds[name] += teacher_seconds
     return images, seconds
 
 
@@ -134,8 +132,8 @@ def _measure(
     """Measure every method on the validation photographs.
 
     Returns:
-        By name of the method: mean PSNR, SSIM and seconds. By name of the photograph: the ground
-        truth, and the images by name of the method.
+        Mean PSNR (dB), SSIM and seconds by method; images by photograph and method, with the ground
+        truth among the methods.
     """
     rows: dict[str, list[tuple[float, float, float]]] = {name: [] for name in methods}
     pictures = {}
@@ -158,59 +156,61 @@ def _table(
     methods: dict[str, _Method], measured: dict[str, np.ndarray], scale: int, quick: bool
 ) -> str:
     scratch = measured['student from scratch'][0]
+    trained = f'Everything else was trained on {", ".join(TRAIN)}'
+    if quick:
+        trained += ', for few iterations (`--quick`)'
     lines = [
         f'# mtkd demo, ×{scale}',
         '',
-        f'PSNR and SSIM on the Y channel, {scale} pixels cut from each border, mean over '
-        f'{", ".join(VALIDATION)}. '
-        'The teachers come with the package, and were trained on other photographs (BSDS500). All '
-        'else was trained on '
-        f'{", ".join(TRAIN)}' + (', with few of the iterations (`--quick`).' if quick else '.'),
+        f'PSNR and SSIM on the Y channel, {scale} pixels cropped from each border, mean over '
+        f'{", ".join(VALIDATION)}. The teachers come with the package and were trained on other '
+        f'photographs (BSDS500). {trained}.',
         '',
         '| | PSNR (dB) | SSIM | against scratch (dB) | parameters | seconds per image |',
         '|---|---|---|---|---|---|',
     ]
     for name, method in methods.items():
         psnr, ssim, per_image = measured[name]
-        gain = f'{psnr - scratch:+.2f}' if name != 'student from scratch' else '–'
-        lines.append(
-            f'| {name} | {psnr:.2f} | {ssim:.4f} | {gain} | {method.parameters:,d} | '
-            f'{per_image:.3f} |'
-        )
-    threads = torch.get_num_threads()
-    return '\n'.join(
-        [
-            *lines,
-            '',
-            f'Seconds on this machine, one image at a time, {threads} CPU '
-            f'thread{"s" if threads > 1 else ""}.',
-            '',
+        gain = '–' if name == 'student from scratch' else f'{psnr - scratch:+.2f}'
+        cells = [
+            name,
+            f'{psnr:.2f}',
+            f'{ssim:.4f}',
+            gain,
+            f'{method.parameters:,d}',
+            f'{per_image:.3f}',
         ]
-    )
+        lines.append(f'| {" | ".join(cells)} |')
+    threads = torch.get_num_threads()
+    unit = 'CPU thread' if threads == 1 else 'CPU threads'
+    lines += ['', f'Seconds on this machine, one image at a time, {threads} {unit}.', '']
+    return '\n'.join(lines)
 
 
-def _saved(out: Path, target: FusedTeachers) -> str:
-    """Say what the caches cost, and what the teachers would have cost at every step."""
-    spent = 0.0
-    online = 0.0
+def _time_saved(out: Path, target: FusedTeachers) -> str:
+    """Describe what the caches cost, and what the teachers would have cost at every iteration."""
+    cached = 0.0
+    uncached = 0.0
     for name, network in (('fusion', target.ensemble), ('mtkd', target)):
         opt = _options(name)
         train = opt['datasets']['train']
-        batch = torch.rand(train['batch_size_per_gpu'], 3, *[train['gt_size'] // opt['scale']] * 2)
+        size = train['gt_size'] // opt['scale']
+        batch = torch.rand(train['batch_size_per_gpu'], 3, size, size)
         start = time.perf_counter()
         network(batch)
-        online += (time.perf_counter() - start) * opt['train']['total_iter']
+        uncached += (time.perf_counter() - start) * opt['train']['total_iter']
         seconds = seconds_of(out, f'cache_{name}')
         assert seconds is not None  # the trainings waited for it
-        spent += seconds
+        cached += seconds
     return (
-        f'Targets were computed once, before the trainings, in {spent:.0f} s of all processes '
-        '(mtkd cache). '
-        f'At every step the teachers would have taken {online:.0f} s.\n'
+        f'`mtkd cache` computed the targets once, in {cached:.0f} s of all processes. At every '
+        f'iteration of the trainings, the teachers would have taken {uncached:.0f} s in total.\n'
     )
 
 
-def _busiest(image: np.ndarray, reference: np.ndarray, size: int) -> tuple[np.intp, ...]:
+def _most_different_corner(
+    image: np.ndarray, reference: np.ndarray, size: int
+) -> tuple[np.intp, ...]:
     """Return y and x of the upper left corner of the square where two images differ most."""
     difference = np.abs(image.astype(np.float32) - reference).mean(2)
     mean = cv2.boxFilter(difference, -1, (size, size), anchor=(0, 0))[:-size, :-size]
@@ -224,12 +224,13 @@ def _picture(images: dict[str, dict[str, np.ndarray]], path: Path) -> None:
     figure = Figure(figsize=(1.75 * len(names), 1.95 * len(images)), layout='constrained')
     axes = figure.subplots(len(images), len(names), squeeze=False)
     for i, (photograph, results) in enumerate(images.items()):
-        # Where the fused target differs most from bicubic: the place is chosen without looking at
-        # either student.
-        y, x = _busiest(results['fused teachers'], results['bicubic'], _CROP)
-        gt = results['ground truth'][y : y + _CROP, x : x + _CROP]
+        # The square where the fused target differs most from bicubic: this choice favours neither
+        # student.
+        y, x = _most_different_corner(results['fused teachers'], results['bicubic'], _CROP_SIZE)
+        square = slice(y, y + _CROP_SIZE), slice(x, x + _CROP_SIZE)
+        gt = results['ground truth'][square]
         for axis, name in zip(axes[i], names, strict=True):
-            crop = results[name][y : y + _CROP, x : x + _CROP]
+            crop = results[name][square]
             axis.imshow(crop[..., ::-1], interpolation='nearest')
             axis.set_xticks([])
             axis.set_yticks([])
@@ -244,12 +245,12 @@ def _picture(images: dict[str, dict[str, np.ndarray]], path: Path) -> None:
 
 
 def report(out: Path, scale: int, quick: bool) -> tuple[Path, Path]:
-    """Measure every network on the validation photographs; write the table and the picture.
+    """Measure every method on the validation photographs; write the table and the figure.
 
     Args:
-        out: Folder of the demo.
+        out: Output folder of the demo.
         scale: Factor.
-        quick: Whether the trainings were short.
+        quick: Whether the trainings were shortened.
 
     Returns:
         ``results.md`` and ``results.png``.
@@ -260,7 +261,7 @@ def report(out: Path, scale: int, quick: bool) -> tuple[Path, Path]:
     picture = out / 'results.png'
     text = _table(methods, measured, scale, quick)
     if not quick:
-        text += '\n' + _saved(out, target)
+        text += '\n' + _time_saved(out, target)
     table.write_text(text, encoding='utf-8')
     _picture(images, picture)
     return table, picture

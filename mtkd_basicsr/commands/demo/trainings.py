@@ -1,4 +1,4 @@
-"""What the demo runs: caches and trainings, each in processes of its own, and their order."""
+"""The caches and trainings of the demo, each in separate processes, and their order."""
 
 import hashlib
 import os
@@ -15,8 +15,8 @@ from ...utils.digest import sha256
 from ...utils.resources import option_file
 from .._jobs import Job, Record, archive, run_jobs
 
-# How many times fewer iterations the fusion network and the students have with --quick.
-_QUICK = {'fusion': 6, 'scratch': 27, 'mtkd': 27}
+# Divisors of the numbers of iterations with --quick.
+_QUICK_DIVISORS = {'fusion': 6, 'scratch': 27, 'mtkd': 27}
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Step:
     """A part of the demo.
 
     Attributes:
-        kind: ``'train'`` or ``'cache'``, the command that does it.
-        options: Name of the option file in ``options/demo/``, without ending.
+        kind: Command of the step: ``'train'`` or ``'cache'``.
+        options: Name of the option file in ``options/demo/``, without suffix.
         after: Names of the steps that it builds on.
     """
 
@@ -35,19 +35,21 @@ class Step:
 
     @property
     def name(self) -> str:
-        """Return the name of its files in ``runs/``, without ending."""
+        """Return the name of the step's files in ``runs/``, without suffix."""
         return self.options if self.kind == 'train' else f'cache_{self.options}'
 
     @property
     def title(self) -> str:
-        """Return the name of the step in what is printed."""
-        return f'the {"training of" if self.kind == "train" else "cache for"} {self.options}'
+        """Return the name of the step in messages."""
+        if self.kind == 'train':
+            return f'the training of {self.options}'
+        return f'the cache for {self.options}'
 
 
 def steps(quick: bool) -> list[Step]:
-    """Return all steps in their order.
+    """Return all steps in order.
 
-    With ``quick`` there are no caches: so few iterations are done sooner without them.
+    With ``quick`` there are no caches: they would take longer than they save.
     """
     scratch = Step('train', 'scratch')
     if quick:
@@ -63,15 +65,15 @@ def steps(quick: bool) -> list[Step]:
 
 @dataclass(frozen=True)
 class Cores:
-    """How the cores of a machine are shared.
+    """How the steps share the cores of a machine.
 
     Attributes:
-        jobs: Processes at once.
-        threads: Of each. Networks as small as these gain little from more, and threads that
-            wait for each other lose much where another program wants the same cores.
-        cache_parts: Processes that share the images of a cache.
-        waiting: Whether the student that needs no teachers waits for the other one, so that
-            the caches before it have all cores.
+        jobs: Number of processes at the same time.
+        threads: Threads of each process. More threads gain little for such small networks, and
+            lose much when another program needs the same cores.
+        cache_parts: Number of processes that share the images of a cache.
+        waiting: Whether the student without teachers waits for the other one's cache, so that the
+            caches have all cores.
     """
 
     jobs: int
@@ -81,46 +83,50 @@ class Cores:
 
     @classmethod
     def of(cls, count: int) -> 'Cores':
-        """Return how ``count`` cores are shared.
+        """Return how to share ``count`` cores.
 
-        On a GPU one process computes a cache, and on Windows, which has no locks for two of them.
+        One process computes a cache on a GPU, and on Windows, which lacks the locks for several.
         """
         jobs = max(1, min(count, 3))
-        alone = torch.cuda.is_available() or os.name == 'nt'
-        parts = 1 if alone else min(2, jobs)
+        single_process = torch.cuda.is_available() or os.name == 'nt'
+        parts = 1 if single_process else min(2, jobs)
         return cls(jobs, max(1, min(4, count // jobs)), parts, waiting=jobs == 2)
 
 
 def usable_cores() -> int:
-    """Return how many CPU cores this process may use."""
+    """Return the number of CPU cores that this process may use."""
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _overrides(step: Step, config: TrainingConfig, quick: bool) -> list[str]:
-    """Return what a call changes in an option file."""
-    if not quick:
-        return []
-    iterations = config.total_iterations // _QUICK[step.options]
-    # BasicSR reads ~ as nothing.
-    forced = ['datasets:train:target_cache=~'] if config.target_cache is not None else []
-    return [
-        *forced,
+def _overrides(config: TrainingConfig, iterations: int) -> list[str]:
+    """Return the overrides of an option file with ``--quick``.
+
+    Args:
+        config: The option file.
+        iterations: Number of iterations.
+    """
+    overrides = []
+    if config.target_cache is not None:
+        overrides.append('datasets:train:target_cache=~')  # null
+    overrides += [
         f'train:total_iter={iterations}',
         f'train:scheduler:periods=[{iterations}]',
         'logger:print_freq=5',
     ]
+    return overrides
 
 
 class Run:
-    """A step in a folder: its record, and the processes that do it.
+    """A step in an output folder: its record and its processes.
 
     Args:
-        step: What.
-        out: Folder of the demo.
-        upstream: Fingerprint of all that it builds on: it is repeated when that changes.
-        quick: Whether trainings are short.
+        step: The step.
+        out: Output folder of the demo.
+        upstream: Fingerprint of everything that the step builds on; if it changes, the step is
+            repeated.
+        quick: Whether to shorten trainings.
     """
 
     def __init__(self, step: Step, out: Path, upstream: str, quick: bool) -> None:
@@ -128,22 +134,22 @@ class Run:
         self.out = out
         self.file = option_file('demo', f'{step.options}.yml')
         config = training_config(read_options(self.file))
-        self.forced = _overrides(step, config, quick)
-        self.iterations: int | None = None
-        if step.kind == 'train':
-            self.iterations = config.total_iterations // (_QUICK[step.options] if quick else 1)
-        # All of the option file, for a cache as well, of which a CacheKey would be a part. Finished
-        # steps are recognised by this text.
-        text = '\n'.join([step.kind, self.file.read_text(encoding='utf-8'), *self.forced, upstream])
+        iterations = config.total_iterations
+        self.overrides: list[str] = []
+        if quick:
+            iterations //= _QUICK_DIVISORS[step.options]
+            self.overrides = _overrides(config, iterations)
+        self.iterations = iterations if step.kind == 'train' else None
+        # The fingerprint recognises finished steps. It covers the whole option file, for a cache
+        # too.
+        content = self.file.read_text(encoding='utf-8')
+        text = '\n'.join([step.kind, content, *self.overrides, upstream])
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.record = Record(out / 'runs' / f'{step.name}.json', self.fingerprint)
         self.log = out / 'runs' / f'{step.name}.log'
 
     def prepare(self) -> bool:
-        """Return whether there is something to do, and make way for it.
-
-        An experiment of other settings gives way, under another name.
-        """
+        """Return whether the step must run; archive an experiment with other settings first."""
         if self.record.is_begun():
             return not self.record.is_finished()
         if self.step.kind == 'train':
@@ -152,23 +158,23 @@ class Run:
         return True
 
     def jobs(self, cores: Cores, after: set[str]) -> list[Job]:
-        """Return the processes that do it.
+        """Return the processes of the step.
 
         Args:
-            cores: How many a cache has.
-            after: Names of the jobs that have to be finished before.
+            cores: How the steps share the cores.
+            after: Names of the jobs that must finish first.
         """
         title = self.step.title
         file = str(self.file)
         if self.step.kind == 'train':
-            training = {'options_file': file, 'auto_resume': True, 'overrides': self.forced}
+            training = {'options_file': file, 'auto_resume': True, 'overrides': self.overrides}
             return [Job(title, 'train', training, self.out, self.log, self.iterations, after)]
         cache = {'options_file': file, 'overwrite': True}
         if cores.cache_parts == 1:
             return [Job(title, 'cache', cache, self.out, self.log, after=after)]
         jobs = []
         for part in range(cores.cache_parts):
-            # As torchrun says it: each process does its share of the images, into the same file.
+            # As under torchrun: each process computes its share of the images.
             share = {'RANK': str(part), 'WORLD_SIZE': str(cores.cache_parts)}
             log = self.log.with_name(f'{self.step.name}_{part + 1}.log')
             name = f'{title} ({part + 1} of {cores.cache_parts})'
@@ -177,7 +183,7 @@ class Run:
 
 
 def fingerprint_of_teachers() -> str:
-    """Return a fingerprint of the weights of the teachers, which come with the package."""
+    """Return a fingerprint of the teachers' weights, which come with the package."""
     teachers = training_config(read_options(option_file('demo', 'mtkd.yml'))).teachers
     # The teachers of the demo are networks, not folders of images.
     files = [str(t.weights) for t in teachers.values() if isinstance(t, TeacherOptions)]
@@ -185,22 +191,22 @@ def fingerprint_of_teachers() -> str:
 
 
 def seconds_of(out: Path, name: str) -> float | None:
-    """Return the seconds of all processes of a finished step, None if it was not done."""
+    """Return the total seconds of a finished step's processes, None if it has no record."""
     return Record(out / 'runs' / f'{name}.json', '').read().get('seconds')
 
 
-class _Finished:
-    """Writes the record of a run when the last of its jobs has ended."""
+class _RecordWriter:
+    """Writes the record of a run when the last of its jobs has finished."""
 
     def __init__(self) -> None:
-        self.left: dict[str, int] = {}
+        self.unfinished: dict[str, int] = {}
         self.run_of: dict[str, Run] = {}
         self.seconds: dict[str, float] = {}
         self.lock = threading.Lock()
 
     def expect(self, run: Run, jobs: list[Job]) -> None:
         """Register the jobs of a run."""
-        self.left[run.step.name] = len(jobs)
+        self.unfinished[run.step.name] = len(jobs)
         self.seconds[run.step.name] = 0.0
         for job in jobs:
             self.run_of[job.name] = run
@@ -209,44 +215,47 @@ class _Finished:
         run = self.run_of[job.name]
         name = run.step.name
         with self.lock:
-            self.left[name] -= 1
+            self.unfinished[name] -= 1
             self.seconds[name] += seconds
-            if self.left[name] == 0:
+            if self.unfinished[name] == 0:
                 run.record.write(True, self.seconds[name])
 
 
-def run_steps(todo: list[Step], out: Path, quick: bool, cores: Cores) -> None:
-    """Run the steps that were not finished before with the same settings.
+def run_steps(ordered: list[Step], out: Path, quick: bool, cores: Cores) -> None:
+    """Run the steps that have not finished with the same settings.
 
-    Each begins as soon as what it builds on is there.
+    Each starts as soon as the steps that it builds on have finished.
 
     Args:
-        todo: In an order in which they can be done.
-        out: Folder of the demo.
-        quick: Whether trainings are short.
-        cores: How the cores are shared.
+        ordered: The steps, each after those that it builds on.
+        out: Output folder of the demo.
+        quick: Whether to shorten trainings.
+        cores: How the steps share the cores.
 
     Raises:
-        MTKDError: one failed; names its log.
+        MTKDError: A step failed; names its log.
     """
     (out / 'runs').mkdir(exist_ok=True)
     teachers = fingerprint_of_teachers()
     fingerprints: dict[str, str] = {}
-    names_of: dict[str, set[str]] = {}
+    job_names: dict[str, set[str]] = {}
     jobs: list[Job] = []
-    finished = _Finished()
-    for step in todo:
-        run = Run(step, out, ''.join(fingerprints[name] for name in step.after) or teachers, quick)
+    record_writer = _RecordWriter()
+    for step in ordered:
+        upstream = ''.join(fingerprints[name] for name in step.after) or teachers
+        run = Run(step, out, upstream, quick)
         fingerprints[step.name] = run.fingerprint
         if not run.prepare():
             print(f'{step.title}: finished before', flush=True)
             continue
-        before = step.after
-        if not before and cores.waiting and step.kind == 'train' and not quick:
-            before = ('cache_mtkd',)
-        after: set[str] = set().union(*(names_of.get(name, set()) for name in before))
+        predecessors = step.after
+        if not predecessors and cores.waiting and step.kind == 'train' and not quick:
+            predecessors = ('cache_mtkd',)
+        after: set[str] = set()
+        for name in predecessors:
+            after |= job_names.get(name, set())
         parts = run.jobs(cores, after)
-        names_of[step.name] = {job.name for job in parts}
-        finished.expect(run, parts)
+        job_names[step.name] = {job.name for job in parts}
+        record_writer.expect(run, parts)
         jobs += parts
-    run_jobs(jobs, cores.jobs, finished, threads=cores.threads)
+    run_jobs(jobs, cores.jobs, record_writer, threads=cores.threads)

@@ -26,35 +26,35 @@ def export(
     overwrite: bool = False,
     safe: bool = False,
 ) -> Path:
-    """Write a trained student as one ONNX, TorchScript or safetensors file.
+    """Export a trained student to one ONNX, TorchScript or safetensors file.
 
-    The file is compared with PyTorch on a photograph before it gets its name; the differences are
-    printed.
+    The file is compared with PyTorch on a photograph before it gets its final name; the
+    differences are printed.
 
-    ONNX and TorchScript files take (b, 3, h, w), RGB, [0, 1], float32, any b, h and w, and give (b,
-    3, scale · h, scale · w), cut to [0, 1]: what a network needs as padding is done inside. A
-    safetensors file holds the weights under BasicSR's names. All of them say which network they
-    hold. The moving average of the weights (``params_ema``) is taken where there is one.
+    ONNX and TorchScript files map (b, 3, h, w), RGB, [0, 1], float32, with any b, h and w, to (b,
+    3, scale · h, scale · w), clipped to [0, 1]; they pad their input themselves. A safetensors
+    file holds the weights under BasicSR's names. All files record the network in their metadata.
+    The moving average of the weights (``params_ema``) is used if the checkpoint has one.
 
     Args:
         weights: Checkpoint of a student; None for ``path.pretrain_network_g`` of the option file.
         format: ``'onnx'``, ``'torchscript'`` or ``'safetensors'``.
-        options_file: Option file with its ``network_g``; not needed for checkpoints of ``mtkd
-            train``.
-        out: The new file; None for one beside the weights.
-        half: Whether weights have 16 bits, for a safetensors file of half the size.
-        overwrite: Whether to replace a file that is there.
-        safe: Whether to execute nothing that the option file names: Python tags are refused.
+        options_file: Option file with the ``network_g`` of the student; not needed for checkpoints
+            of ``mtkd train``.
+        out: The new file; None for one next to the weights.
+        half: Whether to store 16-bit weights, for a safetensors file of half the size.
+        overwrite: Whether to replace an existing file.
+        safe: Whether to refuse Python tags in the option file, so that no code is executed.
 
     Returns:
         The new file.
 
     Raises:
-        OptionError: Packages are missing, an argument or the option file cannot be used, or the
-            file is there already.
-        WeightsError: The weights are missing or do not fit.
-        ExportError: The file cannot be written, or does not give what PyTorch gives; nothing is
-            left of it.
+        OptionError: Packages are missing, an argument or the option file is invalid, or the file
+            exists.
+        WeightsError: The weights are missing or do not match the network.
+        ExportError: The file cannot be written, or its outputs differ from PyTorch's; no file is
+            left behind.
     """
     check_choice('format', format, EXPORT_FORMATS)
     check_flags(half=half, overwrite=overwrite, safe=safe)

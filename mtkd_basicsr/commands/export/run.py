@@ -1,4 +1,4 @@
-"""``mtkd export``: a trained student as one file for other programs."""
+"""``mtkd export``: export a trained student to one file for other programs."""
 
 import importlib.util
 import inspect
@@ -29,16 +29,16 @@ from .._arguments import make_folder
 from .._validation import StrPath, spelled
 from .traceable import TraceableStudent
 
-TOLERANCE = 1e-4  # of [0, 1]: a fortieth of a level of 8 bits
-# What torch.onnx writes without converting it, and runtimes since 2023 read.
+TOLERANCE = 1e-4  # for values in [0, 1]; one fortieth of an 8-bit level
+# The opset that torch.onnx writes without a conversion; runtimes since 2023 read it.
 _OPSET = 18
 
 ImageFunction = Callable[[torch.Tensor], torch.Tensor]
 
 
 def _example() -> torch.Tensor:
-    # Two images: an exporter may take a size of 1 for a constant. Neither side is a multiple of a
-    # window.
+    # A batch of two, because an exporter may treat a size of 1 as a constant. Neither side is a
+    # multiple of the window size.
     return torch.rand(2, 3, 37, 45)
 
 
@@ -53,7 +53,7 @@ def _write_onnx(net: nn.Module, scale: int, path: str, metadata: dict[str, str])
         output_names=['sr'],
         dynamic_shapes=({0: 'batch', 2: 'height', 3: 'width'},),
     )
-    assert program is not None  # with dynamo there is one
+    assert program is not None  # because of dynamo=True
     program.model.metadata_props.update(metadata)
     program.save(path)
 
@@ -66,7 +66,7 @@ def _open_onnx(path: str) -> ImageFunction:
 
 
 def _write_torchscript(net: nn.Module, scale: int, path: str, metadata: dict[str, str]) -> None:
-    # Without PyTorch's own check, which traces once more at the same size.
+    # PyTorch's own check would only trace again at the same size; verify() does more.
     graph = torch.jit.trace(TraceableStudent(net, scale), _example(), check_trace=False)
     torch.jit.save(graph, path, _extra_files=metadata)
 
@@ -74,35 +74,33 @@ def _write_torchscript(net: nn.Module, scale: int, path: str, metadata: dict[str
 def _write_safetensors(
     net: nn.Module, scale: int, path: str, metadata: dict[str, str], half: bool = False
 ) -> None:
-    state = {
-        name: (value.half() if half and value.is_floating_point() else value).contiguous()
-        for name, value in net.state_dict().items()
-    }
-    # Readers of the format know it as 'pt' that tensors have PyTorch's names and layout. (save_file
-    # makes a file for its owner alone.)
+    state = {}
+    for name, value in net.state_dict().items():
+        stored = value.half() if half and value.is_floating_point() else value
+        state[name] = stored.contiguous()
+    # 'pt' is the format's mark for tensors with PyTorch's names and layout. Not save_file(), which
+    # creates a file that only its owner can read.
     Path(path).write_bytes(save(state, {**metadata, 'format': 'pt'}))
 
 
 def _round_to_half(net: nn.Module, scale: int) -> None:
-    """Round the weights to 16 bits, and print what that does to a photograph."""
+    """Round the weights to 16 bits, and print how much that changes a photograph."""
     lq = inputs(scale)[0]
-    before = _student(net, scale)(lq)
+    full = _student(net, scale)(lq)
     for value in net.state_dict().values():
         if value.is_floating_point():
             value.copy_(value.half())
-    after = _student(net, scale)(lq)
-    if not after.isfinite().all():
+    rounded = _student(net, scale)(lq)
+    if not rounded.isfinite().all():
         raise ExportError(f'{spelled("half")}: the weights are too large for 16 bits')
-    print(
-        'weights of 16 bits change a photograph by '
-        f'{(after - before).abs().max().item() * 255:.2f} of 255 levels at most'
-    )
+    levels = (rounded - full).abs().max().item() * 255
+    print(f'16-bit weights change a photograph by at most {levels:.2f} of 255 levels')
 
 
 def _student(net: nn.Module, scale: int) -> ImageFunction:
-    """Return what every file has to compute.
+    """Return the function that every exported file must compute.
 
-    It is (b, 3, h, w) -> (b, 3, scale · h, scale · w), cut to [0, 1].
+    It maps (b, 3, h, w) to (b, 3, scale · h, scale · w), RGB, clipped to [0, 1].
     """
     return lambda lq: run_padded(net, lq, size_multiple(net), scale).clamp(0, 1)
 
@@ -119,10 +117,10 @@ class Format:
     """A file format.
 
     Attributes:
-        suffix: Of its files.
-        write: Called as ``write(net, scale, path, metadata)``.
-        open: Called as ``open(path)``; returns a function of images.
-        packages: What has to be installed.
+        suffix: Suffix of its files.
+        write: Function called as ``write(net, scale, path, metadata)``.
+        open: Function called as ``open(path)``; returns a function of images.
+        packages: Packages that must be installed.
     """
 
     suffix: str
@@ -139,13 +137,13 @@ FORMATS = {
 
 
 def inputs(scale: int) -> list[torch.Tensor]:
-    """Return the images that a file is tried on.
+    """Return the images that an exported file is tested with.
 
-    They are parts of a photograph in both orientations, a batch of small ones, and one that is
-    smaller than any window.
+    They are a part of a photograph in both orientations, a batch of small parts, and a part that
+    is smaller than any window.
 
     Args:
-        scale: How much the photograph is reduced before.
+        scale: Factor that the photograph is downscaled by.
 
     Returns:
         (b, 3, h, w), RGB, [0, 1].
@@ -160,7 +158,7 @@ def inputs(scale: int) -> list[torch.Tensor]:
 
 
 def _expected(net: nn.Module, scale: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return the inputs, each with what PyTorch makes of it."""
+    """Return the inputs of the test, each with PyTorch's output."""
     check_scale(net, scale, 'network_g')
     return [(lq, _student(net, scale)(lq)) for lq in inputs(scale)]
 
@@ -170,69 +168,68 @@ def verify(
     pairs: list[tuple[torch.Tensor, torch.Tensor]],
     name: str | os.PathLike[str],
 ) -> None:
-    """Print how far a file is from PyTorch, for each input.
+    """Compare the outputs of an exported file with PyTorch's, and print the differences.
 
     Args:
-        function: (b, 3, h, w) -> (b, 3, scale · h, scale · w), of the file.
-        pairs: Inputs, and what PyTorch gives.
-        name: Of the file, for messages.
+        function: The exported file: (b, 3, h, w) -> (b, 3, scale · h, scale · w).
+        pairs: Inputs and PyTorch's outputs.
+        name: Name of the file, for messages.
 
     Raises:
-        ExportError: it fails for one of them, or differs by more than ``TOLERANCE``.
+        ExportError: The file fails for an input, or differs by more than ``TOLERANCE``.
     """
     for lq, expected in pairs:
         shape = tuple(lq.shape)
         try:
-            given = function(lq)
+            actual = function(lq)
         except Exception as error:
             raise ExportError(
-                f"'{name}': fails for input {shape}, and was removed: {first_line(error)}"
+                f"'{name}': fails for input {shape} and was removed: {first_line(error)}"
             ) from error
-        if given.shape != expected.shape:
+        if actual.shape != expected.shape:
             raise ExportError(
-                f"'{name}': output {tuple(given.shape)} for input {shape}, and was removed; "
-                f'expected {tuple(expected.shape)}'
+                f"'{name}': output {tuple(actual.shape)} for input {shape}; expected "
+                f'{tuple(expected.shape)}; the file was removed'
             )
-        difference = (given - expected).abs().max().item()
+        difference = (actual - expected).abs().max().item()
         print(f'input {shape}: largest difference {difference:.1e}')
-        if not difference <= TOLERANCE:  # also where it is not a number
+        if not difference <= TOLERANCE:  # also if it is NaN
             raise ExportError(
-                f"'{name}': differs from PyTorch by {difference:.1e} for input {shape}, and was "
-                'removed; '
-                f'expected at most {TOLERANCE:.0e}'
+                f"'{name}': differs from PyTorch by {difference:.1e} for input {shape}; expected "
+                f'at most {TOLERANCE:.0e}; the file was removed'
             )
 
 
 def _weights(weights: StrPath | None, options_file: StrPath | None, safe: bool) -> str:
-    """Return the file with weights: the one that is given, or what the option file names."""
+    """Return the weight file: the one given, or the one that the option file names."""
     if weights is not None:
         return os.path.expanduser(weights)
     if options_file is None:
         raise OptionError(
-            f'{spelled("weights")}: missing; it is needed, or an option file with '
+            f'{spelled("weights")}: missing; expected a checkpoint, or an option file with '
             f'path.pretrain_network_g ({spelled("options_file")})'
         )
     block = read_options(options_file, safe).get('path')
     path = block.get('pretrain_network_g') if isinstance(block, dict) else None
     if not isinstance(path, str):
         raise OptionError(
-            f"{spelled('options_file')}: '{options_file}' has no path.pretrain_network_g; give the "
+            f"{spelled('options_file')}: '{options_file}' has no path.pretrain_network_g; pass the "
             f'trained weights with {spelled("weights")}'
         )
     return os.path.expanduser(path)
 
 
 def _target(out: StrPath | None, overwrite: bool, weights: str, suffix: str) -> Path:
-    """Return the path of the new file: beside the weights unless ``out`` says otherwise."""
+    """Return the path of the new file: ``out``, or a file next to the weights."""
     target = Path(out) if out else Path(weights.removeprefix(REFERENCE)).with_suffix(suffix)
     key = spelled('out')
     if target.suffix != suffix:
         raise OptionError(f"{key}: '{target}'; expected a name that ends with {suffix}")
     if target.resolve() == Path(weights).resolve():
-        raise OptionError(f"{key}: '{target}' is the file of the weights; use another name")
+        raise OptionError(f"{key}: '{target}' is the weight file itself; use another name")
     if target.exists() and not overwrite:
         raise OptionError(
-            f"{key}: '{target}' is there already; use another name, or {spelled('overwrite')}"
+            f"{key}: '{target}' already exists; use another name, or {spelled('overwrite')}"
         )
     return target
 
@@ -247,16 +244,16 @@ def write(
     overwrite: bool,
     safe: bool,
 ) -> Path:
-    """Write a student as one file; see :func:`mtkd_basicsr.commands.export`."""
-    form = FORMATS[format]
-    missing = [package for package in form.packages if importlib.util.find_spec(package) is None]
+    """Export a student to one file; see :func:`mtkd_basicsr.commands.export`."""
+    file_format = FORMATS[format]
+    missing = [name for name in file_format.packages if importlib.util.find_spec(name) is None]
     if missing:
         raise OptionError(
             f'{spelled("format")}: {format} needs {", ".join(missing)}: pip install '
             "'mtkd_basicsr[export]'"
         )
     weights = _weights(given_weights, options_file, safe)
-    target = _target(out, overwrite, weights, form.suffix)
+    target = _target(out, overwrite, weights, file_format.suffix)
     network, scale = network_of(options_file, weights, safe)
     net = build(network, 'network_g').eval().requires_grad_(False)
     key = spelled('weights') if given_weights else 'path.pretrain_network_g'
@@ -265,7 +262,7 @@ def write(
     if half:
         _round_to_half(net, scale)
     if 'rgb_mean' in inspect.signature(type(net)).parameters:
-        # may have come out of the weights, and is no part of a state dict
+        # It may come from the weights, and is not part of a state dict.
         network['rgb_mean'] = cast(torch.Tensor, net.mean).flatten().tolist()
     metadata = {
         'format': format,
@@ -273,22 +270,23 @@ def write(
     }
     pairs = _expected(net, scale)
     make_folder(target.parent)
-    # Whatever goes wrong inside, nothing is left of the file.
+    # After an error inside, no file is left behind.
     with replacing(target, keep_suffix=True) as temporary:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter('ignore')  # whether the file is right is seen below
-                form.write(net, scale, temporary, metadata, **({'half': True} if half else {}))
-                function = form.open(temporary)
+                warnings.simplefilter('ignore')  # verify() checks the file
+                if half:  # for safetensors only
+                    file_format.write(net, scale, temporary, metadata, half=True)
+                else:
+                    file_format.write(net, scale, temporary, metadata)
+                function = file_format.open(temporary)
         except Exception as error:
             raise ExportError(
-                f'{spelled("format")}: {network["type"]} cannot be written as {format} by torch '
-                f'{torch.__version__}: {first_line(error)}'
+                f'{spelled("format")}: torch {torch.__version__} cannot export {network["type"]} '
+                f'to {format}: {first_line(error)}'
             ) from error
         with torch.no_grad():
             verify(function, pairs, target)
-    print(
-        f'{target}: {network["type"]} ×{scale}, {target.stat().st_size / 1e6:.1f} MB, weights of '
-        f"'{weights}'"
-    )
+    megabytes = target.stat().st_size / 1e6
+    print(f"{target}: {network['type']} ×{scale}, {megabytes:.1f} MB, weights from '{weights}'")
     return target

@@ -1,8 +1,8 @@
-"""A student as one graph of tensor operations that holds for images of any size.
+"""Students as graphs of tensor operations that are valid for images of any size.
 
-An exporter runs a network once and writes down what happened. What Python computed from the size of
-that one image would become a constant: the padding, SwinIR's attention masks, its choice between
-stored and computed masks, its batch size. Here all of it is computed by tensors.
+An exporter runs a network once and records its operations. Values that Python computes from the
+size of that one image would become constants: the padding, SwinIR's attention masks, its choice
+between stored and computed masks, the batch size. Here tensor operations compute all of them.
 """
 
 import copy
@@ -15,14 +15,14 @@ from ...functional.padding import reflection_indices
 from ...host.api import SwinTransformerBlock
 from ...weights.networks import size_multiple
 
-_MASKED = -100.0  # what Swin adds to a masked score
+_MASKED = -100.0  # Swin adds this to a masked score
 
 
 class TraceableSwinBlock(nn.Module):
-    """What a ``SwinTransformerBlock`` of BasicSR's SwinIR computes in ``eval()``, for a graph.
+    """A traceable equivalent of BasicSR's ``SwinTransformerBlock`` in ``eval()``.
 
     Args:
-        block: The block; its layers are shared.
+        block: The block; its layers are shared, not copied.
 
     Shape:
         - Input: tokens (b, h · w, dim), and (h, w), multiples of the window size.
@@ -54,20 +54,20 @@ class TraceableSwinBlock(nn.Module):
         After the cyclic shift, pixels from opposite borders meet in the last row and column of
         windows.
         """
-        # An index is made where the graph was recorded; like x it is wherever the graph runs.
-        below, right = ((torch.arange(n) >= n - self.shift).type_as(x) for n in (h, w))
+        # A graph keeps the device of torch.arange; type_as moves the index to the device of x.
+        below = (torch.arange(h) >= h - self.shift).type_as(x)
+        right = (torch.arange(w) >= w - self.shift).type_as(x)
         side = self._to_windows((2 * below[:, None] + right)[None, :, :, None], h, w).squeeze(-1)
         return (side[:, :, None] != side[:, None, :]).type_as(x) * _MASKED
 
     def forward(self, x: torch.Tensor, x_size: tuple[int, int]) -> torch.Tensor:
-        """Compute the output of the block, as the class says."""
+        """Compute the output of the block; see the class."""
         h, w = x_size
         y = self.norm1(x).view(-1, h, w, x.shape[-1])
         if self.shift:
             y = y.roll((-self.shift, -self.shift), (1, 2))
-        y = self.attn(
-            self._to_windows(y, h, w), self.attention_mask(x, h, w) if self.shift else None
-        )
+        mask = self.attention_mask(x, h, w) if self.shift else None
+        y = self.attn(self._to_windows(y, h, w), mask)
         y = self._to_image(y, h, w)
         if self.shift:
             y = y.roll((self.shift, self.shift), (1, 2))
@@ -76,19 +76,18 @@ class TraceableSwinBlock(nn.Module):
 
 
 class TraceableStudent(nn.Module):
-    """A trained network for image files, which pads by reflection, crops, and cuts to [0, 1].
+    """A traceable network that pads its input by reflection, and crops and clips its output.
 
-    Equal to ``run_padded(net, x, size_multiple(net), scale).clamp(0, 1)``, with nothing that
-    depends on the size of one image.
+    It equals ``run_padded(net, x, size_multiple(net), scale).clamp(0, 1)``, but nothing in its
+    graph depends on the size of one image.
 
     Args:
-        net: EDSR, RCAN, SwinIR, or another network that can be recorded; is copied,
-            in ``eval()``.
-        scale: What it enlarges by.
+        net: EDSR, RCAN, SwinIR, or another traceable network; copied, in ``eval()``.
+        scale: Factor that it upscales by.
 
     Shape:
         - Input: (b, 3, h, w), RGB, [0, 1], any size.
-        - Output: (b, 3, scale · h, scale · w), RGB, cut to [0, 1].
+        - Output: (b, 3, scale · h, scale · w), RGB, clipped to [0, 1].
     """
 
     def __init__(self, net: nn.Module, scale: int) -> None:
@@ -96,7 +95,7 @@ class TraceableStudent(nn.Module):
         self.net = copy.deepcopy(net).eval().requires_grad_(False)
         self.multiple = size_multiple(net)
         self.scale = scale
-        # Whole numbers, on the device that the graph runs on.
+        # Gives indices an integer type and the device that the graph runs on.
         self.register_buffer('whole', torch.zeros((), dtype=torch.long), persistent=False)
         for parent in list(self.net.modules()):
             for name, child in parent.named_children():
@@ -110,7 +109,7 @@ class TraceableStudent(nn.Module):
         return x.index_select(dim, indices.type_as(cast(torch.Tensor, self.whole)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Enlarge images, as the class says."""
+        """Upscale images; see the class."""
         h, w = x.shape[-2:]
         if self.multiple > 1:
             x = self._padded(self._padded(x, -2), -1)

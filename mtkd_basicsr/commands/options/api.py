@@ -1,4 +1,4 @@
-"""``mtkd options`` as functions."""
+"""``mtkd options`` as two functions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from .baselines import METHODS
 from .network_templates import STUDENTS
 from .paper_files import SCALES
 
-# What option files are written for.
+# Methods of the paper: MTKD and its baselines.
 METHOD_NAMES = ('mtkd', *METHODS)
 
 
@@ -22,21 +22,21 @@ def write_options(
 ) -> list[Path]:
     """Write the option files of the paper: both stages of MTKD, the baselines, and testing.
 
-    Files that are there and say the same are left as they are, whatever version has written them.
-    One that says something else is an error, and nothing is written.
+    An existing file with the same options is left alone, whichever version wrote it. An existing
+    file with other options is an error, and nothing is written.
 
     Args:
-        out: Folder that they go into.
-        students: Names of the students, as ``mtkd options --help`` lists them.
-        scales: 2, 3 or 4.
-        methods: ``'mtkd'``, and names of baselines as ``mtkd options --help`` lists them.
-        overwrite: Replace files of the same names that say something else.
+        out: Folder for the option files.
+        students: Names of students; ``mtkd options --help`` lists them.
+        scales: Scales: 2, 3 or 4.
+        methods: ``'mtkd'`` and names of baselines; ``mtkd options --help`` lists them.
+        overwrite: Whether to replace existing files with other options.
 
     Returns:
         The files.
 
     Raises:
-        OptionError: An argument cannot be used, or a file of the same name says something else.
+        OptionError: An argument is invalid, or a file with other options exists.
     """
     check_path('out', out)
     check_choices('students', students, STUDENTS)
@@ -49,7 +49,7 @@ def write_options(
 
 def option_reference() -> str:
     """Return every option key of this package with its meaning, as Markdown (docs/options.md)."""
-    # It reads what the methods say of themselves, and imports them.
+    # Imported here because it imports torch, for the docstrings of the methods.
     from .key_reference import reference
 
     return reference()

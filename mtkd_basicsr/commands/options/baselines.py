@@ -1,6 +1,6 @@
 """The methods that the paper compares with."""
 
-# By name in a file: train.kd.type, what the student learns from, where it was published.
+# Name in file names -> train.kd.type, what the student learns from, publication.
 METHODS = {
     'scratch': (
         'Scratch',
@@ -31,7 +31,8 @@ METHODS = {
         'Fang et al.: (Dual) Cross Knowledge Distillation for Image Super-Resolution, 2022',
     ),
 }
-# DUKD's own weights of truth and teacher, and where it zooms out.
+# (student, scale, or None for the other scales) -> DUKD's own loss weight of the ground truth, and
+# whether it zooms out.
 DUKD_WEIGHTS: dict[tuple[str, int | None], tuple[float, bool]] = {
     ('edsr', None): (5.0, True),
     ('rcan', None): (1.0, False),

@@ -6,28 +6,28 @@ from .api import METHOD_NAMES, option_reference, write_options
 from .network_templates import STUDENTS
 from .paper_files import SCALES
 
-HELP = 'write the option files of the paper, or what their keys mean'
+HELP = 'write the option files of the paper, or print the option reference'
 DESCRIPTION = (
-    'Writes the option files of the paper: both stages of MTKD, the baselines, and '
-    'testing. Or prints what their keys mean.'
+    'Write the option files of the paper (both stages of MTKD, baselines, testing), or print the '
+    'reference of all option keys.'
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('--out', metavar='DIR', help='where they go')
-    what.add_argument(
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument('--out', metavar='DIR', help='folder for the option files')
+    action.add_argument(
         '--reference',
         action='store_true',
-        help='print every option key with its meaning instead (docs/options.md)',
+        help='print every option key with its meaning (docs/options.md)',
     )
     parser.add_argument(
         '--student',
         nargs='+',
         choices=tuple(STUDENTS),
         default=tuple(STUDENTS),
-        help='for these students alone',
+        help='write only the files of these students',
     )
     parser.add_argument(
         '--scale',
@@ -35,24 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=SCALES,
         default=SCALES,
-        help='for these scales alone',
+        help='write only the files of these scales',
     )
     parser.add_argument(
         '--method',
         nargs='+',
         choices=METHOD_NAMES,
         default=METHOD_NAMES,
-        help='for these methods alone',
+        help='write only the files of these methods',
     )
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='replace files of the same names that say something else',
+        help='replace existing files with different content',
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the command, as its parser has read the command line."""
+    """Run the command with the parsed arguments."""
     if args.reference:
         print(option_reference(), end='')
         return

@@ -1,4 +1,4 @@
-"""``docs/options.md``: every option key of ours, out of the classes that read them."""
+"""``docs/options.md``: every option key of this package, from the docstrings of its classes."""
 
 import dataclasses
 import inspect
@@ -15,14 +15,13 @@ from .. import _registration
 
 _HEAD = """# Option keys
 
-This page is written by `mtkd options --reference`, which also prints it without a copy of \
-this repository.
+`mtkd options --reference` generates this page.
 
-BasicSR's keys mean [what they mean in BasicSR]\
-(https://github.com/XPixelGroup/BasicSR/blob/master/docs/Config.md); here are those that
-`mtkd_basicsr` adds. `~` is YAML's way to say nothing. An unknown key is refused, with the \
-nearest known one; `mtkd check -opt FILE`
-finds all mistakes of a file at once.
+It lists the keys that `mtkd_basicsr` adds. All other keys have their \
+[meaning in BasicSR](https://github.com/XPixelGroup/BasicSR/blob/master/docs/Config.md).
+`~` is YAML's null. An unknown key is an error that suggests the nearest known key; \
+`mtkd check -opt FILE`
+reports all mistakes of a file at once.
 
 """
 _TYPES: dict[type, str] = {
@@ -39,7 +38,7 @@ def described(docstring: str | None, section: str) -> dict[str, str]:
     """Return the entries of a section of a docstring.
 
     Args:
-        docstring: Sections with entries like these.
+        docstring: A docstring in Google style, with sections like this one.
         section: ``'Args'`` or ``'Attributes'``.
 
     Returns:
@@ -53,13 +52,13 @@ def described(docstring: str | None, section: str) -> dict[str, str]:
         if head:
             names = head[1].split(', ')
         for name in names:
-            entries[name] = f'{entries[name]} {line.strip()}' if not head else head[2]
+            entries[name] = head[2] if head else f'{entries[name]} {line.strip()}'
     return {name: _markdown(text) for name, text in entries.items()}
 
 
 def _markdown(text: str) -> str:
     text = re.sub(r':\w+:`~?\.?([\w.]+)`', r'`\1`', text)
-    # A string needs no quotes in YAML.
+    # Texts need no quotes in YAML.
     return re.sub(r"``'(\w+)'``", r'`\1`', text).replace('``', '`').replace('|', r'\|')
 
 
@@ -92,58 +91,53 @@ def _table(
 def keys(
     cls: type[Any], without: type[Any] | None = None, prefix: str = ''
 ) -> list[tuple[str, str, str, str]]:
-    """Return the rows of the keys of a dataclass.
+    """Return the table rows of the keys of a dataclass.
 
     Args:
-        cls: A dataclass; its docstring, and those of its bases, have an entry for every
-            field under ``Attributes``.
+        cls: A dataclass; its docstring and those of its bases describe every field under
+            ``Attributes``.
         without: A dataclass whose fields are left out.
-        prefix: Before each key.
+        prefix: Prefix of each key.
 
     Returns:
         Key, type, default, meaning.
 
     Raises:
-        KeyError: a field without an entry.
+        KeyError: A field has no description.
     """
     texts: dict[str, str] = {}
-    types = typing.get_type_hints(cls)
-    rows = []
     for base in reversed(cls.__mro__):
         texts.update(described(base.__doc__, 'Attributes'))
+    types = typing.get_type_hints(cls)
+    excluded = set() if without is None else {field.name for field in dataclasses.fields(without)}
+    rows = []
     for field in dataclasses.fields(cls):
-        if without is None or field.name not in {
-            other.name for other in dataclasses.fields(without)
-        }:
-            kind = (typing.get_args(types[field.name]) or (types[field.name],))[0]
-            default = (
-                field.default
-                if field.default_factory is dataclasses.MISSING
-                else field.default_factory()
-            )
-            # An empty list or mapping is what stands for nothing.
-            rows.append(
-                (
-                    f'`{prefix}{field.name}`',
-                    _TYPES[kind],
-                    _value(None if default in ([], {}) else default),
-                    texts[field.name],
-                )
-            )
+        if field.name in excluded:
+            continue
+        hint = types[field.name]
+        # Hints are plain types, or unions whose first type counts.
+        kind = (typing.get_args(hint) or (hint,))[0]
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if default in ([], {}):  # option files write an empty value as ~
+            default = None
+        key = f'`{prefix}{field.name}`'
+        rows.append((key, _TYPES[kind], _value(default), texts[field.name]))
     return rows
 
 
 def arguments(cls: type[Any]) -> list[tuple[str, str, str]]:
-    """Return the rows of the arguments of a network or a loss.
+    """Return the table rows of the arguments of a network or a loss.
 
     Args:
-        cls: Its docstring has an entry for every argument under ``Args``.
+        cls: A class whose docstring describes every argument under ``Args``.
 
     Returns:
         Key, default, meaning.
 
     Raises:
-        KeyError: an argument without an entry.
+        KeyError: An argument has no description.
     """
     texts = described(cls.__doc__, 'Args')
     return [
@@ -153,11 +147,7 @@ def arguments(cls: type[Any]) -> list[tuple[str, str, str]]:
 
 
 def reference() -> str:
-    """Return the text of ``docs/options.md``.
-
-    Returns:
-        Markdown.
-    """
+    """Return the text of ``docs/options.md`` (Markdown)."""
     features = [
         f'`{name}`'
         for name, method in METHODS.items()
@@ -168,8 +158,8 @@ def reference() -> str:
     ]
     parts = [
         _HEAD,
-        '## Names\n\nThese are in the registries of BasicSR: `model_type`, and `type` of networks, '
-        'losses and datasets.\n\n',
+        '## Names\n\nThese names are registered in BasicSR, as values of `model_type` and of the '
+        '`type` of networks, losses and datasets.\n\n',
         _table(registered, ('name', 'what')),
     ]
     for block, classes in PLUGIN_KEYS.items():
@@ -183,22 +173,19 @@ def reference() -> str:
             parts += [
                 '## `teachers.NAME` and `fusion`\n\n',
                 _table(keys(TeacherOptions, prefix='teachers.NAME.')),
-                'A teacher that is a folder of images has these instead.\n\n',
+                'A teacher that is a folder of images has these keys instead.\n\n',
                 _table(keys(FolderOptions, prefix='teachers.NAME.')),
             ]
     parts += [
-        '## `train.kd`\n\nAll methods have these; [methods.md](methods.md) says what the methods '
-        'are.\n\n',
+        '## `train.kd`\n\nAll methods have these keys; [methods.md](methods.md) describes the '
+        'methods.\n\n',
         _table(keys(KDOptions, prefix='train.kd.')),
-        f'Methods that compare features ({", ".join(features)}) have these too.\n\n',
+        f'Methods that compare features ({", ".join(features)}) also have these.\n\n',
         _table(keys(FeatureOptions, KDOptions, 'train.kd.')),
     ]
     for name, method in METHODS.items():
-        rows = keys(
-            method.Options,
-            FeatureOptions if issubclass(method.Options, FeatureOptions) else KDOptions,
-            'train.kd.',
-        )
+        common = FeatureOptions if issubclass(method.Options, FeatureOptions) else KDOptions
+        rows = keys(method.Options, common, 'train.kd.')
         if rows:
             parts += [f'### `{name}`\n\n', _table(rows)]
     for name in ('WaveletLoss', 'DCTLoss', 'DCTSwin', 'ConvFusion'):
@@ -209,7 +196,7 @@ def reference() -> str:
     parts += [
         '## Plans of `mtkd compare`\n\n',
         _table(keys(PlanOptions)),
-        'An entry of `when` has these.\n\n',
+        'An entry of `when` has these keys.\n\n',
         _table(keys(Condition)),
     ]
     return ''.join(parts).rstrip('\n') + '\n'

@@ -1,4 +1,4 @@
-"""Network blocks of the paper, as texts of option files."""
+"""Templates of the paper's networks for option files."""
 
 _EDSR = """type: EDSR
 num_in_ch: 3
@@ -60,14 +60,14 @@ _FOLDER = 'experiments/pretrained_models'
 # The hash in the name of BasicSR's file differs from scale to scale.
 _EDSR_FILES = {2: 'be38e77d', 3: '3660f70d', 4: '76ee1c8f'}
 
-# Name of a student -> (how texts speak of it, the name of its network in experiments).
+# Student -> (description in comments, name of its network in experiment names).
 STUDENTS = {
     'edsr': ('an EDSR baseline', 'EDSR_Mx{scale}_f64b16'),
     'rcan': ('a lightweight RCAN', 'RCAN_x{scale}_g10b6'),
     'swinir': ('a lightweight SwinIR', 'SwinIR_Sx{scale}_w8d4c60'),
 }
 
-# Where features of the student and of the teacher of its arch are read by default.
+# Student -> default feature positions of the student and of the teacher with the same arch.
 POSITIONS = {
     'edsr': ("[body.4, body.9, 'upsample:input']", "[body.9, body.20, 'upsample:input']"),
     'rcan': ("[body.1, body.5, 'upsample:input']", "[body.1, body.5, 'upsample:input']"),
@@ -96,7 +96,7 @@ def fusion(scale: int) -> str:
 
 
 def teacher(name: str, scale: int) -> tuple[str, str]:
-    """Return the network of a teacher of the paper, and the path of its weights.
+    """Return the network of a teacher of the paper and the path of its weights.
 
     The teachers have 11.9 M (SwinIR), 43.1 M (EDSR) and 15.6 M (RCAN) parameters.
     """

@@ -1,4 +1,4 @@
-"""Every option file of the paper as a text."""
+"""The texts of the paper's option files."""
 
 from collections.abc import Collection, Iterable
 
@@ -21,8 +21,8 @@ from .section_templates import (
 SCALES = (2, 3, 4)
 TEACHERS = ('swinir', 'edsr', 'rcan')
 TEST_SETS = ('Set5', 'Set14', 'B100', 'Urban100')
-# Low-resolution pixels of a patch: gt_size is 256 and 128 at ×4, as in the paper, and as many
-# low-resolution pixels elsewhere.
+# Sides of patches in low-resolution pixels, the same at every scale. At ×4 gt_size is 256 and 128,
+# as in the paper.
 _FUSION_PATCH = 64
 _STUDENT_PATCH = 32
 
@@ -58,7 +58,7 @@ def _student(name: str, scale: int) -> str:
 
 
 def fusion_file(scale: int) -> tuple[str, str]:
-    """Return path and text of the option file of stage 1 of MTKD."""
+    """Return the path and text of the option file of MTKD's stage 1."""
     path = f'fusion_x{scale}.yml'
     head = (
         f'# MTKD, stage 1 (knowledge aggregation), x{scale}: a DCT-Swin network learns to fuse the '
@@ -94,7 +94,7 @@ def fusion_file(scale: int) -> tuple[str, str]:
 
 
 def mtkd_file(student: str, scale: int) -> tuple[str, str]:
-    """Return path and text of the option file of stage 2 of MTKD."""
+    """Return the path and text of the option file of MTKD's stage 2."""
     path = f'mtkd_{student}.yml' if scale == 4 else f'mtkd_{student}_x{scale}.yml'
     text, name = network_templates.STUDENTS[student]
     head = (
@@ -144,9 +144,9 @@ def mtkd_file(student: str, scale: int) -> tuple[str, str]:
 
 
 def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
-    """Return path and text of the option file of a method that the paper compares with.
+    """Return the path and text of the option file of a baseline of the paper.
 
-    The teacher is of the student's own arch.
+    The teacher has the arch of the student.
     """
     path = f'baselines/{method}_{student}_x{scale}.yml'
     kind, source, paper = METHODS[method]
@@ -162,40 +162,13 @@ def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
     if method != 'scratch':
         cache = (
             f'datasets/DIV2K/teachers_x{scale}.lmdb  # of mtkd cache -opt '
-            f'options/fusion_x{scale}.yml; without it the '
-            'teacher runs at every step'
+            f'options/fusion_x{scale}.yml; without it the teacher runs at every step'
         )
         teachers = _teachers(
             (student,),
             scale,
             'the teacher, frozen. Where there are several, train.kd.teacher names one of them',
         )
-    truth = 1.0
-    target = 1.0
-    keys: list[str] = []
-    if method == 'fakd':
-        truth = 0.5
-        target = 0.5
-        keys = ['weight: 0.0392156862745098  # 10 / 255: 10 in the paper, for images in [0, 255]']
-    elif method == 'dukd':
-        truth, zoom_out = DUKD_WEIGHTS.get((student, scale), DUKD_WEIGHTS[student, None])
-        keys = ['zoom_out: true'] if zoom_out else []
-    losses = loss('pixel_opt', 'against the ground truth', 'L1Loss', truth)
-    if method != 'scratch':
-        losses += loss('distill_opt', 'against the output of the teacher', 'L1Loss', target)
-        keys = [f'teacher: {student}', *keys]
-    if method in ('at', 'fakd'):
-        keys += [
-            '# where features are read, as outputs of modules or the input of one; these are the '
-            'defaults',
-            *(
-                f'# {who}_features: {positions}'
-                for who, positions in zip(
-                    ('student', 'teacher'), network_templates.POSITIONS[student], strict=True
-                )
-            ),
-        ]
-    losses += block('kd', '\n'.join([f'type: {kind}', *keys]) + '\n', 1)
     return path, (
         head
         + HEADER.format(
@@ -206,14 +179,45 @@ def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
         + _student(student, scale)
         + PATH
         + SCHEDULE.format(rate='2e-5')
-        + losses
+        + _baseline_losses(method, student, scale)
         + VALIDATION.format(scale=scale)
         + LOGGING
     )
 
 
+def _baseline_losses(method: str, student: str, scale: int) -> str:
+    """Return the losses of a baseline, and its ``train.kd``."""
+    truth = 1.0
+    target = 1.0
+    keys = [f'type: {METHODS[method][0]}']
+    if method != 'scratch':
+        keys.append(f'teacher: {student}')
+    if method == 'fakd':
+        truth = 0.5
+        target = 0.5
+        keys.append(
+            'weight: 0.0392156862745098  # 10 / 255: 10 in the paper, for images in [0, 255]'
+        )
+    elif method == 'dukd':
+        truth, zoom_out = DUKD_WEIGHTS.get((student, scale), DUKD_WEIGHTS[student, None])
+        if zoom_out:
+            keys.append('zoom_out: true')
+    if method in ('at', 'fakd'):
+        of_student, of_teacher = network_templates.POSITIONS[student]
+        keys += [
+            '# where features are read, as outputs of modules or the input of one; these are the '
+            'defaults',
+            f'# student_features: {of_student}',
+            f'# teacher_features: {of_teacher}',
+        ]
+    losses = loss('pixel_opt', 'against the ground truth', 'L1Loss', truth)
+    if method != 'scratch':
+        losses += loss('distill_opt', 'against the output of the teacher', 'L1Loss', target)
+    return losses + block('kd', '\n'.join(keys) + '\n', 1)
+
+
 def test_file(student: str, scale: int) -> tuple[str, str]:
-    """Return path and text of the file that tests a student on the four sets of the paper."""
+    """Return the path and text of the file that tests a student on the paper's four test sets."""
     path = f'test/{student}_x{scale}.yml'
     text, name = network_templates.STUDENTS[student]
     trained = f'MTKD_{name.format(scale=scale)}_DIV2K'
@@ -257,12 +261,12 @@ def files(
     """Return the option files of the paper.
 
     Args:
-        students: Of ``edsr``, ``rcan``, ``swinir``.
-        scales: Of 2, 3, 4.
-        methods: ``mtkd`` (both stages) and names of ``METHODS``.
+        students: ``edsr``, ``rcan`` or ``swinir``.
+        scales: 2, 3 or 4.
+        methods: ``mtkd`` (both stages) and names from ``METHODS``.
 
     Returns:
-        Path below ``options/`` -> text.
+        Path in ``options/`` -> text.
     """
     found: dict[str, str] = {}
 

@@ -1,4 +1,4 @@
-"""``mtkd options``: writes the option files of the paper."""
+"""``mtkd options``: write the option files of the paper."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,16 +21,17 @@ def write(
     """Write option files; see :func:`mtkd_basicsr.commands.write_options`."""
     texts = files(students, scales, methods)
     present = [path for path in texts if (out / path).exists()]
-    others = [
-        path
-        for path in present
-        if content((out / path).read_text(encoding='utf-8')) != content(texts[path])
-    ]
-    if others and not overwrite:
-        more = f' and {len(others) - 3} more' if len(others) > 3 else ''
+    different = []
+    for path in present:
+        if content((out / path).read_text(encoding='utf-8')) != content(texts[path]):
+            different.append(path)
+    if different and not overwrite:
+        names = ', '.join(different[:3])
+        if len(different) > 3:
+            names += f' and {len(different) - 3} more'
         raise OptionError(
-            f"{spelled('out')}: '{out}' has other files of these names: {', '.join(others[:3])}"
-            f'{more}; nothing was written, choose another folder, move them, or replace them with '
+            f"{spelled('out')}: '{out}' has different files with these names: {names}; nothing was "
+            'written; choose another folder, move the files, or replace them with '
             f'{spelled("overwrite")}'
         )
     for path, text in texts.items():

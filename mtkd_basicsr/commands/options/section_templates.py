@@ -1,4 +1,4 @@
-"""The parts of an option file that are alike in many of them."""
+"""Templates of the sections that many option files share."""
 
 import textwrap
 
@@ -132,15 +132,11 @@ dist_params:
 
 
 def block(key: str, text: str, depth: int = 0, comment: str = '') -> str:
-    """Return a mapping under a key, indented by two spaces for each level of depth."""
+    """Return a YAML mapping under a key, indented by two spaces per level of ``depth``."""
     return textwrap.indent(f'{key}:{comment}\n' + textwrap.indent(text, '  '), '  ' * depth)
 
 
 def loss(key: str, comment: str, type_: str, weight: float | str, *more: str) -> str:
-    """Return a loss below ``train``."""
-    return block(
-        key,
-        '\n'.join([f'type: {type_}', *more, f'loss_weight: {weight}', 'reduction: mean']) + '\n',
-        1,
-        f'  # {comment}',
-    )
+    """Return the block of a loss in ``train``."""
+    lines = [f'type: {type_}', *more, f'loss_weight: {weight}', 'reduction: mean']
+    return block(key, '\n'.join(lines) + '\n', 1, f'  # {comment}')

@@ -21,34 +21,35 @@ def prepare_data(
     workers: int | None = None,
     verify: str | None = None,
 ) -> dict[int, Path]:
-    """Make ground-truth and low-resolution folders for BasicSR out of a folder of images.
+    """Create the folders of a BasicSR dataset from a folder of images.
 
     Writes ``GTmod<m>/`` (cropped to a multiple m of all scales), ``LRbicx<scale>/`` (MATLAB-like
-    bicubic) and ``meta_info.txt``. With ``sub_image`` they hold overlapping parts, and their names
-    end with ``_sub``. A second call goes on where the first was stopped.
+    bicubic) and ``meta_info.txt``. With ``sub_image`` the folders hold overlapping parts of the
+    images, and their names end with ``_sub``. A second call resumes the first one.
 
-    A script that calls this with several workers does so below ``if __name__ == '__main__':``.
+    A script that calls this function with several workers needs an ``if __name__ == '__main__':``
+    guard.
 
     Args:
-        folder: High-resolution images.
-        out: Where the folders go.
-        scales: Of the low-resolution images, from 2 on.
-        multiple: What sizes are cropped to multiples of, in pixels; None for the least common one
-            of the scales.
-        sub_image: Side of the parts that images are cut into, in pixels of the ground truth; 0 for
-            whole images.
-        step: From one part to the next, in the same pixels; None for half of a part.
-        workers: Processes; None for as many as there are CPU cores.
+        folder: Folder of high-resolution images.
+        out: Parent of the new folders.
+        scales: Scales of the low-resolution images, at least 2.
+        multiple: Number of pixels that sizes are cropped to multiples of; None for the least
+            common multiple of the scales.
+        sub_image: Side of the parts that images are cut into, in ground-truth pixels; 0 for whole
+            images.
+        step: Distance from one part to the next, in ground-truth pixels; None for half of a part.
+        workers: Number of processes; None for one per CPU core.
         verify: Test set (``'Set5'``, ``'Set14'``, ``'B100'`` or ``'Urban100'``) whose published
-            PSNR of bicubic enlargement is to be met.
+            PSNR of bicubic enlargement the images must reproduce.
 
     Returns:
-        The folders by scale; that of the ground truth is at 1.
+        The folders by scale; the ground truth has scale 1.
 
     Raises:
-        DataError: Images cannot be used, all of them named (the others are done), or are not those
-            of the test set.
-        OptionError: Sizes do not fit together, or ``out`` was made otherwise.
+        DataError: Some images are invalid (all of them are named, the others are processed), or
+            the images are not those of the test set.
+        OptionError: The sizes contradict each other, or ``out`` was created with other settings.
     """
     check_path('folder', folder)
     check_path('out', out)
@@ -79,12 +80,13 @@ def prepare_data(
     step = step or sub_image // 2
     if sub_image and (sub_image % multiple or step % multiple or not 0 < step <= sub_image):
         raise OptionError(
-            f'{spelled("sub_image")} {sub_image} {spelled("step")} {step}: expected multiples of '
-            f'{multiple}, the step not larger than the sub-image'
+            f'{spelled("sub_image")} {sub_image} {spelled("step")} {step}; expected multiples of '
+            f'{multiple}, with a step not larger than the sub-image'
         )
     if verify and sub_image:
         raise OptionError(
-            f'{spelled("verify")}: test sets are not cut; remove {spelled("sub_image")}'
+            f'{spelled("verify")}: not allowed with {spelled("sub_image")}; test sets consist of '
+            'whole images'
         )
     from .run import Layout, prepare
 

@@ -7,14 +7,17 @@ from ...utils.choices import BICUBIC
 from .._arguments import number
 from .api import prepare_data
 
-HELP = 'folders as BasicSR wants them, out of a folder of images'
-DESCRIPTION = 'Makes ground-truth and low-resolution folders for BasicSR out of a folder of images.'
+HELP = 'create BasicSR dataset folders from a folder of images'
+DESCRIPTION = (
+    'Create the ground-truth and low-resolution folders of a BasicSR dataset from a folder of '
+    'images.'
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     parser.add_argument('folder', help='high-resolution images')
-    parser.add_argument('--out', required=True, metavar='DIR', help='where the folders go')
+    parser.add_argument('--out', required=True, metavar='DIR', help='parent of the new folders')
     parser.add_argument(
         '--scale',
         nargs='+',
@@ -27,30 +30,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--multiple',
         type=number(1),
         metavar='N',
-        help='sizes are cropped to multiples of it (least common one of the scales)',
+        help='crop sizes to multiples of N; default: the least common multiple of the scales',
     )
     parser.add_argument(
         '--sub-image',
         type=number(0),
         default=0,
         metavar='N',
-        help='cut parts of N×N pixels, which are read faster in training',
+        help='cut images into overlapping parts of N×N pixels, which are faster to read in '
+        'training',
     )
     parser.add_argument(
-        '--step', type=number(0), metavar='N', help='from one part to the next (half of the part)'
+        '--step',
+        type=number(0),
+        metavar='N',
+        help='distance from one part to the next, in pixels; default: half of a part',
     )
     parser.add_argument(
-        '--workers', type=int, default=os.cpu_count() or 1, metavar='N', help='processes'
+        '--workers',
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar='N',
+        help='number of processes; default: one per CPU core',
     )
     parser.add_argument(
         '--verify',
         choices=tuple(BICUBIC),
-        help='compare with the PSNR of bicubic that papers give for this test set',
+        help='compare the PSNR of bicubic enlargement with the published one of this test set',
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the command, as its parser has read the command line."""
+    """Run the command with the parsed arguments."""
     prepare_data(
         args.folder,
         args.out,

@@ -1,4 +1,4 @@
-"""``mtkd data``: folders as BasicSR wants them, out of a folder of high-resolution images."""
+"""``mtkd data``: create BasicSR dataset folders from a folder of high-resolution images."""
 
 import json
 import multiprocessing
@@ -19,14 +19,22 @@ from ...utils.progress import progress
 from .._arguments import make_folder
 from .._validation import spelled
 
-_ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
-_TOLERANCE = 0.06
-_MOST_WORKERS = 60  # Windows waits for no more than 63 handles at once
+_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
+_TOLERANCE = 0.06  # dB
+_MAX_WORKERS = 60  # Windows waits for at most 63 handles at once
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What is written: the scales, where, and how large sub-images are (0 for none)."""
+    """The folders that are written.
+
+    Attributes:
+        out: Parent of the folders.
+        scales: Scales of the low-resolution images.
+        multiple: Number of pixels that sizes are cropped to multiples of.
+        sub: Side of sub-images, in ground-truth pixels; 0 for whole images.
+        step: Distance from one sub-image to the next, in ground-truth pixels.
+    """
 
     out: Path
     scales: tuple[int, ...]
@@ -35,21 +43,21 @@ class Layout:
     step: int
 
     def folders(self) -> dict[int, Path]:
-        """Return the folder of each scale; 1 is the ground truth."""
+        """Return the folder of each scale; the ground truth has scale 1."""
         end = '_sub' if self.sub else ''
-        return {
-            1: self.out / f'GTmod{self.multiple}{end}',
-            **{s: self.out / f'LRbicx{s}{end}' for s in self.scales},
-        }
+        folders = {1: self.out / f'GTmod{self.multiple}{end}'}
+        for scale in self.scales:
+            folders[scale] = self.out / f'LRbicx{scale}{end}'
+        return folders
 
 
 def read_image(path: Path) -> np.ndarray:
     """Read an image for training: (h, w, 3), BGR, uint8.
 
-    A grey image gets three equal channels.
+    A greyscale image gets three equal channels.
 
     Raises:
-        DataError: not an image, with transparency, or with more than 8 bits.
+        DataError: The file is not an image, or has transparency or more than 8 bits.
     """
     image = decode(path.read_bytes(), cv2.IMREAD_UNCHANGED) if path.is_file() else None
     if image is None:
@@ -60,105 +68,124 @@ def read_image(path: Path) -> np.ndarray:
         return np.repeat(image[..., None], 3, 2)
     if image.shape[2] != 3:
         raise DataError(
-            f"'{path}': {image.shape[2]} channels; expected grey or three, without transparency"
+            f"'{path}': {image.shape[2]} channels; expected greyscale or three channels, without "
+            'transparency'
         )
     return image
 
 
 def _write(path: Path, image: np.ndarray) -> None:
-    # Thousands of them, which are made again where one is missing: none waits for the disk.
+    # Not flushed to disk: there are thousands of files, and a missing one is written again.
     write_bytes(path, cv2.imencode('.png', image)[1].tobytes(), durable=False)
 
 
 def _corners(size: int, sub: int, step: int) -> list[int]:
-    """Return where sub-images begin: at every step, and one at the end of what is left over."""
+    """Return where sub-images begin: at every step, and one more if they miss the border."""
     starts = list(range(0, size - sub + 1, step))
-    return starts + ([size - sub] if starts[-1] + sub < size else [])
+    if starts[-1] + sub < size:
+        starts.append(size - sub)
+    return starts
 
 
 def _names(path: Path, h: int, w: int, layout: Layout) -> list[tuple[str, int, int, int, int]]:
-    """Return the names of the files of an image, and their y, x, height and width in it."""
+    """Return the files of an image: their names, and their y, x, height and width in it."""
     if not layout.sub:
         return [(f'{path.stem}.png', 0, 0, h, w)]
-    places = [
-        (y, x)
-        for y in _corners(h, layout.sub, layout.step)
-        for x in _corners(w, layout.sub, layout.step)
-    ]
-    return [
-        (f'{path.stem}_s{i + 1:03d}.png', y, x, layout.sub, layout.sub)
-        for i, (y, x) in enumerate(places)
-    ]
+    names: list[tuple[str, int, int, int, int]] = []
+    for y in _corners(h, layout.sub, layout.step):
+        for x in _corners(w, layout.sub, layout.step):
+            name = f'{path.stem}_s{len(names) + 1:03d}.png'
+            names.append((name, y, x, layout.sub, layout.sub))
+    return names
 
 
-def _do(task: tuple[Path, Layout]) -> tuple[list[str], str | None]:
-    """Write all files of an image; return its lines of the meta information, and its error."""
+def _write_parts(
+    image: np.ndarray, names: list[tuple[str, int, int, int, int]], folders: dict[int, Path]
+) -> None:
+    """Write the files of an image in all scales.
+
+    Args:
+        image: (h, w, 3), BGR, uint8, cropped.
+        names: The files; see :func:`_names`.
+        folders: Folder of each scale.
+    """
+    for scale, folder in folders.items():
+        pixels = image if scale == 1 else resize_pixels(image, 1 / scale)
+        for name, y, x, height, width in names:
+            rows = slice(y // scale, (y + height) // scale)
+            columns = slice(x // scale, (x + width) // scale)
+            _write(folder / name, pixels[rows, columns])
+
+
+def _process_image(task: tuple[Path, Layout]) -> tuple[list[str], str | None]:
+    """Write all files of an image, if one is missing.
+
+    Returns:
+        Lines of ``meta_info.txt``; error text, None for a valid image.
+    """
     path, layout = task
     try:
         image = read_image(path)
-        h, w = (n // layout.multiple * layout.multiple for n in image.shape[:2])
-        if min(h, w) < max(layout.sub, layout.multiple):
-            raise DataError(
-                f"'{path}': {image.shape[0]}×{image.shape[1]} pixels; expected "
-                f'{max(layout.sub, layout.multiple)} or more'
-            )
-        names = _names(path, h, w, layout)
-        folders = layout.folders()
-        if not all((folder / name).is_file() for folder in folders.values() for name, *_ in names):
-            for scale, folder in folders.items():
-                pixels = image[:h, :w] if scale == 1 else resize_pixels(image[:h, :w], 1 / scale)
-                for name, y, x, height, width in names:
-                    part = pixels[
-                        y // scale : (y + height) // scale, x // scale : (x + width) // scale
-                    ]
-                    _write(folder / name, part)
-        return [f'{name} ({height},{width},3)' for name, _, _, height, width in names], None
     except DataError as error:
         return [], str(error)
+    smallest = max(layout.sub, layout.multiple)
+    h, w = (n // layout.multiple * layout.multiple for n in image.shape[:2])
+    if min(h, w) < smallest:
+        size = f'{image.shape[0]}×{image.shape[1]}'
+        return [], f"'{path}': {size} pixels; expected {smallest} or more on each side"
+    names = _names(path, h, w, layout)
+    folders = layout.folders()
+    paths = [folder / name for folder in folders.values() for name, *_ in names]
+    if not all(path.is_file() for path in paths):
+        try:
+            _write_parts(image[:h, :w], names, folders)
+        except DataError as error:
+            return [], str(error)
+    return [f'{name} ({height},{width},3)' for name, _, _, height, width in names], None
 
 
-def _done(
+def _iter_processed(
     paths: list[Path], layout: Layout, workers: int
 ) -> Iterator[tuple[list[str], str | None]]:
-    """Yield what :func:`_do` returns for every image, in their order."""
+    """Yield the result of :func:`_process_image` for each image, in order."""
     tasks = [(path, layout) for path in paths]
-    workers = min(workers, len(paths), _MOST_WORKERS)
+    workers = min(workers, len(paths), _MAX_WORKERS)
     if workers <= 1:
-        yield from map(_do, tasks)
+        yield from map(_process_image, tasks)
         return
-    # New processes, on every system: OpenCV's threads do not survive a fork. NumPy's threads have
-    # nothing to do in them.
+    # Spawned on every system: OpenCV's threads do not survive a fork. NumPy needs no threads in
+    # the workers.
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
     with multiprocessing.get_context('spawn').Pool(workers, cv2.setNumThreads, (1,)) as pool:
-        yield from pool.imap(_do, tasks)
+        yield from pool.imap(_process_image, tasks)
 
 
 def find_images(folder: Path) -> list[Path]:
     """Return the images of a folder, sorted by name.
 
     Raises:
-        DataError: no such folder, no images, or two whose results would have the same name.
+        DataError: The folder does not exist or has no images, two of its images would have results
+            of the same name, or a name has a dot.
     """
     if not folder.is_dir():
         raise DataError(f"'{folder}': no such folder")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
     if not paths:
         raise DataError(
-            f"'{folder}': no images; expected files that end with {', '.join(_ENDINGS)}"
+            f"'{folder}': no images; expected files that end with {', '.join(_SUFFIXES)}"
         )
     stems = [path.stem for path in paths]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
+    duplicates = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if duplicates:
         raise DataError(
-            f"'{folder}': {', '.join(twice[:3])} {'is' if len(twice) == 1 else 'are'} there with "
-            'two endings; '
-            'their low-resolution images would have the same name'
+            f"'{folder}': several files are named {', '.join(duplicates[:3])}, with different "
+            'suffixes; their low-resolution images would have the same name'
         )
     dotted = next((stem for stem in stems if '.' in stem), None)
     if dotted is not None:
         raise DataError(
-            f"'{folder}': '{dotted}' has a dot in its name; BasicSR cuts the keys of an LMDB at "
-            'the first dot'
+            f"'{folder}': '{dotted}' has a dot in its name; expected none, because BasicSR cuts "
+            'the keys of an LMDB at the first dot'
         )
     return paths
 
@@ -174,81 +201,96 @@ def _psnr(layout: Layout, scale: int) -> float:
 
 
 def _verify(name: str, layout: Layout, count: int) -> None:
-    """Compare bicubic enlargement with what papers give for a test set."""
+    """Compare the PSNR of bicubic enlargement with the published one of a test set.
+
+    Args:
+        name: Name of the test set.
+        layout: The folders.
+        count: Number of images.
+
+    Raises:
+        DataError: The number of images or a PSNR differs.
+    """
     expected_count, known = BICUBIC[name]
     if count != expected_count:
         raise DataError(f'{spelled("verify")} {name}: {count} images; expected {expected_count}')
-    wrong = []
+    differences = []
     for scale in layout.scales:
         if scale not in known:
             print(f'{name} ×{scale}: no published figure')
             continue
         value = _psnr(layout, scale)
-        fits = abs(value - known[scale]) <= _TOLERANCE
-        print(
-            f'{name} ×{scale}: bicubic {value:.2f} dB, published {known[scale]:.2f} '
-            f'dB{"" if fits else "  DIFFERS"}'
-        )
-        wrong += [] if fits else [f'×{scale}: {value:.2f} dB, published {known[scale]:.2f} dB']
-    if wrong:
+        text = f'{value:.2f} dB, published {known[scale]:.2f} dB'
+        if abs(value - known[scale]) <= _TOLERANCE:
+            print(f'{name} ×{scale}: bicubic {text}')
+        else:
+            print(f'{name} ×{scale}: bicubic {text}  DIFFERS')
+            differences.append(f'×{scale}: {text}')
+    if differences:
         raise DataError(
-            f'{spelled("verify")} {name}: {"; ".join(wrong)}: these are other images, or they were '
-            'cropped or compressed'
+            f'{spelled("verify")} {name}: {"; ".join(differences)}: the images are not those of '
+            'the test set, or were cropped or compressed'
         )
 
 
-def _remember(layout: Layout, source: Path) -> None:
-    """Record how the folders are made; refuse to go on with folders that were made otherwise."""
+def _check_layout_record(layout: Layout, source: Path) -> None:
+    """Record the settings of the folders, or compare them with the record of an earlier call.
+
+    Args:
+        layout: The folders.
+        source: Folder of the high-resolution images.
+
+    Raises:
+        OptionError: The folders were created with other settings, or the record is invalid.
+    """
     path = layout.out / 'mtkd_data.json'
-    content = {
+    settings = {
         'folder': str(source.resolve()),
         'multiple': layout.multiple,
         'sub_image': layout.sub,
         'step': layout.step,
     }
     try:
-        before = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else content
+        recorded = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else settings
     except ValueError:
-        before = None
-    if not isinstance(before, dict):
+        recorded = None
+    if not isinstance(recorded, dict):
         raise OptionError(
-            f"{spelled('out')}: '{path}' is not what this command has written; choose another "
-            'folder'
+            f"{spelled('out')}: '{path}' was not written by this command; choose another folder"
         )
-    differing = [
-        f'{key}: {before.get(key)!r} before, {value!r} now'
-        for key, value in content.items()
-        if before.get(key) != value
-    ]
-    if differing:
+    differences = []
+    for key, value in settings.items():
+        if recorded.get(key) != value:
+            differences.append(f'{key}: {recorded.get(key)!r} before, {value!r} now')
+    if differences:
         raise OptionError(
-            f"{spelled('out')}: '{layout.out}' was made otherwise ({'; '.join(differing)}); choose "
-            'another folder'
+            f"{spelled('out')}: '{layout.out}' was created with other settings "
+            f'({"; ".join(differences)}); choose another folder'
         )
     make_folder(layout.out)
-    write_json(path, content)
+    write_json(path, settings)
 
 
 def prepare(source: Path, layout: Layout, workers: int, verify: str | None) -> None:
     """Write the folders of a layout; see :func:`mtkd_basicsr.commands.prepare_data`."""
     paths = find_images(source)
-    _remember(layout, source)
-    for folder in layout.folders().values():
+    _check_layout_record(layout, source)
+    folders = list(layout.folders().values())
+    for folder in folders:
         make_folder(folder)
     lines: list[str] = []
-    wrong: list[str] = []
-    for some, error in progress(_done(paths, layout, workers), total=len(paths), unit='image'):
-        lines += some
-        wrong += [error] if error else []
+    errors: list[str] = []
+    processed = _iter_processed(paths, layout, workers)
+    for image_lines, error in progress(processed, total=len(paths), unit='image'):
+        lines += image_lines
+        if error is not None:
+            errors.append(error)
     write_text(layout.out / 'meta_info.txt', '\n'.join(lines) + '\n')
-    print(
-        f'{len(lines)} images in each of '
-        f'{", ".join(str(folder) for folder in layout.folders().values())}'
-    )
-    if wrong:
-        more = f'\nand {len(wrong) - 10} more' if len(wrong) > 10 else ''
-        raise DataError(
-            f'{len(wrong)} of {len(paths)} images cannot be used:\n' + '\n'.join(wrong[:10]) + more
-        )
+    print(f'{len(lines)} images in each of {", ".join(map(str, folders))}')
+    if errors:
+        summary = [f'{len(errors)} of {len(paths)} images cannot be used:', *errors[:10]]
+        if len(errors) > 10:
+            summary.append(f'and {len(errors) - 10} more')
+        raise DataError('\n'.join(summary))
     if verify:
         _verify(verify, layout, len(paths))

@@ -18,24 +18,24 @@ def test(
     safe: bool = False,
     root: StrPath | None = None,
 ) -> Path:
-    """Test by BasicSR's loop, as ``python basicsr/test.py`` does.
+    """Test with BasicSR's pipeline, as ``python basicsr/test.py`` does.
 
     Args:
-        options_file: Option file (YAML) for testing.
+        options_file: Test option file (YAML).
         overrides: Options that replace those of the file: values by keys such as
             ``'path:pretrain_network_g'``, or texts such as ``'path:pretrain_network_g=net.pth'``.
-        auto_resume: Taken by BasicSR's parser; a test does not use it.
-        debug: BasicSR's debug mode: results go into a folder whose name begins with ``debug_``.
-        launcher: How processes are started: ``'none'``, ``'pytorch'`` or ``'slurm'``.
-        local_rank: Number of this process on its machine, as launchers set it.
-        safe: Whether to execute nothing that the option file names: Python tags are refused.
-        root: Folder that ``results/`` goes into; None for the current one.
+        auto_resume: Accepted by BasicSR's parser; has no effect on a test.
+        debug: BasicSR's debug mode: the name of the results folder begins with ``debug_``.
+        launcher: Job launcher: ``'none'``, ``'pytorch'`` or ``'slurm'``.
+        local_rank: Local rank of this process, as launchers set it.
+        safe: Whether to refuse Python tags in the option file, so that no code is executed.
+        root: Parent of ``results/``; None for the current directory.
 
     Returns:
-        Folder of the results, with the log and, where they are saved, the images.
+        Folder of the results, with the log and, if they are saved, the images.
 
     Raises:
-        MTKDError: An argument, an option, weights or images cannot be used.
+        MTKDError: An argument, an option, weights or images are invalid.
     """
     arguments = LoopArguments(
         options_file, overrides, auto_resume, debug, launcher, local_rank, safe, root

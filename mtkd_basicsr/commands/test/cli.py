@@ -5,14 +5,14 @@ import argparse
 from .._arguments import add_loop_arguments as add_arguments
 from .api import test
 
-HELP = "test by BasicSR's loop"
-DESCRIPTION = 'Tests as ``python basicsr/test.py`` does; results/ goes into the current directory.'
+HELP = "test with BasicSR's pipeline"
+DESCRIPTION = 'Test as "python basicsr/test.py" does; create results/ in the current directory.'
 
 __all__ = ['DESCRIPTION', 'HELP', 'add_arguments', 'run']
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the command, as its parser has read the command line."""
+    """Run the command with the parsed arguments."""
     test(
         args.opt,
         overrides=args.force_yml or (),

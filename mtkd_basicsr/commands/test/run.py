@@ -1,4 +1,4 @@
-"""``mtkd test``: BasicSR's own test loop."""
+"""``mtkd test``: BasicSR's own test pipeline."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from .._option_files import OptionFile, basicsr_arguments, command_line, parse_l
 
 
 def run(arguments: LoopArguments) -> Path:
-    """Check what the option file names, then test; see :func:`mtkd_basicsr.commands.test`."""
+    """Check the option file, then test; see :func:`mtkd_basicsr.commands.test`."""
     file = OptionFile.of(arguments.options_file, arguments.overrides, arguments.safe)
     root = os.path.abspath(arguments.root or os.getcwd())
     opt = parse_like_basicsr('test', file, is_train=False, debug=arguments.debug, root=root)

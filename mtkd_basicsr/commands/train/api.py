@@ -18,27 +18,27 @@ def train(
     safe: bool = False,
     root: StrPath | None = None,
 ) -> Path:
-    """Train by BasicSR's loop, as ``python basicsr/train.py`` does.
+    """Train with BasicSR's pipeline, as ``python basicsr/train.py`` does.
 
-    What would end the training is refused before the first folder is made.
+    Everything that would stop the training is checked before the first folder is created.
 
     Args:
-        options_file: Option file (YAML) for training.
+        options_file: Training option file (YAML).
         overrides: Options that replace those of the file: values by keys such as
             ``'train:total_iter'``, or texts such as ``'train:total_iter=100'``.
-        auto_resume: Whether to go on from the newest state of the experiment.
+        auto_resume: Whether to resume from the newest training state of the experiment.
         debug: BasicSR's debug mode: validate and save after 8 iterations.
-        launcher: How processes are started: ``'none'``, ``'pytorch'`` or ``'slurm'``.
-        local_rank: Number of this process on its machine, as launchers set it.
-        safe: Whether to execute nothing that the option file names: Python tags are refused.
-        root: Folder that ``experiments/`` and ``tb_logger/`` go into; None for the current one.
+        launcher: Job launcher: ``'none'``, ``'pytorch'`` or ``'slurm'``.
+        local_rank: Local rank of this process, as launchers set it.
+        safe: Whether to refuse Python tags in the option file, so that no code is executed.
+        root: Parent of ``experiments/`` and ``tb_logger/``; None for the current directory.
 
     Returns:
         Folder of the experiment, with ``models/``, ``training_states/`` and the log.
 
     Raises:
-        MTKDError: An argument, an option, weights or images cannot be used, or the training cannot
-            go on.
+        MTKDError: An argument, an option, weights or images are invalid, or the training cannot
+            continue.
     """
     arguments = LoopArguments(
         options_file, overrides, auto_resume, debug, launcher, local_rank, safe, root

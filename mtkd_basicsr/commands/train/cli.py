@@ -5,17 +5,17 @@ import argparse
 from .._arguments import add_loop_arguments as add_arguments
 from .api import train
 
-HELP = "train by BasicSR's loop"
+HELP = "train with BasicSR's pipeline"
 DESCRIPTION = (
-    'Trains as ``python basicsr/train.py`` does; experiments/ and tb_logger/ go into '
-    'the current directory.'
+    'Train as "python basicsr/train.py" does; create experiments/ and tb_logger/ in the current '
+    'directory.'
 )
 
 __all__ = ['DESCRIPTION', 'HELP', 'add_arguments', 'run']
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the command, as its parser has read the command line."""
+    """Run the command with the parsed arguments."""
     train(
         args.opt,
         overrides=args.force_yml or (),

@@ -1,4 +1,4 @@
-"""``mtkd train``: BasicSR's own training loop."""
+"""``mtkd train``: BasicSR's own training pipeline."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from .._option_files import OptionFile, basicsr_arguments, command_line, parse_l
 
 
 def run(arguments: LoopArguments) -> Path:
-    """Check what the option file names, then train; see :func:`mtkd_basicsr.commands.train`."""
+    """Check the option file, then train; see :func:`mtkd_basicsr.commands.train`."""
     file = OptionFile.of(arguments.options_file, arguments.overrides, arguments.safe)
     root = os.path.abspath(arguments.root or os.getcwd())
     opt = parse_like_basicsr('train', file, is_train=True, debug=arguments.debug, root=root)

@@ -30,29 +30,29 @@ def upscale(
     overwrite: bool = False,
     safe: bool = False,
 ) -> list[Path]:
-    """Enlarge pictures with a trained student.
+    """Upscale images with a trained student.
 
-    Grey, transparent and 16-bit pictures stay what they are.
+    Greyscale, transparency and 16-bit depth are kept.
 
     Args:
-        images: Files of pictures.
+        images: Image files.
         weights: Checkpoint of a student.
-        options_file: Option file with its ``network_g``; not needed for checkpoints of ``mtkd
-            train``.
-        out: Folder that results go into, as ``NAME_x4.png``.
-        tile: Side of a tile in pixels, for pictures that do not fit into memory; None for whole
-            pictures.
-        tile_overlap: What neighbouring tiles share, in pixels.
-        device: ``'auto'``, or a device as PyTorch writes it.
-        overwrite: Whether to replace results that are there.
-        safe: Whether to execute nothing that the option file names: Python tags are refused.
+        options_file: Option file with the ``network_g`` of the student; not needed for checkpoints
+            of ``mtkd train``.
+        out: Folder for the results, ``NAME_x4.png``.
+        tile: Side of a tile in low-resolution pixels, for images that do not fit into memory; None
+            for whole images.
+        tile_overlap: Overlap of neighbouring tiles, in low-resolution pixels.
+        device: ``'auto'``, or a device in PyTorch's notation.
+        overwrite: Whether to replace existing results.
+        safe: Whether to refuse Python tags in the option file, so that no code is executed.
 
     Returns:
         The results, in the order of ``images``.
 
     Raises:
-        MTKDError: An argument cannot be used, the network cannot be built or loaded, results stand
-            there already, or pictures cannot be read (all of them named; the others are done).
+        MTKDError: An argument is invalid, the network cannot be built or loaded, results exist, or
+            some images cannot be read (all of them are named, the others are upscaled).
     """
     if isinstance(images, (str, os.PathLike)) or not isinstance(images, Sequence) or not images:
         raise OptionError(f'{spelled("images")}: {images!r}; expected a list of files')

@@ -5,39 +5,38 @@ import argparse
 from .._arguments import add_safe_argument, add_tile_arguments
 from .api import upscale
 
-HELP = 'enlarge pictures with a trained student'
+HELP = 'upscale images with a trained student'
 DESCRIPTION = (
-    'Enlarges pictures with a trained network; grey, transparent and 16-bit ones stay '
-    'what they are.'
+    'Upscale images with a trained student; greyscale, transparency and 16-bit depth are kept.'
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
-    parser.add_argument('images', nargs='+', metavar='PICTURE', help='what to enlarge')
+    parser.add_argument('images', nargs='+', metavar='IMAGE', help='image file')
     parser.add_argument('--weights', required=True, metavar='FILE', help='checkpoint of a student')
     parser.add_argument(
         '-opt',
         '--opt',
         metavar='FILE',
-        help='option file with its network_g; not needed for checkpoints of mtkd train',
+        help='option file with the network_g of the student; not needed for checkpoints of '
+        'mtkd train',
     )
     parser.add_argument(
         '--out',
         default='upscaled',
         metavar='DIR',
-        help='where results go, as NAME_x4.png (upscaled)',
+        help='folder for the results, NAME_x4.png; default: upscaled',
     )
     add_tile_arguments(
-        parser,
-        'pixels of a tile, for pictures that do not fit into memory',
+        parser, 'size of a tile, in low-resolution pixels, for images that do not fit into memory'
     )
-    parser.add_argument('--overwrite', action='store_true', help='replace results that are there')
+    parser.add_argument('--overwrite', action='store_true', help='replace existing results')
     add_safe_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the command, as its parser has read the command line."""
+    """Run the command with the parsed arguments."""
     upscale(
         args.images,
         weights=args.weights,

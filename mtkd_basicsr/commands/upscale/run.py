@@ -1,4 +1,4 @@
-"""``mtkd upscale``: enlarge pictures with a trained student."""
+"""``mtkd upscale``: upscale images with a trained student."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,37 +20,34 @@ from ...weights.networks import build, check_scale, size_multiple
 from .._arguments import device_of, make_folder
 from .._validation import spelled
 
-_DEPTHS = (np.uint8, np.uint16)
-# These have no transparency, but may say that they are to be turned, which OpenCV does in this mode
-# alone.
-_TURNED = ('.jpg', '.jpeg')
+_DTYPES = (np.uint8, np.uint16)
+# Formats without transparency whose files may hold an EXIF orientation. OpenCV applies it in
+# this mode only.
+_EXIF_SUFFIXES = ('.jpg', '.jpeg')
+_EXIF_MODE = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """Read a picture with all that is in it.
+def read_image(path: Path) -> np.ndarray:
+    """Read an image with all of its channels and its full bit depth.
 
     Args:
-        path: Any format of OpenCV's.
+        path: Path of the image, in any format that OpenCV reads.
 
     Returns:
         (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16.
 
     Raises:
-        DataError: no file, not a picture, or of another depth.
+        DataError: The file does not exist, is not an image, or has an unsupported type.
     """
     if not path.is_file():
         raise DataError(f"'{path}': no such file")
-    mode = (
-        cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
-        if path.suffix.lower() in _TURNED
-        else cv2.IMREAD_UNCHANGED
-    )
-    image = decode(path.read_bytes(), mode)
+    has_orientation = path.suffix.lower() in _EXIF_SUFFIXES
+    image = decode(path.read_bytes(), _EXIF_MODE if has_orientation else cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise DataError(f"'{path}': cannot be read as a picture")
-    if image.dtype not in _DEPTHS or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+        raise DataError(f"'{path}': cannot be read as an image")
+    if image.dtype not in _DTYPES or (image.ndim == 3 and image.shape[2] not in (3, 4)):
         raise DataError(
-            f"'{path}': {image.shape} {image.dtype}; expected grey, colour or colour with "
+            f"'{path}': {image.shape} {image.dtype}; expected greyscale or colour, with or without "
             'transparency, of 8 or 16 bits'
         )
     return image
@@ -59,7 +56,7 @@ def read_picture(path: Path) -> np.ndarray:
 def enlarge(
     image: np.ndarray, function: Callable[[torch.Tensor], torch.Tensor], scale: int
 ) -> np.ndarray:
-    """Enlarge a picture: colours by a network, transparency by bicubic interpolation.
+    """Upscale colours with a network, and transparency with bicubic interpolation.
 
     Args:
         image: (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16.
@@ -67,21 +64,41 @@ def enlarge(
         scale: Factor.
 
     Returns:
-        A picture of the same kind, scale times as high and as wide.
+        An image with the same channels and type, ``scale`` times as high and as wide.
     """
-    x = to_tensor(image)
-    colours = x[:, :3] if x.shape[1] > 1 else x.expand(1, 3, *x.shape[2:])
+    lq = to_tensor(image)
+    channels = lq.shape[1]
+    colours = lq[:, :3] if channels > 1 else lq.expand(1, 3, *lq.shape[2:])
     result = function(colours).float().cpu()
-    if x.shape[1] == 1:
+    if channels == 1:
         result = result.mean(1, keepdim=True)
-    if x.shape[1] == 4:
-        result = torch.cat([result, resize_bicubic(x[:, 3:], scale)], 1)
+    if channels == 4:
+        result = torch.cat([result, resize_bicubic(lq[:, 3:], scale)], 1)
     pixels = to_array(result, image.dtype)
     return pixels[..., 0] if image.ndim == 2 else pixels
 
 
-def _target(path: Path, out: Path, scale: int) -> Path:
-    return out / f'{path.stem}_x{scale}.png'
+def _output_paths(images: list[Path], out: Path, scale: int, overwrite: bool) -> list[Path]:
+    """Return the path of each result.
+
+    Raises:
+        OptionError: Two results have the same path, or results exist and must not be overwritten.
+    """
+    outputs = [out / f'{image.stem}_x{scale}.png' for image in images]
+    duplicate = next((output for output in outputs if outputs.count(output) > 1), None)
+    if duplicate is not None:
+        raise OptionError(
+            f"two images have the same output '{duplicate}'; upscale them into two folders with "
+            f'{spelled("out")}'
+        )
+    existing = [str(output) for output in outputs if output.exists()]
+    if existing and not overwrite:
+        verb = 'exists' if len(existing) == 1 else 'exist'
+        raise OptionError(
+            f'{spelled("out")}: {", ".join(existing[:3])} already {verb}; use another folder, or '
+            f'{spelled("overwrite")}'
+        )
+    return outputs
 
 
 def enlarge_files(
@@ -96,50 +113,34 @@ def enlarge_files(
     overwrite: bool,
     safe: bool,
 ) -> list[Path]:
-    """Enlarge files; see :func:`mtkd_basicsr.commands.upscale`."""
-    used = device_of(device)
+    """Upscale files; see :func:`mtkd_basicsr.commands.upscale`."""
+    torch_device = device_of(device)
     network, scale = network_of(options_file, weights, safe)
-    targets = [_target(path, out, scale) for path in paths]
-    twice = next((target for target in targets if targets.count(target) > 1), None)
-    if twice is not None:
-        raise OptionError(
-            f"two pictures would both become '{twice}'; enlarge them into two folders with "
-            f'{spelled("out")}'
-        )
-    there = [str(target) for target in targets if target.exists()]
-    if there and not overwrite:
-        raise OptionError(
-            f'{spelled("out")}: {", ".join(there[:3])} {"is" if len(there) == 1 else "are"} there '
-            f'already; use another folder, or {spelled("overwrite")}'
-        )
+    outputs = _output_paths(paths, out, scale, overwrite)
     net = build(network, 'network_g').eval().requires_grad_(False)
     load_weights(net, weights, spelled('weights'))
     check_scale(net, scale, 'network_g')
-    net.to(used)
+    net.to(torch_device)
 
-    def function(colours: torch.Tensor) -> torch.Tensor:
+    def run_padded_tile(part: torch.Tensor) -> torch.Tensor:
+        return run_padded(net, part, size_multiple(net), scale)
+
+    def run_network(colours: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            return run_tiled(
-                lambda part: run_padded(net, part, size_multiple(net), scale),
-                colours.to(used),
-                scale,
-                tile,
-                tile_overlap,
-            )
+            return run_tiled(run_padded_tile, colours.to(torch_device), scale, tile, tile_overlap)
 
-    wrong = []
-    pairs = list(zip(paths, targets, strict=True))
-    for path, target in progress(pairs, unit='picture', lines=False):
+    errors = []
+    pairs = list(zip(paths, outputs, strict=True))
+    for path, output in progress(pairs, unit='image', lines=False):
         try:
-            result = enlarge(read_picture(path), function, scale)
+            result = enlarge(read_image(path), run_network, scale)
         except DataError as error:
-            wrong.append(str(error))
+            errors.append(str(error))
             continue
         make_folder(out)
-        write_bytes(target, cv2.imencode('.png', result)[1].tobytes())
-        say(f'{target}: {result.shape[1]}×{result.shape[0]}')
-    if wrong:
-        raise DataError(
-            '\n'.join([f'{len(wrong)} of {len(paths)} pictures cannot be enlarged:', *wrong])
-        )
-    return targets
+        write_bytes(output, cv2.imencode('.png', result)[1].tobytes())
+        say(f'{output}: {result.shape[1]}×{result.shape[0]}')
+    if errors:
+        summary = f'{len(errors)} of {len(paths)} images cannot be upscaled:'
+        raise DataError('\n'.join([summary, *errors]))
+    return outputs

@@ -60,7 +60,7 @@ def flip(path, content):
 
 
 def test_verify_finds_a_flipped_bit(verify, path):
-    assert f"'{path}' is complete, and as it was written: target of {IMAGES} images" in verify(
+    assert f"'{path}' is complete and matches its checksums: target of {IMAGES} images" in verify(
         expect=0
     )
     for index, kind in ((7, 'gt'), (3, 'lq'), (7, 'target')):
@@ -70,7 +70,7 @@ def test_verify_finds_a_flipped_bit(verify, path):
         f"mtkd cache: target cache '{path}' is damaged: 2 of {IMAGES} images: lq of '3.png', gt "
         "and target of '7.png'; " in printed
     )
-    assert 'mtkd cache -opt FILE --overwrite computes these again' in printed
+    assert 'recompute these images with mtkd cache -opt FILE --overwrite' in printed
 
 
 def change(path, work):
@@ -211,7 +211,7 @@ def test_overwrite_computes_what_is_damaged_and_nothing_else(here, path, make_op
     )
     name = reader.key.images[1].name
     printed = here('cache', '-opt', options, '--overwrite', '--workers', '0')
-    assert f"is damaged: 1 of 3 images: target of '{name}'; computing these again" in printed
+    assert f"is damaged: 1 of 3 images: target of '{name}'; recomputing these images" in printed
     assert computed == [name]
     after = CacheReader(path)
     assert all(

@@ -1,10 +1,11 @@
-"""The page of crops: places where the methods differ most."""
+"""The figure of crops where the methods differ most."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from ....evaluation.measure import bicubic, iter_images, load_trained
 from ....utils.image_tensors import to_array
@@ -13,12 +14,12 @@ from ..results import Cell, Results
 from ..runs import Run
 from ..validation import evaluation_sets
 
-_SIZE = 64  # pixels of the ground truth
+_CROP_SIZE = 64  # ground-truth pixels
 _COLUMNS = 10
 
 
-def shown(results: Results, student: str, scale: int) -> Iterator[Run]:
-    """Yield the runs of a student whose images are shown: of each method that of the first seed."""
+def runs_to_show(results: Results, student: str, scale: int) -> Iterator[Run]:
+    """Yield the runs of a student whose images are shown: the first seed of each method."""
     for run in results.runs.values():
         if run.kind != 'student' or (run.student, run.scale) != (student, scale):
             continue
@@ -31,34 +32,35 @@ def shown(results: Results, student: str, scale: int) -> Iterator[Run]:
 def _images(
     results: Results, student: str, scale: int, out: Path, wanted: list[tuple[str, str]]
 ) -> Iterator[tuple[str, str, dict[str, np.ndarray]]]:
-    """Yield images as all methods make them.
+    """Yield the outputs of all methods for some images.
 
-    Each comes with its test set, its name, and by column (h, w, 3), RGB, float, [0, 255].
+    Yields:
+        Test set, name of the image, and images by column: (h, w, 3), RGB, float32, [0, 255].
     """
-    runs = {
-        f'{run.method}': load_trained(run.config, out / 'experiments' / run.name, 'cpu')
-        for run in shown(results, student, scale)
-    }
+    students = {}
+    for run in runs_to_show(results, student, scale):
+        experiment = out / 'experiments' / run.name
+        students[f'{run.method}'] = load_trained(run.config, experiment, 'cpu')
     for test_set, dataset in evaluation_sets(results.plan.test, scale, out).items():
         for name, lq, gt in iter_images(dataset):
-            if (test_set, name) in wanted:
-                columns = {
-                    'ground truth': gt,
-                    'bicubic': bicubic(lq, scale),
-                    **{m: function(lq) for m, function in runs.items()},
-                }
-                yield (
-                    test_set,
-                    name,
-                    {k: to_array(v)[..., ::-1].astype(np.float32) for k, v in columns.items()},
-                )
+            if (test_set, name) not in wanted:
+                continue
+            columns = {'ground truth': _pixels(gt), 'bicubic': _pixels(bicubic(lq, scale))}
+            for method, network in students.items():
+                columns[method] = _pixels(network(lq))
+            yield test_set, name, columns
+
+
+def _pixels(image: torch.Tensor) -> np.ndarray:
+    """Convert (1, 3, h, w), RGB, [0, 1] to (h, w, 3), RGB, float32, [0, 255]."""
+    return to_array(image)[..., ::-1].astype(np.float32)
 
 
 def most_different_images(cells: dict[str, Cell], count: int) -> list[tuple[str, str]]:
-    """Return test set and name of the images on which the methods lie farthest apart.
+    """Return the test set and name of the images on which the methods differ most.
 
-    It is their PSNR that is compared, mean over seeds. At most half of the images are of one test
-    set.
+    The difference is the range of their PSNR, averaged over seeds. At most half of the images come
+    from one test set.
     """
     spread: list[tuple[float, str, str]] = []
     for test_set in next(iter(cells.values())).values:
@@ -83,7 +85,7 @@ def most_different_square(
 ) -> tuple[np.intp, np.intp, int]:
     """Return y, x and size of the square in which the methods differ most from each other."""
     variance = np.var([columns[m] for m in methods], 0).mean(-1)
-    size = min(_SIZE, *variance.shape)
+    size = min(_CROP_SIZE, *variance.shape)
     mean = cv2.boxFilter(variance, -1, (size, size), anchor=(0, 0), borderType=cv2.BORDER_ISOLATED)
     mean = mean[: variance.shape[0] - size + 1, : variance.shape[1] - size + 1]
     y, x = np.unravel_index(mean.argmax(), mean.shape)
@@ -96,56 +98,53 @@ def _psnr(a: np.ndarray, b: np.ndarray) -> str:
 
 
 def crops(results: Results, student: str, scale: int, out: Path, path: Path, count: int = 4) -> int:
-    """Draw the places of a few images where the methods of one student differ most.
+    """Draw the crops of a few images where the methods of one student differ most.
 
-    Each comes with its local PSNR (RGB).
+    Each crop is labelled with its PSNR (RGB).
 
     Args:
-        results: With this student at this scale.
-        student: Which student.
+        results: Results with this student at this scale.
+        student: Name of the student.
         scale: Factor.
-        out: Folder of the results, where the trained students are.
-        path: PNG to be written.
-        count: Images.
+        out: Folder of the results, with the trained students.
+        path: PNG file to write.
+        count: Number of images.
 
     Returns:
         Seed of the students that are shown.
     """
     from matplotlib.figure import Figure
 
-    cells = {
-        m: c
-        for s, x, cells in results.groups()
-        if (s, x) == (student, scale)
-        for m, c in cells.items()
-    }
+    cells: dict[str, Cell] = {}
+    for name, factor, found in results.groups():
+        if (name, factor) == (student, scale):
+            cells = found
     wanted = most_different_images(cells, count)
-    drawn = {
-        (test_set, name): columns
-        for test_set, name, columns in _images(results, student, scale, out, wanted)
-    }
+    drawn = {}
+    for test_set, name, columns in _images(results, student, scale, out, wanted):
+        drawn[test_set, name] = columns
     names = list(next(iter(drawn.values())))
+    width = min(len(names), _COLUMNS)
     lines = -(-len(names) // _COLUMNS)
-    figure = Figure(
-        figsize=(1.55 * min(len(names), _COLUMNS), 1.95 * len(wanted) * lines), layout='constrained'
-    )
-    axes = figure.subplots(len(wanted) * lines, min(len(names), _COLUMNS), squeeze=False)
+    height = len(wanted) * lines
+    figure = Figure(figsize=(1.55 * width, 1.95 * height), layout='constrained')
+    axes = figure.subplots(height, width, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    for i, key in enumerate(wanted):
-        columns = drawn[key]
+    for i, (test_set, image) in enumerate(wanted):
+        columns = drawn[test_set, image]
         y, x, size = most_different_square(columns, list(cells))
-        truth = columns['ground truth'][y : y + size, x : x + size]
+        square = slice(y, y + size), slice(x, x + size)
+        truth = columns['ground truth'][square]
         for j, name in enumerate(names):
             axis = axes[i * lines + j // _COLUMNS, j % _COLUMNS]
-            crop = columns[name][y : y + size, x : x + size]
+            crop = columns[name][square]
+            label = f'{test_set}: {image}' if name == 'ground truth' else _psnr(crop, truth)
             axis.set_axis_on()
             axis.imshow(crop / 255, interpolation='nearest')
             axis.set_xticks([])
             axis.set_yticks([])
             axis.set_title(name, fontsize=8)
-            axis.set_xlabel(
-                f'{key[0]}: {key[1]}' if name == 'ground truth' else _psnr(crop, truth), fontsize=7
-            )
+            axis.set_xlabel(label, fontsize=7)
     figure.savefig(path, dpi=130)
     return min(min(cell.seeds) for cell in cells.values())

@@ -1,22 +1,22 @@
-"""Differences between methods on one test set, and how sure they are."""
+"""Differences between methods on one test set, and their significance."""
 
 from dataclasses import dataclass
 
 from ....evaluation.statistics import gain, holm_correction, signed_rank_test
 from ..results import Cell, paired_psnr
 
-# Methods that fit side by side on a page.
-_MANY = 10
+# Maximum number of methods in a table of all pairs.
+_MAX_METHODS = 10
 
 
 @dataclass(frozen=True)
 class Difference:
-    """PSNR of one method minus that of another one.
+    """The PSNR of one method minus that of another one.
 
     Attributes:
-        mean: Over seeds and images, in dB.
+        mean: Mean over seeds and images, in dB.
         deviation: Standard deviation over seeds, in dB; None for one seed.
-        p: Of the signed-rank test over images (of each the mean over seeds), corrected for all
+        p: p-value of the signed-rank test over images (averaged over seeds), corrected for all
             comparisons of the test set.
     """
 
@@ -26,29 +26,29 @@ class Difference:
 
 
 def compared_with(cells: dict[str, Cell], baseline: str) -> list[str]:
-    """Return what each method is compared with: every other one, or the baseline if they are many.
+    """Return the methods that each method is compared with: all, or the baseline if there are many.
 
     Args:
-        cells: By method, of one student at one scale.
+        cells: Cells of one student at one scale, by method.
         baseline: Name of a method.
     """
-    return [baseline] if len(cells) > _MANY and baseline in cells else list(cells)
+    return [baseline] if len(cells) > _MAX_METHODS and baseline in cells else list(cells)
 
 
 def differences(
     cells: dict[str, Cell], baseline: str, test_set: str
 ) -> dict[tuple[str, str], Difference]:
-    """Compare each method with each other one, or with the baseline alone if they are many.
+    """Compare all methods with each other, or only with the baseline if there are many.
 
     Args:
-        cells: By method, of one student at one scale.
+        cells: Cells of one student at one scale, by method.
         baseline: Name of a method.
-        test_set: Name.
+        test_set: Name of the test set.
 
     Returns:
-        Method and the one that it is compared with -> difference, first minus second. Each
-        comparison is there once: the later method minus the earlier one, or minus the baseline.
-        Those without a seed in common are left out.
+        (method, other method) -> difference, first minus second. Each comparison appears once: the
+        later method minus the earlier one, or minus the baseline. Methods without a common seed
+        are not compared.
     """
     methods = list(cells)
     others = compared_with(cells, baseline)

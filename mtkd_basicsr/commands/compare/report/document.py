@@ -1,7 +1,4 @@
-"""A report as a list of blocks, and its two forms: Markdown with pictures beside it, and HTML.
-
-The HTML page is one file that holds all.
-"""
+"""A report as a list of blocks, written as Markdown with separate images or as one HTML file."""
 
 import base64
 import html
@@ -27,7 +24,7 @@ class Text:
 
 @dataclass
 class Table:
-    """Cells are texts; the best of a column is marked by its row."""
+    """A table of texts; ``best`` holds the row and column of each cell in bold."""
 
     header: list[str]
     rows: list[list[str]]
@@ -36,7 +33,7 @@ class Table:
 
 @dataclass
 class Picture:
-    """A PNG beside the report."""
+    """A PNG file in the folder of the report."""
 
     path: Path
     caption: str
@@ -73,37 +70,34 @@ def markdown(blocks: Iterable[Block]) -> str:
         elif isinstance(block, Picture):
             parts.append(f'![{block.caption}]({block.path.name})\n\n{block.caption}')
         else:
-            lines = ['| ' + ' | '.join(block.header) + ' |', '|' + '---|' * len(block.header)]
-            lines += [
-                '| '
-                + ' | '.join(
-                    _markdown_cell(cell, (i, j) in block.best) for j, cell in enumerate(row)
-                )
-                + ' |'
-                for i, row in enumerate(block.rows)
-            ]
-            parts.append('\n'.join(lines))
+            parts.append(_markdown_table(block))
     return '\n\n'.join(parts) + '\n'
 
 
+def _markdown_table(table: Table) -> str:
+    lines = [f'| {" | ".join(table.header)} |', '|' + '---|' * len(table.header)]
+    for i, row in enumerate(table.rows):
+        cells = [_markdown_cell(cell, (i, j) in table.best) for j, cell in enumerate(row)]
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
 def _html_table(table: Table) -> str:
-    head = ''.join(f'<th>{html.escape(cell)}</th>' for cell in table.header)
-    rows = [
-        ''.join(
-            f'<td{" class=best" if (i, j) in table.best else ""}>{html.escape(cell)}</td>'
-            for j, cell in enumerate(row)
-        )
-        for i, row in enumerate(table.rows)
-    ]
-    return (
-        f'<table><thead><tr>{head}</tr></thead><tbody>'
-        + ''.join(f'<tr>{row}</tr>' for row in rows)
-        + '</tbody></table>'
-    )
+    parts = ['<table><thead><tr>']
+    parts += [f'<th>{html.escape(cell)}</th>' for cell in table.header]
+    parts.append('</tr></thead><tbody>')
+    for i, row in enumerate(table.rows):
+        parts.append('<tr>')
+        for j, cell in enumerate(row):
+            style = ' class=best' if (i, j) in table.best else ''
+            parts.append(f'<td{style}>{html.escape(cell)}</td>')
+        parts.append('</tr>')
+    parts.append('</tbody></table>')
+    return ''.join(parts)
 
 
 def page(blocks: Sequence[Block]) -> str:
-    """Return blocks as one HTML page; pictures are inside, nothing is loaded from anywhere."""
+    """Return blocks as one self-contained HTML page; images are embedded."""
     title = html.escape(next(block.text for block in blocks if isinstance(block, Heading)))
     parts = []
     for block in blocks:

@@ -1,4 +1,4 @@
-"""Pictures of a report: curves and bars."""
+"""Figures of a report: curves and bars."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from ....evaluation.statistics import gain
 from ..results import Cell, Results, paired_psnr
 
-# Colours that people with colour-blindness can tell apart (Okabe, Ito), then others.
+# The colour-blind safe palette of Okabe and Ito, then other colours.
 _COLOURS = (
     '#000000',
     '#0072b2',
@@ -24,45 +24,47 @@ _COLOURS = (
 _STYLES = ('-', '--', '-.', ':')
 CURVES = (
     'PSNR of validation during the training, mean over seeds; bands from the lowest to the highest '
-    'seed. '
-    'Left over iterations, right over seconds.'
+    'seed. Left over iterations, right over seconds.'
 )
 BARS = 'Gain over {baseline}; whiskers: standard deviation over seeds.'
 
 
 def style(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return a colour and a line style for each method, the same in all pictures."""
-    return {
-        m: (_COLOURS[i % len(_COLOURS)], _STYLES[i // len(_COLOURS) % len(_STYLES)])
-        for i, m in enumerate(methods)
-    }
+    """Return the colour and line style of each method, the same in all figures."""
+    styles = {}
+    for i, method in enumerate(methods):
+        cycle, position = divmod(i, len(_COLOURS))
+        styles[method] = _COLOURS[position], _STYLES[cycle % len(_STYLES)]
+    return styles
 
 
 def _mean_curve(
     cell: Cell,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mean curve over seeds, at the iterations that all of them have.
+    """Return the mean curve over seeds, at the iterations that all seeds have.
 
     Returns:
-        Iterations, seconds, mean PSNR, lowest PSNR, highest PSNR; each of one dimension.
+        Iterations, seconds, mean PSNR, lowest PSNR, highest PSNR; each one-dimensional.
     """
-    common = set.intersection(*({point[0] for point in curve} for curve in cell.curves))
-    points = np.array(
-        [[point for point in curve if point[0] in common] for curve in cell.curves], float
-    ).reshape(len(cell.curves), -1, 3)
+    iterations = [{iteration for iteration, _, _ in curve} for curve in cell.curves]
+    common = set.intersection(*iterations)
+    curves = []
+    for curve in cell.curves:
+        curves.append([point for point in curve if point[0] in common])
+    points = np.array(curves, float).reshape(len(curves), -1, 3)
     psnr = points[..., 2]
     return points[0, :, 0], points[..., 1].mean(0), psnr.mean(0), psnr.min(0), psnr.max(0)
 
 
 def curves(results: Results, path: Path) -> None:
-    """Draw the validation PSNR of all methods over iterations and over seconds of training.
+    """Draw the validation PSNR of all methods over iterations (left) and training time (right).
 
-    Iterations are on the left, seconds on the right; each student and scale has a row. Lines are
-    means over seeds, bands go from the lowest to the highest.
+    Each student and scale has a row. Lines are means over seeds; bands extend from the lowest to
+    the highest seed.
 
     Args:
-        results: With at least one finished student.
-        path: PNG to be written.
+        results: Results with at least one finished student.
+        path: PNG file to write.
     """
     from matplotlib.figure import Figure
 
@@ -87,7 +89,7 @@ def curves(results: Results, path: Path) -> None:
         for axis, label in zip(axes, labels, strict=True):
             axis.set(xlabel=label, ylabel='PSNR (dB)', title=f'{student} ×{scale}')
             axis.grid(alpha=0.3)
-            # the first validations would hide what comes later
+            # Cut off the first validations, which would compress the rest of the curves.
             if lowest and min(lowest) < max(highest):
                 axis.set_ylim(min(lowest), max(highest) + 0.05 * (max(highest) - min(lowest)))
         axes[0].legend(fontsize=8, ncols=2)
@@ -100,21 +102,17 @@ def bars(results: Results, path: Path) -> bool:
     Each student and scale has a row of panels, each test set a column.
 
     Args:
-        results: With the baseline and at least one other method.
-        path: PNG to be written.
+        results: Results of a comparison.
+        path: PNG file to write.
 
     Returns:
-        Whether there was anything to draw.
+        Whether there was anything to draw: the baseline and another method of one student.
     """
     from matplotlib.figure import Figure
 
     baseline = results.plan.baseline
     sets = list(results.plan.test)
-    groups = [
-        (student, scale, cells)
-        for student, scale, cells in results.groups()
-        if baseline in cells and len(cells) > 1
-    ]
+    groups = [group for group in results.groups() if baseline in group[2] and len(group[2]) > 1]
     if not groups:
         return False
     styles = style(results.plan.methods)
@@ -125,21 +123,21 @@ def bars(results: Results, path: Path) -> bool:
     )
     for axes, (student, scale, cells) in zip(rows, groups, strict=True):
         for axis, test_set in zip(axes, sets, strict=True):
-            found = {}
-            for m, cell in cells.items():
+            gains = {}
+            for method, cell in cells.items():
                 pair = paired_psnr(cell, cells[baseline], test_set)
-                if m != baseline and pair is not None:
-                    found[m] = gain(*pair)
+                if method != baseline and pair is not None:
+                    gains[method] = gain(*pair)
             axis.barh(
-                list(found),
-                [mean for mean, _ in found.values()],
+                list(gains),
+                [mean for mean, _ in gains.values()],
                 0.75,
-                xerr=[deviation or 0 for _, deviation in found.values()],
-                color=[styles[m][0] for m in found],
+                xerr=[deviation or 0 for _, deviation in gains.values()],
+                color=[styles[method][0] for method in gains],
                 capsize=2,
                 error_kw={'elinewidth': 1, 'ecolor': '#555555'},
             )
-            axis.invert_yaxis()  # the order of the plan, from the top
+            axis.invert_yaxis()  # the order of the plan, from top to bottom
             axis.axvline(0, color='black', linewidth=0.8)
             axis.set(xlabel=f'gain over {baseline} (dB)', title=f'{student} ×{scale}, {test_set}')
             axis.grid(axis='x', alpha=0.3)

@@ -1,9 +1,9 @@
-"""Figures that others have published, for the same student, scale and test set."""
+"""Published figures of other methods for the same student, scale and test set."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# Numbers of images: a test set of another size is another test set, whatever its name.
+# Name and number of images: a test set of a different size is a different test set.
 _SETS = {
     'set5': ('Set5', 5),
     'set14': ('Set14', 14),
@@ -13,7 +13,7 @@ _SETS = {
 }
 _ORDER = ('Set5', 'Set14', 'BSD100', 'Urban100')
 
-# What tells a student from another one of the same arch.
+# Arguments that distinguish a student from others with the same arch.
 _STUDENTS: dict[str, dict[str, Any]] = {
     'SwinIR 1.2 M': {
         'type': 'SwinIR',
@@ -67,7 +67,7 @@ _PSNR: dict[str, dict[int, dict[str, tuple[float | None, ...]]]] = {
 def published(
     arguments: Mapping[str, Any], scale: int, images: dict[str, int]
 ) -> dict[str, dict[str, float]]:
-    """Return the published figures that may stand beside ours.
+    """Return the published figures that are comparable with ours.
 
     Args:
         arguments: Type and arguments of the student, ``network_g``.
@@ -75,31 +75,32 @@ def published(
         images: Number of images of each test set.
 
     Returns:
-        Method -> test set (by our name) -> PSNR in dB. Empty where student, scale and
-            test sets are others.
+        Method -> test set (by our name) -> PSNR in dB. Empty if nothing was published for the
+            student, scale and test sets.
     """
-    name = next(
-        (
-            name
-            for name, keys in _STUDENTS.items()
-            if all(arguments.get(k) == v for k, v in keys.items())
-        ),
-        None,
-    )
-    columns = {
-        ours: _ORDER.index(_SETS[ours.lower()][0])
-        for ours, count in images.items()
-        if ours.lower() in _SETS and _SETS[ours.lower()][1] == count
-    }
+    name = _student_of(arguments)
+    columns = {}
+    for test_set, count in images.items():
+        published_name, published_count = _SETS.get(test_set.lower(), (None, None))
+        if published_name is not None and count == published_count:
+            columns[test_set] = _ORDER.index(published_name)
     if name is None or not columns:
         return {}
     found = {}
     for method, values in _PSNR.get(name, {}).get(scale, {}).items():
-        of_method = {}
-        for ours, i in columns.items():
-            value = values[i]
+        figures = {}
+        for test_set, column in columns.items():
+            value = values[column]
             if value is not None:
-                of_method[ours] = value
-        if of_method:
-            found[method] = of_method
+                figures[test_set] = value
+        if figures:
+            found[method] = figures
     return found
+
+
+def _student_of(network: dict[str, Any]) -> str | None:
+    """Return the name of the published student with this ``network_g``, None if there is none."""
+    for name, arguments in _STUDENTS.items():
+        if all(arguments.get(key) == value for key, value in arguments.items()):
+            return name
+    return None

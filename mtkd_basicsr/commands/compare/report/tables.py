@@ -9,6 +9,9 @@ from .differences import compared_with, differences
 from .document import Table
 from .published import published
 
+# Header of the column of training times.
+_TIME = 'training, s'
+
 
 def _value(mean: float, deviation: float | None, digits: int) -> str:
     return f'{mean:.{digits}f}' + ('' if deviation is None else f' ± {deviation:.{digits}f}')
@@ -17,19 +20,20 @@ def _value(mean: float, deviation: float | None, digits: int) -> str:
 def _best(column: list[tuple[float, int, int]]) -> int | None:
     """Return the row of the highest mean in a column of (PSNR, row, seeds), the first of equals.
 
-    None where others have more seeds: such a mean may be luck, and the next one is not the best.
+    None if another row has more seeds: a high mean over few seeds may be chance.
     """
     _, row, seeds = max(column, key=lambda entry: (entry[0], -entry[1]))
     return row if seeds == max(entry[2] for entry in column) else None
 
 
 def _marks(columns: dict[int, list[tuple[float, int, int]]]) -> frozenset[tuple[int, int]]:
-    """Return row and column of the best of each column."""
-    return frozenset(
-        (row, j)
-        for j, row in ((j, _best(column)) for j, column in columns.items())
-        if row is not None
-    )
+    """Return the row and column of the best cell of each column."""
+    marks = set()
+    for j, column in columns.items():
+        row = _best(column)
+        if row is not None:
+            marks.add((row, j))
+    return frozenset(marks)
 
 
 def _signed(mean: float, deviation: float | None) -> str:
@@ -44,31 +48,27 @@ def _gain(cell: Cell, other: Cell, test_set: str) -> str:
 
 
 def quality(results: Results, student: str, scale: int, cells: dict[str, Cell]) -> Table:
-    """Return the table of one student at one scale, a row for each reference and each method.
+    """Return the table of one student at one scale, with a row for each reference and method.
 
-    It has PSNR and SSIM, gain over the baseline, last validation, and seconds of training.
+    Its columns are PSNR and SSIM, the gain over the baseline, the last validation, and the seconds
+    of training.
     """
     plan = results.plan
-    base = cells.get(results.plan.baseline)
+    base = cells.get(plan.baseline)
     sets = list(plan.test)
     header = [
         'method',
         *(f'{s}: PSNR / SSIM' for s in sets),
         *(f'{s}: gain' for s in sets),
         'validation: PSNR',
-        'training, s',
+        _TIME,
         'seeds',
     ]
     rows: list[list[str]] = []
     columns: dict[int, list[tuple[float, int, int]]] = {}
     for name, values in results.references.get(scale, {}).items():
-        rows.append(
-            [
-                name,
-                *(f'{values[s][0]:.2f} / {values[s][1]:.4f}' for s in sets),
-                *['–'] * (len(sets) + 3),
-            ]
-        )
+        qualities = [f'{values[s][0]:.2f} / {values[s][1]:.4f}' for s in sets]
+        rows.append([name, *qualities, *['–'] * (len(sets) + 3)])
     for method, cell in cells.items():
         row = [method + (MARK if mixed(cell, base) else '')]
         for j, test_set in enumerate(sets, 1):
@@ -89,54 +89,65 @@ def summary(results: Results, scale: int, references: bool = True, seconds: bool
     Each reference and each method has a row.
 
     Args:
-        results: All of a comparison.
+        results: All results of a comparison.
         scale: Factor.
-        references: Whether bicubic, teachers and targets are shown.
-        seconds: Whether the seconds of the trainings are shown beside each student.
+        references: Whether to show bicubic, teachers and targets.
+        seconds: Whether to show the seconds of the trainings of each student.
 
     Returns:
         A table.
     """
     students = {student: cells for student, found, cells in results.groups() if found == scale}
-    sets = list(results.plan.test)
-    time = 'training, s'
-    shown_of = [*sets, *([time] if seconds else [])]
-    header = [f'×{scale}: PSNR, dB', *(f'{student}, {s}' for student in students for s in shown_of)]
-    shown = results.references.get(scale, {}) if references else {}
-    rows = [
-        [name, *(f'{values[s][0]:.2f}' if s in values else '–' for _ in students for s in shown_of)]
-        for name, values in shown.items()
-    ]
+    fields = list(results.plan.test)
+    if seconds:
+        fields.append(_TIME)
+    header = [f'×{scale}: PSNR, dB', *(f'{s}, {field}' for s in students for field in fields)]
+    rows: list[list[str]] = []
+    if references:
+        for name, values in results.references.get(scale, {}).items():
+            row = [f'{values[field][0]:.2f}' if field in values else '–' for field in fields]
+            rows.append([name, *row * len(students)])
     columns: dict[int, list[tuple[float, int, int]]] = {}
     marked = {method for _, found, method in results.mixed() if found == scale}
     for method in results.plan.methods:
         row = [method + (MARK if method in marked else '')]
-        for column, (cells, s) in enumerate(
-            ((cells, s) for cells in students.values() for s in shown_of), 1
-        ):
-            if method not in cells:
-                row.append('–')
-                continue
-            if s == time:
-                row.append(f'{cells[method].mean_seconds():.0f}')
-                continue
-            psnr, deviation, *_ = cells[method].summary(s)
-            done = len(cells[method].seeds)
-            seeds = len(results.plan.seeds)
-            row.append(
-                _value(psnr, deviation, 2) + (f' ({done} of {seeds} seeds)' if done < seeds else '')
-            )
-            columns.setdefault(column, []).append((psnr, len(rows), done))
-        rows += [row] if set(row[1:]) != {'–'} else []
+        for cells in students.values():
+            for field in fields:
+                cell = cells.get(method)
+                if cell is not None and field != _TIME:
+                    entry = (cell.summary(field)[0], len(rows), len(cell.seeds))
+                    columns.setdefault(len(row), []).append(entry)
+                row.append(_summary_cell(cell, field, len(results.plan.seeds)))
+        if any(text != '–' for text in row[1:]):
+            rows.append(row)
     return Table(header, rows, _marks(columns))
 
 
-def significance(results: Results, cells: dict[str, Cell], test_set: str) -> Table:
-    """Compare each method with each other one on one test set.
+def _summary_cell(cell: Cell | None, field: str, seeds: int) -> str:
+    """Return a text of :func:`summary`: PSNR on a test set, or seconds of training.
 
-    Where there are many methods, each is compared with the baseline alone. Cells have the mean
-    difference in dB ± standard deviation over seeds, and p over images, corrected for the
-    comparisons in the table.
+    Args:
+        cell: Cell of a method; None if it is not finished.
+        field: Name of a test set, or ``_TIME``.
+        seeds: Number of seeds in the plan.
+    """
+    if cell is None:
+        return '–'
+    if field == _TIME:
+        return f'{cell.mean_seconds():.0f}'
+    psnr, deviation, *_ = cell.summary(field)
+    text = _value(psnr, deviation, 2)
+    if len(cell.seeds) < seeds:
+        text += f' ({len(cell.seeds)} of {seeds} seeds)'
+    return text
+
+
+def significance(results: Results, cells: dict[str, Cell], test_set: str) -> Table:
+    """Compare all methods with each other on one test set.
+
+    If there are many methods, each is compared with the baseline only. Cells hold the mean
+    difference in dB ± its standard deviation over seeds, and the p-value over images, corrected
+    for the comparisons in the table.
     """
     baseline = results.plan.baseline
     found = differences(cells, baseline, test_set)
@@ -149,17 +160,18 @@ def significance(results: Results, cells: dict[str, Cell], test_set: str) -> Tab
             return '–'
         return f'{_signed(sign * difference.mean, difference.deviation)} (p {difference.p:.2g})'
 
-    return Table(
-        ['', *(f'− {name}' for name in others)],
-        [[method, *(text(method, other) for other in others)] for method in cells],
-    )
+    header = ['', *(f'− {name}' for name in others)]
+    rows = []
+    for method in cells:
+        rows.append([method, *(text(method, other) for other in others)])
+    return Table(header, rows)
 
 
 def costs(measured: dict[str, dict[str, Any]]) -> Table:
-    """Return the table of size and speed of networks.
+    """Return the table of the sizes and speeds of networks.
 
     Args:
-        measured: By name: what :func:`~mtkd_basicsr.evaluation.measure.cost` returns.
+        measured: Result of :func:`~mtkd_basicsr.evaluation.measure.cost` by name.
     """
     rows = [
         [name, f'{c["parameters"]:,d}', f'{c["macs"] / 1e9:,.1f} G', f'{c["milliseconds"]:.0f}']
@@ -169,21 +181,19 @@ def costs(measured: dict[str, dict[str, Any]]) -> Table:
 
 
 def preparation(results: Results) -> Table:
-    """Return the seconds of what was done once, and of all trainings of students together."""
+    """Return the seconds of caches and shared trainings, and of all trainings of students."""
     rows = [[name, f'{seconds:.0f}'] for name, seconds in results.prepared.items()]
     seconds = [s for cell in results.cells.values() for s in cell.seconds]
-    return Table(
-        ['done once', 'seconds'],
-        [*rows, [f'{len(seconds)} trainings of students', f'{sum(seconds):.0f}']],
-    )
+    rows.append([f'{len(seconds)} trainings of students', f'{sum(seconds):.0f}'])
+    return Table(['done once', 'seconds'], rows)
 
 
 def published_beside_ours(
     results: Results, student: str, scale: int, cells: dict[str, Cell]
 ) -> Table | None:
-    """Return published figures of the same student, scale and test sets beside ours.
+    """Return published figures together with ours for the same student, scale and test sets.
 
-    None if there are no such figures.
+    None if there are no published figures.
     """
     cell = next(iter(cells.values()))
     network = next(
@@ -192,16 +202,14 @@ def published_beside_ours(
         if (run.student, run.scale) == (student, scale)
     )
     found = published(network, scale, {s: len(names) for s, names in cell.names.items()})
-    sets = [s for s in results.plan.test if any(s in values for values in found.values())]
     if not found:
         return None
-    ours = {results.plan.baseline: 'scratch'}
-    rows = [
-        [f'{method} (published)', *(f'{values[s]:.2f}' if s in values else '–' for s in sets)]
-        for method, values in found.items()
-    ]
-    rows += [
-        [f'{ours.get(method, method)} (ours)', *(f'{c.summary(s)[0]:.2f}' for s in sets)]
-        for method, c in cells.items()
-    ]
+    sets = [s for s in results.plan.test if any(s in values for values in found.values())]
+    rows = []
+    for method, values in found.items():
+        figures = [f'{values[s]:.2f}' if s in values else '–' for s in sets]
+        rows.append([f'{method} (published)', *figures])
+    for method, cell in cells.items():
+        name = 'scratch' if method == results.plan.baseline else method
+        rows.append([f'{name} (ours)', *(f'{cell.summary(s)[0]:.2f}' for s in sets)])
     return Table(['PSNR, dB', *sets], sorted(rows, key=lambda row: row[0].lower()))

@@ -15,12 +15,12 @@ from ..results import Cell, Results, collect
 from ..runs import Run
 from ..store import describe_machine
 from . import tables
-from .crops import crops, shown
+from .crops import crops, runs_to_show
 from .document import Block, Heading, Picture, Text, markdown, page
 from .figures import BARS, CURVES, bars, curves
 from .spreadsheets import write_csv
 
-_SIZE = 320, 480  # of the enlarged image that networks are timed on
+_OUTPUT_SIZE = 320, 480  # height and width of the upscaled image that networks are timed with
 
 
 def _measured_costs(
@@ -29,61 +29,62 @@ def _measured_costs(
     """Measure the cost of every student, teacher and fusion network of one scale.
 
     Returns:
-        The costs by name; height and width of the image that they were timed on.
+        The costs by name; height and width of the input that they were measured with.
     """
-    networks: dict[str, dict[str, Any]] = {}
-    lq = torch.rand(1, 3, *(n // scale for n in _SIZE))
-    for run in results.runs.values():
-        if run.scale == scale and (run.student, scale, run.method) in results.cells:
-            network = run.options['network_g']
-            # the method has another one
-            if networks.setdefault(f'student {run.student}', network) != network:
-                networks[f'student {run.student}, {run.method}'] = network
-            for name, teacher in (run.options.get('teachers') or {}).items():
-                if teacher['network']['type'] != SPANDREL:  # which is built with its weights alone
-                    networks.setdefault(f'teacher {name}', teacher['network'])
-            if run.options.get('fusion'):
-                networks.setdefault('fusion', run.options['fusion']['network'])
+    lq = torch.rand(1, 3, *(n // scale for n in _OUTPUT_SIZE))
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    measured = {
-        name: cost(build(network, 'network'), scale, lq, device)
-        for name, network in networks.items()
-    }
+    measured = {}
+    for name, network in _networks(results, scale).items():
+        measured[name] = cost(build(network, 'network'), scale, lq, device)
     return measured, (lq.shape[-2], lq.shape[-1])
 
 
+def _networks(results: Results, scale: int) -> dict[str, dict[str, Any]]:
+    """Return the options of the networks of one scale by name."""
+    networks: dict[str, dict[str, Any]] = {}
+    for run in results.runs.values():
+        if run.scale != scale or (run.student, scale, run.method) not in results.cells:
+            continue
+        student = run.options['network_g']
+        # A method may change the network of the student.
+        if networks.setdefault(f'student {run.student}', student) != student:
+            networks[f'student {run.student}, {run.method}'] = student
+        for name, teacher in (run.options.get('teachers') or {}).items():
+            if teacher['network']['type'] != SPANDREL:  # cannot be built without its weights
+                networks.setdefault(f'teacher {name}', teacher['network'])
+        if run.options.get('fusion'):
+            networks.setdefault('fusion', run.options['fusion']['network'])
+    return networks
+
+
 def introduction(results: Results) -> Iterator[Block]:
+    """Yield the title of a report, its conditions, and the runs that are missing."""
     plan = results.plan
     images = next(iter(results.cells.values())).names
+    scales = ', '.join(f'×{scale}' for scale in plan.scales)
+    seeds = ', '.join(map(str, plan.seeds))
+    test_sets = ', '.join(f'{name} ({len(images[name])} images)' for name in plan.test)
     yield Heading(f'Comparison: {plan.name}', 1)
     yield Text(
-        f'Scales {", ".join(f"×{s}" for s in plan.scales)}; seeds '
-        f'{", ".join(map(str, plan.seeds))}; '
-        f'test sets {", ".join(f"{name} ({len(images[name])} images)" for name in plan.test)}. '
-        'PSNR (dB) and SSIM on the Y '
-        "channel, with as many pixels cut from each border as the scale, by BasicSR's metrics. "
-        'Values are means ± standard '
-        'deviations over seeds. All methods have the same trainer, schedule, data order, first '
-        'weights and teachers for each '
-        'seed.'
+        f'Scales {scales}; seeds {seeds}; test sets {test_sets}. PSNR (dB) and SSIM are measured '
+        "on the Y channel with BasicSR's metrics, after cropping as many pixels from each border "
+        'as the scale. Values are means ± standard deviations over seeds. For each seed, all '
+        'methods have the same trainer, schedule, data order, initial weights and teachers.'
     )
     yield Text(
-        f'Done on: {" | ".join(results.machines)}. This report was made on: {describe_machine()}.'
+        f'Machines of the runs: {" | ".join(results.machines)}. Machine of this report: '
+        f'{describe_machine()}.'
     )
     yield from mixed_precisions(results)
     if results.missing:
-        more = f' and {len(results.missing) - 8} more' if len(results.missing) > 8 else ''
-        yield Text(
-            f'NOT FINISHED, {len(results.missing)} of {len(results.runs)} runs: '
-            f'{", ".join(results.missing[:8])}{more}.'
-        )
+        names = ', '.join(results.missing[:8])
+        if len(results.missing) > 8:
+            names += f' and {len(results.missing) - 8} more'
+        yield Text(f'NOT FINISHED, {len(results.missing)} of {len(results.runs)} runs: {names}.')
 
 
 def mixed_precisions(results: Results) -> Iterator[Block]:
-    """Yield a paragraph that names the rows whose values do not compare like with like.
-
-    Yields nothing where there are none.
-    """
+    """Yield a paragraph about the rows that mix precisions; nothing if there are none."""
     found = results.mixed()
     if found:
         rows = '; '.join(
@@ -91,7 +92,8 @@ def mixed_precisions(results: Results) -> Iterator[Block]:
             for (student, scale, method), text in found.items()
         )
         yield Text(
-            f'MIXED PRECISIONS, marked{MARK}: {rows}. What is different there may come from that.'
+            f'MIXED PRECISIONS, marked{MARK}: {rows}. Differences there may come from the '
+            'precision.'
         )
 
 
@@ -101,65 +103,59 @@ def _group(
     yield Heading(f'{student} ×{scale}')
     yield tables.quality(results, student, scale, cells)
     yield Text(
-        f'Gain: over {results.plan.baseline}, dB, seed by seed. Validation: at the end of the '
-        'training. Training: mean seconds of '
-        'the iterations alone, on the machine of the training; caches and the training of teachers '
-        'are listed at the end.'
+        f'Gain: over {results.plan.baseline}, in dB, seed by seed. Validation: at the end of the '
+        'training. Training: mean seconds of the iterations only, on the machine of the training; '
+        'caches and trainings of teachers are listed at the end.'
     )
-    beside = tables.published_beside_ours(results, student, scale, cells)
-    if beside is not None:
+    published = tables.published_beside_ours(results, student, scale, cells)
+    if published is not None:
         yield Heading('Published, other training', 3)
         yield Text(
-            'Figures of other publications for the same student, scale and test sets. Their data, '
-            'schedules and teachers are '
-            'others: they do not compare with ours line by line.'
+            'Published figures for the same student, scale and test sets. Their data, schedules '
+            'and teachers differ from ours, so that rows are not directly comparable.'
         )
-        yield beside
+        yield published
     for test_set in results.plan.test:
         yield Heading(f'{student} ×{scale}, {test_set}: row minus column', 3)
         yield tables.significance(results, cells, test_set)
     yield Text(
         'Mean difference of PSNR ± standard deviation over seeds, and p of the two-sided Wilcoxon '
-        'signed-rank test over images (of '
-        'each the mean over seeds), corrected by the method of Holm for the number of comparisons '
-        'in the table.'
+        'signed-rank test over images (averaged over seeds), with the Holm correction for the '
+        'number of comparisons in the table.'
     )
     path = folder / f'crops_{student}_x{scale}.png'
-    if not all(
-        weights_path(out / 'experiments' / run.name).is_file()
-        for run in shown(results, student, scale)
-    ):
-        return  # the results were moved without the networks
+    for run in runs_to_show(results, student, scale):
+        if not weights_path(out / 'experiments' / run.name).is_file():
+            return  # the results were copied without the networks
     seed = crops(results, student, scale, out, path)
     yield Picture(
         path,
-        f'{student} ×{scale}: where the methods differ most from each other (seed {seed}); below '
-        'each crop its PSNR (RGB).',
+        f'{student} ×{scale}: where the methods differ most from each other (seed {seed}), with '
+        'the PSNR (RGB) of each crop.',
     )
 
 
 def write(plan: PlanOptions, runs: list[Run], out: Path) -> list[Path]:
-    """Write ``report.md``, ``report.html``, ``summary.md``, two ``.csv`` files, and pictures.
+    """Write ``report.md``, ``report.html``, ``summary.md``, two CSV files, and figures.
 
-    They go into ``report/``, and into ``report_NAME/`` for a plan with a base. ``summary.md`` is
-    one table of all students.
+    Their folder is ``report/``, or ``report_NAME/`` for a plan with a base. ``summary.md`` is one
+    table of all students.
 
     Args:
         plan: The plan.
-        runs: What it consists of; those that are finished are reported, the others
-            named.
+        runs: Its runs; the report names the unfinished ones.
         out: Folder of the results.
 
     Returns:
         The files.
 
     Raises:
-        DataError: no student is finished.
+        DataError: No student is finished.
     """
     results = collect(plan, runs, out)
     folder = out / (f'report_{plan.name}' if plan.base else 'report')
     if not results.cells:
-        raise DataError(f"'{out}': no student of the plan is finished, there is nothing to report")
+        raise DataError(f"'{out}': nothing to report; no student of the plan is finished")
     folder.mkdir(exist_ok=True)
     blocks = list(introduction(results))
     scales = list(dict.fromkeys(scale for _, scale, _ in results.groups()))
@@ -180,18 +176,16 @@ def write(plan: PlanOptions, runs: list[Run], out: Path) -> list[Path]:
         blocks += [
             tables.costs(measured),
             Text(
-                f'×{scale}; time for an image of {size[1]}×{size[0]} pixels, median of five, '
-                'on the machine of this report.'
+                f'×{scale}: time for an input of {size[1]}×{size[0]} pixels, median of five, on '
+                'the machine of this report.'
             ),
         ]
     blocks.append(tables.preparation(results))
-    files = [
-        folder / 'report.md',
-        folder / 'report.html',
-        folder / 'summary.md',
-        *write_csv(results, folder),
-    ]
-    files[2].write_text(markdown(summaries), encoding='utf-8')
-    files[0].write_text(markdown(blocks), encoding='utf-8')
-    files[1].write_text(page(blocks), encoding='utf-8')
-    return files
+    texts = {
+        folder / 'report.md': markdown(blocks),
+        folder / 'report.html': page(blocks),
+        folder / 'summary.md': markdown(summaries),
+    }
+    for path, text in texts.items():
+        path.write_text(text, encoding='utf-8')
+    return [*texts, *write_csv(results, folder)]
