@@ -98,9 +98,9 @@ def published(
     return found
 
 
-def _student_of(network: dict[str, Any]) -> str | None:
+def _student_of(arguments: Mapping[str, Any]) -> str | None:
     """Return the name of the published student with this ``network_g``, None if there is none."""
-    for name, arguments in _STUDENTS.items():
-        if all(arguments.get(key) == value for key, value in arguments.items()):
+    for name, published_arguments in _STUDENTS.items():
+        if all(arguments.get(key) == value for key, value in published_arguments.items()):
             return name
     return None
