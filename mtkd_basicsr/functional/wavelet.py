@@ -83,7 +83,6 @@ def inverse_haar_dwt(
     return F.pixel_shuffle((blocks / 2).flatten(1, 2), 2)[..., : size[0], : size[1]]
 
 
-@torch.no_grad()
 def haar_bands(x: torch.Tensor, level: int) -> list[torch.Tensor]:
     """Compute all bands of a Haar transform that the MTKD loss compares.
 
