@@ -4,8 +4,10 @@ This module is the only definition of "the same cache". Whatever compares a cach
 whether it is to be resumed, kept, trained from or read, calls :meth:`CacheKey.differences`, and
 :data:`KEYS` declares which parts of the key decide there.
 
-To add a part: give :class:`CacheKey` or :class:`CacheSettings` a field whose default is what older
-caches were made with, add a row to :data:`KEYS`, and set the field where the cache is made.
+To add a setting: give :class:`CacheSettings` a field whose default is what older caches were made
+with, add a row to :data:`KEYS`, and set the field where the cache is made (``commands/cache/``). A
+setting decides for ``RESUME`` and ``KEEP``, because a training does not say how its targets are to
+be computed; what has to decide there is a field of :class:`CacheKey`.
 """
 
 import dataclasses
@@ -47,6 +49,10 @@ class Use(enum.Flag):
     EVERYWHERE = RESUME | KEEP | TRAIN | READ
 
 
+# The settings of version 0.1.0, which expects them in every manifest.
+_ALWAYS_RECORDED = ('self_ensemble', 'precision', 'tile', 'tile_overlap')
+
+
 @dataclass(frozen=True)
 class CacheSettings:
     """How the targets are computed.
@@ -81,8 +87,18 @@ class CacheSettings:
         return [part.name for part in dataclasses.fields(cls) if part.name != 'unknown']
 
     def to_manifest(self) -> dict[str, Any]:
-        """Return what a manifest records in ``made_with``."""
-        return {**{name: getattr(self, name) for name in self.names()}, **self.unknown}
+        """Return what a manifest records in ``made_with``.
+
+        A later setting is left out where it has its default: that is what a manifest without it
+        says, and manifests of older caches stay what they are.
+        """
+        recorded = {}
+        for part in dataclasses.fields(self):
+            value = getattr(self, part.name)
+            if part.name in _ALWAYS_RECORDED or value != part.default:
+                recorded[part.name] = value
+        del recorded['unknown']
+        return {**recorded, **self.unknown}
 
 
 @dataclass(frozen=True)
