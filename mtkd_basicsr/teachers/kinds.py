@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..config import FolderOptions, TeacherConfig, TeacherOptions
+from ..config.teacher_kinds import FolderOptions, TeacherConfig, TeacherOptions
 from .base import Teacher
 from .network import NetworkTeacher
 from .precomputed import FolderTeacher
 
-# By the class of the options, which is one of `config.TEACHER_KINDS`.
+# By the class of the options, which is one of `config.teacher_kinds.TEACHER_KINDS`.
 _TEACHERS: dict[type[TeacherConfig], Callable[[Any, str], Teacher]] = {
     TeacherOptions: NetworkTeacher,
     FolderOptions: FolderTeacher,

@@ -1,19 +1,20 @@
-"""Teachers that are folders of images: outputs of networks that cannot be run here."""
+"""Teachers that are folders of outputs: those of networks that cannot be run here."""
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from ..config import FolderOptions
-from ..errors import OptionError
-from ..utils.image_folder import ImageFolder
+from ..config.teacher_kinds import PrecomputedConfig
 from ..utils.image_tensors import to_tensor
 
 
-class FolderTeacher(nn.Module):
-    """A teacher that cannot be run: its outputs lie in folders, by the names of the images.
+class PrecomputedTeacher(nn.Module):
+    """A teacher that cannot be run: its outputs lie in files, by the names of the images.
+
+    A class derived from it knows what the files hold.
 
     Args:
         options: The folders.
@@ -23,27 +24,26 @@ class FolderTeacher(nn.Module):
     runs_here = False
     supports_bf16 = True
 
-    def __init__(self, options: FolderOptions, key: str) -> None:
+    def __init__(self, options: PrecomputedConfig, key: str) -> None:
         super().__init__()
         self.key = key
-        self.images = ImageFolder(options.images, f'{key}.images')
-        self.val_images: ImageFolder | None = None
-        if options.val_images is not None:
-            self.val_images = ImageFolder(options.val_images, f'{key}.val_images')
-        self.arch_name = f"images in '{options.images}'"
+        self.options = options
+        self.arch_name = f"{options.own_keys[0]} in '{getattr(options, options.own_keys[0])}'"
 
-    @staticmethod
-    def refusal(key: str) -> OptionError:
-        """Return the error for images that are not in the folder, which a network is needed for."""
-        return OptionError(
-            f'{key}.images: images in a folder are not a network that can be run, which is needed '
-            'here: give network and weights, or a target cache where the method takes nothing but '
-            'the output (mtkd cache -opt FILE)'
-        )
+    def to_tensor(self, values: np.ndarray) -> torch.Tensor:
+        """Convert what a file holds.
+
+        Args:
+            values: As the ``folder_type`` of the options reads it.
+
+        Returns:
+            (1, 3, height, width), RGB, [0, 1].
+        """
+        raise NotImplementedError
 
     def enlarge(self, lq: torch.Tensor, scale: int) -> torch.Tensor:
         """Raise, as there is nothing that can be run."""
-        raise self.refusal(self.key)
+        raise self.options.cannot_run(self.key)
 
     def check_scale(self, key: str, scale: int, device: str | torch.device) -> None:
         """Do nothing: the size of each output is checked when it is read."""
@@ -53,14 +53,23 @@ class FolderTeacher(nn.Module):
 
         Raises:
             DataError: It is not there, not readable, or of another size.
-            OptionError: It is for a validation, and there is no ``val_images``.
+            OptionError: It is for a validation, and no folder for it.
         """
-        folder = self.val_images if validation else self.images
+        folder = self.options.folder(self.key, validation)
         if folder is None:
-            raise FolderOptions.no_val_images(self.key, 'val')
-        array = folder.read(name, size)
-        return to_tensor(array).contiguous()
+            raise self.options.no_validation_outputs(self.key, 'val')
+        return self.to_tensor(folder.read(name, size)).contiguous()
 
     def check_outputs(self, images: Sequence[Sequence[Any]]) -> None:
         """Raise if an output of a training image is missing or of another size."""
-        self.images.check(images)
+        folder = self.options.folder(self.key)
+        assert folder is not None  # the key is needed
+        folder.check(images)
+
+
+class FolderTeacher(PrecomputedTeacher):
+    """A teacher whose outputs are images."""
+
+    def to_tensor(self, values: np.ndarray) -> torch.Tensor:
+        """Convert an image as OpenCV reads it."""
+        return to_tensor(values)

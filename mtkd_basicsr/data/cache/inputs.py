@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ...config import IMAGES
+from ...config import PRECOMPUTED_TYPES
 
 _MAX_LISTED = 3
 
@@ -61,8 +61,9 @@ class CacheInput:
                 f'{wanted.param_key!r} in the option file'
             )
         if wanted.sha256 is not None and self.sha256 != wanted.sha256:
-            folder = wanted.network.get('type') == IMAGES
-            what = 'images: other files' if folder else 'weights: another file'
+            kind = wanted.network.get('type')
+            precomputed = kind in PRECOMPUTED_TYPES
+            what = f'{kind}: other files' if precomputed else 'weights: another file'
             there = 'none' if self.sha256 is None else self.sha256[:12]
             yield f'{key}.{what} (SHA-256 {there} in the cache, {wanted.sha256[:12]} here)'
 
