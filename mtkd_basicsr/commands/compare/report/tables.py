@@ -9,6 +9,9 @@ from .differences import compared_with, differences
 from .document import Table
 from .published import published
 
+# The heading of the mean time of a training.
+_SECONDS = 'training, s'
+
 
 def _value(mean: float, deviation: float | None, digits: int) -> str:
     return f'{mean:.{digits}f}' + ('' if deviation is None else f' ± {deviation:.{digits}f}')
@@ -56,7 +59,7 @@ def quality(results: Results, student: str, scale: int, cells: dict[str, Cell]) 
         *(f'{s}: PSNR / SSIM' for s in sets),
         *(f'{s}: gain' for s in sets),
         'validation: PSNR',
-        'training, s',
+        _SECONDS,
         'seeds',
     ]
     rows: list[list[str]] = []
@@ -99,8 +102,7 @@ def summary(results: Results, scale: int, references: bool = True, seconds: bool
     """
     students = {student: cells for student, found, cells in results.groups() if found == scale}
     sets = list(results.plan.test)
-    time = 'training, s'
-    shown_of = [*sets, *([time] if seconds else [])]
+    shown_of = [*sets, *([_SECONDS] if seconds else [])]
     header = [f'×{scale}: PSNR, dB', *(f'{student}, {s}' for student in students for s in shown_of)]
     shown = results.references.get(scale, {}) if references else {}
     rows = [
@@ -117,7 +119,7 @@ def summary(results: Results, scale: int, references: bool = True, seconds: bool
             if method not in cells:
                 row.append('–')
                 continue
-            if s == time:
+            if s == _SECONDS:
                 row.append(f'{cells[method].mean_seconds():.0f}')
                 continue
             psnr, deviation, *_ = cells[method].summary(s)
