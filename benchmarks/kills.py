@@ -14,7 +14,6 @@ load.
 import argparse
 import os
 import random
-import re
 import signal
 import tempfile
 import time
@@ -31,6 +30,7 @@ from timing import machine
 
 import mtkd_basicsr  # noqa: F401  (makes `import basicsr` work)
 from mtkd_basicsr.commands.cli import main as mtkd
+from mtkd_basicsr.host.log_parser import progress_of, resumed_at
 from mtkd_basicsr.weights.loading import load_weights
 from mtkd_basicsr.weights.networks import build
 
@@ -102,9 +102,11 @@ def prepare(folder):
     return mtkd(['cache', '-opt', 'tiny.yml'])
 
 
-def last(pattern, text):
-    found = re.findall(pattern, text)
-    return int(found[-1].replace(',', '')) if found else None
+def last(read, text):
+    """What a function of a line of the log reads last; None where no line says it."""
+    found = [read(line) for line in text.splitlines()]
+    found = [iteration for iteration in found if iteration is not None]
+    return found[-1] if found else None
 
 
 def run():
@@ -131,13 +133,13 @@ def run():
             printed = (folder / f'{number}.txt').read_text()
             if not os.WIFSIGNALED(status):
                 raise SystemExit(f'process {number} ended by itself:\n{printed[-3000:]}')
-            resumed = last(r'Resuming training from epoch: \d+, iter: (\d+)', printed)
+            resumed = last(resumed_at, printed)
             if resumed is not None:
                 lost[reached - resumed] += 1
                 reached = resumed
-            reached = last(r'iter: *([\d,]+), lr', printed) or reached
+            reached = last(progress_of, printed) or reached
             left['processes that were killed before their first iteration'] += (
-                last(r'iter: *([\d,]+), lr', printed) is None
+                last(progress_of, printed) is None
             )
             left['files that were left half written'] += sum(1 for _ in folder.rglob('*.tmp'))
             left['checkpoints that were skipped as broken'] += printed.count('; skipped')
@@ -147,7 +149,7 @@ def run():
             folder,
             'end',
         )
-        lost[reached - last(r'Resuming training from epoch: \d+, iter: (\d+)', printed)] += 1
+        lost[reached - last(resumed_at, printed)] += 1
         net = build(STUDENT, 'student')
         load_weights(
             net,

@@ -16,8 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from kills import finish, prepare, start, train
+from kills import finish, last, prepare, start, train
 from timing import machine
+
+from mtkd_basicsr.host.log_parser import progress_of
 
 
 def memory(pid):
@@ -33,8 +35,7 @@ def iteration_of(folder):
     text = ''.join(
         path.read_text() for path in (folder / 'experiments' / 'killed').glob('train_*.log')
     )
-    found = re.findall(r'iter: *([\d,]+), lr', text)
-    return int(found[-1].replace(',', '')) if found else 0
+    return last(progress_of, text) or 0
 
 
 def run():

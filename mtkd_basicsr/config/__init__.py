@@ -15,31 +15,27 @@ from .schema import (
     TrainOptions,
     ValOptions,
 )
-from .teachers import (
-    IMAGES,
+from .teacher_kinds import (
+    PRECOMPUTED_TYPES,
     TEACHER_KINDS,
-    FolderOptions,
     Surroundings,
     TeacherConfig,
     TeacherOptions,
-    parse_fusion,
-    parse_teacher,
-    parse_teachers,
 )
+from .teachers import parse_fusion, parse_teacher, parse_teachers
 from .training import MODELS, DatasetConfig, ModelSpec, TrainingConfig, model_of
 from .training_parser import parse_datasets, parse_scale, parse_training, parse_val
 
 __all__ = [
-    'IMAGES',
     'MODELS',
     'PLUGIN_KEYS',
+    'PRECOMPUTED_TYPES',
     'TEACHER_KINDS',
     'DatasetConfig',
     'DatasetOptions',
     'DistillationConfig',
     'ErrorCollector',
     'FileOptions',
-    'FolderOptions',
     'KDOptions',
     'LoggerOptions',
     'MethodConfig',

@@ -8,7 +8,7 @@ from ..utils.choices import CacheContents
 from .methods import DistillationConfig, TargetSource
 from .parsing import require
 from .schema import LoggerOptions, SpeedOptions, TrainOptions, ValOptions
-from .teachers import Surroundings, TeacherConfig, TeacherOptions
+from .teacher_kinds import Surroundings, TeacherConfig, TeacherOptions
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,27 @@ _LINE = re.compile(r'^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \w+: ?(.*)')
 # BasicSR's line of progress, and not the one that says where a training goes on.
 _ITERATION = re.compile(r'\[epoch:\s*\d+, iter:\s*([\d,]+)')
 _START = re.compile(r'Start training from epoch: \d+, iter: (\d+)')
+_RESUME = re.compile(r'Resuming training from epoch: \d+, iter: (\d+)')
 _VALUE = re.compile(r'\s*# psnr: ([\d.]+|inf)')
 
 
-def _progress_of(text: str) -> int | None:
+def progress_of(text: str) -> int | None:
     """Return the iteration of a line of progress, None for any other line."""
     match = _ITERATION.search(text)
     return None if match is None else int(match.group(1).replace(',', ''))
+
+
+def resumed_at(line: str) -> int | None:
+    """Return the iteration of the training state that a training resumes from.
+
+    Args:
+        line: Any line.
+
+    Returns:
+        The iteration; None where the line does not say.
+    """
+    match = _RESUME.search(line)
+    return None if match is None else int(match.group(1))
 
 
 def iteration_of(line: str) -> int | None:
@@ -32,7 +46,7 @@ def iteration_of(line: str) -> int | None:
         does not say.
     """
     start = _START.search(line)
-    return _progress_of(line) if start is None else int(start.group(1))
+    return progress_of(line) if start is None else int(start.group(1))
 
 
 class _Clock:
@@ -92,7 +106,7 @@ def read_training(
                 text = match.group(2)
                 if start := _START.search(text):
                     clock.start(when, int(start.group(1)))
-                elif clock.last is not None and (iteration := _progress_of(text)) is not None:
+                elif clock.last is not None and (iteration := progress_of(text)) is not None:
                     clock.step(when, iteration)
             elif (value := _VALUE.match(line)) and clock.last is not None:
                 # The metrics stand below the line that has the time.

@@ -10,12 +10,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from ..config import MODELS
 from ..data.cache.validation import matching_cache
 from ..functional.least_squares_mix import normal_equations, solve_mix
-from ..teachers import (
-    FolderTeacher,
-    TeacherEnsemble,
-    check_channels,
-    match_teachers,
-)
+from ..teachers import TeacherEnsemble, check_channels, match_teachers
 from ..utils.precision import Precision, teacher_precision
 from ..utils.registry import register
 from ..weights.loading import read_weights
@@ -80,7 +75,7 @@ class MTKDFusionModel(DistillBase):
         self.cached_precision = None if cached is None else cached.settings.precision
         for name, teacher in self.config.teachers.items():
             if cached is None and not teacher.runs_here:
-                raise FolderTeacher.refusal(f'teachers.{name}')
+                raise teacher.cannot_run(f'teachers.{name}')
         super().init_training_settings()
 
     def choose_precisions(self, saved: dict[str, str]) -> dict[str, tuple[str, Precision]]:

@@ -11,7 +11,6 @@ from ..config import TeacherConfig
 from ..utils.precision import teacher_precision
 from .base import Frozen, Teacher
 from .kinds import build_teacher
-from .precomputed import FolderTeacher
 
 
 class TeacherEnsemble(Frozen):
@@ -60,7 +59,7 @@ class TeacherEnsemble(Frozen):
         for name, options in teachers.items():
             key = f'teachers.{name}'
             if not options.runs_here and not allow_precomputed:
-                raise FolderTeacher.refusal(key)
+                raise options.cannot_run(key)
             self._teacher_modules.append(cast(nn.Module, build_teacher(options, key)))
         self._apply_precision(teacher_precision(precision, device).name)
         self.freeze(device, self.channels_last)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..config import FolderOptions, TeacherConfig, TeacherOptions
+from ..config.teacher_kinds import FolderOptions, TeacherConfig, TeacherOptions
 from .base import Teacher
 from .network import NetworkTeacher
 from .precomputed import FolderTeacher

@@ -1,19 +1,20 @@
-"""Teachers that are folders of images: precomputed outputs of networks."""
+"""Teachers that are folders of outputs, precomputed elsewhere."""
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from ..config import FolderOptions
-from ..errors import OptionError
-from ..utils.image_folder import ImageFolder
+from ..config.teacher_kinds import PrecomputedConfig
 from ..utils.image_tensors import to_tensor
 
 
-class FolderTeacher(nn.Module):
-    """A teacher that does not run here: its outputs are read from folders, by image name.
+class PrecomputedTeacher(nn.Module):
+    """A teacher that does not run here: its outputs are read from files, by image name.
+
+    A subclass converts the content of the files.
 
     Args:
         options: The folders.
@@ -23,27 +24,26 @@ class FolderTeacher(nn.Module):
     runs_here = False
     supports_bf16 = True
 
-    def __init__(self, options: FolderOptions, key: str) -> None:
+    def __init__(self, options: PrecomputedConfig, key: str) -> None:
         super().__init__()
         self.key = key
-        self.images = ImageFolder(options.images, f'{key}.images')
-        self.val_images: ImageFolder | None = None
-        if options.val_images is not None:
-            self.val_images = ImageFolder(options.val_images, f'{key}.val_images')
-        self.arch_name = f"images in '{options.images}'"
+        self.options = options
+        self.arch_name = f"{options.own_keys[0]} in '{getattr(options, options.own_keys[0])}'"
 
-    @staticmethod
-    def refusal(key: str) -> OptionError:
-        """Return the error for uses of the teacher that need a network."""
-        return OptionError(
-            f'{key}.images: a folder of images cannot be run like a network; set network and '
-            'weights, or use a target cache if the method needs only the output (mtkd cache -opt '
-            'FILE)'
-        )
+    def to_tensor(self, values: np.ndarray) -> torch.Tensor:
+        """Convert the content of a file.
+
+        Args:
+            values: The content, as the ``folder_type`` of the options reads it.
+
+        Returns:
+            (1, 3, height, width), RGB, [0, 1].
+        """
+        raise NotImplementedError
 
     def enlarge(self, lq: torch.Tensor, scale: int) -> torch.Tensor:
         """Raise, because there is no network to run."""
-        raise self.refusal(self.key)
+        raise self.options.cannot_run(self.key)
 
     def check_scale(self, key: str, scale: int, device: str | torch.device) -> None:
         """Do nothing: the size of each output is checked when it is read."""
@@ -53,14 +53,23 @@ class FolderTeacher(nn.Module):
 
         Raises:
             DataError: The output is missing, unreadable, or has another size.
-            OptionError: The image belongs to a validation set, but ``val_images`` is not set.
+            OptionError: The image belongs to a validation set without a folder of outputs.
         """
-        folder = self.val_images if validation else self.images
+        folder = self.options.folder(self.key, validation)
         if folder is None:
-            raise FolderOptions.no_val_images(self.key, 'val')
-        array = folder.read(name, size)
-        return to_tensor(array).contiguous()
+            raise self.options.no_validation_outputs(self.key, 'val')
+        return self.to_tensor(folder.read(name, size)).contiguous()
 
     def check_outputs(self, images: Sequence[Sequence[Any]]) -> None:
         """Raise if the output for a training image is missing or has another size."""
-        self.images.check(images)
+        folder = self.options.folder(self.key)
+        assert folder is not None  # the key is required
+        folder.check(images)
+
+
+class FolderTeacher(PrecomputedTeacher):
+    """A teacher whose outputs are images."""
+
+    def to_tensor(self, values: np.ndarray) -> torch.Tensor:
+        """Convert an image as OpenCV reads it."""
+        return to_tensor(values)

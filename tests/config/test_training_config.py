@@ -14,13 +14,13 @@ from conftest import tiny
 from mtkd_basicsr.checks.findings import Findings
 from mtkd_basicsr.config import (
     MODELS,
-    FolderOptions,
     ModelSpec,
     SpeedOptions,
     TargetSource,
     TeacherOptions,
     ValOptions,
 )
+from mtkd_basicsr.config.teacher_kinds import FolderOptions
 from mtkd_basicsr.distillers import METHODS, training_config
 from mtkd_basicsr.errors import OptionError
 from mtkd_basicsr.host.option_schema import TRAIN_KEYS

@@ -1,21 +1,29 @@
 """What the tests of the distillation methods share."""
 
+import re
 from pathlib import Path
 
 import torch
 from basicsr.models import build_model
-from conftest import build, options_for, override, parsed, tiny, write_weights
+from conftest import ROOT, build, options_for, override, parsed, tiny, write_weights
 
-METHODS = ('AT', 'CrossKD', 'DUKD', 'FAKD', 'FitNet', 'LogitKD', 'MTKD', 'RKD', 'Scratch')
-# What each method adds to l_pix and l_distill.
-EXTRA = {
-    'AT': {'l_at'},
-    'CrossKD': {'l_cross'},
-    'DUKD': {'l_zoom_in'},
-    'FAKD': {'l_fakd'},
-    'FitNet': {'l_fitnet'},
-    'RKD': {'l_rkd'},
-}
+from mtkd_basicsr.distillers import METHODS as KNOWN
+
+METHODS = tuple(KNOWN)
+
+
+def documented_losses():
+    """What docs/methods.md says that each method adds to l_pix and l_distill, by default."""
+    page = (ROOT / 'docs' / 'methods.md').read_text(encoding='utf-8')
+    table = page.partition('| `train.kd.type` |')[2].partition('\n\n')[0]
+    losses = {}
+    for row in table.splitlines()[2:]:
+        method = row.split('|')[1].strip(' `')
+        losses[method] = set(re.findall(r'`(l_\w+)`', row))
+    return losses
+
+
+EXTRA = documented_losses()
 ARCHS = ('EDSR', 'RCAN', 'SwinIR')
 
 

@@ -22,7 +22,7 @@ from torch.distributed.run import get_args_parser as torchrun_arguments
 import mtkd_basicsr
 from mtkd_basicsr.commands.cli import build_parsers
 from mtkd_basicsr.commands.options.key_reference import arguments, described, keys, reference
-from mtkd_basicsr.config import PLUGIN_KEYS, FolderOptions, KDOptions, TeacherOptions
+from mtkd_basicsr.config import PLUGIN_KEYS, TEACHER_KINDS, KDOptions
 from mtkd_basicsr.config.plan import Condition, PlanOptions
 from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.distillers import METHODS
@@ -70,11 +70,12 @@ def wrong_paths(text):
 
 
 def wrong_module_paths(text):
-    """Yield files and folders in inline code that exist neither here nor in the package."""
+    """Yield files and folders in inline code that do not exist; ``NAME`` stands for any name."""
     inline, _ = code_of(text)
     for code in inline:
         is_path = re.fullmatch(r'(?:\w+/)+(?:\w+\.py)?', code)
-        if is_path and not any((root / code).exists() for root in (ROOT, ROOT / 'mtkd_basicsr')):
+        pattern = code.replace('NAME', '*')
+        if is_path and not any(list(root.glob(pattern)) for root in (ROOT, ROOT / 'mtkd_basicsr')):
             yield code
 
 
@@ -156,11 +157,7 @@ def known_keys():
     }
     known |= {
         'teachers.NAME',
-        *(
-            f'teachers.NAME.{f.name}'
-            for cls in (TeacherOptions, FolderOptions)
-            for f in fields(cls)
-        ),
+        *(f'teachers.NAME.{f.name}' for kind in TEACHER_KINDS for f in fields(kind)),
     }
     known |= {f'train.kd.{f.name}' for method in METHODS.values() for f in fields(method.Options)}
     classes = ('ConvFusion', 'DCTLoss', 'DCTSwin', 'WaveletLoss')
@@ -207,8 +204,8 @@ def test_option_keys_exist(page):
 def test_files_and_folders_of_the_package_exist():
     text = DOCS['CONTRIBUTING']
     assert list(wrong_module_paths(text)) == []
-    broken = text.replace('`config/schema.py`', '`config/scheme.py`')
-    assert list(wrong_module_paths(broken)) == ['config/scheme.py']
+    broken = text.replace('`distillers/registry.py`', '`distillers/register.py`')
+    assert list(wrong_module_paths(broken)) == ['distillers/register.py']
 
 
 def test_what_does_not_exist_is_found():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...config import DatasetConfig
+from ...config import PRECOMPUTED_TYPES, DatasetConfig
 from ...config.plan import PlanOptions
 from ...errors import DataError, OptionError, WeightsError
 from ...host.option_schema import is_number
@@ -26,9 +26,11 @@ def _inside(path: str, folder: Path) -> bool:
 def _check_networks(run: Run, seen: set[str]) -> None:
     blocks = {'network_g': run.options.get('network_g')}
     for name, teacher in (run.options.get('teachers') or {}).items():
-        if isinstance(teacher, dict) and 'images' in teacher:
+        for key in PRECOMPUTED_TYPES if isinstance(teacher, dict) else ():
+            if key not in teacher:
+                continue
             raise OptionError(
-                f'{run.name}: teachers.{name}.images: not allowed in a plan, which measures its '
+                f'{run.name}: teachers.{name}.{key}: not allowed in a plan, which measures its '
                 'teachers on every test set; expected network and weights'
             )
         network = teacher.get('network') if isinstance(teacher, dict) else teacher

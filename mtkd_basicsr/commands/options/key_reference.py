@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ...config import PLUGIN_KEYS, FolderOptions, KDOptions, TeacherOptions
+from ...config import PLUGIN_KEYS, TEACHER_KINDS, KDOptions
 from ...config.plan import Condition, PlanOptions
 from ...distillers import METHODS
 from ...distillers.base import FeatureOptions
@@ -172,10 +172,13 @@ def reference() -> str:
         if not block:
             parts += [
                 '## `teachers.NAME` and `fusion`\n\n',
-                _table(keys(TeacherOptions, prefix='teachers.NAME.')),
-                'A teacher that is a folder of images has these keys instead.\n\n',
-                _table(keys(FolderOptions, prefix='teachers.NAME.')),
+                _table(keys(TEACHER_KINDS[0], prefix='teachers.NAME.')),
             ]
+            for kind in TEACHER_KINDS[1:]:
+                parts += [
+                    f'A teacher that is {kind.noun} has these keys instead.\n\n',
+                    _table(keys(kind, prefix='teachers.NAME.')),
+                ]
     parts += [
         '## `train.kd`\n\nAll methods have these keys; [methods.md](methods.md) describes the '
         'methods.\n\n',

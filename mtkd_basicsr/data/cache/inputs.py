@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ...config import IMAGES
+from ...config import PRECOMPUTED_TYPES
 
 # Number of images that a message names.
 _MAX_LISTED = 3
@@ -65,8 +65,9 @@ class CacheInput:
                 f'{wanted.param_key!r} in the option file'
             )
         if wanted.sha256 is not None and self.sha256 != wanted.sha256:
-            is_folder = wanted.network.get('type') == IMAGES
-            text = 'images: other files' if is_folder else 'weights: another file'
+            kind = wanted.network.get('type')
+            is_precomputed = kind in PRECOMPUTED_TYPES
+            text = f'{kind}: other files' if is_precomputed else 'weights: another file'
             cached = 'none' if self.sha256 is None else self.sha256[:12]
             yield f'{key}.{text} (SHA-256 {cached} in the cache, {wanted.sha256[:12]} here)'
 

@@ -4,8 +4,10 @@ This module is the only definition of "the same cache". All code that compares a
 requirements of a use (resuming, keeping, training or reading) calls :meth:`CacheKey.differences`,
 and :data:`KEYS` declares which parts of the key matter for that use.
 
-To add a part: give :class:`CacheKey` or :class:`CacheSettings` a field, whose default describes
-older caches, add a row to :data:`KEYS`, and set the field where caches are created.
+To add a setting: give :class:`CacheSettings` a field, whose default describes older caches, add a
+row to :data:`KEYS`, and set the field where caches are created (``commands/cache/``). A setting
+matters for ``RESUME`` and ``KEEP``, because a training does not say how its targets are computed;
+what matters for a training is a field of :class:`CacheKey`.
 """
 
 import dataclasses
@@ -47,6 +49,10 @@ class Use(enum.Flag):
     EVERYWHERE = RESUME | KEEP | TRAIN | READ
 
 
+# The settings of version 0.1.0, which expects them in every manifest.
+_ALWAYS_RECORDED = ('self_ensemble', 'precision', 'tile', 'tile_overlap')
+
+
 @dataclass(frozen=True)
 class CacheSettings:
     """The settings with which targets are computed.
@@ -81,9 +87,18 @@ class CacheSettings:
         return [field.name for field in dataclasses.fields(cls) if field.name != 'unknown']
 
     def to_manifest(self) -> dict[str, Any]:
-        """Return the block ``made_with`` of a manifest."""
-        known = {name: getattr(self, name) for name in self.names()}
-        return {**known, **self.unknown}
+        """Return the block ``made_with`` of a manifest.
+
+        A setting newer than 0.1.0 is left out if it has its default, so that manifests of older
+        caches stay the same.
+        """
+        recorded = {}
+        for part in dataclasses.fields(self):
+            value = getattr(self, part.name)
+            if part.name in _ALWAYS_RECORDED or value != part.default:
+                recorded[part.name] = value
+        del recorded['unknown']
+        return {**recorded, **self.unknown}
 
 
 @dataclass(frozen=True)

@@ -203,9 +203,29 @@ def test_a_manifest_is_written_as_by_version_0_1_0():
 @pytest.mark.parametrize('name', CacheSettings.names())
 def test_a_setting_that_an_older_cache_does_not_record(name):
     manifest = TARGET.to_manifest()
-    del manifest['made_with'][name]
+    manifest['made_with'].pop(name, None)
     settings = CacheKey.from_manifest(manifest).settings
     assert getattr(settings, name) == getattr(CacheSettings(), name)
+
+
+def test_a_later_setting_is_recorded_where_it_is_not_what_older_caches_have():
+    @dataclasses.dataclass(frozen=True)
+    class Later(CacheSettings):
+        gamma: float = 1.0
+
+    older = SETTINGS.to_manifest()
+    assert set(older) == {'self_ensemble', 'precision', 'tile', 'tile_overlap'}
+    assert Later(precision='fp32').to_manifest() == older
+    assert Later.from_manifest(older).gamma == 1.0
+    changed_setting = Later(precision='fp32', gamma=2.2)
+    assert changed_setting.to_manifest() == {**older, 'gamma': 2.2}
+    assert Later.from_manifest(changed_setting.to_manifest()) == changed_setting
+
+
+def test_a_setting_decides_only_where_it_is_known():
+    for part in KEYS:
+        if part.name in CacheSettings.names():
+            assert not part.decides & ~WRITE, part.name
 
 
 def test_settings_of_a_newer_cache_stay_in_its_manifest():
