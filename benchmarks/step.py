@@ -42,8 +42,8 @@ def read_options(device, small):
 
 def with_gradients(model, batch):
     """A step in which nothing is frozen."""
-    context = model.distiller.teachers
-    target = context.fused_teachers
+    distiller = model.distiller
+    target = distiller.teachers.fused_teachers
     for net in (target.ensemble, target.fusion):
         net.requires_grad_(True)
     lq = batch['lq'].to(model.device)
@@ -54,7 +54,7 @@ def with_gradients(model, batch):
         outputs = torch.cat([net(lq) for net in target.ensemble.networks], 1)
         fused = target.fusion(outputs)
         result = model.net_g(lq)
-        loss = context.pixel(result, gt) + context.distill(result, fused)
+        loss = distiller.pixel_loss(result, gt) + distiller.distill_loss(result, fused)
         loss.backward()
         model.optimizer_g.step()
         model.model_ema(decay=model.ema_decay)

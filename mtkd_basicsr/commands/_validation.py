@@ -169,7 +169,9 @@ def check_overrides(overrides: object) -> None:
         OptionError: They are neither.
     """
     fits = not isinstance(overrides, str) and isinstance(overrides, (Mapping, Sequence))
-    if not fits or not all(isinstance(entry, str) for entry in overrides):  # type: ignore[attr-defined]
+    # mypy does not narrow by a named condition.
+    entries: Any = overrides
+    if not fits or not all(isinstance(entry, str) for entry in entries):
         raise _refuse(
             'overrides',
             overrides,

@@ -374,9 +374,7 @@ def test_the_first_example_of_the_page(photographs, tmp_path):
     trained = read_options(ROOT / 'options' / 'demo' / 'mtkd.yml')['teachers']
     opt['teachers'] = json.loads(json.dumps(trained))  # plain mappings, in their order
     write_options(tmp_path / 'mtkd.yml', opt, header='')
-    (tmp_path / 'picture.png').write_bytes(
-        (photographs / 'val' / 'LRx4' / 'coffee.png').read_bytes()
-    )
+    (tmp_path / 'photo.png').write_bytes((photographs / 'val' / 'LRx4' / 'coffee.png').read_bytes())
     printed = script(tmp_path, page_scripts()[0])
     assert 'ok datasets.train: 3 pairs' in printed
     assert (tmp_path / 'mine.lmdb').is_dir()
@@ -384,9 +382,9 @@ def test_the_first_example_of_the_page(photographs, tmp_path):
     models = tmp_path / 'experiments' / 'mine' / 'models'
     assert (models / 'net_g_latest.pth').is_file()
     assert (models / 'net_g_latest.safetensors').is_file()
-    large = cv2.imread(str(tmp_path / 'large' / 'picture_x4.png'))
+    large = cv2.imread(str(tmp_path / 'large' / 'photo_x4.png'))
     assert large.shape == (60, 84, 3)
-    assert "[PosixPath('large/picture_x4.png')]" in printed or 'WindowsPath' in printed
+    assert "[PosixPath('large/photo_x4.png')]" in printed or 'WindowsPath' in printed
 
 
 def test_the_second_example_of_the_page(photographs, tmp_path):

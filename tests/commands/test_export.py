@@ -120,7 +120,7 @@ def test_a_file_gives_what_the_network_gives(here, tmp_path, weights, arch, form
     for shape in ((1, 3, 100, 150), (1, 3, 150, 100), (2, 3, 50, 33), (1, 3, 5, 3)):
         assert f'input {shape}: largest difference ' in printed
     assert f'{path.name}: {arch} ×2, ' in printed
-    assert "weights of 'student.pth'" in printed
+    assert "weights from 'student.pth'" in printed
     function, texts = opened(path)
     network = json.loads(texts['network'])
     assert {k: network[k] for k in tiny(arch, 2)} == tiny(arch, 2)

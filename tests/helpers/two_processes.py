@@ -24,7 +24,7 @@ from basicsr.utils.dist_util import get_dist_info, init_dist  # isort: skip
 
 # What keeps the processes equal, and what stands in for each where a case leaves it out.
 BROKEN = {
-    'share': (kd_model, 'share', lambda parameters: None),
+    'broadcast_parameters': (kd_model, 'broadcast_parameters', lambda parameters: None),
     'average_gradients': (kd_model, 'average_gradients', lambda parameters: None),
     'wrapper': (DistributedDataParallel, 'forward', lambda self, *args: self.module(*args)),
 }

@@ -251,7 +251,7 @@ def test_all_processes_have_the_same_student(cases, name):
 @pytest.mark.parametrize(
     ('what', 'found'),
     [
-        ('share', 'before'),
+        ('broadcast_parameters', 'before'),
         ('average_gradients', 'gradients methods'),
         ('wrapper', 'gradients conv'),
     ],

@@ -84,7 +84,7 @@ ONE_PLACE = (
             ),
             Allowed(
                 'commands/export/run.py',
-                r'\(after - before\).*',
+                r'\(rounded - full\).*',
                 'says a difference of outputs in levels of 8 bits',
             ),
             Allowed(

@@ -22,9 +22,10 @@ RAW_OPTION_FOLDERS = {'config', 'host'}
 # Functions that get their options from BasicSR, or from its command line, and those that hand a
 # section to one of BasicSR's registries.
 BOUNDARY = {
-    'checks/preflight.py': {'_rehearse', 'before_training', 'before_test', 'check_options'},
+    'commands/cache/request.py': {'of'},
+    'checks/preflight.py': {'_try_build', 'before_training', 'before_test', 'check_options'},
     'checks/static.py': {'check_fast', 'refuse'},
-    'data/whole_images.py': {'paired_dataset'},
+    'data/whole_images.py': {'build_paired_dataset'},
     'distillers/training_config.py': {'training_config', 'check_method', 'used_teachers'},
     'weights/networks.py': {'build'},
 }

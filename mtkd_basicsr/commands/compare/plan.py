@@ -109,12 +109,12 @@ def read_plan(path: str | os.PathLike[str], safe: bool = False) -> PlanOptions:
     return plan
 
 
-def _check_entries(key: str, block: Mapping[str, Any]) -> None:
+def _check_entries(key: str, entries: Mapping[str, Any]) -> None:
     """Raise if a block is not a mapping of valid names to option blocks."""
-    is_empty = not block and key != 'prepare'
-    if is_empty or not all(isinstance(entry, dict) for entry in block.values()):
-        raise OptionError(f'{key}: {dict(block)!r}; expected a mapping of names to option blocks')
-    for name in block:
+    is_empty = not entries and key != 'prepare'
+    if is_empty or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise OptionError(f'{key}: {dict(entries)!r}; expected a mapping of names to option blocks')
+    for name in entries:
         if not str(name).replace('-', '').replace('+', '').replace('.', '').isalnum():
             raise OptionError(
                 f"{key}: the name '{name}' becomes part of file names; expected letters, digits, "
