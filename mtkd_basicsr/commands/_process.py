@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from ..errors import MTKDError
 from ._validation import spelled_as_options
@@ -15,23 +15,14 @@ _WEIGHTS_ONLY = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 _NO_WEIGHTS_ONLY = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 
 
-def _refuse_pickles() -> None:
-    os.environ[_WEIGHTS_ONLY] = '1'
-    os.environ.pop(_NO_WEIGHTS_ONLY, None)
-
-
 @contextmanager
-def basicsr_ready() -> Iterator[None]:
-    """Register this package with BasicSR; inside, weight files are loaded without running code.
-
-    The environment is restored afterwards: the calling program may load files of its own.
-    """
+def _pickles_refused() -> Iterator[None]:
+    """Load weight files inside without running code, and restore the environment afterwards."""
     names = (_WEIGHTS_ONLY, _NO_WEIGHTS_ONLY)
     saved = {name: os.environ.get(name) for name in names}
-    _refuse_pickles()
+    os.environ[_WEIGHTS_ONLY] = '1'
+    os.environ.pop(_NO_WEIGHTS_ONLY, None)
     try:
-        from . import _registration  # noqa: F401  (importing it registers)
-
         yield
     finally:
         for name, value in saved.items():
@@ -41,32 +32,54 @@ def basicsr_ready() -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def basicsr_ready() -> Iterator[None]:
+    """Register this package with BasicSR; inside, weight files are loaded without running code.
+
+    The environment is restored afterwards: the calling program may load files of its own.
+    """
+    with _pickles_refused():
+        from . import _registration  # noqa: F401  (importing it registers)
+
+        yield
+
+
+@contextmanager
+def _exits_on_sigterm() -> Iterator[None]:
+    """Exit on SIGTERM as after Ctrl-C, so that a command stops the processes that it started."""
+    saved = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if saved is None else saved)
+
+
 def run_in_this_process(command: str, call: Callable[[], object], launched: bool = False) -> int:
     """Run a command that owns this process; print user errors without a traceback.
 
     Args:
         command: Name of the command, for messages.
         call: Function that does the work.
-        launched: Whether a launcher started several such processes.
+        launched: Whether a launcher started several such processes. A process that waits for
+            another one would never reach a handler of SIGTERM; it has none.
 
     Returns:
         Exit status: 0, or 1 after an error.
     """
-    _refuse_pickles()
-    if not launched:
-        # Exit as after Ctrl-C, so that a command stops the processes that it started. Not under a
-        # launcher: a process that waits for another one would never reach the handler.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        with spelled_as_options():
-            call()
-    except MTKDError as error:
-        if launched:
-            from ..host import distributed
+    with ExitStack() as stack:
+        stack.enter_context(_pickles_refused())
+        if not launched:
+            stack.enter_context(_exits_on_sigterm())
+        try:
+            with spelled_as_options():
+                call()
+        except MTKDError as error:
+            if launched:
+                from ..host import distributed
 
-            distributed.defer_to_local_rank_zero()
-        print(f'mtkd {command}: {error}', file=sys.stderr)
-        return 1
+                distributed.defer_to_local_rank_zero()
+            print(f'mtkd {command}: {error}', file=sys.stderr)
+            return 1
     return 0
 
 
