@@ -408,8 +408,8 @@ def test_self_ensemble_belongs_to_the_cache(tmp_path):
 
     with pytest.raises(
         OptionError,
-        match='holds target without self_ensemble for .*, and target with self_ensemble here; give '
-        'them two',
+        match='holds target without self_ensemble for .*, and target with self_ensemble here; use '
+        'two files',
     ):
         expand(changed_plan(tmp_path, change), OUT)
 
