@@ -220,12 +220,22 @@ def test_a_model_of_ours_executes_nothing_in_any_command(testing, tmp_path, stri
 @pytest.mark.slow
 def test_commands_load_no_pickles_whatever_torch_does_by_itself(tmp_path):
     saved(tmp_path / 'evil.pth', RunsCode())()
-    code = (
-        'import sys, torch\nfrom mtkd_basicsr.commands import cli\n'
-        "sys.argv = ['mtkd', 'options', '--out', 'out', '--student', 'edsr', '--scale', '4']\n"
-        'assert cli.main() == 0\n'
-        "try:\n    torch.load('evil.pth')\nexcept Exception as error:\n    print('refused')\n"
-    )
+    code = """
+import os
+import torch
+from mtkd_basicsr.commands import cli
+
+def load(args):
+    try:
+        torch.load('evil.pth')
+    except Exception:
+        print('refused')
+
+cli.dispatch = load
+assert cli.main(['options', '--out', 'out']) == 0
+assert os.environ['TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'] == '1', 'as it was before the command'
+assert 'TORCH_FORCE_WEIGHTS_ONLY_LOAD' not in os.environ
+"""
     assert 'refused' in run(
         [sys.executable, '-c', code], tmp_path, TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD='1'
     )
