@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import logging
 import os
 import shutil
 import signal
@@ -425,6 +426,14 @@ def basicsr_logger():
     from basicsr.utils import get_root_logger
 
     return get_root_logger()
+
+
+@pytest.fixture(autouse=True)
+def open_log_stream(basicsr_logger):
+    """Gives BasicSR's logger a stream again, if an earlier test closed the one that it had."""
+    for handler in basicsr_logger.handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream.closed:
+            handler.setStream(sys.__stderr__)
 
 
 @pytest.fixture(autouse=True)
