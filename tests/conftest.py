@@ -3,7 +3,6 @@
 import copy
 import functools
 import json
-import logging
 import os
 import shutil
 import signal
@@ -431,8 +430,9 @@ def basicsr_logger():
 @pytest.fixture(autouse=True)
 def open_log_stream(basicsr_logger):
     """Gives BasicSR's logger a stream again, if an earlier test closed the one that it had."""
-    for handler in basicsr_logger.handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream.closed:
+    for handler in list(basicsr_logger.handlers):
+        # A file handler that was closed has no stream.
+        if getattr(getattr(handler, 'stream', None), 'closed', False):
             handler.setStream(sys.__stderr__)
 
 
