@@ -433,7 +433,7 @@ def open_log_stream(basicsr_logger):
     for handler in list(basicsr_logger.handlers):
         # A file handler that was closed has no stream.
         if getattr(getattr(handler, 'stream', None), 'closed', False):
-            handler.setStream(sys.__stderr__)
+            handler.stream = sys.__stderr__  # setStream would flush the closed one
 
 
 @pytest.fixture(autouse=True)
