@@ -165,7 +165,7 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
         if is_train:
             refuse(opt)
         else:
-            check_datasets(training_config(opt), findings)
+            check_datasets(training_config(opt, errors=findings), findings)
     else:
         check_folders(parse_datasets(opt).values(), findings)
     findings.raise_errors()

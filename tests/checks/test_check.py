@@ -10,9 +10,10 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from conftest import mtkd, options_for, tiny, write_options, write_weights
 from torch import nn
 
+from mtkd_basicsr.checks.preflight import check_options
 from mtkd_basicsr.checks.sample_crops import center_crops
 from mtkd_basicsr.distillers import training_config
-from mtkd_basicsr.errors import DataError
+from mtkd_basicsr.errors import DataError, MTKDError
 from mtkd_basicsr.host.resize import resize_bicubic
 from mtkd_basicsr.utils.registry import register
 
@@ -255,3 +256,14 @@ def test_without_validation_images_the_teachers_are_not_measured(make_options):
     opt['datasets'] = {'train': opt['datasets']['train']}
     with pytest.raises(DataError, match='there is no validation set'):
         list(center_crops(training_config(opt)))
+
+
+def test_a_stock_test_script_lists_all_errors_at_once(make_options, tmp_path):
+    opt = make_options('KDModel', train__kd={'type': 'Scratch'})
+    opt['is_train'] = False
+    opt['val']['tile'] = -1
+    opt['datasets'] = {'test': {**opt['datasets']['val'], 'dataroot_gt': str(tmp_path / 'gone')}}
+    with pytest.raises(MTKDError) as error:
+        check_options(opt, is_train=False)
+    assert 'val.tile: -1' in str(error.value)
+    assert f"datasets.test.dataroot_gt: no folder '{tmp_path / 'gone'}'" in str(error.value)
