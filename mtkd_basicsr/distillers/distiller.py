@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from ..config import TargetSource, TrainingConfig, require
+from ..config import TargetSource, TrainingConfig
 from ..errors import OptionError
 from ..losses.build import build
 from .base import Batch, Method, Step
@@ -48,8 +48,11 @@ class Distiller(nn.Module):
         self, config: TrainingConfig, device: str | torch.device, student: nn.Module
     ) -> None:
         super().__init__()
-        distillation = config.distillation or require(config.options, 'train', 'kd')
-        self.pixel_loss = build(config.pixel_loss or {}, 'train.pixel_opt')
+        distillation = config.distillation
+        # Parsing the options of a student fails without them.
+        assert distillation is not None
+        assert config.pixel_loss is not None
+        self.pixel_loss = build(config.pixel_loss, 'train.pixel_opt')
         self.distill_loss: nn.Module | None = None
         if config.distill_loss is not None:
             self.distill_loss = build(config.distill_loss, 'train.distill_opt')

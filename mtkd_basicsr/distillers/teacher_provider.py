@@ -97,9 +97,9 @@ class TeacherProvider:
         if not self.fused:
             self._ensemble_of(cast(str, self.teacher))
             return
-        fusion = self.config.fusion or require(self.config.options, 'fusion')
+        assert self.config.fusion is not None  # parsing fails without it
         ensemble = TeacherEnsemble(self.teachers, self.scale, self.device, self.precision)
-        self.fused_teachers = FusedTeachers(ensemble, fusion, self.device)
+        self.fused_teachers = FusedTeachers(ensemble, self.config.fusion, self.device)
         self.ensembles = dict.fromkeys(self.teachers, ensemble)
 
     def _ensemble_of(self, name: str) -> TeacherEnsemble:

@@ -16,7 +16,8 @@ from ..config import DatasetConfig, TeacherOptions, TrainingConfig
 from ..functional.padding import pad_to_multiple, run_padded
 from ..functional.self_ensemble import eightfold
 from ..functional.tiling import run_tiled
-from ..host.api import build_dataset, calculate_psnr, calculate_ssim, imresize
+from ..host.api import build_dataset, calculate_psnr, calculate_ssim
+from ..host.resize import imresize
 from ..teachers import FusedTeachers, TeacherEnsemble
 from ..utils.image_tensors import to_array
 from ..weights.loading import load_weights

@@ -1,6 +1,6 @@
 """The Haar wavelet transform, and the L1 distance of two images over its bands."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
@@ -51,36 +51,6 @@ def haar_dwt(x: torch.Tensor) -> tuple[torch.Tensor, HighBands]:
     hl = left_total - right_total
     hh = left_difference - right_difference
     return ll, (lh, hl, hh)
-
-
-def inverse_haar_dwt(
-    low: torch.Tensor, high: Iterable[torch.Tensor], size: Sequence[int]
-) -> torch.Tensor:
-    """Reconstruct an image from the bands of one level of the transform.
-
-    Args:
-        low, high: As :func:`haar_dwt` returns them.
-        size: Height and width of the image.
-
-    Returns:
-        (b, c, h, w).
-    """
-    lh, hl, hh = high
-    # The sums and the differences of the two columns, for the upper and the lower row of a block.
-    upper_sum = low + lh
-    lower_sum = low - lh
-    upper_difference = hl + hh
-    lower_difference = hl - hh
-    blocks = torch.stack(
-        [
-            upper_sum + upper_difference,
-            upper_sum - upper_difference,
-            lower_sum + lower_difference,
-            lower_sum - lower_difference,
-        ],
-        2,
-    )
-    return F.pixel_shuffle((blocks / 2).flatten(1, 2), 2)[..., : size[0], : size[1]]
 
 
 def haar_bands(x: torch.Tensor, level: int) -> list[torch.Tensor]:

@@ -18,7 +18,6 @@ from basicsr.archs.swinir_arch import SwinTransformerBlock
 from basicsr.metrics.psnr_ssim import calculate_psnr, calculate_ssim
 from basicsr.models.base_model import BaseModel
 from basicsr.utils.logger import initialized_logger
-from basicsr.utils.matlab_functions import imresize
 from basicsr.utils.registry import (
     ARCH_REGISTRY,
     DATASET_REGISTRY,
@@ -38,7 +37,6 @@ __all__ = [
     'build_network',
     'calculate_psnr',
     'calculate_ssim',
-    'imresize',
     'initialized_logger',
 ]
 
