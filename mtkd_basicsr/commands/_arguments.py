@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from ..utils.choices import LAUNCHERS, TILE_OVERLAP
@@ -123,6 +123,29 @@ def add_tile_arguments(parser: argparse.ArgumentParser, tile_help: str) -> None:
         help='overlap of neighbouring tiles, in low-resolution pixels',
     )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, …')
+
+
+def loop_keywords(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of ``mtkd train`` and ``mtkd test`` as keywords of their functions."""
+    return {
+        'overrides': args.force_yml or (),
+        'auto_resume': args.auto_resume,
+        'debug': args.debug,
+        'launcher': args.launcher,
+        'local_rank': args.local_rank,
+        'safe': args.safe,
+    }
+
+
+def add_student_option_file(parser: argparse.ArgumentParser) -> None:
+    """Add ``-opt`` for a command that needs nothing but the network of a student from it."""
+    parser.add_argument(
+        '-opt',
+        '--opt',
+        metavar='FILE',
+        help='option file with the network_g of the student; not needed for checkpoints of '
+        'mtkd train',
+    )
 
 
 def add_loop_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 import argparse
 
 from ...utils.choices import EXPORT_FORMATS
-from .._arguments import add_safe_argument
+from .._arguments import add_safe_argument, add_student_option_file
 from .api import export
 
 HELP = 'export a trained student to ONNX, TorchScript or safetensors'
@@ -16,13 +16,7 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     parser.add_argument('--format', required=True, choices=EXPORT_FORMATS, help='file format')
-    parser.add_argument(
-        '-opt',
-        '--opt',
-        metavar='FILE',
-        help='option file with the network_g of the student; not needed for checkpoints of '
-        'mtkd train',
-    )
+    add_student_option_file(parser)
     parser.add_argument(
         '--weights',
         metavar='FILE',

@@ -3,6 +3,7 @@
 import argparse
 
 from .._arguments import add_loop_arguments as add_arguments
+from .._arguments import loop_keywords
 from .api import train
 
 HELP = "train with BasicSR's pipeline"
@@ -16,12 +17,4 @@ __all__ = ['DESCRIPTION', 'HELP', 'add_arguments', 'run']
 
 def run(args: argparse.Namespace) -> None:
     """Run the command with the parsed arguments."""
-    train(
-        args.opt,
-        overrides=args.force_yml or (),
-        auto_resume=args.auto_resume,
-        debug=args.debug,
-        launcher=args.launcher,
-        local_rank=args.local_rank,
-        safe=args.safe,
-    )
+    train(args.opt, **loop_keywords(args))

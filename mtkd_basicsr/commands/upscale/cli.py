@@ -2,7 +2,7 @@
 
 import argparse
 
-from .._arguments import add_safe_argument, add_tile_arguments
+from .._arguments import add_safe_argument, add_student_option_file, add_tile_arguments
 from .api import upscale
 
 HELP = 'upscale images with a trained student'
@@ -15,13 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     parser.add_argument('images', nargs='+', metavar='IMAGE', help='image file')
     parser.add_argument('--weights', required=True, metavar='FILE', help='checkpoint of a student')
-    parser.add_argument(
-        '-opt',
-        '--opt',
-        metavar='FILE',
-        help='option file with the network_g of the student; not needed for checkpoints of '
-        'mtkd train',
-    )
+    add_student_option_file(parser)
     parser.add_argument(
         '--out',
         default='upscaled',
