@@ -1,5 +1,6 @@
 """Window attention on DCT coefficients: the building block of DCTSwin."""
 
+import contextlib
 from typing import cast
 
 import torch
@@ -10,6 +11,9 @@ from ..functional.dct import window_dct_matrices
 from .cpu_attention import CPUAttention
 
 SHIFT_MASKS = ('none', 'authors')
+# Windows of one call: on a GPU kernels use one block of a CUDA grid for each, which has 65,535 at
+# most in that direction (https://github.com/pytorch/pytorch/issues/146704).
+MAX_WINDOWS = 65_535
 _MASKED = -100.0  # the value that Swin adds to a masked score
 
 
@@ -64,6 +68,55 @@ def authors_shift_mask(h: int, w: int, size: int, shift: int, norm: str) -> torc
     # The tolerance tells true differences from rounding errors, which are below 1e-12 here.
     different = (coefficients[:, None, :] - coefficients[:, :, None]).abs() > 1e-9
     return different * _MASKED
+
+
+def _on_safe_kernels() -> contextlib.AbstractContextManager[None]:
+    """Keep attention on a GPU off cuDNN.
+
+    cuDNN gives NaN as the gradient of queries for 64 tokens with an additive mask
+    (https://github.com/pytorch/pytorch/issues/196678), reads a mask of another dtype wrongly
+    (https://github.com/pytorch/pytorch/issues/191612), and plans anew for each number of windows.
+    """
+    try:
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+    except ImportError:  # torch < 2.3 has no cuDNN attention
+        return contextlib.nullcontext()
+    return cast(
+        contextlib.AbstractContextManager[None],
+        sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]),
+    )
+
+
+def _attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor,
+    dropout: float,
+    scale: float,
+) -> torch.Tensor:
+    """Attend within windows, in parts that a CUDA grid can hold.
+
+    Args:
+        q, k, v: (windows, heads, tokens, channels).
+        bias: (1 or windows, heads, tokens, tokens), added to the scores.
+        dropout: Rate of the attention weights.
+        scale: Factor of the scores.
+
+    Returns:
+        (windows, heads, tokens, channels).
+    """
+    parts = []
+    with _on_safe_kernels() if q.device.type == 'cuda' else contextlib.nullcontext():
+        for start in range(0, len(q), MAX_WINDOWS):
+            part = slice(start, start + MAX_WINDOWS)
+            part_bias = bias if len(bias) == 1 else bias[part]
+            parts.append(
+                F.scaled_dot_product_attention(
+                    q[part], k[part], v[part], part_bias, dropout, scale=scale
+                )
+            )
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class WindowAttention(nn.Module):
@@ -138,8 +191,7 @@ class WindowAttention(nn.Module):
             q, k, v = qkv.permute(2, 0, 3, 1, 4)
             # Four axes even without a mask: with three, PyTorch does not take a fused kernel.
             bias = bias[None] if mask is None else bias + mask[:, None]
-            x = F.scaled_dot_product_attention(q, k, v, bias, dropout, scale=self.scale)
-            x = x.transpose(1, 2)
+            x = _attention(q, k, v, bias, dropout, self.scale).transpose(1, 2)
         out: torch.Tensor = self.proj_drop(self.proj(x.reshape(n, tokens, dim)))
         return out
 

@@ -26,6 +26,11 @@ _RGB_MEAN = (0.4488, 0.4371, 0.4040)
 _COMPUTED_BUFFERS = ('attn_mask', 'relative_position_index')
 
 
+def at_least_fp32(x: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in fp32, or as it is if it has more digits."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 class ResidualGroup(nn.Module):
     """DCTSwin blocks (every second one with shifted windows), a 3×3 convolution, and a skip."""
 
@@ -290,7 +295,7 @@ class DCTSwin(nn.Module):
         x = x + self.conv_after_body(self.norm(y).permute(0, 3, 1, 2))
         x = self.conv_before_upsample(x)
         x = upsample_to_image([*self.upsample, self.conv_last], x, self.upscale)
-        return x / self.img_range
+        return at_least_fp32(x) / self.img_range
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Fuse the teachers: (b, in_chans, H, W) in [0, 1] -> (b, num_out_ch, H, W) in [0, 1]."""
@@ -305,5 +310,13 @@ class DCTSwin(nn.Module):
             # These weights add up to 0: what one teacher gains, the others lose.
             weights = gates - gates.mean(1, keepdim=True)
             y = y[:, : self.num_out_ch] + (weights[:, :, None] * teachers).sum(1)
-        mixed: torch.Tensor = self.mix(x)
-        return y + mixed
+        return y + self._mixed(x)
+
+    def _mixed(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix the teachers, in fp32 also under autocast.
+
+        bfloat16 has steps of 1/256 between 0.5 and 1: it would round the target to 8 bits.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            weight = at_least_fp32(self.mix.weight)
+            return F.conv2d(x.to(weight.dtype), weight)

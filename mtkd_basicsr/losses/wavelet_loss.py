@@ -95,6 +95,19 @@ class WaveletLoss(nn.Module):
         self.high_only = bands == 'high'
         self.transform = None if wave == 'haar' else _other_wavelet(level, wave)
 
+    def _transform_in_fp32(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Run the transform of pytorch_wavelets, a convolution, without TF32 on a GPU."""
+        assert self.transform is not None
+        cudnn = torch.backends.cudnn
+        # The defaults of the function would switch cuDNN off.
+        with cudnn.flags(
+            enabled=cudnn.enabled,
+            benchmark=cudnn.benchmark,
+            deterministic=cudnn.deterministic,
+            allow_tf32=False,
+        ):
+            return cast(tuple[torch.Tensor, list[torch.Tensor]], self.transform(x))
+
     def forward(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Compute the loss of (b, c, h, w) against (b, c, h, w): a scalar."""
         if pred.shape != target.shape:
@@ -110,7 +123,7 @@ class WaveletLoss(nn.Module):
             if self.transform is None:
                 *bands, low = haar_bands(pred - target, self.level)
             else:
-                low, high = self.transform(pred - target)
+                low, high = self._transform_in_fp32(pred - target)
                 bands = []
                 for level_bands in high:
                     bands.extend(level_bands.unbind(2))

@@ -15,7 +15,7 @@ def random_state() -> dict[str, Any]:
     They consist of lists, numbers and tensors, which can be read without executing anything.
 
     Returns:
-        ``python``, ``numpy``, ``torch``, and ``cuda`` if there is a device.
+        ``python``, ``numpy``, ``torch``, and ``cuda`` if a GPU is in use.
     """
     version, numbers, gauss = random.getstate()
     numpy_state = cast(tuple[str, np.ndarray, int, int, float], np.random.get_state())
@@ -25,7 +25,9 @@ def random_state() -> dict[str, Any]:
         'numpy': [str(kind), keys.tolist(), position, has_gauss, cached],
         'torch': torch.get_rng_state(),
     }
-    if torch.cuda.is_available():
+    # A training on the CPU leaves the GPUs of the machine alone: asking for their state would
+    # occupy one.
+    if torch.cuda.is_initialized():
         state['cuda'] = torch.cuda.get_rng_state()
     return state
 
@@ -41,7 +43,7 @@ def set_random_state(state: dict[str, Any]) -> None:
     kind, keys, *rest = state['numpy']
     np.random.set_state((kind, np.array(keys, np.uint32), *rest))
     torch.set_rng_state(state['torch'].cpu())
-    if 'cuda' in state and torch.cuda.is_available():
+    if 'cuda' in state and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(state['cuda'].cpu())
 
 

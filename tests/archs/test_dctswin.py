@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import build
 
-from mtkd_basicsr.archs import DCTSwin
+from mtkd_basicsr.archs import DCTSwin, dct_attention
 from mtkd_basicsr.archs.dct_attention import WindowAttention, window_order
 from mtkd_basicsr.archs.upsampling import Upsample, upsample_to_image
 from mtkd_basicsr.errors import OptionError
@@ -311,3 +311,46 @@ def test_trains_after_a_look_in_inference_mode():
 def test_wrong_arguments_are_refused(arguments, text):
     with pytest.raises(OptionError, match=text):
         DCTSwin(**{**SMALL, **arguments})
+
+
+@pytest.mark.parametrize('skip', ['mean', 'learned', 'adaptive'])
+def test_the_skip_keeps_fp32_under_autocast(skip):
+    net = DCTSwin(upscale=2, in_chans=6, depths=[1], embed_dim=8, num_heads=[2], skip=skip).eval()
+    torch.manual_seed(0)
+    x = torch.rand(1, 6, 32, 32)
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        y = net(x)
+    # An untrained network gives the mean of the teachers.
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y, x.unflatten(1, (2, 3)).mean(1), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('masked', [False, True])
+def test_windows_beyond_a_cuda_grid_are_computed_in_parts(masked, monkeypatch):
+    torch.manual_seed(0)
+    layer = WindowAttention(8, 4, 2).requires_grad_(False)
+    x = torch.randn(10, 16, 8)
+    mask = torch.randn(5, 16, 16) if masked else None
+    whole = layer(x, mask)
+    calls = []
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def counted(q, *args, **kwargs):
+        calls.append(len(q))
+        return attend(q, *args, **kwargs)
+
+    monkeypatch.setattr(dct_attention, 'MAX_WINDOWS', 4)
+    monkeypatch.setattr(torch.nn.functional, 'scaled_dot_product_attention', counted)
+    torch.testing.assert_close(layer(x, mask), whole, rtol=0, atol=1e-6)
+    assert calls == [4, 4, 2]
+
+
+def test_attention_on_a_gpu_keeps_off_cudnn():
+    backends = torch.backends.cuda
+    before = (backends.cudnn_sdp_enabled(), backends.flash_sdp_enabled())
+    with dct_attention._on_safe_kernels():
+        assert not backends.cudnn_sdp_enabled()
+        assert not backends.flash_sdp_enabled()
+        assert backends.mem_efficient_sdp_enabled()
+        assert backends.math_sdp_enabled()
+    assert (backends.cudnn_sdp_enabled(), backends.flash_sdp_enabled()) == before

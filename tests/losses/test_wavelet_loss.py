@@ -251,3 +251,19 @@ def test_wrong_arguments_are_refused(arguments, text):
 def test_shapes_have_to_agree():
     with pytest.raises(ValueError, match='differ in shape'):
         WaveletLoss()(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 9))
+
+
+def test_other_wavelets_run_without_tf32(monkeypatch):
+    """TF32 has ten bits of mantissa, and torch allows it in convolutions by default."""
+    loss = WaveletLoss(wave='bior2.2')
+    cudnn = torch.backends.cudnn
+    seen = []
+
+    def record(*_):
+        seen.append((cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark))
+
+    loss.transform.register_forward_hook(record)
+    monkeypatch.setattr(cudnn, 'allow_tf32', True)
+    loss(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
+    assert seen == [(False, cudnn.enabled, cudnn.benchmark)]
+    assert cudnn.allow_tf32
