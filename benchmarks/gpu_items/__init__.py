@@ -1,0 +1,1 @@
+"""The items of ``benchmarks/gpu.py``, and how they are run and shown."""

@@ -1,0 +1,183 @@
+"""Networks on the device against float64, and teachers against the CPU."""
+
+import copy
+import itertools
+import math
+
+import torch
+
+from mtkd_basicsr.archs import DCTSwin
+from mtkd_basicsr.archs.upsampling import Upsample, _layer_by_layer, upsample_to_image
+from mtkd_basicsr.config import parse_teachers
+from mtkd_basicsr.teachers import TeacherEnsemble
+
+from .frame import check, relative, same, tf32, weigh
+from .setups import (
+    SCALE,
+    basicsr_network,
+    paper_networks,
+    photographs,
+    quiet,
+    random_network,
+    read_yaml,
+)
+
+
+def _fusion(context, **changes):
+    options = {
+        'upscale': SCALE,
+        'in_chans': 9,
+        'depths': context.pick([4, 4], [2]),
+        'embed_dim': context.pick(96, 24),
+        'num_heads': context.pick([6, 6], [2]),
+        'drop_path_rate': 0.0,
+    }
+    torch.manual_seed(0)
+    net = DCTSwin(**{**options, **changes})
+    # Otherwise the network is its skip alone.
+    torch.nn.init.normal_(net.conv_last.weight, std=0.02)
+    return net
+
+
+def _output_and_gradients(net, x):
+    net.zero_grad()
+    y = net(x)
+    weigh(y).backward()
+    return [y, *(p.grad for p in net.parameters() if p.grad is not None)]
+
+
+@check(seconds=60, rank=23)
+def dctswin(context):
+    """Output and gradients of DCTSwin for all skips and norms, against float64."""
+    shapes = context.pick(((2, 9, 136, 120), (1, 9, 256, 256)), ((1, 9, 64, 96),))
+    skips = context.pick(('none', 'mean', 'learned', 'adaptive'), ('none', 'adaptive'))
+    for shape, skip, norm in itertools.product(shapes, skips, ('ortho', 'none')):
+        part = f'{shape}, skip {skip}, norm {norm}'
+        net = _fusion(context, skip=skip, dct_norm=norm)
+        x = torch.rand(shape)
+        expected = _output_and_gradients(copy.deepcopy(net).double(), x.double())
+        on_device = net.to(context.device)
+        x = x.to(context.device)
+        for allowed, limit in ((False, 1e-4), (True, 5e-3)):
+            with context.part(f'{part}, TF32 {allowed}'), tf32(allowed):
+                found = _output_and_gradients(on_device, x)
+                errors = [relative(a, e) for a, e in zip(found, expected)]
+                context.expect(f'{part}, TF32 {allowed}', max(errors), limit)
+        with context.part(f'{part}, bf16'), torch.no_grad():
+            with torch.autocast(context.device, torch.bfloat16):
+                output = on_device(x)
+            context.expect(f'{part}, bf16', relative(output, expected[0]), 2e-2)
+    with context.part('checkpoint'):
+        plain = _fusion(context, skip='mean').to(context.device)
+        saving = _fusion(context, skip='mean', use_checkpoint=True).to(context.device)
+        same_bits = same(_output_and_gradients(saving, x), _output_and_gradients(plain, x))
+        context.expect_true('use_checkpoint, equal bits', same_bits)
+    with context.part('channels_last'):
+        plain = _fusion(context, skip='mean').to(context.device)
+        last = copy.deepcopy(plain).to(memory_format=torch.channels_last)
+        with tf32(False), torch.no_grad():
+            context.expect('weights in channels_last', relative(last(x), plain(x)), 1e-5)
+
+
+@check(seconds=20, rank=24)
+def merged_convolution(context):
+    """The merged 5×5 convolution of the upsampling against layer by layer."""
+    for scale, allowed in itertools.product((2, 3, 4), (False, True)):
+        torch.manual_seed(0)
+        final = torch.nn.Conv2d(64, 3, 3, 1, 1)
+        layers = [*Upsample(scale, 64), final]
+        for layer in layers:
+            layer.to(context.device).requires_grad_(False)
+        side = context.pick(64, 12)
+        x = torch.randn(4, 64, side, side, device=context.device)
+        part = f'×{scale}, TF32 {allowed}'
+        with context.part(part), tf32(allowed):
+            error = relative(upsample_to_image(layers, x, scale), _layer_by_layer(layers, x))
+            context.expect(part, error, 2e-3 if allowed else 1e-5)
+
+
+def _psnr(image, gt):
+    error = (image.clamp(0, 1).double().cpu() - gt).square().mean().item()
+    return -10 * math.log10(error)
+
+
+def _cast_once(net):
+    """Return a copy whose convolutions and linear layers hold their weights in bfloat16."""
+    net = copy.deepcopy(net)
+    for module in net.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            module.to(torch.bfloat16)
+    return net
+
+
+@check(seconds=60, rank=9)
+def teachers_precision(context):
+    """Teachers in TF32 and bf16 against fp32 on the CPU, in levels of 255 and in dB."""
+    teachers = parse_teachers(read_yaml('demo', 'mtkd.yml'))
+    with quiet():
+        ensemble = TeacherEnsemble(teachers, SCALE, 'cpu', 'fp32')
+    for name in context.pick(ensemble.names, ensemble.names[:1]):
+        cpu = ensemble.network(name)
+        device = copy.deepcopy(cpu).to(context.device)
+        cast = _cast_once(device)
+        pictures = photographs(context, context.pick(256, 48))
+        worst = {}
+        for gt, lq in pictures:
+            gt = torch.from_numpy(gt.copy()).permute(2, 0, 1)[None].double() / 255
+            with torch.no_grad():
+                expected = cpu(lq)
+                x = lq.to(context.device)
+                found = {}
+                for mode, allowed in (('fp32', False), ('TF32', True)):
+                    with tf32(allowed):
+                        found[mode] = device(x)
+                with torch.autocast(context.device, torch.bfloat16):
+                    found['bf16'] = device(x).float()
+                    found['bf16, cast once'] = cast(x).float()
+            for mode, output in found.items():
+                error = 255 * (output.cpu() - expected)
+                values = (
+                    error.square().mean().sqrt().item(),
+                    error.abs().max().item(),
+                    abs(_psnr(output, gt) - _psnr(expected, gt)),
+                )
+                worst[mode] = [max(pair) for pair in zip(values, worst.get(mode, (0, 0, 0)))]
+            equal = torch.equal(found['bf16'], found['bf16, cast once'])
+            context.expect_true(f'{name}: weights cast once, equal bits', equal)
+        limits = {
+            'fp32': (0.01, 0.05, 0.001),
+            'TF32': (0.1, 1, 0.01),
+            'bf16': (0.3, 3, 0.02),
+            'bf16, cast once': (0.3, 3, 0.02),
+        }
+        for mode, values in worst.items():
+            units = ('rms, levels', 'largest, levels', 'PSNR, dB')
+            for unit, value, limit in zip(units, values, limits[mode]):
+                context.expect(f'{name}, {mode}: {unit}', value, limit)
+
+
+@check(seconds=60, rank=10)
+def swinir_masks(context):
+    """SwinIR as this package builds it against BasicSR's, at several sizes."""
+    options = next(o for o in paper_networks(context).values() if o['type'] == 'SwinIR')
+    ours = random_network(options, context.device)
+    theirs = basicsr_network(options, context.device)
+    theirs.load_state_dict(ours.state_dict())
+    for h, w in context.pick(((32, 32), (48, 40), (120, 120), (64, 64)), ((16, 16), (24, 16))):
+        with context.part(f'{h}×{w}'), torch.no_grad():
+            x = torch.rand(1, 3, h, w, device=context.device)
+            context.expect_same(f'{h}×{w}, equal bits', ours(x), theirs(x))
+
+
+@check(seconds=60, rank=25)
+def random_networks(context):
+    """Networks of the paper with random weights on the device against the CPU."""
+    for name, options in paper_networks(context).items():
+        channels = options.get('in_chans', 3) if name == 'fusion' else 3
+        side = context.pick(64, 16) * (SCALE if name == 'fusion' else 1)
+        x = torch.rand(1, channels, side, side)
+        with context.part(name), torch.no_grad(), tf32(False):
+            net = random_network(options, spread=0.02)
+            expected = net(x)
+            found = net.to(context.device)(x.to(context.device))
+            context.expect(f'{name} ({options["type"]})', relative(found, expected), 1e-4)
