@@ -21,6 +21,9 @@ from mtkd_basicsr.data.sample_photographs import load, low_resolution
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Child processes use what is installed. Where nothing can be installed, this names the folders.
+CHILD_PATH = os.environ.get('TEST_PYTHONPATH', '')
+
 torch.set_num_threads(1)  # several processes run at a time
 
 
@@ -404,7 +407,7 @@ def run(command, cwd, expect=0, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=600,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': '', **environment},
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': CHILD_PATH, **environment},
     )
     assert result.returncode == expect, (
         f'{command} gave {result.returncode}:\n{result.stdout[-6000:]}'

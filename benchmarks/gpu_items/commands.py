@@ -212,7 +212,8 @@ def marked_tests(context):
     """The tests that are marked ``gpu``."""
     report = Path(context.out) / 'tests.json'
     arguments = ['pytest', 'tests', '-m', 'gpu', '-q', '-p', 'no:cacheprovider']
-    process = _run(context, *arguments, folder=ROOT)
+    env = {'TEST_PYTHONPATH': os.environ['PYTHONPATH']}
+    process = _run(context, *arguments, folder=ROOT, env=env)
     last = process.stdout.strip().splitlines()[-1:] or ['']
     # 5: none was found; without a GPU all are skipped.
     context.expect_true('tests', process.returncode == 0, last[0])
