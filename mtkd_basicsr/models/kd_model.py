@@ -1,4 +1,4 @@
-"""The trainer of students."""
+"""The trainers of students."""
 
 from typing import Any
 
@@ -162,3 +162,10 @@ class KDModel(DistillBase):
             for name, p in self.adapters.items():
                 p.copy_(saved[name])
         super().resume_training(resume_state)
+
+
+@register(MODEL_REGISTRY)
+class MTKDModel(KDModel):
+    """:class:`KDModel` with the default ``train.kd: {type: MTKD}``."""
+
+    spec = MODELS['MTKDModel']
