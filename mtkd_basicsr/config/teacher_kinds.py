@@ -2,7 +2,7 @@
 
 A kind is a dataclass with the keys of its entry, derived from :class:`TeacherConfig` or, if its
 outputs lie in files, from :class:`PrecomputedConfig`, and a place in :data:`TEACHER_KINDS`.
-``teachers/kinds.py`` has the class that it is built as.
+The class that it is built as, in ``teachers/``, registers for it.
 """
 
 # `config.parsing` compares values with the annotations of the fields: plain types, without

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..config.teacher_kinds import PrecomputedConfig
+from ..config.teacher_kinds import FolderOptions, PrecomputedConfig
 from ..utils.image_folder import ImageFolder
 from ..utils.image_tensors import to_tensor
 from ..utils.output_folder import OutputFolder
+from .kinds import register_teacher
 
 
 class PrecomputedTeacher(nn.Module):
@@ -71,6 +72,7 @@ class PrecomputedTeacher(nn.Module):
         self.folder_type(files).check(images)
 
 
+@register_teacher(FolderOptions)
 class FolderTeacher(PrecomputedTeacher):
     """A teacher whose outputs are images."""
 
