@@ -103,16 +103,17 @@ def test_a_foreign_teacher_gives_features(tmp_path, make_options, photographs):
     """A method that reads features takes the positions that it is given; there are no defaults for
     an arch that nobody here knows.
     """
-    from mtkd_basicsr.distillers import Distiller, training_config
+    from mtkd_basicsr.distillers import Distiller, TeacherProvider, training_config
 
     _, block = foreign('SPAN', tmp_path / 'net.pth')
     opt = make_options('KDModel')
     opt['teachers'] = {'a': block}
     opt['train'].update(distill_opt={'type': 'L1Loss'}, kd={'type': 'FAKD'})
+    config = training_config(opt)
     with pytest.raises(
         OptionError, match='no default positions for SpandrelNetwork; set them in train.kd'
     ):
-        Distiller(training_config(opt), 'cpu', build(opt['network_g']))
+        Distiller(config, TeacherProvider(config, 'cpu', build(opt['network_g'])))
     opt['train']['kd'].update(
         teacher_features=['model.conv_1', 'model.upsampler:input'],
         student_features=['body.0', 'upsample:input'],
