@@ -22,7 +22,7 @@ from .._jobs import archive
 from ..cache import cache
 from ..train import train
 from .fingerprints import relocatable_json
-from .precisions import of_cache, of_training
+from .precision_records import of_cache, of_training
 from .runs import Run
 from .store import describe_machine, is_done, record_of, result_of, result_path
 from .validation import evaluation_sets
