@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from ...config.plan import PlanOptions
+from .evaluation_sets import evaluation_sets
 from .precision_records import recorded
 from .results import Cell, Results
 from .runs import Run
 from .store import has_all_sets, result_of
-from .validation import evaluation_sets
 
 
 def collect(plan: PlanOptions, runs: list[Run], out: Path) -> Results:
