@@ -23,13 +23,13 @@ from spreadsheets import (
 )
 
 import mtkd_basicsr  # noqa: F401  (registers)
+from mtkd_basicsr.commands.compare.collection import assemble, collect
 from mtkd_basicsr.commands.compare.expansion import Run, expand
 from mtkd_basicsr.commands.compare.plan import read_plan
 from mtkd_basicsr.commands.compare.report import tables
 from mtkd_basicsr.commands.compare.report.document import Text, markdown
 from mtkd_basicsr.commands.compare.report.figures import BARS, CURVES, bars, curves
 from mtkd_basicsr.commands.compare.report.write import mixed_precisions
-from mtkd_basicsr.commands.compare.results import assemble, collect
 
 ROOT = Path(__file__).resolve().parents[1]
 # Plans whose test sets were used for nothing but the comparison: how sure differences are can be

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 import mtkd_basicsr  # noqa: F401  (registers)
+from mtkd_basicsr.commands.compare.evaluation_sets import evaluation_sets
 from mtkd_basicsr.commands.compare.store import describe_machine
-from mtkd_basicsr.commands.compare.validation import evaluation_sets
 from mtkd_basicsr.data import sample_photographs
 from mtkd_basicsr.distillers import training_config
 from mtkd_basicsr.evaluation.measure import measure, references

@@ -9,10 +9,11 @@ from ..data.cache.validation import matching_cache
 from ..errors import MTKDError
 from ..evaluation.measure import bicubic
 from ..teachers import FusedTeachers, TeacherEnsemble, check_channels, match_teachers
-from ..weights.loading import fit_weights, pretrained_key, read_weights
+from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import build
 from .findings import Findings
+from .pretrained import load_pretrained
 from .sample_crops import Crop, center_crops, mean_psnr, upscale
 
 # A teacher that is this far behind the best one, in dB, gets a warning.
@@ -87,29 +88,6 @@ def _check_fusion(
         )
     else:
         findings.ok(text)
-
-
-def load_pretrained(config: TrainingConfig, net: torch.nn.Module) -> None:
-    """Load the weights named in ``path`` into a network, as BasicSR would.
-
-    With ``strict_load_g: false`` the file is only read.
-
-    Args:
-        config: The option file.
-        net: ``network_g``.
-
-    Raises:
-        WeightsError: The file cannot be read, or does not fit.
-    """
-    options = config.options['path']
-    key = 'path.pretrain_network_g'
-    path = config.pretrained_network
-    if path is None:
-        return
-    content = read_weights(path, key)
-    if options.get('strict_load_g', True):
-        param_key = pretrained_key(content, options.get('param_key_g', 'params'))
-        fit_weights(net, content, path, key, param_key=param_key)
 
 
 def check_networks(config: TrainingConfig, device: torch.device, findings: Findings) -> None:

@@ -17,8 +17,8 @@ from ..host.option_schema import structure_errors
 from ..weights.networks import build
 from .findings import Findings
 from .images import check_images
-from .networks import load_pretrained
 from .optimizer import check_metrics, refuse_unknown_model
+from .pretrained import load_pretrained
 from .static import check_datasets, check_folders, refuse
 
 # Models whose construction has no side effects; models of other packages may do anything.

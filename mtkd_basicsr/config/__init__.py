@@ -2,7 +2,8 @@
 
 from .collecting import ErrorCollector, RaiseFirst
 from .keys import check_near_misses, check_train_keys, plugin_keys
-from .methods import DistillationConfig, MethodConfig, MethodSpec, TargetSource, parse_distillation
+from .method_parser import parse_distillation
+from .methods import DistillationConfig, MethodConfig, MethodSpec, TargetSource
 from .overrides import apply_overrides
 from .parsing import choice, parse, require
 from .schema import (

@@ -2,27 +2,37 @@
 
 A kind is a dataclass with the keys of its entry, derived from :class:`TeacherConfig` or, if its
 outputs lie in files, from :class:`PrecomputedConfig`, and a place in :data:`TEACHER_KINDS`.
-``teachers/kinds.py`` has the class that it is built as.
+The class that it is built as, in ``teachers/``, registers for it.
 """
 
 # `config.parsing` compares values with the annotations of the fields: plain types, without
 # parameters.
 # mypy: disable-error-code="type-arg"
 
-import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from ..errors import MTKDError, OptionError, WeightsError
 from ..utils.digest import sha256
-from ..utils.image_folder import ImageFolder
 from ..utils.json_types import to_json_types
-from ..utils.output_folder import OutputFolder
-from ..utils.resources import weights_file
+from ..utils.output_files import OutputFiles
 
-_Config = TypeVar('_Config', bound='TeacherConfig')
+# The file extensions of images that are looked for, in this order.
+_IMAGE_ENDINGS = (
+    '.png',
+    '.PNG',
+    '.bmp',
+    '.BMP',
+    '.tif',
+    '.tiff',
+    '.webp',
+    '.jpg',
+    '.jpeg',
+    '.JPG',
+    '.JPEG',
+)
 
 
 @dataclass(frozen=True)
@@ -54,14 +64,6 @@ class TeacherConfig:
     noun: ClassVar[str] = ''
     # Whether the teacher is a network that runs here; otherwise its outputs are read from files.
     runs_here: ClassVar[bool] = True
-
-    def resolved(self: _Config, key: str) -> _Config:
-        """Return the entry with ``reference:NAME`` replaced by the path of that file.
-
-        Raises:
-            OptionError: The package has no such file.
-        """
-        return self
 
     def problems(self, key: str, surroundings: Surroundings) -> Iterator[MTKDError]:
         """Yield the problems with the files of the entry, without reading the files.
@@ -128,10 +130,6 @@ class TeacherOptions(TeacherConfig):
     described_as = 'network and weights'
     noun = 'a network'
 
-    def resolved(self, key: str) -> 'TeacherOptions':
-        """Return the entry with ``reference:NAME`` replaced by the path of that file."""
-        return dataclasses.replace(self, weights=weights_file(self.weights, f'{key}.weights'))
-
     def problems(self, key: str, surroundings: Surroundings) -> Iterator[MTKDError]:
         """Yield an error if the weights file is missing and no cache replaces it."""
         path = os.path.expanduser(self.weights)
@@ -149,20 +147,21 @@ class PrecomputedConfig(TeacherConfig):
     """Base of the kinds whose outputs are read from files, by image name.
 
     A subclass is a dataclass with two keys, named in ``own_keys``: the folder of the outputs for
-    training images, and the one for validation and test images.
+    training images, and the one for validation and test images. Its class in ``teachers/`` reads
+    the files.
     """
 
     runs_here = False
-    # The class that reads these folders.
-    folder_type: ClassVar[type[OutputFolder]]
+    # The file extensions of the outputs that are looked for, in this order.
+    endings: ClassVar[tuple[str, ...]]
 
     @classmethod
     def cache_type(cls) -> str:
         """Return the network type of this kind in the manifest of a cache."""
         return cls.own_keys[0]
 
-    def folder(self, key: str, validation: bool = False) -> OutputFolder | None:
-        """Return the folder of the outputs.
+    def folder(self, key: str, validation: bool = False) -> OutputFiles | None:
+        """Return the folder of the outputs, to look for its files.
 
         Args:
             key: Option key of the entry, for messages.
@@ -173,7 +172,7 @@ class PrecomputedConfig(TeacherConfig):
         """
         name = self.own_keys[int(validation)]
         path = getattr(self, name)
-        return None if path is None else self.folder_type(path, f'{key}.{name}')
+        return None if path is None else OutputFiles(path, f'{key}.{name}', self.endings)
 
     def problems(self, key: str, surroundings: Surroundings) -> Iterator[MTKDError]:
         """Yield errors for a missing cache, missing folders, or missing validation outputs."""
@@ -241,7 +240,7 @@ class FolderOptions(PrecomputedConfig):
     own_keys = ('images', 'val_images')
     described_as = 'images, a folder of outputs'
     noun = 'a folder of images'
-    folder_type = ImageFolder
+    endings = _IMAGE_ENDINGS
 
 
 # An entry without identifying keys is parsed as the first kind.

@@ -1,8 +1,10 @@
 """Parsing of the entries of ``teachers``, and of ``fusion``."""
 
+import dataclasses
 from typing import Any
 
 from ..errors import OptionError
+from ..utils.resources import weights_file
 from .collecting import ErrorCollector, RaiseFirst
 from .parsing import parse
 from .teacher_kinds import TEACHER_KINDS, TeacherConfig, TeacherOptions
@@ -27,6 +29,15 @@ def _kind_of(block: Any, key: str) -> type[TeacherConfig]:
     return kinds[0] if kinds else TEACHER_KINDS[0]
 
 
+def _with_path(config: TeacherOptions, key: str) -> TeacherOptions:
+    """Return an entry with ``reference:NAME`` replaced by the path of that file.
+
+    Raises:
+        OptionError: The package has no such file.
+    """
+    return dataclasses.replace(config, weights=weights_file(config.weights, f'{key}.weights'))
+
+
 def parse_teacher(block: Any, key: str) -> TeacherConfig:
     """Parse one entry of ``teachers``.
 
@@ -42,7 +53,7 @@ def parse_teacher(block: Any, key: str) -> TeacherConfig:
     """
     kind: Any = _kind_of(block, key)
     config: TeacherConfig = parse(kind, block, key)
-    return config.resolved(key)
+    return _with_path(config, key) if isinstance(config, TeacherOptions) else config
 
 
 def parse_teachers(
@@ -83,4 +94,4 @@ def parse_fusion(opt: dict[str, Any]) -> TeacherOptions | None:
     """Parse ``fusion``; return None if the option file has none."""
     if opt.get('fusion') is None:
         return None
-    return parse(TeacherOptions, opt['fusion'], 'fusion').resolved('fusion')
+    return _with_path(parse(TeacherOptions, opt['fusion'], 'fusion'), 'fusion')

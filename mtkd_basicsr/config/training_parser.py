@@ -10,7 +10,8 @@ from ..errors import OptionError, did_you_mean
 from ..utils.choices import PRECISIONS
 from .collecting import ErrorCollector, RaiseFirst
 from .keys import check_near_misses, check_train_keys
-from .methods import DistillationConfig, MethodSpec, TargetSource, parse_distillation
+from .method_parser import parse_distillation
+from .methods import DistillationConfig, MethodSpec, TargetSource
 from .parsing import parse, require
 from .schema import LoggerOptions, SpeedOptions, TrainOptions, ValOptions
 from .teachers import parse_fusion, parse_teachers

@@ -1,7 +1,6 @@
 """BasicSR's paired dataset, extended by targets from a cache."""
 
 import dataclasses
-import os
 from typing import Any
 
 import numpy as np
@@ -12,38 +11,13 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 from torchvision.transforms.functional import normalize
 
-from ..errors import CacheError, DataError, OptionError
+from ..errors import CacheError, OptionError
 from ..utils.registry import register
 from .cache.format import array_names, state_of
 from .cache.inputs import CachedImage
 from .cache.key import Use
 from .cache.reader import CacheReader
-
-
-def image_names(dataset: PairedImageDataset, root: str) -> list[str]:
-    """Return the names of the ground truths of a dataset in a cache.
-
-    Args:
-        dataset: Any paired dataset.
-        root: Its ``dataroot_gt``.
-
-    Returns:
-        Paths relative to ``root``, with suffixes, or keys of an LMDB.
-
-    Raises:
-        DataError: Two images have the same name.
-    """
-    names = [pair['gt_path'] for pair in dataset.paths]
-    if dataset.io_backend_opt.get('type') != 'lmdb':
-        # With slashes also on Windows, so that caches are portable.
-        names = [os.path.relpath(name, root).replace(os.sep, '/') for name in names]
-    if len(set(names)) < len(names):
-        duplicate = next(name for name in names if names.count(name) > 1)
-        raise DataError(
-            f"datasets.train.dataroot_gt: '{root}' has the name '{duplicate}' twice; "
-            'BasicSR truncates the keys of an LMDB at the first dot of a file name'
-        )
-    return names
+from .image_names import image_names
 
 
 def _to_tensor(images: list[np.ndarray], flips: tuple[bool, bool, bool]) -> torch.Tensor:

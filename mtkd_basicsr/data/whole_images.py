@@ -15,7 +15,7 @@ from ..errors import DataError
 from ..utils.image_folder import Head, read_head
 from ..utils.images import decode
 from .cache.inputs import CachedImage
-from .distill_dataset import image_names
+from .image_names import image_names
 
 _BACKENDS = ('disk', 'lmdb', 'memcached')
 

@@ -7,10 +7,11 @@ from .distiller import Distiller
 from .dukd import DUKD
 from .fakd import FAKD
 from .fitnet import FitNet
-from .logit_kd import LogitKD, Scratch
+from .logit_kd import LogitKD
 from .mtkd import MTKD
 from .registry import METHODS, register_method
 from .rkd import RKD
+from .scratch import Scratch
 from .teacher_provider import TeacherProvider
 from .training_config import check_method, training_config
 

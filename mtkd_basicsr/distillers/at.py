@@ -8,11 +8,13 @@ import torch
 from ..config import choice
 from ..functional.attention_map import FORMS, attention_distance
 from .base import FeatureMethod, FeatureOptions, Step
+from .registry import register_method
 
 if TYPE_CHECKING:
     from .teacher_provider import TeacherProvider
 
 
+@register_method
 class AT(FeatureMethod):
     r"""Match the attention maps of student and teacher.
 

@@ -11,11 +11,13 @@ from torch.nn.functional import l1_loss
 from ..config import KDOptions
 from .base import Method, Step
 from .features import Splice, body_end, widths
+from .registry import register_method
 
 if TYPE_CHECKING:
     from .teacher_provider import TeacherProvider
 
 
+@register_method
 class CrossKD(Method):
     r"""Pass a feature of the student through the teacher's last layers, and train their output.
 

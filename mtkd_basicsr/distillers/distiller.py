@@ -1,7 +1,7 @@
 """The distiller, which computes all losses of a training."""
 
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -10,7 +10,9 @@ from ..config import TargetSource, TrainingConfig
 from ..errors import OptionError
 from ..losses.build import build
 from .base import Batch, Method, Step
-from .teacher_provider import TeacherProvider
+
+if TYPE_CHECKING:  # given by whoever builds a distiller
+    from .teacher_provider import TeacherProvider
 
 # Losses of the training itself: log name -> option key.
 _LOSSES_OF_TRAINING = {'l_pix': 'train.pixel_opt', 'l_distill': 'train.distill_opt'}
@@ -29,13 +31,11 @@ class Distiller(nn.Module):
 
     Args:
         config: The option file.
-        device: Device of the student.
-        student: The student, not wrapped for parallel training.
+        teachers: The student and its teachers.
 
     Raises:
         OptionError: An option cannot be used, or not with this student.
         WeightsError: A weights file is missing or does not fit.
-        CacheError: The target cache belongs to other options.
 
     Attributes:
         teachers: The student and the frozen networks that the methods share.
@@ -44,9 +44,7 @@ class Distiller(nn.Module):
         distill_loss: ``train.distill_opt``; None if not set.
     """
 
-    def __init__(
-        self, config: TrainingConfig, device: str | torch.device, student: nn.Module
-    ) -> None:
+    def __init__(self, config: TrainingConfig, teachers: 'TeacherProvider') -> None:
         super().__init__()
         distillation = config.distillation
         # Parsing the options of a student fails without them.
@@ -56,7 +54,7 @@ class Distiller(nn.Module):
         self.distill_loss: nn.Module | None = None
         if config.distill_loss is not None:
             self.distill_loss = build(config.distill_loss, 'train.distill_opt')
-        self.teachers = TeacherProvider(config, device, student)
+        self.teachers = teachers
         specs = [method.spec for method in distillation.all]
         self.needs_target = distillation.target_source is not TargetSource.NONE and (
             self.distill_loss is not None or any(spec.needs_target for spec in specs)
@@ -68,7 +66,7 @@ class Distiller(nn.Module):
         for method in distillation.all:
             method_class = cast(type[Method], method.spec)
             self.methods.append(method_class(method.options, self.teachers, method.key))
-        self.to(device)
+        self.to(teachers.device)
 
     def losses(
         self, student: Callable[[torch.Tensor], torch.Tensor], batch: Batch

@@ -13,11 +13,13 @@ from ..functional.padding import run_padded
 from ..host.resize import resize_bicubic
 from ..weights.networks import size_multiple
 from .base import Method, Step
+from .registry import register_method
 
 if TYPE_CHECKING:
     from .teacher_provider import TeacherProvider
 
 
+@register_method
 class DUKD(Method):
     r"""Train the student on the teacher's outputs for inputs derived from the training images.
 

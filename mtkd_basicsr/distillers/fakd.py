@@ -7,8 +7,10 @@ import torch
 
 from ..functional.affinity import affinity_distance
 from .base import FeatureMethod, FeatureOptions, Step
+from .registry import register_method
 
 
+@register_method
 class FAKD(FeatureMethod):
     r"""Match the similarities between the pixels of a feature of student and teacher.
 

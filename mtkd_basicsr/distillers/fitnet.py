@@ -7,6 +7,7 @@ import torch
 
 from ..config import choice
 from .base import FeatureMethod, FeatureOptions, Step, adapters
+from .registry import register_method
 
 if TYPE_CHECKING:
     from .teacher_provider import TeacherProvider
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 FORMS = ('l1', 'paper', 'channel_mean')
 
 
+@register_method
 class FitNet(FeatureMethod):
     r"""Match the features of student and teacher.
 

@@ -1,9 +1,10 @@
-"""Basic knowledge distillation, and training without distillation."""
+"""Basic knowledge distillation."""
 
-from ..config import TargetSource
 from .base import Method
+from .registry import register_method
 
 
+@register_method
 class LogitKD(Method):
     r"""Train the student on the output of one teacher.
 
@@ -15,10 +16,3 @@ class LogitKD(Method):
 
     has_own_losses = False
     needs_target = True
-
-
-class Scratch(Method):
-    """Train the student without distillation, on the ground truth only, in the same trainer."""
-
-    has_own_losses = False
-    target_source = TargetSource.NONE

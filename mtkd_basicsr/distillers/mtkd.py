@@ -2,8 +2,10 @@
 
 from ..config import TargetSource
 from .base import Method
+from .registry import register_method
 
 
+@register_method
 class MTKD(Method):
     r"""Train the student on the fused output of all teachers.
 

@@ -3,27 +3,19 @@
 import dataclasses
 import inspect
 import warnings
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..config import KDOptions, TargetSource
 from ..errors import MTKDError
 from ..utils.registry import add
-from .at import AT
-from .base import Method
-from .cross_kd import CrossKD
-from .dukd import DUKD
-from .fakd import FAKD
-from .fitnet import FitNet
-from .logit_kd import LogitKD, Scratch
-from .mtkd import MTKD
-from .rkd import RKD
 
-_MethodClass = TypeVar('_MethodClass', bound=type[Method])
+if TYPE_CHECKING:
+    from .base import Method
 
-METHODS: dict[str, type[Method]] = {
-    method.__name__: method
-    for method in (AT, CrossKD, DUKD, FAKD, FitNet, LogitKD, MTKD, RKD, Scratch)
-}
+_MethodClass = TypeVar('_MethodClass', bound='type[Method]')
+
+# Filled by `register_method`; importing `distillers` registers the methods of this package.
+METHODS: dict[str, type['Method']] = {}
 
 # Class attributes of version 0.1.0 -> their present names.
 _OLD_ATTRIBUTES = {
@@ -65,7 +57,7 @@ def register_method(method: _MethodClass) -> _MethodClass:
     return method
 
 
-def _translate_old_attributes(method: type[Method]) -> None:
+def _translate_old_attributes(method: type['Method']) -> None:
     """Set the present attributes of a method that was written for version 0.1.0."""
     old: dict[str, bool] = {}
     for base in reversed(method.__mro__):

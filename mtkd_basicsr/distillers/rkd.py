@@ -8,11 +8,13 @@ import torch
 from ..errors import OptionError
 from ..functional.rkd import relation_distance
 from .base import FeatureMethod, FeatureOptions, Step, last_position
+from .registry import register_method
 
 if TYPE_CHECKING:
     from .teacher_provider import TeacherProvider
 
 
+@register_method
 class RKD(FeatureMethod):
     r"""Match the distances and angles between the images of a batch in feature space.
 

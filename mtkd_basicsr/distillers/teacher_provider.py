@@ -23,6 +23,10 @@ class TeacherProvider:
         device: Device of the student.
         student: The student, not wrapped for parallel training.
 
+    Raises:
+        OptionError: ``train.kd.teacher`` names no teacher, or the dataset cannot read the cache.
+        CacheError: The target cache belongs to other options.
+
     Attributes:
         teacher: Name of the teacher whose output is the target, unless it is fused, and whose
             features are compared unless a method names another; None if methods must name one.

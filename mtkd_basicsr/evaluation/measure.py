@@ -1,7 +1,6 @@
 """Quality of networks with BasicSR's datasets and metrics, and their size and speed."""
 
 import copy
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from ..functional.self_ensemble import eightfold
 from ..functional.tiling import run_tiled
 from ..host.api import build_dataset, calculate_psnr, calculate_ssim
 from ..host.resize import imresize
+from ..host.training_loop import weights_path
 from ..teachers import FusedTeachers, TeacherEnsemble
 from ..utils.image_tensors import to_array
 from ..weights.loading import load_weights
@@ -46,11 +46,6 @@ def bicubic(lq: torch.Tensor, scale: int) -> torch.Tensor:
         (1, 3, scale · h, scale · w), on the CPU, clamped to [0, 1].
     """
     return imresize(lq[0].cpu(), scale)[None].clamp(0, 1)
-
-
-def weights_path(experiment: str | os.PathLike[str]) -> Path:
-    """Return the path of the final network of a training, as written by BasicSR."""
-    return Path(experiment) / 'models' / 'net_g_latest.pth'
 
 
 def load_trained(
@@ -214,8 +209,3 @@ def cost(
         'macs': counter.get_total_flops() / 2,
         'milliseconds': 1000 * float(np.median(times[1:])),
     }
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON file that holds an object; return None if there is no file."""
-    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else None

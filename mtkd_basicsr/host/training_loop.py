@@ -1,8 +1,12 @@
-"""How BasicSR's loop goes through the data: steps of an epoch, its end, and where it goes on."""
+"""How BasicSR's loop goes through the data: steps of an epoch, its end, and where it goes on; and
+where it leaves the trained network.
+"""
 
 import copy
 import math
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from basicsr.utils.registry import DATASET_REGISTRY
@@ -70,3 +74,8 @@ def epoch_to_go_on_with(opt: dict[str, Any], state: dict[str, Any]) -> int:
     steps = _steps_with(opt)
     done = state['iter'] - began['iter'] - (state['epoch'] - began['epoch']) * steps
     return state['epoch'] + int(done == steps)
+
+
+def weights_path(experiment: str | os.PathLike[str]) -> Path:
+    """Return the path of the final network of a training, as written by BasicSR."""
+    return Path(experiment) / 'models' / 'net_g_latest.pth'

@@ -1,5 +1,4 @@
 from .fusion_model import MTKDFusionModel
-from .kd_model import KDModel
-from .mtkd_model import MTKDModel
+from .kd_model import KDModel, MTKDModel
 
 __all__ = ['KDModel', 'MTKDFusionModel', 'MTKDModel']

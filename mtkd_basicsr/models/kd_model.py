@@ -1,4 +1,4 @@
-"""The trainer of students."""
+"""The trainers of students."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch.nn.parallel import DataParallel
 
 from ..config import MODELS
-from ..distillers import Batch, Distiller
+from ..distillers import Batch, Distiller, TeacherProvider
 from ..errors import OptionError, WeightsError
 from ..host.distributed import average_gradients, broadcast_parameters
 from ..utils.json_types import to_json_types
@@ -41,7 +41,8 @@ class KDModel(DistillBase):
         # initial weights of teachers and adapters must not change the random numbers that a
         # student with drop path draws later.
         with torch.random.fork_rng(devices=[self.device] if self.device.type == 'cuda' else []):
-            self.distiller = Distiller(self.config, self.device, student)
+            teachers = TeacherProvider(self.config, self.device, student)
+            self.distiller = Distiller(self.config, teachers)
         self.adapters = dict(self.distiller.named_parameters())
         if isinstance(self.net_g, DataParallel) and self.distiller.teachers.student_tap.positions:
             raise OptionError(
@@ -162,3 +163,10 @@ class KDModel(DistillBase):
             for name, p in self.adapters.items():
                 p.copy_(saved[name])
         super().resume_training(resume_state)
+
+
+@register(MODEL_REGISTRY)
+class MTKDModel(KDModel):
+    """:class:`KDModel` with the default ``train.kd: {type: MTKD}``."""
+
+    spec = MODELS['MTKDModel']

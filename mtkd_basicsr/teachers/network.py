@@ -11,12 +11,14 @@ from ..errors import OptionError
 from ..functional.padding import run_padded
 from ..weights.loading import load_weights
 from ..weights.networks import SPANDREL, arch_name, build, size_multiple
+from .kinds import register_teacher
 from .spandrel import load_spandrel
 
 # Smallest side of the image on which a network is tested, in pixels.
 _MIN_TEST_SIZE = 16
 
 
+@register_teacher(TeacherOptions)
 class NetworkTeacher(nn.Module):
     """A teacher whose network runs here.
 

@@ -1,14 +1,17 @@
 """Teachers that are folders of outputs, precomputed elsewhere."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..config.teacher_kinds import PrecomputedConfig
+from ..config.teacher_kinds import FolderOptions, PrecomputedConfig
+from ..utils.image_folder import ImageFolder
 from ..utils.image_tensors import to_tensor
+from ..utils.output_folder import OutputFolder
+from .kinds import register_teacher
 
 
 class PrecomputedTeacher(nn.Module):
@@ -23,6 +26,8 @@ class PrecomputedTeacher(nn.Module):
 
     runs_here = False
     supports_bf16 = True
+    # The class that reads the files.
+    folder_type: ClassVar[type[OutputFolder]]
 
     def __init__(self, options: PrecomputedConfig, key: str) -> None:
         super().__init__()
@@ -34,7 +39,7 @@ class PrecomputedTeacher(nn.Module):
         """Convert the content of a file.
 
         Args:
-            values: The content, as the ``folder_type`` of the options reads it.
+            values: The content, as ``folder_type`` reads it.
 
         Returns:
             (1, 3, height, width), RGB, [0, 1].
@@ -55,20 +60,23 @@ class PrecomputedTeacher(nn.Module):
             DataError: The output is missing, unreadable, or has another size.
             OptionError: The image belongs to a validation set without a folder of outputs.
         """
-        folder = self.options.folder(self.key, validation)
-        if folder is None:
+        files = self.options.folder(self.key, validation)
+        if files is None:
             raise self.options.no_validation_outputs(self.key, 'val')
-        return self.to_tensor(folder.read(name, size)).contiguous()
+        return self.to_tensor(self.folder_type(files).read(name, size)).contiguous()
 
     def check_outputs(self, images: Sequence[Sequence[Any]]) -> None:
         """Raise if the output for a training image is missing or has another size."""
-        folder = self.options.folder(self.key)
-        assert folder is not None  # the key is required
-        folder.check(images)
+        files = self.options.folder(self.key)
+        assert files is not None  # the key is required
+        self.folder_type(files).check(images)
 
 
+@register_teacher(FolderOptions)
 class FolderTeacher(PrecomputedTeacher):
     """A teacher whose outputs are images."""
+
+    folder_type = ImageFolder
 
     def to_tensor(self, values: np.ndarray) -> torch.Tensor:
         """Convert an image as OpenCV reads it."""

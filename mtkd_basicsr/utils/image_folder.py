@@ -11,19 +11,6 @@ from ..errors import DataError
 from .images import decode
 from .output_folder import OutputFolder
 
-_ENDINGS = (
-    '.png',
-    '.PNG',
-    '.bmp',
-    '.BMP',
-    '.tif',
-    '.tiff',
-    '.webp',
-    '.jpg',
-    '.jpeg',
-    '.JPG',
-    '.JPEG',
-)
 # Bytes at the end of a PNG that are searched for its last chunk; some programs append a little.
 _PNG_END_BYTES = 4096
 
@@ -82,9 +69,8 @@ def read_head(content: str | bytes, name: str) -> Head:
 
 
 class ImageFolder(OutputFolder):
-    """Outputs of a teacher as images of 8 bits, in files of any usual extension."""
+    """Outputs of a teacher as images of 8 bits."""
 
-    endings = _ENDINGS
     content = 'an image'
 
     def size_of(self, path: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import torch
 from conftest import ROOT, tiny
 
 from mtkd_basicsr.commands.compare.plan import read_plan
-from mtkd_basicsr.commands.compare.precisions import recorded
+from mtkd_basicsr.commands.compare.precision_records import recorded
 from mtkd_basicsr.commands.compare.report import tables
 from mtkd_basicsr.commands.compare.report.crops import most_different_images, most_different_square
 from mtkd_basicsr.commands.compare.report.differences import differences

@@ -284,15 +284,15 @@ def test_texts_are_read_and_written_as_utf_8(path):
 
 
 def test_names_in_a_cache_have_slashes(cached, monkeypatch, tmp_path):
-    from mtkd_basicsr.data import distill_dataset
+    from mtkd_basicsr.data import image_names
 
     class Dataset:
         paths = [{'gt_path': str(tmp_path / 'a' / 'b.png')}]
         io_backend_opt = {'type': 'disk'}
 
-    monkeypatch.setattr(distill_dataset.os, 'sep', '\\')
-    monkeypatch.setattr(distill_dataset.os.path, 'relpath', lambda path, root: 'a\\b.png')
-    assert distill_dataset.image_names(Dataset(), str(tmp_path)) == ['a/b.png']
+    monkeypatch.setattr(image_names.os, 'sep', '\\')
+    monkeypatch.setattr(image_names.os.path, 'relpath', lambda path, root: 'a\\b.png')
+    assert image_names.image_names(Dataset(), str(tmp_path)) == ['a/b.png']
 
 
 def test_a_cache_that_this_process_reads_is_replaced(cached, here, tmp_path, monkeypatch):

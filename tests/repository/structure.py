@@ -104,6 +104,7 @@ def rows() -> list[Row]:
     root = root_files()
     chain = longest_chain()
     everywhere = longest_chain(in_functions=True)
+    with_packages = longest_chain(through_packages=True)
     total, missing = arguments_and_returns()
     lines = long_lines()
     raw, allowed = raw_option_functions()
@@ -117,6 +118,13 @@ def rows() -> list[Row]:
             [' → '.join(chain)],
         ),
         Row('… with those in functions', str(len(everywhere)), '', True, [' → '.join(everywhere)]),
+        Row(
+            '… with each __init__.py that passes names on',
+            str(len(with_packages)),
+            '',
+            True,
+            [' → '.join(with_packages)],
+        ),
         Row(
             'arguments and returns with a type',
             f'{100 * (total - len(missing)) / total:.1f} % of {total:,}',

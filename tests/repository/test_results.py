@@ -12,9 +12,9 @@ import shutil
 import pytest
 from conftest import ROOT
 
+from mtkd_basicsr.commands.compare.collection import collect
 from mtkd_basicsr.commands.compare.expansion import expand
 from mtkd_basicsr.commands.compare.plan import read_plan
-from mtkd_basicsr.commands.compare.results import collect
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 PAGE = (ROOT / 'docs' / 'results.md').read_text()

@@ -15,6 +15,7 @@ from conftest import ROOT, build, dataset, mtkd, parsed, tiny, write_options, wr
 
 from mtkd_basicsr.commands.cache.targets import psnr_y
 from mtkd_basicsr.config import parse_fusion, parse_teachers
+from mtkd_basicsr.config.teacher_kinds import FolderOptions
 from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.errors import CacheError, DataError, OptionError, WeightsError
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
@@ -102,16 +103,17 @@ def test_a_foreign_teacher_gives_features(tmp_path, make_options, photographs):
     """A method that reads features takes the positions that it is given; there are no defaults for
     an arch that nobody here knows.
     """
-    from mtkd_basicsr.distillers import Distiller, training_config
+    from mtkd_basicsr.distillers import Distiller, TeacherProvider, training_config
 
     _, block = foreign('SPAN', tmp_path / 'net.pth')
     opt = make_options('KDModel')
     opt['teachers'] = {'a': block}
     opt['train'].update(distill_opt={'type': 'L1Loss'}, kd={'type': 'FAKD'})
+    config = training_config(opt)
     with pytest.raises(
         OptionError, match='no default positions for SpandrelNetwork; set them in train.kd'
     ):
-        Distiller(training_config(opt), 'cpu', build(opt['network_g']))
+        Distiller(config, TeacherProvider(config, 'cpu', build(opt['network_g'])))
     opt['train']['kd'].update(
         teacher_features=['model.conv_1', 'model.upsampler:input'],
         student_features=['body.0', 'upsample:input'],
@@ -219,8 +221,8 @@ def test_images_are_found_by_names_endings_and_patterns(tmp_path):
     for name in ('a.png', 'b_x2_SR.png', 'deep/c.bmp', 'deep/a.png'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), np.full((4, 6, 3), 9, np.uint8))
-    folder = ImageFolder(str(tmp_path), 'k')
-    pattern = ImageFolder(str(tmp_path / '{}_x2_SR.png'), 'k')
+    folder = FolderOptions(str(tmp_path)).folder('k')
+    pattern = FolderOptions(str(tmp_path / '{}_x2_SR.png')).folder('k')
     assert (
         folder.find('a.jpg')
         == folder.find('/elsewhere/a.tif')
@@ -232,8 +234,8 @@ def test_images_are_found_by_names_endings_and_patterns(tmp_path):
     assert folder.find('b.png') is None
     assert pattern.find('b.png') == str(tmp_path / 'b_x2_SR.png')
     assert pattern.exists()
-    assert not ImageFolder(str(tmp_path / 'gone' / '{}.png'), 'k').exists()
-    assert folder.read('a.png', (4, 6)).shape == (4, 6, 3)
+    assert not FolderOptions(str(tmp_path / 'gone' / '{}.png')).folder('k').exists()
+    assert ImageFolder(folder).read('a.png', (4, 6)).shape == (4, 6, 3)
 
 
 @pytest.mark.slow
@@ -447,7 +449,7 @@ def test_psnr_is_that_of_basicsr(photographs):
 
 
 def test_reading_refuses_what_is_not_there(outputs):
-    folder = ImageFolder(str(outputs / 'train'), 'teachers.sr.images')
+    folder = ImageFolder(FolderOptions(str(outputs / 'train')).folder('teachers.sr'))
     with pytest.raises(DataError, match=r"teachers.sr.images: '\S+' has no image for 'other.png'"):
         folder.read('other.png', (4, 4))
 

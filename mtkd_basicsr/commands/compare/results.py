@@ -1,18 +1,17 @@
 """The measured values of all finished students and methods."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...config.plan import PlanOptions
 from ...evaluation.statistics import mean_and_deviation
-from .precisions import mixed, recorded
-from .runs import Run
-from .store import has_all_sets, result_of
-from .validation import evaluation_sets
+from .precisions import mixed
+
+if TYPE_CHECKING:
+    from ...config.plan import PlanOptions
+    from .runs import Run
 
 
 @dataclass
@@ -71,10 +70,10 @@ class Results:
         machines: Descriptions of the machines.
     """
 
-    plan: PlanOptions
+    plan: 'PlanOptions'
     cells: dict[tuple[str, int, str], Cell]
     references: dict[int, dict[str, dict[str, tuple[float, ...]]]]
-    runs: dict[str, Run]
+    runs: dict[str, 'Run']
     missing: list[str]
     prepared: dict[str, float]
     machines: list[str] = field(default_factory=list)
@@ -102,82 +101,6 @@ class Results:
                 if text:
                     found[student, scale, method] = text
         return found
-
-
-def collect(plan: PlanOptions, runs: list[Run], out: Path) -> Results:
-    """Read the results of all finished runs.
-
-    Args:
-        plan: The plan.
-        runs: Its runs, from :func:`~mtkd_basicsr.commands.compare.expansion.expand`.
-        out: Folder of the results.
-
-    Returns:
-        All results.
-    """
-    return assemble(plan, [(run, result_of(run, out)) for run in runs], out)
-
-
-def assemble(
-    plan: PlanOptions, found: Iterable[tuple[Run, dict[str, Any] | None]], out: Path
-) -> Results:
-    """Combine the results of runs.
-
-    Args:
-        plan: The plan.
-        found: Each run with its result; None for an unfinished run.
-        out: Folder of the results.
-
-    Returns:
-        All results.
-    """
-    runs: dict[str, Run] = {}
-    cells: dict[tuple[str, int, str], Cell] = {}
-    values: dict[tuple[str, int, str], dict[str, list[Any]]] = {}
-    references: dict[int, dict[str, dict[str, tuple[float, ...]]]] = {}
-    missing: list[str] = []
-    prepared: dict[str, float] = {}
-    machines: dict[str, None] = {}
-    for run, tested in found:
-        runs[run.name] = run
-        if tested is None or not has_all_sets(tested, plan):
-            missing.append(run.name)
-            continue
-        machines.setdefault(tested['machine'], None)
-        if run.kind in ('cache', 'prepare'):
-            prepared[run.name] = tested['seconds' if run.kind == 'cache' else 'training_seconds']
-        elif run.kind == 'references':
-            references[run.scale] = _mean_values(tested['results'])
-        else:
-            assert run.student is not None  # every student has these three
-            assert run.method is not None
-            assert run.seed is not None
-            key = run.student, run.scale, run.method
-            cell = cells.setdefault(key, Cell())
-            of_seeds = values.setdefault(key, {})
-            for test_set in evaluation_sets(plan.test, run.scale, out):
-                images = tested['results'][run.method][test_set]
-                cell.names[test_set] = list(images)
-                of_seeds.setdefault(test_set, []).append(list(images.values()))
-            cell.seeds.append(run.seed)
-            cell.curves.append([(i, seconds, psnr) for i, seconds, psnr in tested['curve']])
-            cell.seconds.append(tested['training_seconds'])
-            cell.precisions.append(recorded(tested))
-    for key, cell in cells.items():
-        cell.values = {test_set: np.array(lists) for test_set, lists in values[key].items()}
-    return Results(plan, cells, references, runs, missing, prepared, list(machines))
-
-
-def _mean_values(
-    results: dict[str, dict[str, dict[str, list[float]]]],
-) -> dict[str, dict[str, tuple[float, ...]]]:
-    """Return the means over images of PSNR and SSIM: name -> test set -> means."""
-    means: dict[str, dict[str, tuple[float, ...]]] = {}
-    for name, sets in results.items():
-        means[name] = {}
-        for test_set, images in sets.items():
-            means[name][test_set] = tuple(np.mean(list(images.values()), 0))
-    return means
 
 
 def _psnr(cell: Cell, test_set: str, seeds: list[int]) -> np.ndarray:

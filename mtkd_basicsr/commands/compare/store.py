@@ -15,7 +15,6 @@ import torch
 
 from ...config.plan import PlanOptions
 from ...errors import DataError
-from ...evaluation.measure import read_json
 from ...utils.precision import describe, describe_cpu
 from ...utils.version import __version__
 from .._jobs import Record
@@ -68,6 +67,11 @@ def _collected(folder: Path) -> Iterable[dict[tuple[str, str], str]]:
         yield _lines_of(path, status.st_mtime_ns, status.st_size)
 
 
+def _read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON file that holds an object; return None if there is no file."""
+    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else None
+
+
 def result_of(run: Run, out: Path) -> dict[str, Any] | None:
     """Return the result of a run with the current options, None if there is none.
 
@@ -77,7 +81,7 @@ def result_of(run: Run, out: Path) -> dict[str, Any] | None:
         DataError: A line of such a file is not the result of a run.
     """
     path = result_path(run, out)
-    content = read_json(path)
+    content = _read_json(path)
     if content is not None and content['fingerprint'] == run.fingerprint:
         return content
     for lines in _collected(path.parent):

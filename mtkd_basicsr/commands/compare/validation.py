@@ -2,17 +2,15 @@
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from ...config import PRECOMPUTED_TYPES, DatasetConfig
+from ...config import PRECOMPUTED_TYPES
 from ...config.plan import PlanOptions
 from ...errors import DataError, OptionError, WeightsError
 from ...host.option_schema import is_number
 from ...utils.resources import weights_file
 from ...weights.networks import SPANDREL, build
-from .overlay import fill
+from .evaluation_sets import evaluation_sets
 from .runs import Run
 
 # Keys of the folders of a dataset.
@@ -117,26 +115,3 @@ def check(plan: PlanOptions, runs: list[Run], out: Path) -> None:
         _check_networks(run, seen)
         _check_weights(run, runs, out)
         _check_folders(run, plan, out)
-
-
-def evaluation_sets(folders: Mapping[str, Any], scale: int, out: Path) -> dict[str, DatasetConfig]:
-    """Return the test sets of a plan for one scale, each a whole ``PairedImageDataset``.
-
-    Args:
-        folders: ``test`` of the plan: ``dataroot_gt`` and ``dataroot_lq`` by name.
-        scale: Factor, which replaces ``{scale}``.
-        out: Folder of the results, which replaces ``{out}``.
-    """
-    blocks = fill(dict(folders), {'scale': scale, 'out': str(out)}, 'test')
-    sets = {}
-    for name, block in blocks.items():
-        options = {
-            'type': 'PairedImageDataset',
-            'io_backend': {'type': 'disk'},
-            'phase': 'val',
-            'scale': scale,
-            'name': name,
-            **block,
-        }
-        sets[name] = DatasetConfig('val', options)
-    return sets

@@ -21,11 +21,11 @@ from .._arguments import make_folder
 from .._jobs import archive
 from ..cache import cache
 from ..train import train
+from .evaluation_sets import evaluation_sets
 from .fingerprints import relocatable_json
-from .precisions import of_cache, of_training
+from .precision_records import of_cache, of_training
 from .runs import Run
 from .store import describe_machine, is_done, record_of, result_of, result_path
-from .validation import evaluation_sets
 
 _HEADER = (
     'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows '

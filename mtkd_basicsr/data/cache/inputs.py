@@ -1,10 +1,8 @@
 """The inputs of a cache: networks or folders of images, and the images of a training."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-
-from ...config import PRECOMPUTED_TYPES
 
 # Number of images that a message names.
 _MAX_LISTED = 3
@@ -33,16 +31,22 @@ class CacheInput:
         sha256: Digest of the weights, or of the listing of the folder; None if they are not on this
             machine.
         param_key: Entry of the weights file.
+        is_folder: Whether it is a folder; for messages, and not in the manifest.
     """
 
     network: Mapping[str, Any]
     sha256: str | None = None
     param_key: str | None = None
+    is_folder: bool = field(default=False, compare=False)
 
     @classmethod
     def from_manifest(cls, entry: Mapping[str, Any]) -> 'CacheInput':
         """Return an input as a manifest describes it."""
         return cls(entry['network'], entry['sha256'], entry['param_key'])
+
+    def to_manifest(self) -> dict[str, Any]:
+        """Return the input as a manifest describes it."""
+        return {'network': self.network, 'sha256': self.sha256, 'param_key': self.param_key}
 
     def differences(self, wanted: 'CacheInput', key: str) -> Iterator[str]:
         """Yield a description of each difference. An unknown digest of ``wanted`` is not compared.
@@ -65,9 +69,9 @@ class CacheInput:
                 f'{wanted.param_key!r} in the option file'
             )
         if wanted.sha256 is not None and self.sha256 != wanted.sha256:
-            kind = wanted.network.get('type')
-            is_precomputed = kind in PRECOMPUTED_TYPES
-            text = f'{kind}: other files' if is_precomputed else 'weights: another file'
+            text = 'weights: another file'
+            if wanted.is_folder:
+                text = f'{wanted.network["type"]}: other files'
             cached = 'none' if self.sha256 is None else self.sha256[:12]
             yield f'{key}.{text} (SHA-256 {cached} in the cache, {wanted.sha256[:12]} here)'
 

@@ -155,10 +155,8 @@ class CacheKey:
             'version': self.version,
             'scale': self.scale,
             'what': self.contents,
-            'teachers': {
-                name: dataclasses.asdict(teacher) for name, teacher in self.teachers.items()
-            },
-            'fusion': None if self.fusion is None else dataclasses.asdict(self.fusion),
+            'teachers': {name: teacher.to_manifest() for name, teacher in self.teachers.items()},
+            'fusion': None if self.fusion is None else self.fusion.to_manifest(),
             'images': [list(image) for image in self.images],
             'made_with': self.settings.to_manifest(),
         }

@@ -39,7 +39,7 @@ def cache_key(
     names = [image.name for image in images]
     inputs = {}
     for name, options in teachers.items():
-        inputs[name] = CacheInput(*options.cache_identity(names))
+        inputs[name] = CacheInput(*options.cache_identity(names), is_folder=not options.runs_here)
     used_fusion = None
     if fusion is not None and contents == 'target':
         used_fusion = CacheInput(*fusion.cache_identity(names))

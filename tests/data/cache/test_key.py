@@ -18,7 +18,7 @@ from mtkd_basicsr.data.cache.key import (
 
 EDSR = CacheInput({'type': 'EDSR', 'num_feat': 8}, 'e' * 64)
 RCAN = CacheInput({'type': 'RCAN'}, 'c' * 64, 'params')
-FOLDER = CacheInput({'type': 'images'}, 'd' * 64)
+FOLDER = CacheInput({'type': 'images'}, 'd' * 64, is_folder=True)
 FUSION = CacheInput({'type': 'DCTSwin'}, 'f' * 64)
 IMAGES = (CachedImage('a.png', 64, 80), CachedImage('b.png', 64, 96))
 SETTINGS = CacheSettings(precision='fp32')

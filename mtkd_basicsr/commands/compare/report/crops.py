@@ -10,9 +10,9 @@ import torch
 from ....evaluation.measure import bicubic, iter_images, load_trained
 from ....utils.image_tensors import to_array
 from ....utils.images import psnr
+from ..evaluation_sets import evaluation_sets
 from ..results import Cell, Results
 from ..runs import Run
-from ..validation import evaluation_sets
 
 _CROP_SIZE = 64  # ground-truth pixels
 _COLUMNS = 10

@@ -8,10 +8,12 @@ import torch
 
 from ....config.plan import PlanOptions
 from ....errors import DataError
-from ....evaluation.measure import cost, weights_path
+from ....evaluation.measure import cost
+from ....host.training_loop import weights_path
 from ....weights.networks import SPANDREL, build
+from ..collection import collect
 from ..precisions import MARK
-from ..results import Cell, Results, collect
+from ..results import Cell, Results
 from ..runs import Run
 from ..store import describe_machine
 from . import tables
