@@ -4,11 +4,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from ...config.plan import PlanOptions
 from ...data import sample_photographs
 from ...errors import OptionError, did_you_mean
+from ...utils.gpus import visible_gpus
 from .._arguments import make_folder
 from .._jobs import Job, mtkd_command, run_jobs
 from .._validation import StrPath, spelled
@@ -136,8 +135,7 @@ class Comparison:
             flush=True,
         )
         if unfinished:
-            gpus = [str(i) for i in range(torch.cuda.device_count())]
-            run_jobs([self._job(run) for run in unfinished], jobs, gpus=gpus)
+            run_jobs([self._job(run) for run in unfinished], jobs, gpus=visible_gpus())
 
     def _job(self, run: Run) -> Job:
         arguments = {
