@@ -26,41 +26,7 @@ from mtkd_basicsr.commands.compare.report.write import introduction
 from mtkd_basicsr.commands.compare.results import Cell, Results, paired_psnr
 from mtkd_basicsr.evaluation.measure import cost
 from mtkd_basicsr.evaluation.statistics import gain
-from mtkd_basicsr.host.log_parser import read_training
 from mtkd_basicsr.weights.networks import build
-
-FIRST = """2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
-2026-11-21 10:00:10,000 INFO: [demo_][epoch:  0, iter:     500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
-2026-11-21 10:00:20,000 INFO: [demo_][epoch:  0, iter:   1,000, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
-2026-11-21 10:00:20,001 INFO: Saving models and training states.
-2026-11-21 10:01:20,000 INFO: Validation Set5
-\t # psnr: 28.5000\tBest: 28.5000 @ 1000 iter
-\t # ssim: 0.8000\tBest: 0.8000 @ 1000 iter
-
-2026-11-21 10:01:30,500 INFO: [demo_][epoch:  0, iter:   1,500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
-"""  # noqa: E501
-SECOND = """2026-11-21 11:00:00,000 INFO: Resuming training from epoch: 0, iter: 1000.
-2026-11-21 11:00:00,000 INFO: Start training from epoch: 0, iter: 1000
-2026-11-21 11:00:12,000 INFO: [demo_][epoch:  0, iter:   1,500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
-2026-11-21 11:00:22,000 INFO: [demo_][epoch:  0, iter:   2,000, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
-2026-11-21 11:01:00,000 INFO: Validation Set5
-\t # psnr: 29.2500\tBest: 29.2500 @ 2000 iter
-
-2026-11-21 11:01:00,000 INFO: End of training. Time consumed: 0:01:00
-2026-11-21 11:01:30,000 INFO: Validation Set5
-\t # psnr: 29.2500\tBest: 29.2500 @ 2000 iter
-"""  # noqa: E501
-
-
-def test_a_training_that_was_stopped_counts_once(tmp_path):
-    (tmp_path / 'train_x_20261121_100000.log').write_text(FIRST)
-    assert read_training(tmp_path) == ([(1000, 20.0, 28.5)], 30.5)
-    (tmp_path / 'train_x_20261121_110000.log').write_text(SECOND)
-    curve, seconds = read_training(tmp_path)
-    assert curve == [(1000, 20.0, 28.5), (2000, 42.0, 29.25)], (
-        'validation and lost iterations take no time of training'
-    )
-    assert seconds == 42.0
 
 
 def cell(psnr, seeds=(0, 1, 2), name='Set5'):

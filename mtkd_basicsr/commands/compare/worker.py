@@ -133,7 +133,7 @@ def _write_result(
     curve = None
     training_seconds = None
     if run.kind in ('prepare', 'student'):
-        curve, training_seconds = read_training(out / 'experiments' / run.name)
+        curve, training_seconds = read_training(out / 'experiments' / run.name, run.options)
     content = {
         'name': run.name,
         'kind': run.kind,
