@@ -26,6 +26,7 @@ class Cell:
         curves: Validation curve of each seed: [(iteration, seconds, PSNR in dB)].
         seconds: Seconds of each seed's training, without caches.
         precisions: Precisions of each seed, by name.
+        machines: Machine of each seed's training.
     """
 
     values: dict[str, np.ndarray] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Cell:
     curves: list[list[tuple[int, float, float]]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     precisions: list[dict[str, str]] = field(default_factory=list)
+    machines: list[str] = field(default_factory=list)
 
     def summary(self, test_set: str) -> tuple[float, float | None, float, float | None]:
         """Return the mean and standard deviation over seeds of PSNR, then those of SSIM.
@@ -69,6 +71,7 @@ class Results:
         missing: Names of unfinished runs.
         prepared: Seconds of finished caches, and of trainings that others build on, by name.
         machines: Descriptions of the machines.
+        prepared_machines: Machine of each entry of ``prepared``.
     """
 
     plan: PlanOptions
@@ -78,6 +81,7 @@ class Results:
     missing: list[str]
     prepared: dict[str, float]
     machines: list[str] = field(default_factory=list)
+    prepared_machines: dict[str, str] = field(default_factory=dict)
 
     def groups(self) -> Iterator[tuple[str, int, dict[str, Cell]]]:
         """Yield each student and scale with finished methods, with its cells by method.
@@ -92,6 +96,11 @@ class Results:
                         cells[method] = self.cells[student, scale, method]
                 if cells:
                     yield student, scale, cells
+
+    @property
+    def several_seeds(self) -> bool:
+        """Return whether a method has more than one finished seed."""
+        return any(len(cell.seeds) > 1 for cell in self.cells.values())
 
     def mixed(self) -> dict[tuple[str, int, str], str]:
         """Return descriptions of the rows that mix precisions, by student, scale and method."""
@@ -137,6 +146,7 @@ def assemble(
     references: dict[int, dict[str, dict[str, tuple[float, ...]]]] = {}
     missing: list[str] = []
     prepared: dict[str, float] = {}
+    prepared_machines: dict[str, str] = {}
     machines: dict[str, None] = {}
     for run, tested in found:
         runs[run.name] = run
@@ -146,6 +156,7 @@ def assemble(
         machines.setdefault(tested['machine'], None)
         if run.kind in ('cache', 'prepare'):
             prepared[run.name] = tested['seconds' if run.kind == 'cache' else 'training_seconds']
+            prepared_machines[run.name] = tested['machine']
         elif run.kind == 'references':
             references[run.scale] = _mean_values(tested['results'])
         else:
@@ -163,9 +174,12 @@ def assemble(
             cell.curves.append([(i, seconds, psnr) for i, seconds, psnr in tested['curve']])
             cell.seconds.append(tested['training_seconds'])
             cell.precisions.append(recorded(tested))
+            cell.machines.append(tested['machine'])
     for key, cell in cells.items():
         cell.values = {test_set: np.array(lists) for test_set, lists in values[key].items()}
-    return Results(plan, cells, references, runs, missing, prepared, list(machines))
+    return Results(
+        plan, cells, references, runs, missing, prepared, list(machines), prepared_machines
+    )
 
 
 def _mean_values(

@@ -10,7 +10,7 @@ from ...config.plan import PlanOptions
 from ...data import sample_photographs
 from ...errors import OptionError, did_you_mean
 from .._arguments import make_folder
-from .._jobs import Job, mtkd_command, run_jobs
+from .._jobs import Job, chosen_threads, mtkd_command, run_jobs
 from .._validation import StrPath, spelled
 from . import plan as plans
 from .expansion import expand
@@ -135,6 +135,10 @@ class Comparison:
             f'{self.out}',
             flush=True,
         )
+        threads = chosen_threads()
+        if unfinished and threads is not None:
+            unit = 'thread' if threads == 1 else 'threads'
+            print(f'each run has {threads} CPU {unit}, as the environment says', flush=True)
         if unfinished:
             gpus = [str(i) for i in range(torch.cuda.device_count())]
             run_jobs([self._job(run) for run in unfinished], jobs, gpus=gpus)
