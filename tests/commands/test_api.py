@@ -119,7 +119,8 @@ def test_the_command_line_hands_everything_on(name, monkeypatch):
         'export': '--weights w --format safetensors -opt f --out o --half --overwrite --safe',
         'upscale': 'a b --weights w -opt f --out o --tile 64 --tile-overlap 8 --device cpu '
         '--overwrite --safe',
-        'data': 'a --out o --scale 3 5 --multiple 30 --sub-image 60 --step 30 --workers 3 '
+        'data': 'a --out o --scale 3 5 --multiple 30 --sub-image 60 --step 30 --validation 2 '
+        '--workers 3 '
         '--verify Set5',
     }[name]
     function = functions_of(name)[0]

@@ -4,13 +4,14 @@ import json
 import multiprocessing
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ...errors import DataError, OptionError
+from ...host.startup import WORKER_WITHOUT_TORCH
 from ...utils.atomic import write_bytes, write_json, write_text
 from ...utils.bicubic import resize_pixels
 from ...utils.choices import BICUBIC
@@ -156,7 +157,12 @@ def _iter_processed(
     # Spawned on every system: OpenCV's threads do not survive a fork. NumPy needs no threads in
     # the workers.
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
-    with multiprocessing.get_context('spawn').Pool(workers, cv2.setNumThreads, (1,)) as pool:
+    os.environ[WORKER_WITHOUT_TORCH] = '1'
+    try:
+        pool = multiprocessing.get_context('spawn').Pool(workers, cv2.setNumThreads, (1,))
+    finally:
+        del os.environ[WORKER_WITHOUT_TORCH]
+    with pool:
         yield from pool.imap(_process_image, tasks)
 
 
@@ -271,9 +277,36 @@ def _check_layout_record(layout: Layout, source: Path) -> None:
     write_json(path, settings)
 
 
-def prepare(source: Path, layout: Layout, workers: int, verify: str | None) -> None:
-    """Write the folders of a layout; see :func:`mtkd_basicsr.commands.prepare_data`."""
-    paths = find_images(source)
+def _held_out(paths: list[Path], out: Path, count: int) -> set[str]:
+    """Return the names of the images that are kept apart for validation.
+
+    The first call chooses them, spread over all images, and records them: images that are added
+    later must not move one into the training images or out of them.
+
+    Raises:
+        OptionError: There are too few images, or an earlier call kept another number apart.
+    """
+    record = out / 'validation.txt'
+    if record.is_file():
+        names = record.read_text(encoding='utf-8').split('\n')[:-1]
+        if len(names) != count:
+            raise OptionError(
+                f"{spelled('validation')}: {count}; '{record}' names {len(names)} images of an "
+                'earlier call; choose the same number, or another folder'
+            )
+        return set(names)
+    if count >= len(paths):
+        raise OptionError(
+            f'{spelled("validation")}: {count}; expected fewer than the {len(paths)} images'
+        )
+    chosen = [paths[(2 * i + 1) * len(paths) // (2 * count)].name for i in range(count)]
+    make_folder(out)
+    write_text(record, ''.join(f'{name}\n' for name in chosen))
+    return set(chosen)
+
+
+def _process(paths: list[Path], source: Path, layout: Layout, workers: int) -> list[str]:
+    """Write the folders of a layout, and return an error for each image that cannot be used."""
     _check_layout_record(layout, source)
     folders = list(layout.folders().values())
     for folder in folders:
@@ -287,6 +320,25 @@ def prepare(source: Path, layout: Layout, workers: int, verify: str | None) -> N
             errors.append(error)
     write_text(layout.out / 'meta_info.txt', '\n'.join(lines) + '\n')
     print(f'{len(lines)} images in each of {", ".join(map(str, folders))}')
+    return errors
+
+
+def prepare(
+    source: Path, layout: Layout, workers: int, verify: str | None, validation: int
+) -> dict[int, Path]:
+    """Write the folders of a layout; see :func:`mtkd_basicsr.commands.prepare_data`."""
+    paths = find_images(source)
+    errors: list[str] = []
+    if validation:
+        held_out = _held_out(paths, layout.out, validation)
+        whole = replace(layout, out=layout.out / 'val', sub=0, step=0)
+        layout = replace(layout, out=layout.out / 'train')
+        apart = [path for path in paths if path.name in held_out]
+        errors += _process(apart, source, whole, workers)
+    else:
+        held_out = set()
+    rest = [path for path in paths if path.name not in held_out]
+    errors += _process(rest, source, layout, workers)
     if errors:
         summary = [f'{len(errors)} of {len(paths)} images cannot be used:', *errors[:10]]
         if len(errors) > 10:
@@ -294,3 +346,4 @@ def prepare(source: Path, layout: Layout, workers: int, verify: str | None) -> N
         raise DataError('\n'.join(summary))
     if verify:
         _verify(verify, layout, len(paths))
+    return layout.folders()
