@@ -328,17 +328,14 @@ def prepare(
 ) -> dict[int, Path]:
     """Write the folders of a layout; see :func:`mtkd_basicsr.commands.prepare_data`."""
     paths = find_images(source)
-    errors: list[str] = []
+    held_out: set[str] = set()
+    whole = replace(layout, out=layout.out / 'val', sub=0, step=0)
     if validation:
         held_out = _held_out(paths, layout.out, validation)
-        whole = replace(layout, out=layout.out / 'val', sub=0, step=0)
         layout = replace(layout, out=layout.out / 'train')
-        apart = [path for path in paths if path.name in held_out]
-        errors += _process(apart, source, whole, workers)
-    else:
-        held_out = set()
-    rest = [path for path in paths if path.name not in held_out]
-    errors += _process(rest, source, layout, workers)
+    errors = _process([p for p in paths if p.name not in held_out], source, layout, workers)
+    if validation:
+        errors += _process([p for p in paths if p.name in held_out], source, whole, workers)
     if errors:
         summary = [f'{len(errors)} of {len(paths)} images cannot be used:', *errors[:10]]
         if len(errors) > 10:
