@@ -57,7 +57,7 @@ class Record:
 
 
 def archive(folder: Path) -> None:
-    """Rename a folder so that nothing in it is overwritten; do nothing if it does not exist."""
+    """Rename a folder or file so that nothing is overwritten; do nothing if it does not exist."""
     if folder.exists():
         folder.rename(f'{folder}_archived_{time.strftime("%Y%m%d_%H%M%S")}')
 

@@ -1,6 +1,8 @@
 """``mtkd check``: everything that is wrong, at once, before a training begins."""
 
 import re
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -164,8 +166,8 @@ def test_teachers_that_are_not_worth_learning_from_are_found(here, tmp_path, goo
     printed = check(here, tmp_path, good, 1)
     (error,) = lines(printed, 'ERROR')
     assert re.match(
-        r'teachers\.a: [\d.]+ dB on the centers of 2 validation images, bicubic [\d.]+ dB: below bicubic; the '
-        r'weights are wrong',
+        r'teachers\.a: [\d.]+ dB on the centers of 2 validation images, bicubic [\d.]+ dB: below '
+        r'bicubic; the weights are wrong',
         error,
     )
     assert any(
@@ -277,8 +279,6 @@ def test_a_part_of_the_validation_set_is_called_that(here, tmp_path, good):
         for path in Path(good['datasets']['val']['dataroot_gt']).parent.joinpath(kind).iterdir():
             for i in range(2):
                 shutil.copy(path, many / kind / f'{path.stem}{i}.png')
-    good['datasets']['val'].update(
-        dataroot_gt=str(many / 'GT'), dataroot_lq=str(many / 'LRx2')
-    )
+    good['datasets']['val'].update(dataroot_gt=str(many / 'GT'), dataroot_lq=str(many / 'LRx2'))
     printed = check(here, tmp_path, good, 0, '--no-steps')
     assert len(re.findall(r'dB on the centers of 3 of 4 validation images', printed)) == 3

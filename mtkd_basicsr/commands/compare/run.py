@@ -16,7 +16,7 @@ from . import plan as plans
 from .expansion import expand
 from .report.write import write
 from .runs import Run
-from .store import is_done, pending, result_path
+from .store import has_other_options, is_done, pending, result_path
 from .validation import check
 from .worker import execute
 
@@ -135,6 +135,14 @@ class Comparison:
             f'{self.out}',
             flush=True,
         )
+        changed = [run.name for run in unfinished if has_other_options(run, self.out)]
+        if changed:
+            more = f' and {len(changed) - 3} more' if len(changed) > 3 else ''
+            print(
+                f'the folder has results of other options for {", ".join(changed[:3])}{more}; they '
+                'are kept as …_archived_…, and the runs are done anew',
+                flush=True,
+            )
         threads = chosen_threads()
         if unfinished and threads is not None:
             unit = 'thread' if threads == 1 else 'threads'

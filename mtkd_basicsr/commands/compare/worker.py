@@ -24,7 +24,7 @@ from ..train import train
 from .fingerprints import relocatable_json
 from .precisions import of_cache, of_training
 from .runs import Run
-from .store import describe_machine, is_done, record_of, result_of, result_path
+from .store import describe_machine, has_other_result, is_done, record_of, result_of, result_path
 from .validation import evaluation_sets
 
 _HEADER = (
@@ -201,6 +201,8 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
         begun = record.is_begun()
         if not begun:
             archive(experiment)
+            if has_other_result(run, out):
+                archive(result_path(run, out))
             record.write(finished=False)
         write_options(run, out)
         device = 'cuda' if run.config.wants_gpu and torch.cuda.is_available() else 'cpu'
