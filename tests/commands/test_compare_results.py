@@ -294,6 +294,7 @@ def test_seconds_that_do_not_compare_are_marked(cells, marks, said):
     assert [row[2] for row in summary.rows[1:]] == seconds
     note = Timing.of(results).note
     assert note.startswith(said) if said else note == ''
+    assert ('do not all compare' in curves_caption(results)) == bool(said)
     (total,) = tables.preparation(results).rows
     assert total[1].endswith(' (mixed)') == bool(said)
 

@@ -74,6 +74,16 @@ def test_the_first_line_has_the_command_that_writes_the_file_again(name, tmp_pat
     assert (tmp_path / 'options' / name).read_text() == ALL_WRITTEN[name]
 
 
+def test_the_pages_name_files_that_the_command_writes():
+    """Who has installed a wheel has no other."""
+    named = set()
+    for page in (ROOT / 'README.md', *(ROOT / 'docs').glob('*.md')):
+        named |= set(re.findall(r'-opt options/([\w./]+\.yml)', page.read_text()))
+    assert (
+        {'compare/small.yml', 'reference/fusion.yml', 'mtkd_edsr.yml'} <= named <= set(ALL_WRITTEN)
+    )
+
+
 @pytest.mark.parametrize('data', ['photos', "/some where/it's mine", 'a: b #c', '../up'])
 def test_files_with_the_reference_teachers_name_the_folder_of_the_data(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ....evaluation.statistics import gain
 from ..results import Cell, Results, paired_psnr
+from .timing import Timing
 
 # The colour-blind safe palette of Okabe and Ito, then other colours.
 _COLOURS = (
@@ -29,8 +30,12 @@ def curves_caption(results: Results) -> str:
     seeds = ''
     if results.several_seeds:
         seeds = ', mean over seeds; bands from the lowest to the highest seed'
+    mixed = ''
+    if Timing.of(results).note:
+        mixed = ', which do not all compare: see the marks in the tables'
     return (
-        f'PSNR of validation during the training{seeds}. Left over iterations, right over seconds.'
+        f'PSNR of validation during the training{seeds}. Left over iterations, right over '
+        f'seconds{mixed}.'
     )
 
 
