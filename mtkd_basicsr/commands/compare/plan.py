@@ -61,16 +61,16 @@ def _check_numbers(values: list[Any], key: str, smallest: int) -> None:
         )
 
 
-def refuse_typos(block: Mapping[str, Any], known: Iterable[str], key: str) -> None:
-    """Raise if a block has a key that is nearly a known one, and would be ignored.
+def refuse_typos(entry: Mapping[str, Any], known: Iterable[str], key: str) -> None:
+    """Raise if an entry has a key that is nearly a known one, and would be ignored.
 
     Args:
-        block: The block.
+        entry: Options by key.
         known: Known keys.
-        key: Key of the block, for messages.
+        key: Key of the entry, for messages.
     """
     names = set(known)
-    for name in block:
+    for name in entry:
         hint = did_you_mean(name, known)
         if name not in names and 'did you mean' in hint:
             raise OptionError(f"{key}: unknown key '{name}'; {hint}")

@@ -13,6 +13,23 @@ from .paper_files import SCALES
 METHOD_NAMES = ('mtkd', *METHODS)
 
 
+def _check_data(data: StrPath | None, reference_teachers: bool) -> None:
+    """Check the folder of the data of the files with the reference teachers."""
+    if data is None:
+        return
+    check_path('data', data)
+    if not reference_teachers:
+        raise OptionError(
+            f'{spelled("data")}: allowed only with {spelled("reference_teachers")}; the other '
+            'files name the data of the paper'
+        )
+    if not str(data).isprintable() or set('{}') & set(str(data)):
+        raise OptionError(
+            f'{spelled("data")}: {str(data)!r}; expected a path without braces, which are '
+            'placeholders in a plan, and without line breaks'
+        )
+
+
 def write_options(
     out: StrPath,
     *,
@@ -54,18 +71,7 @@ def write_options(
     check_choices('scales', scales, SCALES)
     check_choices('methods', methods, METHOD_NAMES)
     check_flags(reference_teachers=reference_teachers, overwrite=overwrite)
-    if data is not None:
-        check_path('data', data)
-        if not reference_teachers:
-            raise OptionError(
-                f'{spelled("data")}: allowed only with {spelled("reference_teachers")}; the other '
-                'files name the data of the paper'
-            )
-        if not str(data).isprintable() or set('{}') & set(str(data)):
-            raise OptionError(
-                f'{spelled("data")}: {str(data)!r}; expected a path without braces, which are '
-                'placeholders in a plan, and without line breaks'
-            )
+    _check_data(data, reference_teachers)
     selections = (('students', students), ('scales', scales), ('methods', methods))
     for (keyword, values), known in zip(selections, (STUDENTS, SCALES, METHOD_NAMES), strict=True):
         if reference_teachers and set(values) != set(known):

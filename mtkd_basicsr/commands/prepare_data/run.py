@@ -19,6 +19,7 @@ from ...utils.images import decode, psnr_y
 from ...utils.progress import progress
 from .._arguments import make_folder
 from .._validation import spelled
+from .held_out import held_out_names
 
 _SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 _TOLERANCE = 0.06  # dB
@@ -277,34 +278,6 @@ def _check_layout_record(layout: Layout, source: Path) -> None:
     write_json(path, settings)
 
 
-def _held_out(paths: list[Path], out: Path, count: int) -> set[str]:
-    """Return the names of the images that are kept apart for validation.
-
-    The first call chooses them, spread over all images, and records them: images that are added
-    later must not move one into the training images or out of them.
-
-    Raises:
-        OptionError: There are too few images, or an earlier call kept another number apart.
-    """
-    record = out / 'validation.txt'
-    if record.is_file():
-        names = record.read_text(encoding='utf-8').split('\n')[:-1]
-        if len(names) != count:
-            raise OptionError(
-                f"{spelled('validation')}: {count}; '{record}' names {len(names)} images of an "
-                'earlier call; choose the same number, or another folder'
-            )
-        return set(names)
-    if count >= len(paths):
-        raise OptionError(
-            f'{spelled("validation")}: {count}; expected fewer than the {len(paths)} images'
-        )
-    chosen = [paths[(2 * i + 1) * len(paths) // (2 * count)].name for i in range(count)]
-    make_folder(out)
-    write_text(record, ''.join(f'{name}\n' for name in chosen))
-    return set(chosen)
-
-
 def _process(paths: list[Path], source: Path, layout: Layout, workers: int) -> list[str]:
     """Write the folders of a layout, and return an error for each image that cannot be used."""
     _check_layout_record(layout, source)
@@ -331,7 +304,7 @@ def prepare(
     held_out: set[str] = set()
     whole = replace(layout, out=layout.out / 'val', sub=0, step=0)
     if validation:
-        held_out = _held_out(paths, layout.out, validation)
+        held_out = held_out_names(paths, layout.out, validation)
         layout = replace(layout, out=layout.out / 'train')
     errors = _process([p for p in paths if p.name not in held_out], source, layout, workers)
     if validation:

@@ -18,11 +18,11 @@ def _conditions(machines: Iterable[str], precisions: Iterable[str]) -> str:
         machines: Machine of each run, with its number of threads.
         precisions: What to add for each run; may be empty.
     """
-    found: dict[str, None] = {}
+    found = set()
     for machine, precision in zip(machines, precisions, strict=True):
         text = _VERSIONS.sub('', machine).replace('; ', ', ').replace(' 1 threads', ' 1 thread')
-        found.setdefault(f'{text}, {precision}' if precision else text)
-    return ' and '.join(found)
+        found.add(f'{text}, {precision}' if precision else text)
+    return ' and '.join(sorted(found))
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Timing:
         return cls(students, prepared)
 
     def _marks(self) -> dict[str, str]:
-        """Return the mark of each conditions: none for the most frequent, then (a), (b), …."""
+        """Return the marks by conditions: none for the most frequent, then (a), (b) and so on."""
         found = Counter(self.students.values()) or Counter(self.prepared.values())
         usual = max(found, key=lambda text: found[text], default='')
         marks = {usual: ''}
