@@ -28,8 +28,16 @@ from mtkd_basicsr.commands.compare.expansion import Run, expand
 from mtkd_basicsr.commands.compare.plan import read_plan
 from mtkd_basicsr.commands.compare.report import tables
 from mtkd_basicsr.commands.compare.report.document import Text, markdown
-from mtkd_basicsr.commands.compare.report.figures import BARS, CURVES, bars, curves
-from mtkd_basicsr.commands.compare.report.write import mixed_precisions
+from mtkd_basicsr.commands.compare.report.figures import (
+    bars,
+    bars_caption,
+    curves,
+    curves_caption,
+)
+from mtkd_basicsr.commands.compare.report.write import (
+    mixed_precisions,
+    seconds_that_do_not_compare,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 # Plans whose test sets were used for nothing but the comparison: how sure differences are can be
@@ -101,14 +109,15 @@ def drawn(found, draw):
         if draw and found[name].cells:
             bars(found[name], path)
         if path.is_file():  # there are none of the baseline alone
-            caption = BARS.format(baseline=found[name].plan.baseline)
+            caption = bars_caption(found[name])
             pictures.setdefault(name, []).append(Text(f'![{caption}](pictures/{path.name})'))
     for name in COURSES:
         path = folder / f'{name}_curves.png'
         if draw and found[name].cells:
             curves(found[name], path)
         if path.is_file():
-            pictures.setdefault(name, []).append(Text(f'![{CURVES}](pictures/{path.name})'))
+            caption = curves_caption(found[name])
+            pictures.setdefault(name, []).append(Text(f'![{caption}](pictures/{path.name})'))
     return pictures
 
 
@@ -121,6 +130,7 @@ def sections(found, pictures):
             blocks[name].append(
                 tables.summary(results, scale, references=name == 'reference', seconds=True)
             )
+            blocks[name] += seconds_that_do_not_compare(results)
     for name, content in blocks.items():
         content += mixed_precisions(found[name])
         content += pictures.get(name, [])
@@ -137,6 +147,7 @@ def readme_table(found):
                 tables.summary(
                     results, scale, references=name == 'reference', seconds=name == 'long'
                 ),
+                *(seconds_that_do_not_compare(results) if name == 'long' else ()),
                 state(results),
                 *mixed_precisions(results),
             ]

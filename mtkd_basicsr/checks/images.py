@@ -145,19 +145,28 @@ def _report_sizes(findings: Findings, sizes: _Sizes, key: str, scale: int, patch
         )
 
 
-def _check_dataset(config: TrainingConfig, entry: DatasetConfig, findings: Findings) -> float:
-    """Check the images of a dataset, and return the number of pixels of its ground truths.
+def check_pairs(entry: DatasetConfig, scale: int, findings: Findings) -> tuple[int, float]:
+    """Check the images of a dataset.
 
-    The number is extrapolated if only some of the images are read.
+    Args:
+        entry: A paired dataset, whose folders exist.
+        scale: Upscaling factor.
+        findings: Results are added to it.
+
+    Returns:
+        Number of pairs, and of pixels of all ground truths, which is extrapolated if only some of
+        the images are read.
+
+    Raises:
+        DataError: BasicSR cannot list the images.
     """
-    scale = config.scale
     is_train = entry.phase == 'train'
     dataset = build_paired(entry, scale)
     count = len(dataset.paths)
     if not count:
         root = entry.options['dataroot_gt']
         findings.error(f"{entry.key}.dataroot_gt: '{root}' has no images", DataError)
-        return 0
+        return 0, 0
     step = -(-count // _MAX_PAIRS)
     chosen = range(0, count, step)
     patch = (entry.gt_size or 0) if is_train else 0
@@ -166,9 +175,7 @@ def _check_dataset(config: TrainingConfig, entry: DatasetConfig, findings: Findi
     if not (sizes.unreadable or sizes.mismatched or sizes.small):
         some = f' ({len(chosen)} read)' if len(chosen) < count else ''
         findings.ok(f'{entry.key}: {count} pairs, sizes fit the scale, {scale}{some}')
-    if is_train:
-        _check_length(config, count, findings)
-    return sizes.pixels * count / len(chosen)
+    return count, sizes.pixels * count / len(chosen)
 
 
 def _check_length(config: TrainingConfig, count: int, findings: Findings) -> None:
@@ -202,14 +209,17 @@ def check_images(config: TrainingConfig, findings: Findings) -> float:
         if not all(os.path.exists(os.path.expanduser(root)) for root in roots):
             continue  # check_fast reports it
         with findings.collect_errors():
-            found = _check_dataset(config, entry, findings)
-            pixels = found if entry.phase == 'train' else pixels
+            count, found = check_pairs(entry, config.scale, findings)
+            if entry.phase == 'train':
+                pixels = found
+                if count:
+                    _check_length(config, count, findings)
     with findings.collect_errors():
-        _check_patches(config, findings)
+        check_patches(config, findings)
     return pixels
 
 
-def _check_patches(config: TrainingConfig, findings: Findings) -> None:
+def check_patches(config: TrainingConfig, findings: Findings) -> None:
     """Check that low-resolution patches consist of whole windows of the student."""
     multiple = size_multiple(build(config.network, 'network_g'))
     train = config.datasets.get('train')

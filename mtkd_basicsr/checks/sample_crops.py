@@ -28,6 +28,7 @@ class Crop(NamedTuple):
         size: Height and width of the whole ground truth.
         place: Rows and columns of the crop in the whole ground truth.
         validation: Whether the image belongs to a validation set.
+        total: Number of images of that set.
     """
 
     lq: torch.Tensor
@@ -36,6 +37,7 @@ class Crop(NamedTuple):
     size: tuple[int, int]
     place: tuple[slice, slice]
     validation: bool
+    total: int
 
 
 def center_crops(config: TrainingConfig) -> Iterator[Crop]:
@@ -84,6 +86,7 @@ def center_crops(config: TrainingConfig) -> Iterator[Crop]:
             size=tuple(gt.shape[1:]),
             place=(rows, columns),
             validation=chosen.is_validation,
+            total=len(dataset),
         )
 
 

@@ -91,7 +91,8 @@ def _check_weights(config: TrainingConfig, findings: Findings) -> None:
             _check_exists(findings, key, weights_file(config.pretrained_network, key))
 
 
-def _check_losses(config: TrainingConfig, findings: Findings) -> None:
+def check_losses(config: TrainingConfig, findings: Findings) -> None:
+    """Check that the losses can be built."""
     for name, loss in (('pixel_opt', config.pixel_loss), ('distill_opt', config.distill_loss)):
         if loss:
             with findings.collect_errors():
@@ -178,7 +179,7 @@ def check_fast(opt: dict[str, Any], findings: Findings) -> TrainingConfig | None
     usable = check_values(config, findings)
     with findings.collect_errors():
         _check_precision(config, findings)
-    _check_losses(config, findings)
+    check_losses(config, findings)
     check_datasets(config, findings)
     _check_weights(config, findings)
     _check_protocol(config, findings)

@@ -57,7 +57,7 @@ class Record:
 
 
 def archive(folder: Path) -> None:
-    """Rename a folder so that nothing in it is overwritten; do nothing if it does not exist."""
+    """Rename a folder or file so that nothing is overwritten; do nothing if it does not exist."""
     if folder.exists():
         folder.rename(f'{folder}_archived_{time.strftime("%Y%m%d_%H%M%S")}')
 
@@ -101,6 +101,18 @@ def mtkd_command(*arguments: object) -> list[str]:
     return [sys.executable, '-m', 'mtkd_basicsr', *map(str, arguments)]
 
 
+def _number_of_threads(name: str) -> int | None:
+    """Return the value of a variable; None if it is not set, or not valid."""
+    # OpenMP allows a list, with a number for each level of nested loops.
+    value = os.environ.get(name, '').partition(',')[0].strip()
+    return int(value) if value.isdecimal() and int(value) > 0 else None
+
+
+def chosen_threads() -> int | None:
+    """Return the number of threads that the user chose for torch; None without a choice."""
+    return _number_of_threads('OMP_NUM_THREADS') or _number_of_threads('MKL_NUM_THREADS')
+
+
 def _environment(threads: int, gpu: str | None) -> dict[str, str]:
     # PASSIVE: threads that wait for each other leave the core to other processes.
     result = {
@@ -110,7 +122,8 @@ def _environment(threads: int, gpu: str | None) -> dict[str, str]:
         'PYTHONIOENCODING': 'utf-8',
     }
     for name in _THREAD_VARIABLES:
-        result[name] = str(threads)
+        if _number_of_threads(name) is None:
+            result[name] = str(chosen_threads() or threads)
     if gpu is not None:
         result['CUDA_VISIBLE_DEVICES'] = gpu
     return result
@@ -261,7 +274,8 @@ def run_jobs(
         workers: Number of jobs at the same time; on a CPU they share its cores.
         on_finished: Called with each finished job and its seconds.
         gpus: CUDA devices, assigned in turn.
-        threads: Threads of each job; None shares all cores among the workers.
+        threads: Threads of each job; None shares all cores among the workers. A number that the
+            user chose (``OMP_NUM_THREADS``, ``MKL_NUM_THREADS``) comes first.
 
     Raises:
         MTKDError: Jobs failed; names the first log and quotes its last lines.

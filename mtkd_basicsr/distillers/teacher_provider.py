@@ -1,5 +1,6 @@
 """The networks that the methods of a training share: the student and its frozen teachers."""
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import cast
 
@@ -11,6 +12,27 @@ from ..data.cache.validation import matching_cache
 from ..errors import OptionError, did_you_mean
 from ..teachers import FusedTeachers, TeacherEnsemble
 from .features import FeatureTap
+
+
+def choose_teacher(name: str | None, teachers: Iterable[str], key: str) -> str:
+    """Return the name of the teacher that a method uses.
+
+    Args:
+        name: The name in the option file; None without one.
+        teachers: Names of all teachers.
+        key: Option key of the name, for messages.
+
+    Raises:
+        OptionError: The name is unknown, or missing although there are several teachers.
+    """
+    known = list(teachers)
+    if name is None and len(known) == 1:
+        return known[0]
+    if name is None or name not in known:
+        raise OptionError(
+            f'{key}: {name!r}; expected the name of a teacher; {did_you_mean(name, known)}'
+        )
+    return name
 
 
 class TeacherProvider:
@@ -57,7 +79,7 @@ class TeacherProvider:
         named = None if config.distillation is None else config.distillation.main.options.teacher
         # With a fused target the teacher is used only for features, and only if it is named.
         if named is not None or not self.fused:
-            self.teacher = self._choose_teacher(named, 'train.kd.teacher')
+            self.teacher = choose_teacher(named, self.teachers, 'train.kd.teacher')
         self._match_cache()
 
     @property
@@ -74,16 +96,6 @@ class TeacherProvider:
         self.cached = slice(start, start + 3)
         self.cached_precision = cached.settings.precision
 
-    def _choose_teacher(self, name: str | None, key: str) -> str:
-        if name is None and len(self.teachers) == 1:
-            return next(iter(self.teachers))
-        if name is None or name not in self.teachers:
-            raise OptionError(
-                f'{key}: {name!r}; expected the name of a teacher; '
-                f'{did_you_mean(name, self.teachers)}'
-            )
-        return name
-
     def teacher_of(self, options: KDOptions, key: str) -> str:
         """Return the name of the teacher of a method.
 
@@ -94,7 +106,7 @@ class TeacherProvider:
         Raises:
             OptionError: ``teacher`` is not a known teacher, or is not set and there are several.
         """
-        return self._choose_teacher(options.teacher or self.teacher, f'{key}.teacher')
+        return choose_teacher(options.teacher or self.teacher, self.teachers, f'{key}.teacher')
 
     def build_target(self) -> None:
         """Build the networks of :meth:`target`, before the methods, which share them."""

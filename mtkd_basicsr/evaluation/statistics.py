@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# Highest p that counts as significant.
+SIGNIFICANT = 0.05
+
 
 def mean_and_deviation(values: Sequence[float] | np.ndarray) -> tuple[float, float | None]:
     """Compute the mean and the standard deviation of a sample.
@@ -66,6 +69,19 @@ def signed_rank_test(differences: Sequence[float] | np.ndarray) -> float:
     if not np.any(array):
         return 1.0
     return float(wilcoxon(array).pvalue)
+
+
+def smallest_p(count: int, comparisons: int) -> float:
+    """Compute the smallest p that Holm's correction can leave of signed-rank tests.
+
+    Args:
+        count: Differences in each test.
+        comparisons: Number of tests.
+
+    Returns:
+        A value in (0, 1]. Above the level of significance, no result could be significant.
+    """
+    return min(1.0, comparisons * 2.0 / 2**count)
 
 
 def holm_correction(p_values: Sequence[float]) -> list[float]:

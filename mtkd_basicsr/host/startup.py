@@ -19,6 +19,9 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+# Set in the environment of workers that only read and write images, whichever script started them.
+WORKER_WITHOUT_TORCH = 'MTKD_WORKER_WITHOUT_TORCH'
+
 
 def _fill_functional_tensor(module: ModuleType) -> None:
     # torchvision 0.17 renamed this module; BasicSR 1.4.2 imports rgb_to_grayscale from the old
@@ -117,8 +120,11 @@ def is_our_command() -> bool:
 
     ``python -m mtkd_basicsr`` is the same command. Such a process imports torch and BasicSR only
     when it needs them. The workers of a command receive its arguments from multiprocessing, before
-    they import anything.
+    they import anything. Workers of a function that a script calls import the script again; a
+    variable tells them.
     """
+    if WORKER_WITHOUT_TORCH in os.environ:
+        return True
     arguments = getattr(sys, 'argv', None) or ['']
     folder, name = os.path.split(arguments[0])
     if name in ('mtkd', 'mtkd.exe', 'mtkd-script.py', 'mtkd-script.pyw'):

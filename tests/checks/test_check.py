@@ -1,6 +1,8 @@
 """``mtkd check``: everything that is wrong, at once, before a training begins."""
 
 import re
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -80,12 +82,12 @@ def test_nothing_is_found_in_good_options(here, tmp_path, good):
     values = {
         name: float(value)
         for name, value in re.findall(
-            r'teachers\.(\w): ([\d.]+) dB on 2 validation images', printed
+            r'teachers\.(\w): ([\d.]+) dB on the centers of 2 validation images', printed
         )
     }
     assert set(values) == {'a', 'b'}
     assert any(
-        re.match(r'fusion: [\d.]+ dB on 2 validation images, best teacher', line)
+        re.match(r'fusion: [\d.]+ dB on the centers of 2 validation images, best teacher', line)
         for line in fine + lines(printed, 'WARNING')
     )
     assert any(line.startswith('datasets.train: 3 pairs, sizes fit the scale, 2') for line in fine)
@@ -164,8 +166,8 @@ def test_teachers_that_are_not_worth_learning_from_are_found(here, tmp_path, goo
     printed = check(here, tmp_path, good, 1)
     (error,) = lines(printed, 'ERROR')
     assert re.match(
-        r'teachers\.a: [\d.]+ dB on 2 validation images, bicubic [\d.]+ dB: below bicubic; the '
-        r'weights are wrong',
+        r'teachers\.a: [\d.]+ dB on the centers of 2 validation images, bicubic [\d.]+ dB: below '
+        r'bicubic; the weights are wrong',
         error,
     )
     assert any(
@@ -267,3 +269,16 @@ def test_a_stock_test_script_lists_all_errors_at_once(make_options, tmp_path):
         check_options(opt, is_train=False)
     assert 'val.tile: -1' in str(error.value)
     assert f"datasets.test.dataroot_gt: no folder '{tmp_path / 'gone'}'" in str(error.value)
+
+
+def test_a_part_of_the_validation_set_is_called_that(here, tmp_path, good):
+    """The PSNR of some images is not that of the set."""
+    many = tmp_path / 'many'
+    for kind in ('GT', 'LRx2'):
+        (many / kind).mkdir(parents=True)
+        for path in Path(good['datasets']['val']['dataroot_gt']).parent.joinpath(kind).iterdir():
+            for i in range(2):
+                shutil.copy(path, many / kind / f'{path.stem}{i}.png')
+    good['datasets']['val'].update(dataroot_gt=str(many / 'GT'), dataroot_lq=str(many / 'LRx2'))
+    printed = check(here, tmp_path, good, 0, '--no-steps')
+    assert len(re.findall(r'dB on the centers of 3 of 4 validation images', printed)) == 3

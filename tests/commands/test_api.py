@@ -119,7 +119,8 @@ def test_the_command_line_hands_everything_on(name, monkeypatch):
         'export': '--weights w --format safetensors -opt f --out o --half --overwrite --safe',
         'upscale': 'a b --weights w -opt f --out o --tile 64 --tile-overlap 8 --device cpu '
         '--overwrite --safe',
-        'data': 'a --out o --scale 3 5 --multiple 30 --sub-image 60 --step 30 --workers 3 '
+        'data': 'a --out o --scale 3 5 --multiple 30 --sub-image 60 --step 30 --validation 2 '
+        '--workers 3 '
         '--verify Set5',
     }[name]
     function = functions_of(name)[0]
@@ -226,11 +227,30 @@ WRONG = [
     ('prepare_data', {'sub_image': 5}, 'sub_image 5 step 2; expected multiples of 12'),
     ('prepare_data', {'verify': 'Set6'}, r"verify: 'Set6'; .*did you mean 'Set5'\?"),
     ('prepare_data', {'verify': 'Set5', 'sub_image': 24}, 'verify: not allowed with sub_image'),
+    ('prepare_data', {'validation': -1}, 'validation: -1; expected a whole number from 0 on'),
+    (
+        'prepare_data',
+        {'verify': 'Set5', 'validation': 1},
+        'verify: not allowed with validation',
+    ),
     ('prepare_data', {'workers': 1.5}, 'workers: 1.5; expected a whole number'),
     ('write_options', {'students': ['rcna']}, r"students: 'rcna'; .*did you mean 'rcan'\?"),
     ('write_options', {'scales': [5]}, 'scales: 5; known: 2, 3, 4'),
     ('write_options', {'methods': 'mtkd'}, "methods: 'mtkd'; expected a list of some of mtkd, "),
     ('write_options', {'out': None}, 'out: None; expected a path'),
+    ('write_options', {'data': 'photos'}, 'data: allowed only with reference_teachers'),
+    ('write_options', {'reference_teachers': 1}, 'reference_teachers: 1; expected True or False'),
+    ('write_options', {'overwrite': 'no'}, "overwrite: 'no'; expected True or False"),
+    (
+        'write_options',
+        {'reference_teachers': True, 'data': '{out}/x'},
+        "data: '{out}/x'; expected a path without braces",
+    ),
+    (
+        'write_options',
+        {'reference_teachers': True, 'scales': [2]},
+        'reference_teachers: not allowed with scales; its files are for one student and one scale',
+    ),
 ]
 GIVEN = {
     'train': {'options_file': __file__},
@@ -267,6 +287,7 @@ def test_wrong_arguments_are_refused(name, arguments, text, tmp_path, monkeypatc
         ('data', 'a --out b --multiple 0', 'prepare_data', {'multiple': 0}),
         ('data', 'a --out b --sub-image -1', 'prepare_data', {'sub_image': -1}),
         ('data', 'a --out b --step -1', 'prepare_data', {'step': -1}),
+        ('data', 'a --out b --validation -1', 'prepare_data', {'validation': -1}),
         ('data', 'a --out b --workers x', 'prepare_data', {'workers': 'x'}),
         ('data', 'a --out b --verify Set6', 'prepare_data', {'verify': 'Set6'}),
         ('options', '--out a --student x', 'write_options', {'students': ['x']}),

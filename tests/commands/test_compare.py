@@ -393,6 +393,10 @@ def test_changed_method_is_trained_again_and_the_old_one_kept(copied, here):
         weights_only=True,
     )
     compare(changed, '--only', 'SwinIR_scratch_x2_s0')
+    (result,) = (out / 'results').glob('SwinIR_scratch_x2_s0.json_archived_*')
+    assert json.loads(result.read_text())['options']['train']['ema_decay'] == 0.9
+    printed = compare(changed, '--jobs', '2')
+    assert 'the folder has results of other options for SwinIR_scratch_x2_s1; they are' in printed
     (old,) = (out / 'experiments').glob('SwinIR_scratch_x2_s0_archived_*')
     folders = old, out / 'experiments' / 'SwinIR_scratch_x2_s0'
     kept, new = (

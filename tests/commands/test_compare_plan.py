@@ -1,16 +1,21 @@
 import copy
 import itertools
+import re
+import shutil
 from pathlib import Path
 
+import cv2
 import pytest
 import yaml
 from conftest import ROOT, one_step, write_options
 from helpers.distillation import EXTRA
 
+from mtkd_basicsr.commands import prepare_data
 from mtkd_basicsr.commands.compare.expansion import expand
 from mtkd_basicsr.commands.compare.overlay import fill, merge
 from mtkd_basicsr.commands.compare.plan import read_plan
 from mtkd_basicsr.commands.compare.validation import check
+from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.errors import DataError, OptionError, WeightsError
 
 PLANS = ROOT / 'options' / 'compare'
@@ -279,11 +284,183 @@ def test_another_file_of_weights_is_another_run(tmp_path):
             OptionError,
             'target_cache: .* holds teachers .*use two files',
         ),
+        (
+            lambda p: p['methods']['LogitKD']['train']['kd'].update(teacher='edrs'),
+            OptionError,
+            "EDSR_LogitKD_x4_s0: train.kd.teacher: 'edrs'; expected the name of a teacher; known: "
+            r"swinir, edsr, rcan \(did you mean 'edsr'\?\)",
+        ),
+        (
+            lambda p: p['methods']['FAKD']['train']['kd'].pop('teacher'),
+            OptionError,
+            'EDSR_FAKD_x4_s0: train.kd.teacher: None; expected the name of a teacher',
+        ),
+        (
+            lambda p: p['methods']['MTKD']['train']['kd'].update(
+                also=[{'type': 'FAKD', 'teacher': 'rcna'}]
+            ),
+            OptionError,
+            r"EDSR_MTKD_x4_s0: train.kd.also\[0\].teacher: 'rcna'; .*did you mean 'rcan'",
+        ),
+        (
+            lambda p: p['methods']['AT']['train'].update(total_iter=3000),
+            OptionError,
+            r'EDSR_AT_x4_s0: train.scheduler.periods: \[2000\]; together they have to last',
+        ),
+        (
+            lambda p: p['students']['EDSR'].update(path={'pretrain_network_g': '{out}/gone.pth'}),
+            WeightsError,
+            "EDSR_scratch_x4_s0: path.pretrain_network_g: no file '/somewhere/out/gone.pth', and "
+            'no run of the plan writes it',
+        ),
+        (
+            lambda p: p['methods']['MTKD'].update(
+                when=[{'scale': 4, 'options': {'fusion': {'weights': '{out}/experiments/f/x.pth'}}}]
+            ),
+            WeightsError,
+            "EDSR_MTKD_x4_s0: fusion.weights: no file '/somewhere/out/experiments/f/x.pth', and no",
+        ),
+        (
+            lambda p: (
+                p.update(scales=[2, 4]) or p['students']['EDSR']['network_g'].update(upscale=4)
+            ),
+            OptionError,
+            'EDSR_scratch_x2_s0: network_g.upscale: 4; the scale of the run is 2',
+        ),
+        (
+            lambda p: p['options']['teachers']['rcan']['network'].update(upscale=3),
+            OptionError,
+            'rcan_x4: network_g.upscale: 3; the scale of the run is 4',
+        ),
+        (
+            lambda p: p.update(lq_size=20),
+            OptionError,
+            'swinir_x4: datasets.train.gt_size: 80, which makes patches of 20 .* windows of 8',
+        ),
+        (
+            lambda p: p['methods'].update(scratch=None),
+            OptionError,
+            'methods.scratch: None; expected a mapping of options',
+        ),
+        (
+            lambda p: p['methods']['AT'].update(trian={}),
+            OptionError,
+            r"methods.AT: unknown key 'trian'; .*did you mean 'train'",
+        ),
+        (
+            lambda p: p['students']['EDSR'].update(netwrok_g={}),
+            OptionError,
+            r"students.EDSR: unknown key 'netwrok_g'; .*did you mean 'network_g'",
+        ),
+        (
+            lambda p: p['prepare']['fusion'].update(model_typ='x'),
+            OptionError,
+            r"prepare.fusion: unknown key 'model_typ'; .*did you mean 'model_type'",
+        ),
+        (
+            lambda p: p['options'].update(dataset={}),
+            OptionError,
+            r"options: unknown key 'dataset'; .*did you mean 'datasets'",
+        ),
+        (
+            lambda p: p['test']['tiles'].update(dataroot_hr='x'),
+            OptionError,
+            r"test.tiles: unknown key 'dataroot_hr'; .*did you mean 'dataroot_lq'",
+        ),
+        (lambda p: p.pop('test'), OptionError, "plan: key 'test' is missing"),
+        (lambda p: p.update(seeds=3), OptionError, 'plan.seeds: 3; expected a list'),
+        (lambda p: p.update(seeds=[-1]), OptionError, r'seeds: \[-1\]; expected different whole'),
+        (
+            lambda p: p.update(seeds=[2**33]),
+            OptionError,
+            'manual_seed: 8589934592; expected a whole number',
+        ),
     ],
 )
 def test_wrong_plans_are_refused(tmp_path, change, error, text):
     with pytest.raises(error, match=text):  # noqa: PT012
         plan = changed_plan(tmp_path, change)
+        check(plan, expand(plan, OUT), OUT)
+
+
+@pytest.fixture(scope='module')
+def mine(tmp_path_factory):
+    """The plan of the page about comparisons, in a folder with the data that it names."""
+    folder = tmp_path_factory.mktemp('mine')
+    (folder / 'photos').mkdir()
+    for name in ('rocket', 'coffee', 'chelsea'):
+        image = load(name)[100:220, 120:264, ::-1]
+        cv2.imwrite(str(folder / 'photos' / f'{name}.png'), image)
+    prepare_data(folder / 'photos', folder / 'datasets' / 'mine', validation=1, workers=1)
+    page = (ROOT / 'docs' / 'comparing.md').read_text()
+    text = re.search('```yaml\n(mtkd_basicsr: .*?)```', page, re.DOTALL)[1]
+    assert 35 <= len(text.splitlines()) <= 60
+    (folder / 'plan.yml').write_text(text)
+    shutil.copy(ROOT / 'options' / 'reference' / 'compare.yml', folder / 'compare.yml')
+    return folder
+
+
+def test_the_plan_of_the_page_and_that_of_the_reference_teachers(mine, here):
+    for file, methods in (
+        ('plan.yml', ('scratch', 'LogitKD', 'MTKD')),
+        ('compare.yml', ('scratch', 'LogitKD', 'FAKD', 'MTKD')),
+    ):
+        listed = here('compare', '-opt', file, '--list', cwd=mine)
+        students = {f'EDSR_{method}_x4_s{seed}' for method in methods for seed in (0, 1)}
+        others = {'fusion_x4', 'cache_teachers_x4', 'cache_target_x4', 'references_x4'}
+        assert set(re.findall(r'--only (\S+)', listed)) == students | others
+    assert not (mine / 'compare').exists()
+
+
+def test_one_step_of_the_trainings_of_the_page(mine, photographs, tmp_path):
+    runs = expand(read_plan(mine / 'plan.yml'), OUT)
+    for run in runs:
+        if run.kind == 'prepare' or run.seed == 0:
+            assert one_step(copy.deepcopy(run.options), photographs, tmp_path)['l_pix'] > 0
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'text'),
+    [
+        (
+            "GTmod12, dataroot_lq: 'datasets/mine/val/LRbicx{scale}'}",
+            "GTmod12, dataroot_lq: 'datasets/mine/val/LRbicx2'}",
+            'test.mine: 1 ground truths are not 4 times as large as their low-resolution images',
+        ),
+        (
+            "GTmod12, dataroot_lq: 'datasets/mine/val/LRbicx{scale}'}",
+            'GTmod12, dataroot_lq: datasets/mine/train/LRbicx4}',
+            'test.mine: BasicSR cannot list its images: .* different number of images',
+        ),
+        (
+            "datasets/mine/val/GTmod12, dataroot_lq: 'datasets/mine/val/LRbicx{scale}'}",
+            'datasets, dataroot_lq: datasets}',
+            "test.mine.dataroot_gt: 'datasets' has no images",
+        ),
+        (
+            'datasets/mine/train/GTmod12',
+            'datasets/mine/train/LRbicx2',
+            'datasets.train: 2 ground truths are not 4 times as large',
+        ),
+        (
+            'lq_size: 24 ',
+            'lq_size: 48 ',
+            r'fusion_x4: datasets.train.gt_size: 2 images are smaller than a patch of 192 pixels',
+        ),
+        (
+            "dataroot_lq: 'datasets/mine/val/LRbicx{scale}', io",
+            "dataroot_lq: 'datasets/mine/val/LRbicx3', io",
+            'fusion_x4: datasets.val: 1 ground truths are not 4 times as large',
+        ),
+    ],
+)
+def test_images_are_looked_at_before_the_first_run(mine, old, new, text, monkeypatch, tmp_path):
+    content = (mine / 'plan.yml').read_text()
+    assert old in content
+    (tmp_path / 'wrong.yml').write_text(content.replace(old, new))
+    monkeypatch.chdir(mine)
+    plan = read_plan(tmp_path / 'wrong.yml')
+    with pytest.raises(DataError, match=text):
         check(plan, expand(plan, OUT), OUT)
 
 
@@ -462,12 +639,13 @@ def test_the_small_plan_passes_the_check():
 
 
 def one_of_each():
-    for name in ('small', 'paper', 'reference', 'fusion', 'search', 'rate', 'ablation', 'long'):
+    names = ('small', 'paper', 'reference', 'fusion', 'search', 'rate', 'ablation', 'long')
+    for name in (*names, '../reference/compare'):
         for run in runs_of(name).values():
             if (run.kind == 'student' and run.seed in (0, 10)) or (
-                run.kind == 'prepare' and name in ('small', 'paper', 'reference')
+                run.kind == 'prepare' and name not in names[3:]
             ):
-                yield pytest.param(run, id=f'{name}-{run.name}')
+                yield pytest.param(run, id=f'{name.replace("../", "")}-{run.name}')
 
 
 @pytest.mark.parametrize('run', list(one_of_each()))

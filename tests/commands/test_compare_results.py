@@ -20,47 +20,16 @@ from mtkd_basicsr.commands.compare.report.document import (
     markdown,
     page,
 )
+from mtkd_basicsr.commands.compare.report.figures import bars_caption, curves_caption
 from mtkd_basicsr.commands.compare.report.published import published
 from mtkd_basicsr.commands.compare.report.spreadsheets import write_csv
+from mtkd_basicsr.commands.compare.report.timing import Timing
+from mtkd_basicsr.commands.compare.report.verdict import verdicts
 from mtkd_basicsr.commands.compare.report.write import introduction
 from mtkd_basicsr.commands.compare.results import Cell, Results, paired_psnr
 from mtkd_basicsr.evaluation.measure import cost
 from mtkd_basicsr.evaluation.statistics import gain
-from mtkd_basicsr.host.log_parser import read_training
 from mtkd_basicsr.weights.networks import build
-
-FIRST = """2026-11-21 10:00:00,000 INFO: Start training from epoch: 0, iter: 0
-2026-11-21 10:00:10,000 INFO: [demo_][epoch:  0, iter:     500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
-2026-11-21 10:00:20,000 INFO: [demo_][epoch:  0, iter:   1,000, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
-2026-11-21 10:00:20,001 INFO: Saving models and training states.
-2026-11-21 10:01:20,000 INFO: Validation Set5
-\t # psnr: 28.5000\tBest: 28.5000 @ 1000 iter
-\t # ssim: 0.8000\tBest: 0.8000 @ 1000 iter
-
-2026-11-21 10:01:30,500 INFO: [demo_][epoch:  0, iter:   1,500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
-"""  # noqa: E501
-SECOND = """2026-11-21 11:00:00,000 INFO: Resuming training from epoch: 0, iter: 1000.
-2026-11-21 11:00:00,000 INFO: Start training from epoch: 0, iter: 1000
-2026-11-21 11:00:12,000 INFO: [demo_][epoch:  0, iter:   1,500, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
-2026-11-21 11:00:22,000 INFO: [demo_][epoch:  0, iter:   2,000, lr:(1e-03,)] [eta: 0:00:00, time (data): 0.02 (0.00)] l_pix: 1e-02
-2026-11-21 11:01:00,000 INFO: Validation Set5
-\t # psnr: 29.2500\tBest: 29.2500 @ 2000 iter
-
-2026-11-21 11:01:00,000 INFO: End of training. Time consumed: 0:01:00
-2026-11-21 11:01:30,000 INFO: Validation Set5
-\t # psnr: 29.2500\tBest: 29.2500 @ 2000 iter
-"""  # noqa: E501
-
-
-def test_a_training_that_was_stopped_counts_once(tmp_path):
-    (tmp_path / 'train_x_20261121_100000.log').write_text(FIRST)
-    assert read_training(tmp_path) == ([(1000, 20.0, 28.5)], 30.5)
-    (tmp_path / 'train_x_20261121_110000.log').write_text(SECOND)
-    curve, seconds = read_training(tmp_path)
-    assert curve == [(1000, 20.0, 28.5), (2000, 42.0, 29.25)], (
-        'validation and lost iterations take no time of training'
-    )
-    assert seconds == 42.0
 
 
 def cell(psnr, seeds=(0, 1, 2), name='Set5'):
@@ -173,7 +142,7 @@ def test_tables(tmp_path):
     assert timed.header == ['×4: PSNR, dB', 'EDSR, Set5', 'EDSR, training, s']
     assert timed.best == {(1, 1)}
     assert [row[2] for row in timed.rows] == ['–', '11', '10', '11']
-    assert tables.significance(results, cells, 'Set5').rows[2][1].startswith('-1.000 ± 0.000 (p 1)')
+    assert tables.significance(results, cells, 'Set5').rows[2][1] == '-1.000 ± 0.000 (p –)'
     cells['AT'] = cell([[38.0, 41.0]], seeds=(1,))
     ahead = results_of(cells)
     assert (
@@ -183,7 +152,7 @@ def test_tables(tmp_path):
     wide = tables.significance(results, many, 'Set5')
     assert len(wide.rows) == 11
     assert wide.header == ['', '− scratch']
-    assert wide.rows[2][1].startswith('-1.000 ± 0.000 (p 1)')
+    assert wide.rows[2][1] == '-1.000 ± 0.000 (p –)'
     summary, images = write_csv(results, tmp_path)
     lines = list(csv.DictReader(summary.open()))
     found = [(line['method'], float(line['psnr']), line['seeds']) for line in lines]
@@ -191,6 +160,152 @@ def test_tables(tmp_path):
     assert lines[1]['validation_psnr_std'] == ''
     assert found == [('scratch', 30.0, '3'), ('AT', 29.5, '1'), ('MTKD', 29.0, '3')]
     assert len(list(csv.DictReader(images.open()))) == 3 * 2 + 2 + 3 * 2
+
+
+def images(*gains, count=8):
+    """A cell for each seed whose images are better than 28 to 35 dB by a gain, growing a little."""
+    base = np.arange(28.0, 28.0 + count)
+    return cell([base + gain + np.arange(count) / 1000 for gain in gains], range(len(gains)))
+
+
+@pytest.mark.parametrize(
+    ('cells', 'expected'),
+    [
+        (
+            {'scratch': images(0, 0), 'AT': images(0.1, 0.1), 'MTKD': images(0.5, 0.5)},
+            [
+                'EDSR ×4: MTKD is best on Set5, 0.500 dB over scratch (significant, p 0.023) and '
+                '0.400 dB over AT (significant, p 0.023), the second.'
+            ],
+        ),
+        (
+            {
+                'scratch': images(0, 0),
+                'MTKD': cell([np.arange(28.0, 36) + [3, -1] * 4] * 2, (0, 1)),
+            },
+            ['EDSR ×4: MTKD is best on Set5, 0.997 dB over scratch (not significant, p 0.31).'],
+        ),
+        (
+            {'scratch': images(0.5, count=5), 'AT': images(0.1, count=5)},
+            [
+                'EDSR ×4: no method gains on Set5: scratch, the baseline, is best, 0.400 dB '
+                'over AT (5 images are too few for a test).',
+                'One seed of each method: ',
+            ],
+        ),
+        (
+            {'scratch': images(0, 0), 'AT': images(0.1, 0.1), 'MTKD': images(0.5)},
+            ['EDSR ×4: MTKD leads on Set5 with 1 of 2 seeds, too few to tell.'],
+        ),
+        ({'MTKD': images(0.5, 0.5)}, ['EDSR ×4: only MTKD is finished.']),
+        (
+            {'AT': images(0.1, 0.1), 'MTKD': images(0.5, 0.5)},
+            [
+                'EDSR ×4: MTKD is best on Set5, 0.400 dB over AT (significant, p '
+                '0.0078), the second.'
+            ],
+        ),
+    ],
+)
+def test_the_first_sentence_says_who_is_best(cells, expected):
+    results = results_of(cells)
+    found = list(verdicts(results))
+    assert len(found) == len(expected)
+    for text, beginning in zip(found, expected, strict=True):
+        assert text.startswith(beginning)
+    title, first, *_ = introduction(results)
+    assert first.text == found[0]
+
+
+def test_seeds_are_spoken_of_where_there_are_several():
+    several = results_of({'scratch': images(0, 0), 'AT': images(0.1, 0.1)})
+    single = results_of({'scratch': images(0), 'AT': images(0.1)})
+    for results, expected in ((several, True), (single, False)):
+        texts = [block.text for block in introduction(results) if isinstance(block, Text)]
+        captions = bars_caption(results), curves_caption(results)
+        for text in (*captions, next(text for text in texts if text.startswith('Scales'))):
+            assert ('over seeds' in text) == expected
+        assert any(text.startswith('One seed of each') for text in texts) != expected
+
+
+@pytest.mark.parametrize(('count', 'methods', 'p'), [(5, 2, '–'), (6, 2, '0.031'), (6, 3, '–')])
+def test_a_p_that_cannot_be_significant_is_not_given(count, methods, p):
+    names = ('scratch', 'AT', 'MTKD')[:methods]
+    cells = {name: images(i / 10, count=count) for i, name in enumerate(names)}
+    results = results_of(cells)
+    assert tables.significance(results, cells, 'Set5').rows[1][1] == f'+0.100 (p {p})'
+    reason = tables.too_few_images(results, cells)
+    if p == '–':
+        comparisons = {2: 1, 3: 3}[methods]
+        least = f'{comparisons * 2 / 2**count:.2g}'
+        assert reason == (
+            f'No p for too few images: Set5 has {count}: with {comparisons} comparisons, p cannot '
+            f'be below {least}.'
+        )
+    else:
+        assert reason == ''
+
+
+ONE = 'CPU, 1 threads, AVX2; torch 2.14.1, Python 3.11.7, mtkd_basicsr 0.1.0'
+NEWER = 'CPU, 1 threads, AVX2; torch 2.14.1, Python 3.12.1, mtkd_basicsr 0.2.0'
+TWO = 'CPU, 2 threads, AVX2; torch 2.14.1, Python 3.11.7, mtkd_basicsr 0.1.0'
+GPU = 'NVIDIA H100, native bfloat16; torch 2.14.1, Python 3.11.7, mtkd_basicsr 0.1.0'
+
+
+def timed(*machines, precision='fp32'):
+    made = images(*[0.0] * len(machines))
+    made.machines = list(machines)
+    made.precisions = [{'student': precision}] * len(machines)
+    return made
+
+
+@pytest.mark.parametrize(
+    ('cells', 'marks', 'said'),
+    [
+        ([timed(ONE, ONE), timed(NEWER, ONE), timed(ONE)], ['', '', ''], ''),
+        (
+            [timed(ONE), timed(ONE), timed(TWO)],
+            ['', '', ' (a)'],
+            'Seconds are on CPU, 1 thread, AVX2, torch 2.14.1; (a) on CPU, 2 threads, AVX2, torch '
+            '2.14.1. ',
+        ),
+        (
+            [timed(TWO), timed(GPU), timed(TWO, GPU)],
+            ['', ' (a)', ' (b)'],
+            'Seconds are on CPU, 2 threads, AVX2, torch 2.14.1; (a) on NVIDIA H100, native '
+            'bfloat16, torch 2.14.1; (b) on CPU, 2 threads, AVX2, torch 2.14.1 and NVIDIA H100, '
+            'native bfloat16, torch 2.14.1. ',
+        ),
+        (
+            [timed(ONE), timed(ONE), timed(ONE, precision='bf16')],
+            ['', '', ' (a)'],
+            'Seconds are on CPU, 1 thread, AVX2, torch 2.14.1, fp32; (a) on CPU, 1 thread, AVX2, '
+            'torch 2.14.1, bf16. ',
+        ),
+    ],
+)
+def test_seconds_that_do_not_compare_are_marked(cells, marks, said):
+    results = results_of(dict(zip(('scratch', 'AT', 'MTKD'), cells, strict=True)))
+    ((student, scale, found),) = results.groups()
+    quality = tables.quality(results, student, scale, found)
+    seconds = [row[-2] for row in quality.rows[1:]]
+    assert [text.partition(' ')[1] + text.partition(' ')[2] for text in seconds] == marks
+    summary = tables.summary(results, 4, seconds=True)
+    assert [row[2] for row in summary.rows[1:]] == seconds
+    note = Timing.of(results).note
+    assert note.startswith(said) if said else note == ''
+    assert ('do not all compare' in curves_caption(results)) == bool(said)
+    (total,) = tables.preparation(results).rows
+    assert total[1].endswith(' (mixed)') == bool(said)
+
+
+def test_seconds_of_caches_are_marked_too():
+    results = results_of({'scratch': timed(ONE)})
+    results.prepared.update(cache_a=3.0, cache_b=4.0)
+    results.prepared_machines.update(cache_a=ONE, cache_b=TWO)
+    rows = tables.preparation(results).rows
+    assert [row[1] for row in rows[:2]] == ['3', '4 (a)']
+    assert '(a) on CPU, 2 threads' in Timing.of(results).note
 
 
 def with_precisions(values, *precisions):

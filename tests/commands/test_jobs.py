@@ -94,13 +94,42 @@ def test_gpus_are_taken_in_turns(tmp_path):
     assert {(tmp_path / f'j{i}.log').read_text().strip() for i in range(2)} == {'5', '7'}
 
 
-def test_threads_and_variables(tmp_path):
+THREADS = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
+
+
+def test_threads_and_variables(tmp_path, monkeypatch):
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
     variables = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'OMP_WAIT_POLICY', 'RANK')
     code = f'import os; print(*(os.environ[n] for n in {variables}))'
     alone = job(tmp_path, 'alone', code)
     alone.environment = {'RANK': '3'}
     run_jobs([alone], 2, threads=1)
     assert (tmp_path / 'alone.log').read_text().strip() == '1 1 PASSIVE 3'
+
+
+@pytest.mark.parametrize(
+    ('chosen', 'found'),
+    [
+        ({}, '7 7 7'),
+        ({'OMP_NUM_THREADS': '3'}, '3 3 3'),
+        ({'MKL_NUM_THREADS': '3'}, '3 3 3'),
+        ({'OPENBLAS_NUM_THREADS': '3'}, '7 7 3'),
+        ({'OMP_NUM_THREADS': '3', 'MKL_NUM_THREADS': '2'}, '3 2 3'),
+        ({'OMP_NUM_THREADS': '4,2'}, '4,2 4 4'),
+        ({'OMP_NUM_THREADS': ''}, '7 7 7'),
+        ({'OMP_NUM_THREADS': 'all'}, '7 7 7'),
+        ({'OMP_NUM_THREADS': '0', 'MKL_NUM_THREADS': '2'}, '2 2 2'),
+    ],
+)
+def test_threads_that_the_user_chose(chosen, found, tmp_path, monkeypatch):
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    code = f'import os; print(*(os.environ[n] for n in {THREADS}))'
+    run_jobs([job(tmp_path, 'alone', code)], 1, threads=7)
+    assert (tmp_path / 'alone.log').read_text().strip() == found
 
 
 def test_record(tmp_path):

@@ -171,6 +171,76 @@ def test_goes_on_where_it_was_stopped(images, tmp_path):
     assert all(read(p) is not None for p in after)
 
 
+def named(folder):
+    return {path.stem for path in folder.iterdir()}
+
+
+def test_images_are_kept_apart_for_validation(images, here, tmp_path):
+    """They stay what they were when there are more images."""
+    out = tmp_path / 'out'
+    call = ('data', images, '--out', 'out', '--workers', '1', '--scale', '4', '--validation', '1')
+    printed = here(*call)
+    assert '2 images in each of out/train/GTmod4, out/train/LRbicx4' in printed
+    assert '1 images in each of out/val/GTmod4, out/val/LRbicx4' in printed
+    assert (out / 'validation.txt').read_text() == 'chelsea.png\n'
+    for i in range(5):
+        cv2.imwrite(str(images / f'a{i}.png'), load('coffee')[i : i + 40, i : i + 40])
+    here(*call)
+    assert named(out / 'val' / 'GTmod4') == named(out / 'val' / 'LRbicx4') == {'chelsea'}
+    more = {'camera', 'coffee', *(f'a{i}' for i in range(5))}
+    assert named(out / 'train' / 'GTmod4') == named(out / 'train' / 'LRbicx4') == more
+    lines = (out / 'val' / 'meta_info.txt').read_text().splitlines()
+    assert lines == ['chelsea.png (100,128,3)']
+
+
+@pytest.mark.parametrize(
+    ('count', 'expected'),
+    [
+        (1, 'e'),
+        (2, 'ch'),
+        (3, 'bei'),
+        (5, 'acegi'),
+        (9, 'abcdefghi'),
+        (10, None),
+        (11, None),
+    ],
+)
+def test_validation_images_are_spread_over_all(count, expected, here, tmp_path):
+    (tmp_path / 'ten').mkdir()
+    for name in 'abcdefghij':
+        cv2.imwrite(str(tmp_path / 'ten' / f'{name}.png'), load('coffee')[:8, :8])
+    call = ('data', 'ten', '--out', 'out', '--workers', '1', '--scale', '2', '--validation')
+    if expected is None:
+        printed = here(*call, count, expect=1)
+        assert f'--validation: {count}; expected fewer than the 10 images' in printed
+        assert not (tmp_path / 'out').exists()
+        return
+    here(*call, count)
+    found = named(tmp_path / 'out' / 'val' / 'GTmod2')
+    assert len(found) == count
+    assert found | named(tmp_path / 'out' / 'train' / 'GTmod2') == set('abcdefghij')
+    assert found.isdisjoint(named(tmp_path / 'out' / 'train' / 'GTmod2'))
+    if count < 9:
+        assert min(ord(b) - ord(a) for a, b in zip(sorted(found), sorted(found)[1:] or 'z')) >= 2
+    printed = here(*call, count % 9 + 1, expect=1)
+    assert f'--validation: {count % 9 + 1}; ' in printed
+    assert f"validation.txt' names {count} images of an earlier call" in printed
+
+
+def test_validation_images_are_whole_and_wrong_ones_are_named(images, here, tmp_path):
+    (images / 'chelsea.png').write_bytes(b'')
+    printed = here(
+        *('data', images, '--out', 'out', '--workers', '1', '--scale', '2', '--sub-image', '20'),
+        *('--validation', '1'),
+        expect=1,
+    )
+    assert "1 of 3 images cannot be used:\n'" in printed
+    assert "chelsea.png': cannot be read as an image" in printed
+    assert named(tmp_path / 'out') == {'train', 'val', 'validation'}
+    assert named(tmp_path / 'out' / 'val' / 'GTmod2') == set()
+    assert len(named(tmp_path / 'out' / 'train' / 'GTmod2_sub')) > 20
+
+
 def test_wrong_images_are_named_and_the_others_done(images, here, tmp_path):
     (images / 'empty.png').write_bytes(b'')
     (images / 'cut.png').write_bytes((images / 'chelsea.png').read_bytes()[:20])

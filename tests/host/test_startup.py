@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import cv2
 import pytest
 from conftest import run
 
@@ -15,6 +16,7 @@ from mtkd_basicsr.commands._table import COMMANDS
 from mtkd_basicsr.commands.export import run as export
 from mtkd_basicsr.data.cache.format import array_names
 from mtkd_basicsr.data.cache.key import CacheInput, CacheKey
+from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.host import startup
 from mtkd_basicsr.utils.choices import CACHE_CONTENTS, EXPORT_FORMATS
 
@@ -126,6 +128,23 @@ def test_folders_are_made_without_torch_by_workers_too(script, photographs, tmp_
     names = re.findall(r'\| +([a-zA-Z_][\w.]*)', process.stderr)
     assert names.count('mtkd_basicsr.commands.prepare_data.run') >= 2  # here, and in a worker
     assert not {name.split('.')[0] for name in names} & {'torch', 'torchvision', 'basicsr'}
+
+
+def test_workers_of_a_script_import_no_torch_either(tmp_path):
+    for name in ('a', 'b'):
+        (tmp_path / 'images').mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / 'images' / f'{name}.png'), load('rocket')[:24, :24])
+    (tmp_path / 'program.py').write_text(
+        'import sys\n'
+        'from mtkd_basicsr.commands import prepare_data\n'
+        'with open("torch.txt", "a") as file:\n'
+        '    file.write(f"{__name__} {\'torch\' in sys.modules}\\n")\n'
+        'if __name__ == "__main__":\n'
+        '    prepare_data("images", "out", scales=[2], workers=2)\n'
+    )
+    run([sys.executable, 'program.py'], tmp_path)
+    found = sorted((tmp_path / 'torch.txt').read_text().splitlines())
+    assert found == ['__main__ True', '__mp_main__ False', '__mp_main__ False']
 
 
 @pytest.mark.parametrize('name', ['program.py', 'cli.py', '__main__.py', 'mtkd.py'])

@@ -47,6 +47,7 @@ def assemble(
     references: dict[int, dict[str, dict[str, tuple[float, ...]]]] = {}
     missing: list[str] = []
     prepared: dict[str, float] = {}
+    prepared_machines: dict[str, str] = {}
     machines: dict[str, None] = {}
     for run, tested in found:
         runs[run.name] = run
@@ -56,6 +57,7 @@ def assemble(
         machines.setdefault(tested['machine'], None)
         if run.kind in ('cache', 'prepare'):
             prepared[run.name] = tested['seconds' if run.kind == 'cache' else 'training_seconds']
+            prepared_machines[run.name] = tested['machine']
         elif run.kind == 'references':
             references[run.scale] = _mean_values(tested['results'])
         else:
@@ -73,9 +75,12 @@ def assemble(
             cell.curves.append([(i, seconds, psnr) for i, seconds, psnr in tested['curve']])
             cell.seconds.append(tested['training_seconds'])
             cell.precisions.append(recorded(tested))
+            cell.machines.append(tested['machine'])
     for key, cell in cells.items():
         cell.values = {test_set: np.array(lists) for test_set, lists in values[key].items()}
-    return Results(plan, cells, references, runs, missing, prepared, list(machines))
+    return Results(
+        plan, cells, references, runs, missing, prepared, list(machines), prepared_machines
+    )
 
 
 def _mean_values(

@@ -1,7 +1,7 @@
 """Reading of plan files."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,41 @@ from ...host.option_schema import is_number, name_errors
 from ...host.yaml_loader import read_options
 from .overlay import merge
 
+# What stands at the top of an option file of a training.
+_OF_TRAININGS = (
+    'model_type',
+    'num_gpu',
+    'datasets',
+    'network_g',
+    'teachers',
+    'fusion',
+    'path',
+    'train',
+    'val',
+    'logger',
+    'dist_params',
+    # which a plan sets itself
+    'name',
+    'scale',
+    'manual_seed',
+)
+# The keys of the entries of each block. Others may stand there, as in an option file.
+_KNOWN = {
+    'options': _OF_TRAININGS,
+    'prepare': (*_OF_TRAININGS, 'when', 'base'),
+    'students': (*_OF_TRAININGS, 'when', 'base'),
+    'methods': (*_OF_TRAININGS, 'when', 'base', 'students', 'self_ensemble'),
+    'test': (
+        'dataroot_gt',
+        'dataroot_lq',
+        'filename_tmpl',
+        'io_backend',
+        'meta_info_file',
+        'name',
+        'type',
+        'base',
+    ),
+}
 # Keys of blocks with named entries.
 _ENTRY_BLOCKS = ('students', 'methods', 'test', 'prepare')
 
@@ -24,6 +59,21 @@ def _check_numbers(values: list[Any], key: str, smallest: int) -> None:
             f'{key}: {values!r}; expected different whole numbers from {smallest} on, for example '
             '[0, 1, 2]'
         )
+
+
+def refuse_typos(entry: Mapping[str, Any], known: Iterable[str], key: str) -> None:
+    """Raise if an entry has a key that is nearly a known one, and would be ignored.
+
+    Args:
+        entry: Options by key.
+        known: Known keys.
+        key: Key of the entry, for messages.
+    """
+    names = set(known)
+    for name in entry:
+        hint = did_you_mean(name, known)
+        if name not in names and 'did you mean' in hint:
+            raise OptionError(f"{key}: unknown key '{name}'; {hint}")
 
 
 def _entries(content: dict[str, Any], base: dict[str, Any], key: str) -> dict[str, Any]:
@@ -92,6 +142,7 @@ def read_plan(path: str | os.PathLike[str], safe: bool = False) -> PlanOptions:
         raise OptionError(f"name: '{base}' is also the name of the base; use another one")
     if not is_number(plan.lq_size, 1, whole=True):
         raise OptionError(f'lq_size: {plan.lq_size!r}; expected a number of pixels from 1 on')
+    refuse_typos(plan.options, _KNOWN['options'], 'options')
     _check_numbers(plan.scales, 'scales', 1)
     _check_numbers(plan.seeds, 'seeds', 0)
     for key in _ENTRY_BLOCKS:
@@ -111,10 +162,12 @@ def read_plan(path: str | os.PathLike[str], safe: bool = False) -> PlanOptions:
 
 def _check_entries(key: str, entries: Mapping[str, Any]) -> None:
     """Raise if a block is not a mapping of valid names to option blocks."""
-    is_empty = not entries and key != 'prepare'
-    if is_empty or not all(isinstance(entry, dict) for entry in entries.values()):
+    if not entries and key != 'prepare':
         raise OptionError(f'{key}: {dict(entries)!r}; expected a mapping of names to option blocks')
-    for name in entries:
+    for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise OptionError(f'{key}.{name}: {entry!r}; expected a mapping of options')
+        refuse_typos(entry, _KNOWN[key], f'{key}.{name}')
         if not str(name).replace('-', '').replace('+', '').replace('.', '').isalnum():
             raise OptionError(
                 f"{key}: the name '{name}' becomes part of file names; expected letters, digits, "

@@ -25,6 +25,7 @@ class Cell:
         curves: Validation curve of each seed: [(iteration, seconds, PSNR in dB)].
         seconds: Seconds of each seed's training, without caches.
         precisions: Precisions of each seed, by name.
+        machines: Machine of each seed's training.
     """
 
     values: dict[str, np.ndarray] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Cell:
     curves: list[list[tuple[int, float, float]]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     precisions: list[dict[str, str]] = field(default_factory=list)
+    machines: list[str] = field(default_factory=list)
 
     def summary(self, test_set: str) -> tuple[float, float | None, float, float | None]:
         """Return the mean and standard deviation over seeds of PSNR, then those of SSIM.
@@ -68,6 +70,7 @@ class Results:
         missing: Names of unfinished runs.
         prepared: Seconds of finished caches, and of trainings that others build on, by name.
         machines: Descriptions of the machines.
+        prepared_machines: Machine of each entry of ``prepared``.
     """
 
     plan: 'PlanOptions'
@@ -77,6 +80,7 @@ class Results:
     missing: list[str]
     prepared: dict[str, float]
     machines: list[str] = field(default_factory=list)
+    prepared_machines: dict[str, str] = field(default_factory=dict)
 
     def groups(self) -> Iterator[tuple[str, int, dict[str, Cell]]]:
         """Yield each student and scale with finished methods, with its cells by method.
@@ -91,6 +95,11 @@ class Results:
                         cells[method] = self.cells[student, scale, method]
                 if cells:
                     yield student, scale, cells
+
+    @property
+    def several_seeds(self) -> bool:
+        """Return whether a method has more than one finished seed."""
+        return any(len(cell.seeds) > 1 for cell in self.cells.values())
 
     def mixed(self) -> dict[tuple[str, int, str], str]:
         """Return descriptions of the rows that mix precisions, by student, scale and method."""

@@ -9,13 +9,13 @@ from ...data import sample_photographs
 from ...errors import OptionError, did_you_mean
 from ...utils.gpus import visible_gpus
 from .._arguments import make_folder
-from .._jobs import Job, mtkd_command, run_jobs
+from .._jobs import Job, chosen_threads, mtkd_command, run_jobs
 from .._validation import StrPath, spelled
 from . import plan as plans
 from .expansion import expand
 from .report.write import write
 from .runs import Run
-from .store import is_done, pending, result_path
+from .store import has_other_options, is_done, pending, result_path
 from .validation import check
 from .worker import execute
 
@@ -134,6 +134,18 @@ class Comparison:
             f'{self.out}',
             flush=True,
         )
+        changed = [run.name for run in unfinished if has_other_options(run, self.out)]
+        if changed:
+            more = f' and {len(changed) - 3} more' if len(changed) > 3 else ''
+            print(
+                f'the folder has results of other options for {", ".join(changed[:3])}{more}; they '
+                'are kept as …_archived_…, and the runs are done anew',
+                flush=True,
+            )
+        threads = chosen_threads()
+        if unfinished and threads is not None:
+            unit = 'thread' if threads == 1 else 'threads'
+            print(f'each run has {threads} CPU {unit}, as the environment says', flush=True)
         if unfinished:
             run_jobs([self._job(run) for run in unfinished], jobs, gpus=visible_gpus())
 

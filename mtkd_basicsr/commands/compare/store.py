@@ -95,6 +95,18 @@ def has_all_sets(result: dict[str, Any], plan: PlanOptions) -> bool:
     return all(set(plan.test) <= set(values) for values in result['results'].values())
 
 
+def has_other_result(run: Run, out: Path) -> bool:
+    """Return whether the file of the result of a run is that of other options."""
+    content = _read_json(result_path(run, out))
+    return content is not None and content.get('fingerprint') != run.fingerprint
+
+
+def has_other_options(run: Run, out: Path) -> bool:
+    """Return whether the folder holds a result, or a begun run, of this name with other options."""
+    known = record_of(run, out).read().get('fingerprint')
+    return has_other_result(run, out) or known not in (None, run.fingerprint)
+
+
 def is_done(run: Run, plan: PlanOptions, out: Path) -> bool:
     """Return whether a run is finished with the current options, and its outputs are available.
 

@@ -4,10 +4,15 @@ import json
 import os
 from pathlib import Path
 
-from ...config import PRECOMPUTED_TYPES
+from ...checks.findings import ERROR, Findings
+from ...checks.images import check_pairs, check_patches
+from ...checks.optimizer import check_values
+from ...checks.static import check_losses
+from ...config import PRECOMPUTED_TYPES, DatasetConfig, require
 from ...config.plan import PlanOptions
+from ...distillers.teacher_provider import choose_teacher
 from ...errors import DataError, OptionError, WeightsError
-from ...host.option_schema import is_number
+from ...host.option_schema import REQUIRED_FOR_TRAINING, is_number
 from ...utils.resources import weights_file
 from ...weights.networks import SPANDREL, build
 from .evaluation_sets import evaluation_sets
@@ -40,6 +45,13 @@ def _check_networks(run: Run, seen: set[str]) -> None:
             raise OptionError(
                 f'{run.name}: {key}: {block!r}; expected a mapping with the type of a network'
             )
+        # The archs of BasicSR and of this package call their factor so.
+        factor = block.get('upscale')
+        if is_number(factor, 1) and factor != run.scale:
+            raise OptionError(
+                f'{run.name}: {key}.upscale: {factor}; the scale of the run is {run.scale}; '
+                "expected it, or '{scale}' for any"
+            )
         text = json.dumps(block, default=str)
         # Spandrel reads the arch from the weights.
         if text not in seen and block.get('type') != SPANDREL:
@@ -65,6 +77,15 @@ def _check_weights(run: Run, runs: list[Run], out: Path) -> None:
             raise WeightsError(
                 f"{run.name}: {key}.weights: no file '{path}', and no run of the plan writes it"
             )
+    path = run.config.pretrained_network
+    if run.kind == 'references' or path is None:
+        return
+    path = weights_file(path, f'{run.name}: path.pretrain_network_g')
+    if not os.path.isfile(os.path.expanduser(path)) and Path(path).parent not in written:
+        raise WeightsError(
+            f"{run.name}: path.pretrain_network_g: no file '{path}', and no run of the plan "
+            'writes it'
+        )
 
 
 def _check_student(run: Run) -> None:
@@ -80,22 +101,87 @@ def _check_student(run: Run) -> None:
         )
 
 
-def _check_folders(run: Run, plan: PlanOptions, out: Path) -> None:
-    datasets = [*run.options['datasets'].values()]
-    folders = [block.get(key) for block in datasets for key in _ROOTS]
-    for dataset in evaluation_sets(plan.test, run.scale, out).values():
-        folders += [dataset.options[key] for key in _ROOTS]
-    for folder in folders:
-        if folder is None:
-            raise DataError(f"{run.name}: no folder '{folder}'")
-        # The plan creates its photographs inside its own folder.
-        created = plan.photographs and _inside(folder, out)
-        if not created and not Path(folder).expanduser().exists():
-            raise DataError(f"{run.name}: no folder '{folder}'")
+def _check_options(run: Run, seen: set[str]) -> None:
+    """Check the values that no other check looks at; whether this machine can train is left out."""
+    findings = Findings()
+    config = run.config
+    same_for_all_seeds = {**run.options, 'name': '', 'manual_seed': 0}
+    text = json.dumps(same_for_all_seeds, default=str)
+    if text in seen:
+        return
+    seen.add(text)
+    for path in REQUIRED_FOR_TRAINING:
+        with findings.collect_errors():
+            require(run.options, *path)
+    if not findings.failed:
+        check_values(config, findings)
+        check_losses(config, findings)
+        check_patches(config, findings)
+    distillation = config.distillation
+    if distillation is not None and config.uses_teachers:
+        main = distillation.main.options.teacher
+        with findings.collect_errors():
+            if main is not None or not config.uses_fusion:
+                choose_teacher(main, config.teachers, 'train.kd.teacher')
+        for method in distillation.all:
+            name = method.options.teacher
+            with findings.collect_errors():
+                if name is not None:
+                    choose_teacher(name, config.teachers, f'{method.key}.teacher')
+    _raise_for(run.name, findings)
+
+
+def _raise_for(name: str, findings: Findings) -> None:
+    """Raise the errors of a run, each with its name."""
+    named = Findings()
+    for finding in findings:
+        if finding.level == ERROR:
+            named.error(f'{name}: {finding.text}', finding.kind)
+    named.raise_errors()
+
+
+def _check_images(
+    key: str, dataset: DatasetConfig, scale: int, created: Path | None, seen: set[str]
+) -> None:
+    """Check the folders of a dataset, and the sizes of its images.
+
+    Args:
+        key: Key of the dataset, for messages.
+        dataset: The dataset.
+        scale: Upscaling factor.
+        created: Folder whose contents the plan creates; None if it creates none.
+        seen: Datasets that were checked before; this one is added.
+    """
+    options = {**dataset.options, 'target_cache': None}
+    text = json.dumps([dataset.phase == 'train', options, scale], default=str)
+    if text in seen:
+        return
+    seen.add(text)
+    for name in _ROOTS:
+        folder = dataset.options.get(name)
+        if folder is not None and created is not None and _inside(folder, created):
+            return
+        if folder is None or not Path(folder).expanduser().exists():
+            raise DataError(f"{key}.{name}: no folder '{folder}'")
+    findings = Findings()
+    if dataset.is_paired:
+        with findings.collect_errors():
+            check_pairs(dataset, scale, findings)
+    for finding in findings:
+        if finding.level == ERROR:
+            raise finding.kind(finding.text.replace(dataset.key, key))
+
+
+def _check_datasets(run: Run, plan: PlanOptions, out: Path, seen: set[str]) -> None:
+    created = out if plan.photographs else None
+    for phase, dataset in run.config.datasets.items():
+        _check_images(f'{run.name}: datasets.{phase}', dataset, run.scale, created, seen)
+    for name, dataset in evaluation_sets(plan.test, run.scale, out).items():
+        _check_images(f'test.{name}', dataset, run.scale, created, seen)
 
 
 def check(plan: PlanOptions, runs: list[Run], out: Path) -> None:
-    """Build every network once, and check that all folders and files exist.
+    """Build every network once, and check options, files, and the sizes of the images.
 
     Args:
         plan: The plan.
@@ -107,11 +193,14 @@ def check(plan: PlanOptions, runs: list[Run], out: Path) -> None:
             and what was expected.
     """
     seen: set[str] = set()
-    for run in runs:
+    # A message about a training says more than one about the measurement of its teachers.
+    for run in sorted(runs, key=lambda run: run.kind == 'references'):
         if run.kind == 'cache':
             continue
         if run.kind == 'student':
             _check_student(run)
         _check_networks(run, seen)
         _check_weights(run, runs, out)
-        _check_folders(run, plan, out)
+        _check_datasets(run, plan, out, seen)
+        if run.kind != 'references':
+            _check_options(run, seen)

@@ -25,7 +25,7 @@ from .evaluation_sets import evaluation_sets
 from .fingerprints import relocatable_json
 from .precision_records import of_cache, of_training
 from .runs import Run
-from .store import describe_machine, is_done, record_of, result_of, result_path
+from .store import describe_machine, has_other_result, is_done, record_of, result_of, result_path
 
 _HEADER = (
     'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows '
@@ -133,7 +133,7 @@ def _write_result(
     curve = None
     training_seconds = None
     if run.kind in ('prepare', 'student'):
-        curve, training_seconds = read_training(out / 'experiments' / run.name)
+        curve, training_seconds = read_training(out / 'experiments' / run.name, run.options)
     content = {
         'name': run.name,
         'kind': run.kind,
@@ -201,6 +201,8 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
         begun = record.is_begun()
         if not begun:
             archive(experiment)
+            if has_other_result(run, out):
+                archive(result_path(run, out))
             record.write(finished=False)
         write_options(run, out)
         device = 'cuda' if run.config.wants_gpu and torch.cuda.is_available() else 'cpu'

@@ -12,7 +12,7 @@ from ...config import TeacherOptions, TrainingConfig
 from ...distillers import training_config
 from ...host.yaml_loader import read_options
 from ...utils.digest import sha256
-from ...utils.resources import option_file
+from ...utils.resources import content, option_file
 from .._jobs import Job, Record, archive, run_jobs
 
 # Divisors of the numbers of iterations with --quick.
@@ -140,10 +140,10 @@ class Run:
             iterations //= _QUICK_DIVISORS[step.options]
             self.overrides = _overrides(config, iterations)
         self.iterations = iterations if step.kind == 'train' else None
-        # The fingerprint recognises finished steps. It covers the whole option file, for a cache
-        # too.
-        content = self.file.read_text(encoding='utf-8')
-        text = '\n'.join([step.kind, content, *self.overrides, upstream])
+        # The fingerprint recognises finished steps. It covers the whole option file but the line
+        # that has the version, for a cache too.
+        options = content(self.file.read_text(encoding='utf-8'))
+        text = '\n'.join([step.kind, options, *self.overrides, upstream])
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.record = Record(out / 'runs' / f'{step.name}.json', self.fingerprint)
         self.log = out / 'runs' / f'{step.name}.log'

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from .._validation import StrPath, check_choices, check_path
+from ...errors import OptionError
+from .._validation import StrPath, check_choices, check_flags, check_path, spelled
 from .baselines import METHODS
 from .network_templates import STUDENTS
 from .paper_files import SCALES
@@ -12,15 +13,39 @@ from .paper_files import SCALES
 METHOD_NAMES = ('mtkd', *METHODS)
 
 
+def _check_data(data: StrPath | None, reference_teachers: bool) -> None:
+    """Check the folder of the data of the files with the reference teachers."""
+    if data is None:
+        return
+    check_path('data', data)
+    if not reference_teachers:
+        raise OptionError(
+            f'{spelled("data")}: allowed only with {spelled("reference_teachers")}; the other '
+            'files name the data of the paper'
+        )
+    if not str(data).isprintable() or set('{}') & set(str(data)):
+        raise OptionError(
+            f'{spelled("data")}: {str(data)!r}; expected a path without braces, which are '
+            'placeholders in a plan, and without line breaks'
+        )
+
+
 def write_options(
     out: StrPath,
     *,
     students: Sequence[str] = tuple(STUDENTS),
     scales: Sequence[int] = SCALES,
     methods: Sequence[str] = METHOD_NAMES,
+    reference_teachers: bool = False,
+    data: StrPath | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write the option files of the paper: both stages of MTKD, the baselines, and testing.
+    """Write option files: those of the paper, and those that come with the package.
+
+    The files of the paper are for both stages of MTKD, the baselines, and testing. With all
+    students, all methods and scale 4 there are also plans of comparisons (``compare/``), the files
+    of the demo (``demo/``), those that trained the reference teachers (``teachers/``), and both
+    stages and a comparison with the reference teachers (``reference/``), which need no download.
 
     An existing file with the same options is left alone, whichever version wrote it. An existing
     file with other options is an error, and nothing is written.
@@ -30,6 +55,9 @@ def write_options(
         students: Names of students; ``mtkd options --help`` lists them.
         scales: Scales: 2, 3 or 4.
         methods: ``'mtkd'`` and names of baselines; ``mtkd options --help`` lists them.
+        reference_teachers: Whether to write only the files with the reference teachers.
+        data: Folder of the data in these files, as :func:`prepare_data` makes it with
+            ``validation``; None for ``datasets/mine``.
         overwrite: Whether to replace existing files with other options.
 
     Returns:
@@ -42,9 +70,20 @@ def write_options(
     check_choices('students', students, STUDENTS)
     check_choices('scales', scales, SCALES)
     check_choices('methods', methods, METHOD_NAMES)
-    from .run import write
+    check_flags(reference_teachers=reference_teachers, overwrite=overwrite)
+    _check_data(data, reference_teachers)
+    selections = (('students', students), ('scales', scales), ('methods', methods))
+    for (keyword, values), known in zip(selections, (STUDENTS, SCALES, METHOD_NAMES), strict=True):
+        if reference_teachers and set(values) != set(known):
+            raise OptionError(
+                f'{spelled("reference_teachers")}: not allowed with {spelled(keyword)}; its files '
+                'are for one student and one scale'
+            )
+    from .ready_files import DATA
+    from .run import texts_of, write
 
-    return write(Path(out), students, scales, methods, overwrite)
+    folder = str(Path(data or DATA)) if reference_teachers else None
+    return write(Path(out), texts_of(students, scales, methods, folder), overwrite)
 
 
 def option_reference() -> str:

@@ -6,10 +6,11 @@ from .api import METHOD_NAMES, option_reference, write_options
 from .network_templates import STUDENTS
 from .paper_files import SCALES
 
-HELP = 'write the option files of the paper, or print the option reference'
+HELP = 'write option files, or print the option reference'
 DESCRIPTION = (
-    'Write the option files of the paper (both stages of MTKD, baselines, testing), or print the '
-    'reference of all option keys.'
+    'Write the option files of the paper (both stages of MTKD, baselines, testing) and those that '
+    'need no download (reference/, demo/, compare/, teachers/), or print the reference of all '
+    'option keys.'
 )
 
 
@@ -45,6 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='write only the files of these methods',
     )
     parser.add_argument(
+        '--reference-teachers',
+        action='store_true',
+        help='write only the files that train and compare with the teachers of the package',
+    )
+    parser.add_argument(
+        '--data',
+        metavar='DIR',
+        help='folder of mtkd data --validation N for the files with the reference teachers; '
+        'default: datasets/mine',
+    )
+    parser.add_argument(
         '--overwrite',
         action='store_true',
         help='replace existing files with different content',
@@ -61,6 +73,8 @@ def run(args: argparse.Namespace) -> None:
         students=args.student,
         scales=args.scale,
         methods=args.method,
+        reference_teachers=args.reference_teachers,
+        data=args.data,
         overwrite=args.overwrite,
     )
     print(f"{len(paths)} option files in '{args.out}'")

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from . import network_templates
 from .baselines import DUKD_WEIGHTS, METHODS
-from .file_heads import commands, first_line
+from .file_heads import commands, first_line, selection
 from .section_templates import (
     DATA,
     HEADER,
@@ -272,7 +272,7 @@ def files(
 
     def add(file: tuple[str, str], method: str | None, student: str | None = None) -> None:
         path, text = file
-        found[path] = first_line(scale, method, student) + text
+        found[path] = first_line(selection(scale, method, student)) + text
 
     for scale in scales:
         if 'mtkd' in methods:

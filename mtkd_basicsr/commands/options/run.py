@@ -1,4 +1,4 @@
-"""``mtkd options``: write the option files of the paper."""
+"""``mtkd options``: write option files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,19 +7,43 @@ from ...errors import OptionError
 from ...utils.atomic import write_text
 from .._arguments import make_folder
 from .._validation import spelled
+from .baselines import METHODS
 from .file_heads import content
+from .network_templates import STUDENTS
 from .paper_files import files
+from .ready_files import ready_files, reference_files
 
 
-def write(
-    out: Path,
-    students: Sequence[str],
-    scales: Sequence[int],
-    methods: Sequence[str],
-    overwrite: bool,
-) -> list[Path]:
-    """Write option files; see :func:`mtkd_basicsr.commands.write_options`."""
+def texts_of(
+    students: Sequence[str], scales: Sequence[int], methods: Sequence[str], data: str | None
+) -> dict[str, str]:
+    """Return the option files of a call: path in the folder -> text.
+
+    The ready files are for x4, and belong to no student and no method of the paper alone.
+
+    Args:
+        students: Names of students.
+        scales: Scales.
+        methods: Names of methods.
+        data: Folder of the data of the files with the reference teachers, which are the only ones
+            then; None otherwise.
+    """
+    if data is not None:
+        return reference_files(data)
     texts = files(students, scales, methods)
+    if 4 in scales and set(students) == set(STUDENTS) and set(methods) == {'mtkd', *METHODS}:
+        texts.update(ready_files())
+    return texts
+
+
+def write(out: Path, texts: dict[str, str], overwrite: bool) -> list[Path]:
+    """Write option files; see :func:`mtkd_basicsr.commands.write_options`.
+
+    Args:
+        out: The folder.
+        texts: Path in the folder -> text.
+        overwrite: Whether to replace existing files with other options.
+    """
     present = [path for path in texts if (out / path).exists()]
     different = []
     for path in present:

@@ -18,6 +18,7 @@ def prepare_data(
     multiple: int | None = None,
     sub_image: int = 0,
     step: int | None = None,
+    validation: int = 0,
     workers: int | None = None,
     verify: str | None = None,
 ) -> dict[int, Path]:
@@ -39,12 +40,16 @@ def prepare_data(
         sub_image: Side of the parts that images are cut into, in ground-truth pixels; 0 for whole
             images.
         step: Distance from one part to the next, in ground-truth pixels; None for half of a part.
+        validation: Number of images to keep apart for validation, spread over the sorted names. The
+            folders of the others go to ``train/`` in ``out``, and theirs, of whole images, to
+            ``val/``; ``validation.txt`` holds their names. They stay the same when images are
+            added to the source.
         workers: Number of processes; None for one per CPU core.
         verify: Test set (``'Set5'``, ``'Set14'``, ``'B100'`` or ``'Urban100'``) whose published
             PSNR of bicubic enlargement the images must reproduce.
 
     Returns:
-        The folders by scale; the ground truth has scale 1.
+        The folders by scale; the ground truth has scale 1. With ``validation`` those of training.
 
     Raises:
         DataError: Some images are invalid (all of them are named, the others are processed), or
@@ -67,6 +72,7 @@ def prepare_data(
     check_whole('sub_image', sub_image, 0)
     if step is not None:
         check_whole('step', step, 0)
+    check_whole('validation', validation, 0)
     if workers is not None:
         check_whole('workers', workers)
     if verify is not None:
@@ -83,13 +89,14 @@ def prepare_data(
             f'{spelled("sub_image")} {sub_image} {spelled("step")} {step}; expected multiples of '
             f'{multiple}, with a step not larger than the sub-image'
         )
-    if verify and sub_image:
-        raise OptionError(
-            f'{spelled("verify")}: not allowed with {spelled("sub_image")}; test sets consist of '
-            'whole images'
-        )
+    for keyword, value in {'sub_image': sub_image, 'validation': validation}.items():
+        if verify and value:
+            raise OptionError(
+                f'{spelled("verify")}: not allowed with {spelled(keyword)}; test sets consist of '
+                'whole images, and of all of them'
+            )
     from .run import Layout, prepare
 
     layout = Layout(Path(out), tuple(scales), multiple, sub_image, step)
-    prepare(Path(folder), layout, os.cpu_count() or 1 if workers is None else workers, verify)
-    return layout.folders()
+    workers = os.cpu_count() or 1 if workers is None else workers
+    return prepare(Path(folder), layout, workers, verify, validation)

@@ -47,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='distance from one part to the next, in pixels; default: half of a part',
     )
     parser.add_argument(
+        '--validation',
+        type=number(0),
+        default=0,
+        metavar='N',
+        help='keep N of the images apart for validation: folders go to DIR/train and DIR/val',
+    )
+    parser.add_argument(
         '--workers',
         type=int,
         default=os.cpu_count() or 1,
@@ -69,6 +76,7 @@ def run(args: argparse.Namespace) -> None:
         multiple=args.multiple,
         sub_image=args.sub_image,
         step=args.step,
+        validation=args.validation,
         workers=args.workers,
         verify=args.verify,
     )

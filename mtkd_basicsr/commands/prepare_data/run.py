@@ -4,13 +4,14 @@ import json
 import multiprocessing
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ...errors import DataError, OptionError
+from ...host.startup import WORKER_WITHOUT_TORCH
 from ...utils.atomic import write_bytes, write_json, write_text
 from ...utils.bicubic import resize_pixels
 from ...utils.choices import BICUBIC
@@ -18,6 +19,7 @@ from ...utils.images import decode, psnr_y
 from ...utils.progress import progress
 from .._arguments import make_folder
 from .._validation import spelled
+from .held_out import held_out_names
 
 _SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 _TOLERANCE = 0.06  # dB
@@ -156,7 +158,12 @@ def _iter_processed(
     # Spawned on every system: OpenCV's threads do not survive a fork. NumPy needs no threads in
     # the workers.
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
-    with multiprocessing.get_context('spawn').Pool(workers, cv2.setNumThreads, (1,)) as pool:
+    os.environ[WORKER_WITHOUT_TORCH] = '1'
+    try:
+        pool = multiprocessing.get_context('spawn').Pool(workers, cv2.setNumThreads, (1,))
+    finally:
+        del os.environ[WORKER_WITHOUT_TORCH]
+    with pool:
         yield from pool.imap(_process_image, tasks)
 
 
@@ -271,9 +278,8 @@ def _check_layout_record(layout: Layout, source: Path) -> None:
     write_json(path, settings)
 
 
-def prepare(source: Path, layout: Layout, workers: int, verify: str | None) -> None:
-    """Write the folders of a layout; see :func:`mtkd_basicsr.commands.prepare_data`."""
-    paths = find_images(source)
+def _process(paths: list[Path], source: Path, layout: Layout, workers: int) -> list[str]:
+    """Write the folders of a layout, and return an error for each image that cannot be used."""
     _check_layout_record(layout, source)
     folders = list(layout.folders().values())
     for folder in folders:
@@ -287,6 +293,22 @@ def prepare(source: Path, layout: Layout, workers: int, verify: str | None) -> N
             errors.append(error)
     write_text(layout.out / 'meta_info.txt', '\n'.join(lines) + '\n')
     print(f'{len(lines)} images in each of {", ".join(map(str, folders))}')
+    return errors
+
+
+def prepare(
+    source: Path, layout: Layout, workers: int, verify: str | None, validation: int
+) -> dict[int, Path]:
+    """Write the folders of a layout; see :func:`mtkd_basicsr.commands.prepare_data`."""
+    paths = find_images(source)
+    held_out: set[str] = set()
+    whole = replace(layout, out=layout.out / 'val', sub=0, step=0)
+    if validation:
+        held_out = held_out_names(paths, layout.out, validation)
+        layout = replace(layout, out=layout.out / 'train')
+    errors = _process([p for p in paths if p.name not in held_out], source, layout, workers)
+    if validation:
+        errors += _process([p for p in paths if p.name in held_out], source, whole, workers)
     if errors:
         summary = [f'{len(errors)} of {len(paths)} images cannot be used:', *errors[:10]]
         if len(errors) > 10:
@@ -294,3 +316,4 @@ def prepare(source: Path, layout: Layout, workers: int, verify: str | None) -> N
         raise DataError('\n'.join(summary))
     if verify:
         _verify(verify, layout, len(paths))
+    return layout.folders()

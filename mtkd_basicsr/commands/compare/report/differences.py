@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
-from ....evaluation.statistics import gain, holm_correction, signed_rank_test
+from ....evaluation.statistics import (
+    SIGNIFICANT,
+    gain,
+    holm_correction,
+    signed_rank_test,
+    smallest_p,
+)
 from ..results import Cell, paired_psnr
 
 # Maximum number of methods in a table of all pairs.
@@ -18,11 +24,23 @@ class Difference:
         deviation: Standard deviation over seeds, in dB; None for one seed.
         p: p-value of the signed-rank test over images (averaged over seeds), corrected for all
             comparisons of the test set.
+        smallest: The smallest p that was possible with so many images and comparisons.
     """
 
     mean: float
     deviation: float | None
     p: float
+    smallest: float
+
+    @property
+    def is_testable(self) -> bool:
+        """Return whether any result could have been significant."""
+        return self.smallest <= SIGNIFICANT
+
+    @property
+    def is_significant(self) -> bool:
+        """Return whether the difference is larger than chance over images explains."""
+        return self.p <= SIGNIFICANT
 
 
 def compared_with(cells: dict[str, Cell], baseline: str) -> list[str]:
@@ -64,4 +82,8 @@ def differences(
             gains[method, other] = gain(*values)
             p_values[method, other] = signed_rank_test(values[0].mean(0) - values[1].mean(0))
     corrected = holm_correction(list(p_values.values()))
-    return {pair: Difference(*gains[pair], p) for pair, p in zip(p_values, corrected, strict=True)}
+    found = {}
+    for pair, p in zip(p_values, corrected, strict=True):
+        images = cells[pair[0]].values[test_set].shape[1]
+        found[pair] = Difference(*gains[pair], p, smallest_p(images, len(corrected)))
+    return found

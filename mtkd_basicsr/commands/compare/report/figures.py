@@ -7,6 +7,7 @@ import numpy as np
 
 from ....evaluation.statistics import gain
 from ..results import Cell, Results, paired_psnr
+from .timing import Timing
 
 # The colour-blind safe palette of Okabe and Ito, then other colours.
 _COLOURS = (
@@ -22,11 +23,26 @@ _COLOURS = (
     '#7b4fa3',
 )
 _STYLES = ('-', '--', '-.', ':')
-CURVES = (
-    'PSNR of validation during the training, mean over seeds; bands from the lowest to the highest '
-    'seed. Left over iterations, right over seconds.'
-)
-BARS = 'Gain over {baseline}; whiskers: standard deviation over seeds.'
+
+
+def curves_caption(results: Results) -> str:
+    """Return the caption of :func:`curves`."""
+    seeds = ''
+    if results.several_seeds:
+        seeds = ', mean over seeds; bands from the lowest to the highest seed'
+    mixed = ''
+    if Timing.of(results).note:
+        mixed = ', which do not all compare: see the marks in the tables'
+    return (
+        f'PSNR of validation during the training{seeds}. Left over iterations, right over '
+        f'seconds{mixed}.'
+    )
+
+
+def bars_caption(results: Results) -> str:
+    """Return the caption of :func:`bars`."""
+    whiskers = '; whiskers: standard deviation over seeds' if results.several_seeds else ''
+    return f'Gain over {results.plan.baseline}{whiskers}.'
 
 
 def style(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -132,7 +148,9 @@ def bars(results: Results, path: Path) -> bool:
                 list(gains),
                 [mean for mean, _ in gains.values()],
                 0.75,
-                xerr=[deviation or 0 for _, deviation in gains.values()],
+                xerr=[deviation or 0 for _, deviation in gains.values()]
+                if results.several_seeds
+                else None,
                 color=[styles[method][0] for method in gains],
                 capsize=2,
                 error_kw={'elinewidth': 1, 'ecolor': '#555555'},

@@ -25,6 +25,7 @@ _SUMMARY_HEADER = (
     'validation_psnr_std',
     'training_seconds',
     'precision',
+    'machine',
 )
 _IMAGES_HEADER = ('student', 'scale', 'method', 'seed', 'test_set', 'image', 'psnr', 'ssim')
 
@@ -39,6 +40,7 @@ def _summary_values(cell: Cell, base: Cell | None, test_set: str) -> list[Any]:
         *(cell.validation() or (None, None)),
         cell.mean_seconds(),
         ' | '.join(dict.fromkeys(map(in_words, cell.precisions))),
+        ' | '.join(dict.fromkeys(cell.machines)),
     ]
 
 

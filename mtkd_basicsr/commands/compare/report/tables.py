@@ -8,6 +8,7 @@ from ..results import Cell, Results, paired_psnr
 from .differences import compared_with, differences
 from .document import Table
 from .published import published
+from .timing import Timing
 
 # Header of the column of training times.
 _TIME = 'training, s'
@@ -54,6 +55,7 @@ def quality(results: Results, student: str, scale: int, cells: dict[str, Cell]) 
     of training.
     """
     plan = results.plan
+    timing = Timing.of(results)
     base = cells.get(plan.baseline)
     sets = list(plan.test)
     header = [
@@ -79,7 +81,8 @@ def quality(results: Results, student: str, scale: int, cells: dict[str, Cell]) 
             row.append('–' if base is None or cell is base else _gain(cell, base, test_set))
         validation = cell.validation()
         row.append('–' if validation is None else _value(*validation, 3))
-        rows.append([*row, f'{cell.mean_seconds():.0f}', str(len(cell.seeds))])
+        seconds = f'{cell.mean_seconds():.0f}{timing.student(student, scale, method)}'
+        rows.append([*row, seconds, str(len(cell.seeds))])
     return Table(header, rows, _marks(columns))
 
 
@@ -102,6 +105,7 @@ def summary(results: Results, scale: int, references: bool = True, seconds: bool
     if seconds:
         fields.append(_TIME)
     header = [f'×{scale}: PSNR, dB', *(f'{s}, {field}' for s in students for field in fields)]
+    timing = Timing.of(results)
     rows: list[list[str]] = []
     if references:
         for name, values in results.references.get(scale, {}).items():
@@ -111,13 +115,15 @@ def summary(results: Results, scale: int, references: bool = True, seconds: bool
     marked = {method for _, found, method in results.mixed() if found == scale}
     for method in results.plan.methods:
         row = [method + (MARK if method in marked else '')]
-        for cells in students.values():
+        for student, cells in students.items():
             for field in fields:
                 cell = cells.get(method)
                 if cell is not None and field != _TIME:
                     entry = (cell.summary(field)[0], len(rows), len(cell.seeds))
                     columns.setdefault(len(row), []).append(entry)
                 row.append(_summary_cell(cell, field, len(results.plan.seeds)))
+                if cell is not None and field == _TIME:
+                    row[-1] += timing.student(student, scale, method)
         if any(text != '–' for text in row[1:]):
             rows.append(row)
     return Table(header, rows, _marks(columns))
@@ -147,7 +153,7 @@ def significance(results: Results, cells: dict[str, Cell], test_set: str) -> Tab
 
     If there are many methods, each is compared with the baseline only. Cells hold the mean
     difference in dB ± its standard deviation over seeds, and the p-value over images, corrected
-    for the comparisons in the table.
+    for the comparisons in the table; no p if none could be significant with so few images.
     """
     baseline = results.plan.baseline
     found = differences(cells, baseline, test_set)
@@ -158,13 +164,29 @@ def significance(results: Results, cells: dict[str, Cell], test_set: str) -> Tab
         difference = found.get((method, other)) or found.get((other, method))
         if difference is None:
             return '–'
-        return f'{_signed(sign * difference.mean, difference.deviation)} (p {difference.p:.2g})'
+        p = f'{difference.p:.2g}' if difference.is_testable else '–'
+        return f'{_signed(sign * difference.mean, difference.deviation)} (p {p})'
 
     header = ['', *(f'− {name}' for name in others)]
     rows = []
     for method in cells:
         rows.append([method, *(text(method, other) for other in others)])
     return Table(header, rows)
+
+
+def too_few_images(results: Results, cells: dict[str, Cell]) -> str:
+    """Return why tables of :func:`significance` have no p; empty if they all have one."""
+    reasons = []
+    for test_set in results.plan.test:
+        found = differences(cells, results.plan.baseline, test_set)
+        for difference in list(found.values())[:1]:
+            if not difference.is_testable:
+                images = len(next(iter(cells.values())).names[test_set])
+                reasons.append(
+                    f'{test_set} has {images}: with {len(found)} comparisons, p cannot be below '
+                    f'{difference.smallest:.2g}'
+                )
+    return f'No p for too few images: {"; ".join(reasons)}.' if reasons else ''
 
 
 def costs(measured: dict[str, dict[str, Any]]) -> Table:
@@ -182,9 +204,14 @@ def costs(measured: dict[str, dict[str, Any]]) -> Table:
 
 def preparation(results: Results) -> Table:
     """Return the seconds of caches and shared trainings, and of all trainings of students."""
-    rows = [[name, f'{seconds:.0f}'] for name, seconds in results.prepared.items()]
+    timing = Timing.of(results)
+    rows = []
+    for name, time in results.prepared.items():
+        rows.append([name, f'{time:.0f}{timing.preparation(name)}'])
     seconds = [s for cell in results.cells.values() for s in cell.seconds]
-    rows.append([f'{len(seconds)} trainings of students', f'{sum(seconds):.0f}'])
+    mixed_up = len(set(timing.students.values())) > 1
+    label = f'{len(seconds)} trainings of students'
+    rows.append([label, f'{sum(seconds):.0f}' + (' (mixed)' if mixed_up else '')])
     return Table(['done once', 'seconds'], rows)
 
 

@@ -19,8 +19,10 @@ from ..store import describe_machine
 from . import tables
 from .crops import crops, runs_to_show
 from .document import Block, Heading, Picture, Text, markdown, page
-from .figures import BARS, CURVES, bars, curves
+from .figures import bars, bars_caption, curves, curves_caption
 from .spreadsheets import write_csv
+from .timing import Timing
+from .verdict import verdicts
 
 _OUTPUT_SIZE = 320, 480  # height and width of the upscaled image that networks are timed with
 
@@ -60,18 +62,20 @@ def _networks(results: Results, scale: int) -> dict[str, dict[str, Any]]:
 
 
 def introduction(results: Results) -> Iterator[Block]:
-    """Yield the title of a report, its conditions, and the runs that are missing."""
+    """Yield the title of a report, who is best, the conditions, and the runs that are missing."""
     plan = results.plan
     images = next(iter(results.cells.values())).names
     scales = ', '.join(f'×{scale}' for scale in plan.scales)
     seeds = ', '.join(map(str, plan.seeds))
     test_sets = ', '.join(f'{name} ({len(images[name])} images)' for name in plan.test)
     yield Heading(f'Comparison: {plan.name}', 1)
+    yield from map(Text, verdicts(results))
+    values = 'Values are means ± standard deviations over seeds. ' if results.several_seeds else ''
     yield Text(
         f'Scales {scales}; seeds {seeds}; test sets {test_sets}. PSNR (dB) and SSIM are measured '
         "on the Y channel with BasicSR's metrics, after cropping as many pixels from each border "
-        'as the scale. Values are means ± standard deviations over seeds. For each seed, all '
-        'methods have the same trainer, schedule, data order, initial weights and teachers.'
+        f'as the scale. {values}For each seed, all methods have the same trainer, schedule, data '
+        'order, initial weights and teachers.'
     )
     yield Text(
         f'Machines of the runs: {" | ".join(results.machines)}. Machine of this report: '
@@ -99,6 +103,13 @@ def mixed_precisions(results: Results) -> Iterator[Block]:
         )
 
 
+def seconds_that_do_not_compare(results: Results) -> Iterator[Block]:
+    """Yield a paragraph that explains the marks of seconds; nothing if all seconds compare."""
+    note = Timing.of(results).note
+    if note:
+        yield Text(note)
+
+
 def _group(
     results: Results, student: str, scale: int, cells: dict[str, Cell], out: Path, folder: Path
 ) -> Iterator[Block]:
@@ -109,6 +120,7 @@ def _group(
         'training. Training: mean seconds of the iterations only, on the machine of the training; '
         'caches and trainings of teachers are listed at the end.'
     )
+    yield from seconds_that_do_not_compare(results)
     published = tables.published_beside_ours(results, student, scale, cells)
     if published is not None:
         yield Heading('Published, other training', 3)
@@ -120,11 +132,16 @@ def _group(
     for test_set in results.plan.test:
         yield Heading(f'{student} ×{scale}, {test_set}: row minus column', 3)
         yield tables.significance(results, cells, test_set)
+    several = results.several_seeds
     yield Text(
-        'Mean difference of PSNR ± standard deviation over seeds, and p of the two-sided Wilcoxon '
-        'signed-rank test over images (averaged over seeds), with the Holm correction for the '
-        'number of comparisons in the table.'
+        f'Mean difference of PSNR{" ± standard deviation over seeds" if several else ""}, and p of '
+        f'the two-sided Wilcoxon signed-rank test over images'
+        f'{" (averaged over seeds)" if several else ""}, with the Holm correction for the number '
+        'of comparisons in the table.'
     )
+    reason = tables.too_few_images(results, cells)
+    if reason:
+        yield Text(reason)
     path = folder / f'crops_{student}_x{scale}.png'
     for run in runs_to_show(results, student, scale):
         if not weights_path(out / 'experiments' / run.name).is_file():
@@ -166,10 +183,10 @@ def write(plan: PlanOptions, runs: list[Run], out: Path) -> list[Path]:
         blocks += [
             Heading('All methods'),
             *summaries,
-            Picture(folder / 'gains.png', BARS.format(baseline=plan.baseline)),
+            Picture(folder / 'gains.png', bars_caption(results)),
         ]
     curves(results, folder / 'curves.png')
-    blocks.append(Picture(folder / 'curves.png', CURVES))
+    blocks.append(Picture(folder / 'curves.png', curves_caption(results)))
     for student, scale, cells in results.groups():
         blocks += _group(results, student, scale, cells, out, folder)
     blocks.append(Heading('Costs'))
@@ -182,7 +199,7 @@ def write(plan: PlanOptions, runs: list[Run], out: Path) -> list[Path]:
                 'the machine of this report.'
             ),
         ]
-    blocks.append(tables.preparation(results))
+    blocks += [tables.preparation(results), *seconds_that_do_not_compare(results)]
     texts = {
         folder / 'report.md': markdown(blocks),
         folder / 'report.html': page(blocks),
