@@ -1,6 +1,9 @@
 """Options of datasets that make images other than the networks, teachers and metrics expect."""
 
+import os
+from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from ..config import DatasetConfig, TrainingConfig
@@ -60,7 +63,9 @@ def _check_normalization(dataset: DatasetConfig, findings: Findings) -> None:
         )
 
 
-def _check_color(config: TrainingConfig, dataset: DatasetConfig, findings: Findings) -> None:
+def _check_color(
+    dataset: DatasetConfig, network: Mapping[str, Any], uses_teachers: bool, findings: Findings
+) -> None:
     color = dataset.options.get('color')
     if color is not None and color not in ('y', 'rgb'):
         findings.error(
@@ -68,10 +73,9 @@ def _check_color(config: TrainingConfig, dataset: DatasetConfig, findings: Findi
             'ignores anything else'
         )
         return
-    network = config.network
     channels = next((network[key] for key in _CHANNELS if key in network), 3)
-    if color == 'y' and (config.uses_teachers or channels != 1):
-        who = 'teachers take' if config.uses_teachers else f'{network.get("type")} takes'
+    if color == 'y' and (uses_teachers or channels != 1):
+        who = 'teachers take' if uses_teachers else f'{network.get("type")} takes'
         findings.error(
             f"{dataset.key}.color: 'y', which makes images of one channel; {who} RGB images; "
             'remove it (val.metrics have test_y_channel)'
@@ -93,33 +97,48 @@ def _check_template(dataset: DatasetConfig, findings: Findings) -> None:
         )
 
 
-def _check_backend(dataset: DatasetConfig, findings: Findings) -> None:
+def backend_problem(dataset: DatasetConfig) -> str | None:
+    """Return what is wrong with the ``io_backend`` of a dataset for images; None if nothing is."""
     key = f'{dataset.key}.io_backend'
     backend = dataset.options.get('io_backend')
-    kind = backend.get('type') if isinstance(backend, dict) else None
-    if not isinstance(backend, dict) or kind is None:
-        findings.error(f'{key}: {backend!r}; expected a mapping, such as {{type: disk}}')
-    elif kind not in _BACKENDS:
-        findings.error(f'{key}.type: {kind!r}; {did_you_mean(kind, _BACKENDS)}')
-    elif kind == 'disk' and len(backend) > 1:
+    if not isinstance(backend, dict) or backend.get('type') is None:
+        return f'{key}: {backend!r}; expected a mapping, such as {{type: disk}}'
+    kind = backend['type']
+    if kind not in _BACKENDS:
+        return f'{key}.type: {kind!r}; {did_you_mean(kind, _BACKENDS)}'
+    if kind == 'disk' and len(backend) > 1:
         names = ', '.join(name for name in backend if name != 'type')
-        findings.error(f'{key}: type disk has no other keys; remove {names}')
-    elif kind == 'memcached' and find_spec('mc') is None:
-        findings.error(f'{key}.type: memcached, but its module mc is not installed; use disk')
-    elif kind == 'memcached' and not all(name in backend for name in _MEMCACHED_KEYS):
-        findings.error(f'{key}: memcached needs {" and ".join(_MEMCACHED_KEYS)}')
+        return f'{key}: type disk has no other keys; remove {names}'
+    if kind == 'memcached' and find_spec('mc') is None:
+        return f'{key}.type: memcached, but its module mc is not installed; use disk'
+    if kind == 'memcached' and not all(name in backend for name in _MEMCACHED_KEYS):
+        return f'{key}: memcached needs {" and ".join(_MEMCACHED_KEYS)}'
+    return None
 
 
 def _check_names(dataset: DatasetConfig, findings: Findings) -> None:
+    """Check the list of names that ``meta_info_file`` names."""
     key = f'{dataset.key}.meta_info_file'
-    value = dataset.options.get('meta_info_file')
-    if value is None:
+    path = dataset.options.get('meta_info_file')
+    if path is None:
         return
-    if not isinstance(value, str):
-        findings.error(f'{key}: {value!r}; expected the path of a file')
-    backend = dataset.options.get('io_backend')
-    if isinstance(backend, dict) and backend.get('type') == 'lmdb':
+    if not isinstance(path, str):
+        findings.error(f'{key}: {path!r}; expected the path of a file')
+        return
+    if (dataset.options.get('io_backend') or {}).get('type') == 'lmdb':
         findings.warning(f'{key}: BasicSR does not read it with an LMDB: all its images are used')
+        return
+    if not os.path.isfile(path):
+        return  # which check_folders reports
+    try:
+        lines = Path(path).read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        findings.error(f"{key}: '{path}' is not a text in UTF-8: {error}")
+        return
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            findings.error(f"{key}: '{path}', line {number} is empty; expected a name in each")
+            return
 
 
 def _check_loader(dataset: DatasetConfig, findings: Findings) -> None:
@@ -135,24 +154,36 @@ def _check_loader(dataset: DatasetConfig, findings: Findings) -> None:
         findings.error(f'{dataset.key}.persistent_workers: True, but {why}; remove it')
 
 
-def check_dataset_options(config: TrainingConfig, findings: Findings) -> None:
+def check_dataset(
+    dataset: DatasetConfig, network: Mapping[str, Any], uses_teachers: bool, findings: Findings
+) -> None:
     """Check options that BasicSR reads unchecked, and those that its networks alone understand.
 
     Classes of users get what their option file says.
 
     Args:
-        config: Options of a training or a test with a model of this package.
+        dataset: An entry of ``datasets``.
+        network: ``network_g``, for which the images are.
+        uses_teachers: Whether they are for teachers, too.
         findings: Results are added to it.
     """
-    for dataset in config.datasets.values():
-        _check_type(dataset, findings)
-        is_single = dataset.type == WITHOUT_GROUND_TRUTH
-        if not dataset.is_paired and not is_single:
-            continue
-        _check_normalization(dataset, findings)
-        _check_color(config, dataset, findings)
-        _check_backend(dataset, findings)
+    _check_type(dataset, findings)
+    is_single = dataset.type == WITHOUT_GROUND_TRUTH
+    if not dataset.is_paired and not is_single:
+        return
+    _check_normalization(dataset, findings)
+    _check_color(dataset, network, uses_teachers, findings)
+    problem = backend_problem(dataset)
+    if problem is not None:
+        findings.error(problem)
+    else:
         _check_names(dataset, findings)
-        _check_loader(dataset, findings)
-        if not is_single:
-            _check_template(dataset, findings)
+    _check_loader(dataset, findings)
+    if not is_single:
+        _check_template(dataset, findings)
+
+
+def check_dataset_options(config: TrainingConfig, findings: Findings) -> None:
+    """Check all datasets of a training or a test; see :func:`check_dataset`."""
+    for dataset in config.datasets.values():
+        check_dataset(dataset, config.network, config.uses_teachers, findings)

@@ -16,11 +16,10 @@ _SIDE = 192
 # Metrics of BasicSR of which less is better.
 _LOWER_IS_BETTER = ('calculate_niqe',)
 # Values of arguments that the metrics of BasicSR do not check, for the images that they get.
-_VALUES: dict[str, tuple[Any, ...]] = {
+_CHOICES = {
     'better': ('higher', 'lower'),
     'convert_to': ('y', 'gray'),
     'input_order': ('HWC',),
-    'test_y_channel': (True, False),
 }
 
 
@@ -43,11 +42,10 @@ def _check_arguments(key: str, kind: str, block: dict[str, Any], findings: Findi
         if name not in known:
             findings.error(f"{key}: unknown key '{name}'; {did_you_mean(name, known)}")
         # By type too: 1 equals True.
-        elif name in _VALUES and (type(value), value) not in [(type(v), v) for v in _VALUES[name]]:
-            expected = ', '.join(
-                str(v).lower() if v is True or v is False else str(v) for v in _VALUES[name]
-            )
-            findings.error(f'{key}.{name}: {value!r}; known: {expected}')
+        elif name == 'test_y_channel' and not isinstance(value, bool):
+            findings.error(f'{key}.{name}: {value!r}; known: true, false')
+        elif name in _CHOICES and value not in _CHOICES[name]:
+            findings.error(f'{key}.{name}: {value!r}; known: {", ".join(_CHOICES[name])}')
     return len(findings) == count
 
 
@@ -130,10 +128,11 @@ def check_metric_use(config: TrainingConfig, findings: Findings) -> None:
         second = _parameters(kind).get('img2')
         if second is not None and second.default is inspect.Parameter.empty:
             comparing.append(name)
-        if METRIC_REGISTRY.get(kind).__module__.startswith('basicsr.'):
-            if _check_arguments(key, kind, block, findings):
-                _check_runs(key, kind, block, findings)
-                _check_better(key, kind, block, findings)
+        if not METRIC_REGISTRY.get(kind).__module__.startswith('basicsr.'):
+            continue
+        if _check_arguments(key, kind, block, findings):
+            _check_runs(key, kind, block, findings)
+            _check_better(key, kind, block, findings)
     if comparing:
         _check_ground_truths(config, comparing, 'val.metrics', findings)
     _check_saving(config, findings)

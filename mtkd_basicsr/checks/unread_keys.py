@@ -46,9 +46,11 @@ def _check_section(
         option = f'{path}.{key}' if path else key
         meant = _resembled(key, known)
         if key in foreign:
-            if value and section in _WITHOUT_EFFECT:
+            # What is switched off, is off here too; of `path` false is a value like any other.
+            is_used = bool(value) or (section == 'path' and value is not None)
+            if is_used and section in _WITHOUT_EFFECT:
                 findings.warning(f'{option}: nothing reads this key; {foreign[key]}')
-            elif value:  # what is switched off, is off here too
+            elif is_used:
                 findings.error(f"{option}: unknown key '{key}'; {foreign[key]}")
         elif meant is not None:
             findings.error(f"{option}: unknown key '{key}' (did you mean '{meant}'?)")
@@ -60,11 +62,11 @@ def _check_top(config: TrainingConfig, findings: Findings) -> None:
     known = [*READ_KEYS[''], *plugin_keys('')]
     checked = {}
     for key, value in config.options.items():
-        if key.startswith('network_') and key not in known and _resembled(key, known) is None:
+        if key.startswith('network_') and key.lower() != 'network_g':
             if value is not None:
                 findings.error(f'{key}: {config.model_type} has no such network; remove it')
         # A line of text is what a module leaves that the file imports, as the first line does.
-        elif not isinstance(value, str):
+        elif not isinstance(value, str) or key in FOREIGN_KEYS['']:
             checked[key] = value
     _check_section(checked, '', '', known, findings)
 

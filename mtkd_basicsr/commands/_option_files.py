@@ -11,6 +11,7 @@ from ..config import apply_overrides
 from ..errors import OptionError
 from ..host.option_schema import structure_errors
 from ..host.yaml_loader import basicsr_options, basicsr_reads_safely, read_options, value_of_text
+from ._file_kinds import refuse_other_kind
 from ._loop import LoopArguments
 from ._validation import Overrides, StrPath, spelled
 
@@ -104,19 +105,22 @@ def basicsr_arguments(file: OptionFile, loop: LoopArguments) -> list[str]:
     return argv + file.arguments()
 
 
-def read_with_overrides(file: OptionFile) -> dict[str, Any]:
+def read_with_overrides(command: str, file: OptionFile) -> dict[str, Any]:
     """Read an option file and apply its overrides, without BasicSR's parser.
 
     Args:
+        command: Name of our command.
         file: Option file of the command.
 
     Returns:
         All options of the file.
 
     Raises:
-        OptionError: The file cannot be read, or an override is invalid.
+        OptionError: The file cannot be read or is for another command, or an override is invalid.
     """
-    return apply_overrides(read_options(file.path, file.safe), file.overrides, value_of_text)
+    content = read_options(file.path, file.safe)
+    refuse_other_kind(content, file.path, command)
+    return apply_overrides(content, file.overrides, value_of_text)
 
 
 def parse_like_basicsr(
@@ -142,7 +146,7 @@ def parse_like_basicsr(
         OptionError: The file cannot be read, an override is invalid, or options that BasicSR
             requires are missing or have a wrong type; one line for each of them.
     """
-    errors = structure_errors(read_with_overrides(file), is_train)
+    errors = structure_errors(read_with_overrides(command, file), is_train)
     if errors:
         raise OptionError('\n'.join(errors))
     argv = file.arguments()

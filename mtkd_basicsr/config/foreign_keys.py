@@ -126,13 +126,16 @@ FOREIGN_KEYS: dict[str, dict[str, str]] = {
         'use_rotate': _FLIPS,
     },
     'path': {
+        'param_key_d': _GAN,
         'pretrain_model_G': 'use path.pretrain_network_g',
         'pretrain_model_g': 'use path.pretrain_network_g',
+        'pretrain_network_d': _GAN,
         'pretrain_network': 'use path.pretrain_network_g',
         'pretrained_netG': 'use path.pretrain_network_g',
         'pretrained_network_g': 'use path.pretrain_network_g',
         'resume': 'use path.resume_state, or mtkd train --auto_resume',
         'strict_load': 'use path.strict_load_g',
+        'strict_load_d': _GAN,
     },
     'val': {
         'crop_size_h': _TILE,
