@@ -1,6 +1,8 @@
 """The structure that BasicSR assumes when it parses options, before it builds a model."""
 
 import math
+import os
+import sys
 from typing import Any
 
 # The keys of `train` that the training loop, `BaseModel` and `SRModel` read.
@@ -134,6 +136,11 @@ def name_errors(name: Any) -> list[str]:
     """Return the error if a value cannot name a folder of results; empty if it can."""
     if name is None:
         return ['name: missing']
+    try:
+        os.fsencode(str(name))
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        return [f'name: {name!r}; the names of files are in {encoding} here, which lacks a letter']
     if (
         not isinstance(name, str)
         or name in ('', '.', '..')

@@ -22,6 +22,9 @@ def apply() -> None:
     Calling it twice is harmless.
     """
     startup.install()
+    for name in startup.TEXT_MODULES:
+        if name in sys.modules:  # imported before the finder was there
+            sys.modules[name].__dict__['open'] = startup.open_text
     _patch_launchers()
 
 

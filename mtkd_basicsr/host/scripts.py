@@ -77,6 +77,21 @@ def _checked(
     return checked
 
 
+def _logging_in_utf8(function: Callable[..., logging.Logger]) -> Callable[..., logging.Logger]:
+    """Let BasicSR's log files be in UTF-8; they are in the encoding of the locale otherwise."""
+
+    def get_root_logger(*args: Any, **kwargs: Any) -> logging.Logger:
+        logger = function(*args, **kwargs)
+        for handler in logger.handlers:
+            stream: Any = getattr(handler, 'stream', None)
+            if isinstance(handler, logging.FileHandler) and hasattr(stream, 'reconfigure'):
+                stream.reconfigure(encoding='utf-8', errors='backslashreplace')
+        return logger
+
+    get_root_logger.is_checked = True  # type: ignore[attr-defined]
+    return get_root_logger
+
+
 def repair(script: ModuleType | None, check: Check) -> None:
     """Make a script of BasicSR resume without CUDA, report wrong option keys, and log versions.
 
@@ -99,6 +114,8 @@ def repair(script: ModuleType | None, check: Check) -> None:
         module.load_resume_state = _checked(load_resume_state, check, is_train=True)
     elif not getattr(module.make_exp_dirs, 'is_checked', False):
         module.make_exp_dirs = _checked(module.make_exp_dirs, check, is_train=False)
+    if not getattr(module.get_root_logger, 'is_checked', False):
+        module.get_root_logger = _logging_in_utf8(module.get_root_logger)
     if not getattr(module.get_env_info, 'is_checked', False):
         original = module.get_env_info
 
