@@ -39,7 +39,7 @@ def check_loggers(opt: dict[str, Any], findings: Findings) -> None:
         opt: All options of a training with any model.
         findings: Results are added to it.
     """
-    logger = opt['logger']
+    logger = opt.get('logger') or {}
     if 'use_tb_logger' not in logger:
         findings.error('logger.use_tb_logger: missing; expected true or false')
     wandb = logger.get('wandb')

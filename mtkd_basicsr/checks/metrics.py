@@ -8,11 +8,13 @@ import numpy as np
 from ..config import TrainingConfig
 from ..errors import did_you_mean, first_line
 from ..host.api import METRIC_REGISTRY
+from ..host.option_schema import is_number
 from .dataset_options import WITHOUT_GROUND_TRUTH
 from .findings import Findings
 
 # Side of the images that a metric is tried on, in pixels, beside the border: two blocks of NIQE.
 _SIDE = 192
+_MAX_BORDER = 256
 # Metrics of BasicSR of which less is better.
 _LOWER_IS_BETTER = ('calculate_niqe',)
 # Values of arguments that the metrics of BasicSR do not check, for the images that they get.
@@ -65,8 +67,8 @@ def _check_better(key: str, kind: str, block: dict[str, Any], findings: Findings
 def _check_runs(key: str, kind: str, block: dict[str, Any], findings: Findings) -> None:
     """Compute a metric of BasicSR on images of random numbers, as a validation does."""
     border = block.get('crop_border')
-    if not isinstance(border, int):
-        return  # which has been reported
+    if not is_number(border, 0, _MAX_BORDER, whole=True):
+        return  # which is reported, or takes larger images than there are
     generator = np.random.default_rng(0)
     size = (_SIDE + 2 * border, _SIDE + 2 * border, 3)
     images = {name: generator.integers(0, 256, size, np.uint8) for name in ('img', 'img2')}
