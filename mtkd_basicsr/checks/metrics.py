@@ -66,7 +66,7 @@ def _check_better(key: str, kind: str, block: dict[str, Any], findings: Findings
 
 def _check_runs(key: str, kind: str, block: dict[str, Any], findings: Findings) -> None:
     """Compute a metric of BasicSR on images of random numbers, as a validation does."""
-    border = block.get('crop_border')
+    border: Any = block.get('crop_border')
     if not is_number(border, 0, _MAX_BORDER, whole=True):
         return  # which is reported, or takes larger images than there are
     generator = np.random.default_rng(0)
