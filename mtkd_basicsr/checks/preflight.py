@@ -14,6 +14,9 @@ from ..distillers import training_config
 from ..errors import DataError, MTKDError, OptionError, first_line
 from ..host.api import build_dataset, build_model, initialized_logger
 from ..host.option_schema import structure_errors
+from ..utils.resources import weights_file
+from ..weights.loading import read_weights
+from ..weights.metadata import METADATA
 from ..weights.networks import build
 from .dataset_options import check_dataset_options
 from .findings import Findings
@@ -119,6 +122,26 @@ def before_training(opt: dict[str, Any]) -> None:
     _check_is_no_file(os.path.dirname(opt['path']['experiments_root']))
 
 
+def add_network(opt: dict[str, Any]) -> None:
+    """Add ``network_g`` to the options of a test that lack it, if the checkpoint records it.
+
+    Args:
+        opt: All options of a test.
+
+    Raises:
+        WeightsError: ``path.pretrain_network_g`` cannot be read.
+    """
+    path = opt.get('path')
+    weights = path.get('pretrain_network_g') if isinstance(path, dict) else None
+    if opt.get('network_g') is not None or not isinstance(weights, str):
+        return
+    key = 'path.pretrain_network_g'
+    content = read_weights(os.path.expanduser(weights_file(weights, key)), key)
+    network = (content.get(METADATA) or {}).get('network')
+    if network is not None:
+        opt['network_g'] = copy.deepcopy(network)
+
+
 def _check_test(config: TrainingConfig, findings: Findings) -> None:
     """Check the options of a test that no file is read for."""
     check_metrics(config, findings)
@@ -174,6 +197,8 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
     """
     findings = Findings()
     if model_of(opt.get('model_type')) is not None:
+        if not is_train:
+            add_network(opt)
         for text in structure_errors(opt, is_train):
             findings.error(text)
         findings.raise_errors()

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -129,6 +129,7 @@ def parse_like_basicsr(
     is_train: bool = True,
     debug: bool = False,
     root: str | None = None,
+    complete: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Return the options of a training or a test as BasicSR parses them; create no folder.
 
@@ -138,6 +139,7 @@ def parse_like_basicsr(
         is_train: Whether the options are for a training, not for a test.
         debug: Whether to use BasicSR's debug mode, which renames experiments.
         root: Folder of experiments/ or results/; None for the current directory.
+        complete: Adds options that the file may leave out.
 
     Returns:
         All options.
@@ -146,11 +148,16 @@ def parse_like_basicsr(
         OptionError: The file cannot be read, an override is invalid, or options that BasicSR
             requires are missing or have a wrong type; one line for each of them.
     """
-    errors = structure_errors(read_with_overrides(command, file), is_train)
+    complete = complete or (lambda opt: None)
+    content = read_with_overrides(command, file)
+    complete(content)
+    errors = structure_errors(content, is_train)
     if errors:
         raise OptionError('\n'.join(errors))
     argv = file.arguments()
     if debug:
         argv = ['--debug', *argv]
     with command_line(command, argv, file.safe):
-        return basicsr_options.parse_options(root or os.getcwd(), is_train)[0]
+        opt = basicsr_options.parse_options(root or os.getcwd(), is_train)[0]
+    complete(opt)
+    return opt
