@@ -10,6 +10,7 @@ from ..errors import DataError
 from ..host.training_loop import last_iteration
 from ..utils.image_folder import Head
 from ..weights.networks import build, size_multiple
+from .dataset_options import backend_problem
 from .findings import Findings
 
 # Number of pairs whose sizes are read. Of a larger dataset every n-th pair is read.
@@ -208,6 +209,8 @@ def check_images(config: TrainingConfig, findings: Findings) -> float:
         roots = [str(entry.options.get(key)) for key in ('dataroot_gt', 'dataroot_lq')]
         if not all(os.path.exists(os.path.expanduser(root)) for root in roots):
             continue  # check_fast reports it
+        if backend_problem(entry) is not None:
+            continue  # as it does this
         with findings.collect_errors():
             count, found = check_pairs(entry, config.scale, findings)
             if entry.phase == 'train':

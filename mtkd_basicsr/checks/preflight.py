@@ -9,17 +9,24 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from ..config import MODELS, model_of, parse_datasets, parse_scale
+from ..config import MODELS, TrainingConfig, model_of, parse_datasets, parse_scale
 from ..distillers import training_config
 from ..errors import DataError, MTKDError, OptionError, first_line
 from ..host.api import build_dataset, build_model, initialized_logger
 from ..host.option_schema import structure_errors
+from ..utils.resources import weights_file
+from ..weights.loading import read_weights
+from ..weights.metadata import METADATA
 from ..weights.networks import build
+from .dataset_options import check_dataset_options
 from .findings import Findings
 from .images import check_images
+from .loggers import check_loggers
+from .metrics import check_metric_use
 from .optimizer import check_metrics, refuse_unknown_model
 from .pretrained import load_pretrained
 from .static import check_datasets, check_folders, refuse
+from .unread_keys import check_unread_keys
 
 # Models whose construction has no side effects; models of other packages may do anything.
 _MODELS_WITHOUT_SIDE_EFFECTS = (*MODELS, 'SRModel')
@@ -103,14 +110,46 @@ def before_training(opt: dict[str, Any]) -> None:
         MTKDError: An option cannot be used. The message lists as many errors as possible.
     """
     refuse_unknown_model(opt['model_type'])
+    findings = Findings()
     config = refuse(opt)
     if config is None:
+        check_loggers(opt, findings)
+        findings.raise_errors()
         return
-    findings = Findings()
     check_images(config, findings)
     findings.raise_errors()
     _try_build(opt)
     _check_is_no_file(os.path.dirname(opt['path']['experiments_root']))
+
+
+def add_network(opt: dict[str, Any]) -> None:
+    """Add ``network_g`` to the options of a test that lack it, if the checkpoint records it.
+
+    Args:
+        opt: All options of a test.
+
+    Raises:
+        WeightsError: ``path.pretrain_network_g`` cannot be read.
+    """
+    path = opt.get('path')
+    weights = path.get('pretrain_network_g') if isinstance(path, dict) else None
+    if opt.get('network_g') is not None or not isinstance(weights, str):
+        return
+    key = 'path.pretrain_network_g'
+    content = read_weights(os.path.expanduser(weights_file(weights, key)), key)
+    network = (content.get(METADATA) or {}).get('network')
+    if network is not None:
+        opt['network_g'] = copy.deepcopy(network)
+
+
+def _check_test(config: TrainingConfig, findings: Findings) -> None:
+    """Check the options of a test that no file is read for."""
+    check_metrics(config, findings)
+    check_metric_use(config, findings)
+    check_datasets(config, findings)
+    if config.model is not None:  # BasicSR's own models read what they like
+        check_unread_keys(config, findings)
+        check_dataset_options(config, findings)
 
 
 @_silenced()
@@ -133,8 +172,7 @@ def before_test(opt: dict[str, Any]) -> None:
     config = training_config(opt, errors=findings)
     with findings.collect_errors():
         load_pretrained(config, build(config.network, 'network_g'))
-    check_metrics(config, findings)
-    check_datasets(config, findings)
+    _check_test(config, findings)
     findings.raise_errors()
     check_images(config, findings)
     findings.raise_errors()
@@ -159,13 +197,17 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
     """
     findings = Findings()
     if model_of(opt.get('model_type')) is not None:
+        if not is_train:
+            add_network(opt)
         for text in structure_errors(opt, is_train):
             findings.error(text)
         findings.raise_errors()
         if is_train:
             refuse(opt)
         else:
-            check_datasets(training_config(opt, errors=findings), findings)
+            _check_test(training_config(opt, errors=findings), findings)
     else:
         check_folders(parse_datasets(opt).values(), findings)
+        if is_train:
+            check_loggers(opt, findings)
     findings.raise_errors()

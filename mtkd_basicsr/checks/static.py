@@ -15,8 +15,12 @@ from ..host.option_schema import REQUIRED_FOR_TRAINING, structure_errors
 from ..losses.build import build as build_loss
 from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.resources import weights_file
+from .dataset_options import check_dataset_options
 from .findings import Findings
+from .loggers import check_loggers
+from .metrics import check_metric_use
 from .optimizer import check_values
+from .unread_keys import check_unread_keys
 
 
 def device_of(config: TrainingConfig) -> torch.device:
@@ -177,10 +181,14 @@ def check_fast(opt: dict[str, Any], findings: Findings) -> TrainingConfig | None
         )
     config = training_config(opt, errors=findings)
     usable = check_values(config, findings)
+    check_unread_keys(config, findings)
+    check_loggers(opt, findings)
+    check_metric_use(config, findings)
     with findings.collect_errors():
         _check_precision(config, findings)
     check_losses(config, findings)
     check_datasets(config, findings)
+    check_dataset_options(config, findings)
     _check_weights(config, findings)
     _check_protocol(config, findings)
     return config if usable else None

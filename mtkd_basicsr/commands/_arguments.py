@@ -148,6 +148,21 @@ def add_student_option_file(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_local_rank(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add ``--local_rank``.
+
+    torch.distributed.launch puts it before all other arguments: ``--local-rank`` since torch 2.0,
+    ``--local_rank`` before.
+
+    Args:
+        parser: The parser of ``mtkd``, or of a command.
+        default: Text of the number if it is not given.
+    """
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=default, help='set by launchers'
+    )
+
+
 def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that ``mtkd train`` and ``mtkd test`` share."""
     parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file (YAML)')
@@ -168,10 +183,8 @@ def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help="BasicSR's debug mode: validate and save after 8 iterations",
     )
-    # torch.distributed.launch passes --local-rank since torch 2.0, --local_rank before.
-    parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
-    )
+    # Not set here: it may stand before the command.
+    add_local_rank(parser, argparse.SUPPRESS)
     add_override_arguments(
         parser, ', for example train:total_iter=100 path:pretrain_network_g=net.pth'
     )

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from ..config import apply_overrides
 from ..errors import OptionError
 from ..host.option_schema import structure_errors
 from ..host.yaml_loader import basicsr_options, basicsr_reads_safely, read_options, value_of_text
+from ._file_kinds import refuse_other_kind
 from ._loop import LoopArguments
 from ._validation import Overrides, StrPath, spelled
 
@@ -104,19 +105,22 @@ def basicsr_arguments(file: OptionFile, loop: LoopArguments) -> list[str]:
     return argv + file.arguments()
 
 
-def read_with_overrides(file: OptionFile) -> dict[str, Any]:
+def read_with_overrides(command: str, file: OptionFile) -> dict[str, Any]:
     """Read an option file and apply its overrides, without BasicSR's parser.
 
     Args:
+        command: Name of our command.
         file: Option file of the command.
 
     Returns:
         All options of the file.
 
     Raises:
-        OptionError: The file cannot be read, or an override is invalid.
+        OptionError: The file cannot be read or is for another command, or an override is invalid.
     """
-    return apply_overrides(read_options(file.path, file.safe), file.overrides, value_of_text)
+    content = read_options(file.path, file.safe)
+    refuse_other_kind(content, file.path, command)
+    return apply_overrides(content, file.overrides, value_of_text)
 
 
 def parse_like_basicsr(
@@ -125,6 +129,7 @@ def parse_like_basicsr(
     is_train: bool = True,
     debug: bool = False,
     root: str | None = None,
+    complete: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Return the options of a training or a test as BasicSR parses them; create no folder.
 
@@ -134,6 +139,7 @@ def parse_like_basicsr(
         is_train: Whether the options are for a training, not for a test.
         debug: Whether to use BasicSR's debug mode, which renames experiments.
         root: Folder of experiments/ or results/; None for the current directory.
+        complete: Adds options that the file may leave out.
 
     Returns:
         All options.
@@ -142,11 +148,16 @@ def parse_like_basicsr(
         OptionError: The file cannot be read, an override is invalid, or options that BasicSR
             requires are missing or have a wrong type; one line for each of them.
     """
-    errors = structure_errors(read_with_overrides(file), is_train)
+    complete = complete or (lambda opt: None)
+    content = read_with_overrides(command, file)
+    complete(content)
+    errors = structure_errors(content, is_train)
     if errors:
         raise OptionError('\n'.join(errors))
     argv = file.arguments()
     if debug:
         argv = ['--debug', *argv]
     with command_line(command, argv, file.safe):
-        return basicsr_options.parse_options(root or os.getcwd(), is_train)[0]
+        opt = basicsr_options.parse_options(root or os.getcwd(), is_train)[0]
+    complete(opt)
+    return opt

@@ -1,8 +1,10 @@
 """The command ``mtkd``."""
 
 import argparse
+import os
 
 from ..utils.version import __version__
+from ._arguments import add_local_rank
 from ._process import print_any_text, run_in_this_process
 from ._table import COMMANDS
 
@@ -13,6 +15,7 @@ def build_parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argumen
         prog='mtkd', description='Multi-teacher knowledge distillation for super-resolution'
     )
     parser.add_argument('--version', action='version', version=__version__)
+    add_local_rank(parser, os.environ.get('LOCAL_RANK', '0'))
     subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     commands = {}
     for name, command in COMMANDS.items():

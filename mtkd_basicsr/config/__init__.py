@@ -1,6 +1,7 @@
 """The option keys of this package, parsed into frozen dataclasses."""
 
 from .collecting import ErrorCollector, RaiseFirst
+from .foreign_keys import FOREIGN_KEYS
 from .keys import check_near_misses, check_train_keys, plugin_keys
 from .method_parser import parse_distillation
 from .methods import DistillationConfig, MethodConfig, MethodSpec, TargetSource
@@ -28,6 +29,7 @@ from .training import MODELS, DatasetConfig, ModelSpec, TrainingConfig, model_of
 from .training_parser import parse_datasets, parse_scale, parse_training, parse_val
 
 __all__ = [
+    'FOREIGN_KEYS',
     'MODELS',
     'PLUGIN_KEYS',
     'PRECOMPUTED_TYPES',

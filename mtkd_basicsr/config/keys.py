@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import OptionError, did_you_mean
 from .collecting import ErrorCollector, RaiseFirst
+from .foreign_keys import FOREIGN_KEYS
 from .schema import PLUGIN_KEYS
 
 
@@ -27,7 +28,12 @@ def _section(opt: Mapping[str, Any], path: str) -> Mapping[str, Any]:
 
 
 def _near_miss(key: str, section: str) -> str | None:
-    """Return the key of this package that an unknown key resembles; None without one."""
+    """Return the key of this package that an unknown key resembles; None without one.
+
+    A key that other projects have is theirs.
+    """
+    if key in FOREIGN_KEYS.get(section, ()):
+        return None
     known = plugin_keys(section)
     nearest = difflib.get_close_matches(str(key), known, n=1, cutoff=0.8)
     return nearest[0] if nearest and key not in known else None
@@ -68,11 +74,14 @@ def check_train_keys(
         errors: Receives the errors; by default the first one is raised.
 
     Raises:
-        OptionError: A key is unknown. The message lists the known keys and the nearest one.
+        OptionError: A key is unknown. The message says what does the same here, if the key is one
+            of other projects; otherwise it lists the known keys and the nearest one.
     """
     errors = RaiseFirst() if errors is None else errors
     known = sorted({*plugin_keys('train'), *basicsr_keys})
+    foreign = FOREIGN_KEYS['train']
     for key in _section(opt, 'train'):
         if key not in known and _near_miss(key, 'train') is None:
+            advice = foreign[key] if key in foreign else did_you_mean(key, known)
             with errors.collect_errors():
-                raise OptionError(f"train.{key}: unknown key '{key}'; {did_you_mean(key, known)}")
+                raise OptionError(f"train.{key}: unknown key '{key}'; {advice}")

@@ -67,6 +67,10 @@ def parse_val(opt: dict[str, Any]) -> ValOptions:
 
 
 def _parse_speed(train: dict[str, Any]) -> SpeedOptions:
+    if isinstance(train.get('amp'), bool):  # of projects where it is a switch
+        raise OptionError(
+            f'train.amp: {train["amp"]}; expected one of {", ".join(PRECISIONS)}, or nothing (~)'
+        )
     speed = parse(SpeedOptions, _plugin_part(SpeedOptions, train), 'train')
     defaults = {'amp': 'fp32', 'teacher_precision': 'auto on a GPU and fp32 on a CPU'}
     for name, default in defaults.items():

@@ -6,13 +6,14 @@ errors.
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import distributed
 
 from ..errors import OptionError
+from ..utils.launchers import check_launched
 
 # Seconds that a process waits for the first one of its machine to report an error that all of them
 # have.
@@ -27,7 +28,11 @@ def init_gloo(backend: str = 'gloo', **kwargs: Any) -> None:
     Args:
         backend: Ignored: BasicSR passes ``nccl``, which needs CUDA devices.
         **kwargs: Further arguments of ``torch.distributed.init_process_group``.
+
+    Raises:
+        OptionError: No launcher has started this process.
     """
+    check_launched('pytorch')
     distributed.init_process_group('gloo', **kwargs)
 
 
@@ -43,6 +48,27 @@ def refuse_slurm(*_: Any, **__: Any) -> NoReturn:
         '--launcher slurm: torch finds no CUDA device; on CPUs start with torchrun and --launcher '
         'pytorch'
     )
+
+
+def launched(launcher: str, function: Callable[..., None]) -> Callable[..., None]:
+    """Let a function of BasicSR that initializes processes raise if no launcher started this one.
+
+    Args:
+        launcher: ``'pytorch'`` or ``'slurm'``.
+        function: The function.
+
+    Returns:
+        The function with the check; ``function`` itself if it has it already.
+    """
+    if getattr(function, 'is_checked', False):
+        return function
+
+    def initialize(*args: Any, **kwargs: Any) -> None:
+        check_launched(launcher)
+        function(*args, **kwargs)
+
+    initialize.is_checked = True  # type: ignore[attr-defined]
+    return initialize
 
 
 def broadcast_parameters(parameters: Iterable[torch.nn.Parameter]) -> None:

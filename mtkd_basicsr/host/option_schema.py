@@ -1,6 +1,8 @@
 """The structure that BasicSR assumes when it parses options, before it builds a model."""
 
 import math
+import os
+import sys
 from typing import Any
 
 # The keys of `train` that the training loop, `BaseModel` and `SRModel` read.
@@ -13,6 +15,74 @@ TRAIN_KEYS = (
     'total_iter',
     'warmup_iter',
 )
+
+# The keys that BasicSR reads in the other sections, or that its parser adds to them; `datasets` are
+# those of its dataset and loader for pairs. `use_shuffle` is in its templates, and read by nothing.
+READ_KEYS: dict[str, tuple[str, ...]] = {
+    '': (
+        'auto_resume',
+        'datasets',
+        'dist',
+        'dist_params',
+        'find_unused_parameters',
+        'is_train',
+        'logger',
+        'manual_seed',
+        'model_type',
+        'name',
+        'network_g',
+        'num_gpu',
+        'path',
+        'rank',
+        'root_path',
+        'scale',
+        'train',
+        'val',
+        'world_size',
+    ),
+    'datasets': (
+        'batch_size_per_gpu',
+        'color',
+        'dataroot_gt',
+        'dataroot_lq',
+        'dataset_enlarge_ratio',
+        'filename_tmpl',
+        'gt_size',
+        'io_backend',
+        'mean',
+        'meta_info_file',
+        'name',
+        'num_prefetch_queue',
+        'num_worker_per_gpu',
+        'persistent_workers',
+        'phase',
+        'pin_memory',
+        'prefetch_mode',
+        'scale',
+        'std',
+        'type',
+        'use_hflip',
+        'use_rot',
+        'use_shuffle',
+    ),
+    'path': (
+        'experiments_root',
+        'ignore_resume_networks',
+        'log',
+        'models',
+        'param_key_g',
+        'pretrain_network_g',
+        'results_root',
+        'resume_state',
+        'strict_load_g',
+        'training_states',
+        'visualization',
+    ),
+    'val': ('metrics', 'pbar', 'save_img', 'suffix', 'val_freq'),
+    'logger': ('print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb'),
+    'logger.wandb': ('project', 'resume_id'),
+    'dist_params': ('backend', 'port'),
+}
 
 # Keys that BasicSR assumes to exist in a training. Without them no further check is possible.
 REQUIRED_FOR_TRAINING = (
@@ -36,7 +106,7 @@ _EXPECTED = {
     'string or nothing': 'a string or nothing (~)',
 }
 # Parts of the keys of `path` whose values are not folders to create.
-_FILE_KEYS = ('resume', 'pretrain_network', 'param_key', 'strict_load')
+FILE_KEYS = ('resume', 'pretrain_network', 'param_key', 'strict_load')
 
 
 def _has_kind(value: Any, kind: str) -> bool:
@@ -66,6 +136,11 @@ def name_errors(name: Any) -> list[str]:
     """Return the error if a value cannot name a folder of results; empty if it can."""
     if name is None:
         return ['name: missing']
+    try:
+        os.fsencode(str(name))
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        return [f'name: {name!r}; the names of files are in {encoding} here, which lacks a letter']
     if (
         not isinstance(name, str)
         or name in ('', '.', '..')
@@ -103,7 +178,7 @@ def _path_errors(opt: dict[str, Any]) -> list[str]:
     if errors:
         return errors
     for key, value in opt['path'].items():
-        if not any(part in key for part in _FILE_KEYS):
+        if not any(part in key for part in FILE_KEYS):
             if not isinstance(value, str) or not value:
                 errors.append(
                     f'path.{key}: {value!r}; expected the path of a folder, which BasicSR creates'

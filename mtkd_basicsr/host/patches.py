@@ -13,7 +13,7 @@ import torch
 from basicsr.utils import dist_util
 
 from . import startup
-from .distributed import init_gloo, refuse_slurm
+from .distributed import init_gloo, launched, refuse_slurm
 
 
 def apply() -> None:
@@ -22,12 +22,17 @@ def apply() -> None:
     Calling it twice is harmless.
     """
     startup.install()
+    for name in startup.TEXT_MODULES:
+        if name in sys.modules:  # imported before the finder was there
+            sys.modules[name].__dict__['open'] = startup.open_text
     _patch_launchers()
 
 
 def _patch_launchers() -> None:
     # BasicSR initializes its processes with nccl and a CUDA device for each, whatever num_gpu says.
     if torch.cuda.is_available():
+        dist_util._init_dist_pytorch = launched('pytorch', dist_util._init_dist_pytorch)
+        dist_util._init_dist_slurm = launched('slurm', dist_util._init_dist_slurm)
         return
     dist_util._init_dist_pytorch = init_gloo
     dist_util._init_dist_slurm = refuse_slurm

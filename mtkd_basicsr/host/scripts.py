@@ -1,6 +1,7 @@
 """Repairs of BasicSR's own ``train.py`` and ``test.py``, in the process that runs them."""
 
 import contextlib
+import importlib
 import logging
 import math
 import os
@@ -77,6 +78,36 @@ def _checked(
     return checked
 
 
+def _logging_in_utf8(function: Callable[..., logging.Logger]) -> Callable[..., logging.Logger]:
+    """Let BasicSR's log files be in UTF-8; they are in the encoding of the locale otherwise."""
+
+    def get_root_logger(*args: Any, **kwargs: Any) -> logging.Logger:
+        logger = function(*args, **kwargs)
+        for handler in logger.handlers:
+            stream: Any = getattr(handler, 'stream', None)
+            if isinstance(handler, logging.FileHandler) and hasattr(stream, 'reconfigure'):
+                stream.reconfigure(encoding='utf-8', errors='backslashreplace')
+        return logger
+
+    get_root_logger.is_checked = True  # type: ignore[attr-defined]
+    return get_root_logger
+
+
+def _with_run_ids(function: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """Let BasicSR name a run of wandb, whose newer releases have the function in another place."""
+
+    def init_wandb_logger(opt: dict[str, Any]) -> None:
+        if opt['rank'] == 0:
+            # An optional package.
+            util: Any = importlib.import_module('wandb.util')
+            if not hasattr(util, 'generate_id'):
+                util.generate_id = importlib.import_module('wandb.sdk.lib.runid').generate_id
+        function(opt)
+
+    init_wandb_logger.is_checked = True  # type: ignore[attr-defined]
+    return init_wandb_logger
+
+
 def repair(script: ModuleType | None, check: Check) -> None:
     """Make a script of BasicSR resume without CUDA, report wrong option keys, and log versions.
 
@@ -97,8 +128,12 @@ def repair(script: ModuleType | None, check: Check) -> None:
     if name == 'train.py':
         # The first function that the script calls with its options.
         module.load_resume_state = _checked(load_resume_state, check, is_train=True)
+        if not getattr(module.init_wandb_logger, 'is_checked', False):
+            module.init_wandb_logger = _with_run_ids(module.init_wandb_logger)
     elif not getattr(module.make_exp_dirs, 'is_checked', False):
         module.make_exp_dirs = _checked(module.make_exp_dirs, check, is_train=False)
+    if not getattr(module.get_root_logger, 'is_checked', False):
+        module.get_root_logger = _logging_in_utf8(module.get_root_logger)
     if not getattr(module.get_env_info, 'is_checked', False):
         original = module.get_env_info
 

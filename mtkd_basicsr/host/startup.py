@@ -1,4 +1,4 @@
-"""Stand-ins for modules that BasicSR imports and that may be missing.
+"""Stand-ins for modules that BasicSR imports and that may be missing, and texts that it opens.
 
 This file imports only the standard library, and little of it: it runs whenever Python starts.
 
@@ -7,17 +7,20 @@ which is too late for a repair. A line in ``mtkd_basicsr.pth``, installed beside
 therefore runs :func:`install` whenever Python starts. ``import mtkd_basicsr`` does the same, for a
 source tree on ``PYTHONPATH``.
 
-The finder is the last one in ``sys.meta_path``: it is asked only for modules that no other finder
-has found. It never affects a module that exists, or any other name. No file of BasicSR or
-torchvision is changed.
+The finder of stand-ins is the last one in ``sys.meta_path``: it is asked only for modules that no
+other finder has found. It never affects a module that exists, or any other name. The finder of the
+modules that open texts is the first one, and finds these alone. No file of BasicSR or torchvision
+is changed.
 """
 
+import codecs
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import IO, Any
 
 # Set in the environment of workers that only read and write images, whichever script started them.
 WORKER_WITHOUT_TORCH = 'MTKD_WORKER_WITHOUT_TORCH'
@@ -95,14 +98,94 @@ class StandInFinder:
         _STAND_INS[module.__spec__.name](module)  # type: ignore[union-attr]
 
 
+# The modules of BasicSR that open option files, and lists of names, in the encoding of the locale.
+TEXT_MODULES = (
+    'basicsr.data.data_util',
+    'basicsr.data.single_image_dataset',
+    'basicsr.utils.lmdb_util',
+    'basicsr.utils.options',
+)
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def encoding_of(content: bytes) -> str | None:
+    """Return the encoding of a text: UTF-8, with or without its mark; None if it is another."""
+    if content.startswith(_UTF_16):
+        raise ValueError('it is a text in UTF-16; save it in UTF-8')
+    try:
+        content.decode('utf-8')
+    except UnicodeDecodeError:
+        return None
+    return 'utf-8-sig' if content.startswith(codecs.BOM_UTF8) else 'utf-8'
+
+
+def open_text(path: str | os.PathLike[str], mode: str = 'r', **keywords: Any) -> IO[Any]:
+    """Open a file as BasicSR means it: in UTF-8, whatever the locale is.
+
+    Files in the encoding of the locale, which BasicSR could read before, are still read so.
+
+    Args:
+        path: The file.
+        mode: As for ``open``.
+        **keywords: Further arguments of ``open``.
+
+    Raises:
+        OSError: The file cannot be opened.
+        ValueError: The file is in UTF-16.
+    """
+    if 'b' in mode or 'encoding' in keywords:
+        return open(path, mode, **keywords)
+    keywords['encoding'] = 'utf-8'
+    if mode.startswith('r'):
+        with open(path, 'rb') as file:
+            content = file.read()
+        try:
+            keywords['encoding'] = encoding_of(content)
+        except ValueError as error:
+            raise ValueError(f"'{path}': {error}") from None
+    if '+' in mode:
+        # BasicSR writes the command line into its copy of the option file, whose names of files may
+        # be in another encoding.
+        keywords['errors'] = 'surrogateescape'
+    return open(path, mode, **keywords)
+
+
+class TextFinder:
+    """Finder of ``TEXT_MODULES``, in which it puts :func:`open_text` for ``open``.
+
+    BasicSR opens its option files in the encoding of the locale, which on Windows is not UTF-8.
+    """
+
+    @classmethod
+    def find_spec(
+        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of a module that opens texts, None for every other name."""
+        if name not in TEXT_MODULES:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            module.__dict__['open'] = open_text
+            execute(module)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
 def install() -> None:
-    """Append the finder to ``sys.meta_path``.
+    """Put both finders into ``sys.meta_path``.
 
     Calling it twice is harmless, even from two copies of this file.
     """
     names = [getattr(finder, '__name__', '') for finder in sys.meta_path]
     if StandInFinder.__name__ not in names:
         sys.meta_path.append(StandInFinder)
+    if TextFinder.__name__ not in names:
+        sys.meta_path.insert(0, TextFinder)
 
 
 def _is_our_script(path: str) -> bool:

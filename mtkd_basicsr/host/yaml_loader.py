@@ -5,7 +5,6 @@ executed.
 """
 
 import contextlib
-import functools
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from basicsr.utils import options as basicsr_options
 
 from ..errors import OptionError, first_line
 from ..utils.version import __version__
+from .startup import encoding_of
 
 # More than any option file needs. Thousands of nested blocks overflow the stack of PyYAML's C
 # loader, which kills Python.
@@ -132,28 +132,29 @@ def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, 
         raise OptionError(f"-opt: no file '{path}'")
     loader = SafeLoader if safe else basicsr_options.ordered_yaml()[0]
     try:
-        text = Path(path).read_text(encoding='utf-8')
+        content = Path(path).read_bytes()
+        text = content.decode(encoding_of(content) or 'utf-8')
         _check_depth(text, loader)
-        content = yaml.load(text, Loader=loader)
+        options = yaml.load(text, Loader=loader)
     # Besides its own errors PyYAML raises ValueError and TypeError, and passes on any error of the
     # classes named in the file.
     except Exception as error:
         raise OptionError(f"-opt: '{path}'{_describe(error)}") from error
-    if not isinstance(content, dict):
-        found = 'nothing' if content is None else type(content).__name__
+    if not isinstance(options, dict):
+        found = 'nothing' if options is None else type(options).__name__
         raise OptionError(
             f"-opt: '{path}' holds {found}; expected a mapping of option names to values"
         )
     try:
-        _check_values(content)
+        _check_values(options)
     except OptionError as error:
         raise OptionError(f"-opt: '{path}': {error}") from error
-    return content
+    return options
 
 
 @contextlib.contextmanager
 def basicsr_reads_safely(safe: bool = True) -> Iterator[None]:
-    """Make BasicSR read option files as UTF-8 and, with ``safe``, with :class:`SafeLoader`.
+    """Make BasicSR read option files with :class:`SafeLoader`, if ``safe``.
 
     BasicSR's own loader then never reads the file. This is safe even if the file changes after it
     was checked.
@@ -164,12 +165,9 @@ def basicsr_reads_safely(safe: bool = True) -> Iterator[None]:
     saved = basicsr_options.ordered_yaml
     if safe:
         basicsr_options.ordered_yaml = lambda: (SafeLoader, saved()[1])
-    # BasicSR opens option files, and its copies of them, in the encoding of the locale.
-    basicsr_options.open = functools.partial(open, encoding='utf-8')
     try:
         yield
     finally:
-        vars(basicsr_options).pop('open', None)
         basicsr_options.ordered_yaml = saved
 
 

@@ -311,7 +311,7 @@ VALUES = [
     (
         'no io_backend',
         {'datasets__train__io_backend': GONE},
-        "datasets.train: BasicSR cannot list its images: KeyError: 'io_backend'",
+        'datasets.train.io_backend: None; expected a mapping, such as {type: disk}',
     ),
     (
         'an unknown io_backend',
@@ -528,7 +528,6 @@ OF_KINDS = {
     'no folder of images': DataError,
     'a file as folder of images': DataError,
     'gt_size above the images': DataError,
-    'no io_backend': DataError,
     'a teacher of another scale': WeightsError,
 }
 
@@ -748,7 +747,7 @@ ROWS = [
         'options: a plan for a training',
         TRAIN,
         OptionError,
-        'model_type: missing',
+        "'options.yml' is the plan of a comparison; use it with: mtkd compare -opt options.yml",
         raw('name: x\nscales: [2]\n'),
     ),
     Row(
@@ -1270,7 +1269,7 @@ ROWS = [
         'compare: options for a plan',
         'compare -opt options.yml',
         OptionError,
-        "plan: unknown key 'model_type'; known: ",
+        "'options.yml' is the option file of a training; use it with: mtkd train -opt options.yml",
         options(),
     ),
     Row('data: no folder', 'data gone --out out', DataError, "'gone': no such folder"),

@@ -19,6 +19,7 @@ from helpers.two_processes import BROKEN, model_of, take_step
 from mtkd_basicsr.commands import cli
 from mtkd_basicsr.errors import OptionError
 from mtkd_basicsr.host import distributed, patches
+from mtkd_basicsr.utils.launchers import check_launched
 
 # What is compared lies within an image: two processes are one with both batches.
 WHOLE = (
@@ -399,6 +400,8 @@ def test_wrong_keys_are_found_before_the_processes_meet(here, make_options, tmp_
     waited = []
     options = write_options(tmp_path / 'wrong.yml', make_options('MTKDModel', val__tile=0))
     monkeypatch.setattr(distributed.time, 'sleep', waited.append)
+    for name in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
+        monkeypatch.setenv(name, '1')
     # the second tells its error only if nobody ends it meanwhile
     for rank, expected in (('0', []), ('1', [5])):
         monkeypatch.setenv('LOCAL_RANK', rank)
@@ -409,6 +412,88 @@ def test_wrong_keys_are_found_before_the_processes_meet(here, make_options, tmp_
         'a handler would not run while a process waits for another'
     )
     assert not (tmp_path / 'experiments').exists()
+
+
+@pytest.mark.slow
+def test_the_older_launcher_puts_its_argument_before_the_command(make_options, tmp_path):
+    options = write_options(
+        tmp_path / 'train.yml', make_options('KDModel', name='old', train__kd={'type': 'Scratch'})
+    )
+    command = [sys.executable, '-m', 'torch.distributed.launch', '--nproc_per_node=2']
+    command += ['-m', 'mtkd_basicsr', 'train', '-opt', options]
+    printed = run([*command, '--launcher', 'pytorch'], tmp_path, CUDA_VISIBLE_DEVICES='')
+    assert 'Network: DistributedDataParallel - EDSR' in printed
+    assert 'Save the latest model.' in printed
+    assert len(list((tmp_path / 'experiments').iterdir())) == 1
+
+
+@pytest.mark.parametrize('name', ['--local-rank', '--local_rank'])
+def test_the_rank_stands_before_or_behind_the_command(name, monkeypatch):
+    monkeypatch.setenv('LOCAL_RANK', '3')
+    parser, _ = cli.build_parsers()
+
+    def rank(*arguments):
+        return parser.parse_args(arguments).local_rank
+
+    for command in ('train', 'test'):
+        assert rank(f'{name}=1', command, '-opt', 'x.yml') == 1
+        assert rank(command, '-opt', 'x.yml', f'{name}=2') == 2
+        assert rank(f'{name}=1', command, '-opt', 'x.yml', name, '2') == 2
+        assert rank(command, '-opt', 'x.yml') == 3
+    assert rank(f'{name}=1', 'cache', '-opt', 'x.yml') == 1
+
+
+LAUNCHED = {'RANK': '0', 'WORLD_SIZE': '2', 'MASTER_ADDR': 'localhost', 'MASTER_PORT': '29500'}
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'environment', 'text'),
+    [
+        ('none', {}, None),
+        ('none', {'WORLD_SIZE': '2'}, None),  # of something else
+        ('none', {**LAUNCHED, 'TORCHELASTIC_RUN_ID': 'x', 'WORLD_SIZE': '1'}, None),
+        ('pytorch', LAUNCHED, None),
+        ('none', {**LAUNCHED, 'TORCHELASTIC_RUN_ID': 'x'}, 'has started 2 processes; expected pyt'),
+        ('pytorch', {}, 'no launcher has set RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT; start'),
+        ('pytorch', {**LAUNCHED, 'RANK': None}, 'no launcher has set RANK; start with: torchrun '),
+        ('slurm', {}, 'no launcher has set SLURM_PROCID, SLURM_NTASKS, SLURM_NODELIST; start with'),
+    ],
+)
+def test_the_launcher_is_the_one_that_started_the_process(launcher, environment, text, monkeypatch):
+    for name in (*LAUNCHED, 'TORCHELASTIC_RUN_ID', 'SLURM_PROCID', 'SLURM_NTASKS'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    if text is None:
+        check_launched(launcher)
+        return
+    with pytest.raises(OptionError, match=re.escape(text)):
+        check_launched(launcher)
+
+
+@pytest.mark.parametrize('command', ['train', 'test'])
+def test_a_launcher_that_did_not_start_is_found_at_once(command, here, tmp_path, monkeypatch):
+    for name in LAUNCHED:
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / 'options.yml').write_text('name: x\n')
+    printed = here(command, '-opt', 'options.yml', '--launcher', 'pytorch', expect=1)
+    assert printed.startswith(f'mtkd {command}: --launcher pytorch: no launcher has set RANK')
+
+
+@pytest.mark.parametrize('launcher', ['pytorch', 'slurm'])
+def test_basicsr_is_told_so_too(launcher, monkeypatch):
+    for name in (*LAUNCHED, 'SLURM_PROCID'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(dist_util.mp, 'get_start_method', lambda allow_none: 'spawn')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    for name in ('pytorch', 'slurm'):
+        name = f'_init_dist_{name}'
+        monkeypatch.setattr(dist_util, name, lambda *_, **__: pytest.fail('it would start'))
+    patches.apply()
+    patches.apply()
+    with pytest.raises(OptionError, match=f'--launcher {launcher}: no launcher has set'):
+        dist_util.init_dist(launcher)
 
 
 def test_slurm_without_a_gpu_is_refused(here, make_options, tmp_path, monkeypatch):

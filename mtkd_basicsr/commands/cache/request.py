@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...config import TeacherConfig, TeacherOptions, parse_fusion, parse_teachers, require
+from ...checks.dataset_options import check_dataset
+from ...checks.findings import Findings
+from ...config import (
+    DatasetConfig,
+    TeacherConfig,
+    TeacherOptions,
+    parse_fusion,
+    parse_teachers,
+    require,
+)
 from ...data.cache.inputs import CachedImage
 from ...data.cache.key import CacheKey, CacheSettings
 from ...data.cache.manifest import cache_key
@@ -46,6 +55,9 @@ class CacheRequest:
             MTKDError: Options or images are invalid.
         """
         train = require(opt, 'datasets', 'train')
+        findings = Findings()
+        check_dataset(DatasetConfig('train', train), opt['network_g'], True, findings)
+        findings.raise_errors()
         contents = contents or ('target' if opt.get('fusion') else 'teachers')
         scale = opt['scale']
         teachers = parse_teachers(opt)

@@ -14,7 +14,7 @@ def find(options_file: StrPath, steps: bool, overrides: Overrides, safe: bool) -
     """Return the findings of an option file; see :func:`mtkd_basicsr.commands.check`."""
     file = OptionFile.of(options_file, overrides, safe)
     findings = Findings()
-    opt = read_with_overrides(file)
+    opt = read_with_overrides('check', file)
     if not structure_errors(opt):
         opt = parse_like_basicsr('check', file)
     config = check_fast(opt, findings)

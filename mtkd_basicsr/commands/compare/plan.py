@@ -10,6 +10,7 @@ from ...config.plan import PlanOptions
 from ...errors import OptionError, did_you_mean
 from ...host.option_schema import is_number, name_errors
 from ...host.yaml_loader import read_options
+from .._file_kinds import refuse_other_kind
 from .overlay import merge
 
 # What stands at the top of an option file of a training.
@@ -100,6 +101,7 @@ def _entries(content: dict[str, Any], base: dict[str, Any], key: str) -> dict[st
 def _with_base(path: str | os.PathLike[str], safe: bool) -> tuple[dict[str, Any], Any]:
     """Return the keys of a plan file, merged with those of its base, and the name of the base."""
     content = dict(read_options(path, safe))
+    refuse_other_kind(content, path, 'compare')
     base: dict[str, Any] = {}
     if content.get('base') is not None:
         if not isinstance(content['base'], str):

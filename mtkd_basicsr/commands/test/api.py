@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ...utils.launchers import check_launched
 from .._loop import LoopArguments
 from .._process import basicsr_ready
 from .._validation import Overrides, StrPath
@@ -40,6 +41,8 @@ def test(
     arguments = LoopArguments(
         options_file, overrides, auto_resume, debug, launcher, local_rank, safe, root
     )
+    if launcher != 'slurm':  # which needs a GPU first
+        check_launched(launcher)
     with basicsr_ready():
         from .run import run
 

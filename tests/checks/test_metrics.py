@@ -1,0 +1,103 @@
+"""Metrics that cannot be computed, or mean something else than they seem to."""
+
+import pytest
+from conftest import override
+from helpers.found import GONE, changed, found_in_test, found_in_training
+
+PSNR = {'type': 'calculate_psnr', 'crop_border': 2, 'test_y_channel': True}
+SINGLE = {
+    'name': 'v',
+    'type': 'SingleImageDataset',
+    'dataroot_lq': 'x',
+    'io_backend': {'type': 'disk'},
+}
+
+ERRORS = [
+    ({'test_y_chanel': True}, "unknown key 'test_y_chanel'; known: crop_border, input_order"),
+    ({'test_y_channel': 'no'}, "test_y_channel: 'no'; known: true, false"),
+    ({'test_y_channel': 1}, 'test_y_channel: 1; known: true, false'),
+    ({'type': 'calculate_ssim', 'input_order': 'CHW'}, "input_order: 'CHW'; known: HWC"),
+    ({'better': 'max'}, "better: 'max'; known: higher, lower"),
+    ({'better': 'lower'}, 'better: lower; more is better with calculate_psnr'),
+    ({'type': 'calculate_ssim', 'better': 'lower'}, 'more is better with calculate_ssim'),
+    ({'type': 'calculate_psnr_pt'}, 'calculate_psnr_pt cannot be computed for an image: Index'),
+    ({'type': 'calculate_ssim_pt'}, 'calculate_ssim_pt cannot be computed for an image: Index'),
+    ({'type': 'calculate_niqe'}, "unknown key 'test_y_channel'; known: crop_border, input_order"),
+    ({'type': 'calculate_lpips'}, "type: unknown metric 'calculate_lpips'; known: calculate_niqe"),
+]
+
+
+def _options(make_options, **changes):
+    return make_options('KDModel', train__kd={'type': 'Scratch'}, **changes)
+
+
+def _as_test(opt, **changes):
+    opt['datasets'] = {'test_1': opt['datasets']['val']}
+    return override(opt, changes)
+
+
+@pytest.mark.parametrize(('changes', 'text'), ERRORS, ids=lambda value: str(value)[:50])
+def test_a_metric_gets_the_arguments_that_it_has(changes, text, make_options):
+    opt = _options(make_options, val__metrics={'m': {**PSNR, **changes}})
+    for errors, _ in (found_in_training(opt), found_in_test(_as_test(opt))):
+        assert len(errors) == 1
+        assert errors[0].startswith('val.metrics.m')
+        assert text in errors[0]
+
+
+def test_less_is_better_with_niqe(make_options):
+    niqe = {'type': 'calculate_niqe', 'crop_border': 2}
+    errors, warnings = found_in_training(_options(make_options, val__metrics={'niqe': niqe}))
+    assert not errors
+    assert any('val.metrics.niqe.better: higher; less is better' in text for text in warnings)
+    opt = _options(make_options, val__metrics={'niqe': {**niqe, 'better': 'lower'}})
+    assert not any('better' in text for text in found_in_training(opt)[1])
+
+
+@pytest.mark.parametrize('phase', ['val', 'val_2'])
+def test_a_metric_needs_ground_truths_in_each_validation(phase, make_options):
+    opt = _options(make_options)
+    opt['datasets'][phase] = SINGLE
+    errors, _ = found_in_training(opt)
+    assert errors == [
+        f'val.metrics: psnr compare with ground truths, but datasets.{phase} (SingleImageDataset) '
+        'has none; remove val.metrics, or use PairedImageDataset'
+    ]
+
+
+@pytest.mark.parametrize('model', ['KDModel', 'SRModel', 'MTKDModel'])
+def test_a_metric_needs_ground_truths_in_each_test(model, make_options):
+    opt = _as_test(_options(make_options, model_type=model), datasets__test_2=SINGLE)
+    errors, _ = found_in_test(opt)
+    assert errors == [
+        'val.metrics: psnr compare with ground truths, but datasets.test_2 (SingleImageDataset) '
+        'has none; remove val.metrics, or use PairedImageDataset'
+    ]
+
+
+@pytest.mark.parametrize(
+    'metrics', [None, {'n': {'type': 'calculate_niqe', 'crop_border': 0, 'better': 'lower'}}]
+)
+def test_without_ground_truth_there_are_metrics_of_one_image(metrics, make_options):
+    opt = _as_test(_options(make_options, val__metrics=metrics), datasets__test_1=SINGLE)
+    assert found_in_test(opt) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ('changes', 'text'),
+    [
+        ({'val__suffix': GONE}, 'val.suffix: missing; expected a text for the names of images'),
+        ({'val__suffix': '../x'}, "val.suffix: '../x'; expected a text without / and \\"),
+        ({'val__suffix': ['x']}, "val.suffix: ['x']; expected a text without / and \\"),
+        (
+            {'datasets__test_2': {**SINGLE, 'name': 'val'}, 'val__metrics': None},
+            "datasets.test_2.name: 'val' is the name of datasets.test_1 too",
+        ),
+    ],
+    ids=str,
+)
+def test_saved_images_have_a_name_each(changes, text, make_options):
+    opt = changed(_as_test(_options(make_options, val__save_img=True)), changes)
+    errors, _ = found_in_test(opt)
+    assert len(errors) == 1
+    assert text in errors[0]
