@@ -225,7 +225,8 @@ def _stretch(pixels: np.ndarray, bits: int) -> np.ndarray:
     """Extend values of 9 to 15 bits in a uint16 to its whole range."""
     if pixels.dtype == np.uint8 or not 8 < bits < 16:
         return pixels
-    return np.round(pixels * (65535 / (2**bits - 1))).astype(np.uint16)
+    stretched: np.ndarray = np.round(pixels * (65535 / (2**bits - 1)))
+    return stretched.astype(np.uint16)
 
 
 def _as_tiff_means(pixels: np.ndarray, image: Image.Image, name: str) -> np.ndarray:

@@ -245,7 +245,7 @@ def test_what_is_cut_off_is_refused(kind, part):
 def test_a_jpeg_with_missing_data_and_an_end_is_refused(kind, part):
     content = WHOLE[kind][: int(len(WHOLE[kind]) * part)] + b'\xff\xd9'
     assert find_damage(content).endswith(('missing before its end', 'its end is missing'))
-    with pytest.raises(DataError, match=r"^'c\.jpg': the file is damaged: .* missing"):
+    with pytest.raises(DataError, match=r"^'c\.jpg': the file is damaged: "):
         read_picture(content, 'c.jpg')
 
 
