@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.utils import FileClient
 from torch.utils.data import Dataset
 
@@ -16,6 +15,7 @@ from ..utils.image_folder import Head, read_head
 from ..utils.images import decode
 from .cache.inputs import CachedImage
 from .distill_dataset import image_names
+from .paired_images import PairedImageDataset, refuse_damage
 
 _BACKENDS = ('disk', 'lmdb', 'memcached')
 
@@ -80,7 +80,7 @@ class WholeImagePairs(Dataset[Any]):
 
     def size(self, index: int, kind: str = 'gt') -> tuple[int, int]:
         """Return (height, width) of an image, read from the header of its file."""
-        return self.head(index, kind)[:2]
+        return self.head(index, kind).size
 
     def head(self, index: int, kind: str = 'gt') -> Head:
         """Read the header of an image.
@@ -110,9 +110,11 @@ class WholeImagePairs(Dataset[Any]):
             )
 
     def _image(self, index: int, kind: str) -> np.ndarray:
-        image = decode(self.bytes_of(index, kind))
+        path = self.dataset.paths[index][f'{kind}_path']
+        content = self.bytes_of(index, kind)
+        refuse_damage(content, path)
+        image = decode(content)
         if image is None:
-            path = self.dataset.paths[index][f'{kind}_path']
             raise DataError(f"'{path}' cannot be read as an image")
         return image
 
