@@ -109,7 +109,12 @@ class WholeImagePairs(Dataset[Any]):
                 f'{lq[0]}×{lq[1]} in the low-resolution image; scale is {self.scale}'
             )
 
-    def _image(self, index: int, kind: str) -> np.ndarray:
+    def image(self, index: int, kind: str) -> np.ndarray:
+        """Decode an image as BasicSR does: (h, w, 3), BGR, uint8.
+
+        Raises:
+            DataError: The file is not an image, or is damaged.
+        """
         path = self.dataset.paths[index][f'{kind}_path']
         content = self.bytes_of(index, kind)
         refuse_damage(content, path)
@@ -128,8 +133,8 @@ class WholeImagePairs(Dataset[Any]):
             return error, None, None
 
     def _pair(self, index: int) -> tuple[int, torch.Tensor, torch.Tensor]:
-        lq = self._image(index, 'lq')
-        gt = self._image(index, 'gt')
+        lq = self.image(index, 'lq')
+        gt = self.image(index, 'gt')
         self.check_sizes(index, gt.shape, lq.shape)
         return index, torch.from_numpy(lq), torch.from_numpy(gt)
 
