@@ -84,6 +84,7 @@ setup(
         'matplotlib',
         'numpy',
         'opencv-python',
+        'Pillow',
         'PyWavelets',  # pytorch-wavelets imports it without declaring it
         'pytorch-wavelets>=1.3.0',
         'pyyaml',

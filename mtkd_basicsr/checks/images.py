@@ -1,7 +1,8 @@
 """Checks of image sizes: pairs must match the scale, patches the network."""
 
 import os
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..config import DatasetConfig, TrainingConfig
@@ -11,12 +12,14 @@ from ..host.training_loop import last_iteration
 from ..utils.image_folder import Head
 from ..weights.networks import build, size_multiple
 from .dataset_options import backend_problem
-from .findings import Findings
+from .findings import Findings, listed
+from .image_contents import ALL, FEW, check_contents, spread
+from .metric_sizes import MetricSize, metric_sizes
 
 # Number of pairs whose sizes are read. Of a larger dataset every n-th pair is read.
 _MAX_PAIRS = 2000
-# Number of images that a message names.
-_MAX_LISTED = 3
+# Number of pairs with different EXIF orientations that are decoded besides the sample.
+_MAX_TURNED = 4
 
 
 def build_paired(
@@ -46,6 +49,9 @@ class _Sizes:
         mismatched: Pairs whose sizes do not fit the scale.
         small: Ground truths that are smaller than a patch.
         reduced: Images from which BasicSR drops bits or transparency.
+        notes: Images that BasicSR reads otherwise than viewers do, by what it is about them.
+        turned: Indices of the pairs whose images have different EXIF orientations.
+        tiny: Images that are too small, by the metric.
         pixels: Total number of pixels of the ground truths.
     """
 
@@ -53,6 +59,9 @@ class _Sizes:
     mismatched: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
     reduced: list[str] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    turned: list[int] = field(default_factory=list)
+    tiny: dict[MetricSize, list[str]] = field(default_factory=lambda: defaultdict(list))
     pixels: int = 0
 
 
@@ -80,23 +89,38 @@ def _fits_scale(gt: Head, lq: Head, scale: int, is_train: bool) -> bool:
     width = lq.width * scale
     if is_train:
         return (gt.height, gt.width) == (height, width)
-    # BasicSR crops ground truths of validation and test images that are too large.
-    return gt.height >= height and gt.width >= width
+    # BasicSR crops ground truths of validation and test images: what is left over by the division.
+    return 0 <= gt.height - height < scale and 0 <= gt.width - width < scale
+
+
+def _notes(head: Head) -> Iterator[str]:
+    """Yield what BasicSR ignores of an image, apart from bits and transparency."""
+    if head.profile is not None:
+        yield f"with the colour profile '{head.profile}', which BasicSR ignores as if it were sRGB"
+    if head.cmyk:
+        yield 'in CMYK, which BasicSR converts without a profile'
+    if head.frames > 1:
+        yield 'with several frames or pages, of which BasicSR reads the first'
 
 
 def _read_sizes(
-    dataset: PairedImageDataset, chosen: Iterable[int], scale: int, is_train: bool, patch: int
+    pairs: WholeImagePairs,
+    chosen: Iterable[int],
+    is_train: bool,
+    patch: int,
+    metrics: Sequence[MetricSize],
 ) -> _Sizes:
     """Read the headers of pairs.
 
     Args:
-        dataset: A paired dataset.
+        pairs: A paired dataset.
         chosen: Indices of the pairs.
-        scale: Upscaling factor.
         is_train: Whether the dataset is trained on.
         patch: Side of the ground-truth patches in pixels; 0 without patches.
+        metrics: The metrics that are computed of the images.
     """
-    pairs = WholeImagePairs(dataset, [], scale)
+    dataset = pairs.dataset
+    scale = pairs.scale
     sizes = _Sizes()
     for index in chosen:
         try:
@@ -112,20 +136,31 @@ def _read_sizes(
             sizes.small.append(size)
         if not all((gt.eight_bits, gt.opaque, lq.eight_bits, lq.opaque)):
             sizes.reduced.append(name)
+        for path, head in ((name, gt), (dataset.paths[index]['lq_path'], lq)):
+            for note in _notes(head):
+                sizes.notes[note].append(path)
+        if gt.orientation != lq.orientation:
+            sizes.turned.append(index)
+        for metric in metrics:
+            if not metric.fits(lq.height * scale, lq.width * scale):
+                sizes.tiny[metric].append(size)
         sizes.pixels += gt.height * gt.width
     return sizes
 
 
 def _report(findings: Findings, key: str, images: list[str], text: str) -> None:
     """Add an error that names the first few images; do nothing without images."""
-    if not images:
-        return
-    more = f' and {len(images) - _MAX_LISTED} more' if len(images) > _MAX_LISTED else ''
-    listed = '; '.join(images[:_MAX_LISTED])
-    findings.error(f'{key}: {len(images)} {text}: {listed}{more}', DataError)
+    if images:
+        findings.error(f'{key}: {len(images)} {text}: {listed(images)}', DataError)
 
 
-def _report_sizes(findings: Findings, sizes: _Sizes, key: str, scale: int, patch: int) -> None:
+def _report_sizes(
+    findings: Findings,
+    sizes: _Sizes,
+    key: str,
+    scale: int,
+    patch: int,
+) -> None:
     _report(findings, key, sizes.unreadable, 'pairs with a file that cannot be read as an image')
     _report(
         findings,
@@ -139,20 +174,36 @@ def _report_sizes(findings: Findings, sizes: _Sizes, key: str, scale: int, patch
         sizes.small,
         f'images are smaller than a patch of {patch} pixels',
     )
-    if sizes.reduced:
-        findings.warning(
-            f'{key}: {len(sizes.reduced)} images with more than 8 bits or transparency, which '
-            f'BasicSR drops: {"; ".join(sizes.reduced[:_MAX_LISTED])}'
+    for metric, images in sizes.tiny.items():
+        _report(
+            findings,
+            metric.key,
+            images,
+            f'images of {key} are too small for it, which needs {metric.expected}',
         )
+    dropped = 'with more than 8 bits or transparency, which BasicSR drops'
+    for note, images in {dropped: sizes.reduced, **sizes.notes}.items():
+        if images:
+            findings.warning(f'{key}: {len(images)} images {note}: {listed(images)}')
 
 
-def check_pairs(entry: DatasetConfig, scale: int, findings: Findings) -> tuple[int, float]:
+def check_pairs(
+    entry: DatasetConfig,
+    scale: int,
+    findings: Findings,
+    metrics: Sequence[MetricSize] = (),
+    decoded: int | None = FEW,
+    workers: int = 0,
+) -> tuple[int, float]:
     """Check the images of a dataset.
 
     Args:
         entry: A paired dataset, whose folders exist.
         scale: Upscaling factor.
         findings: Results are added to it.
+        metrics: The metrics that the images must be large enough for.
+        decoded: Number of pairs that are decoded; None for all.
+        workers: Number of processes that decode, with a progress bar; 0 for this one.
 
     Returns:
         Number of pairs, and of pixels of all ground truths, which is extrapolated if only some of
@@ -168,11 +219,16 @@ def check_pairs(entry: DatasetConfig, scale: int, findings: Findings) -> tuple[i
         root = entry.options['dataroot_gt']
         findings.error(f"{entry.key}.dataroot_gt: '{root}' has no images", DataError)
         return 0, 0
-    step = -(-count // _MAX_PAIRS)
+    step = 1 if decoded is ALL else -(-count // _MAX_PAIRS)
     chosen = range(0, count, step)
+    pairs = WholeImagePairs(dataset, [], scale)
     patch = (entry.gt_size or 0) if is_train else 0
-    sizes = _read_sizes(dataset, chosen, scale, is_train, patch)
+    sizes = _read_sizes(pairs, chosen, is_train, patch, metrics)
     _report_sizes(findings, sizes, entry.key, scale, patch)
+    if not (sizes.unreadable or sizes.mismatched):
+        turned = [sizes.turned[i] for i in spread(len(sizes.turned), _MAX_TURNED)]
+        sample = [*spread(count, decoded), *turned]
+        check_contents(findings, entry.key, pairs, sample, workers)
     if not (sizes.unreadable or sizes.mismatched or sizes.small):
         some = f' ({len(chosen)} read)' if len(chosen) < count else ''
         findings.ok(f'{entry.key}: {count} pairs, sizes fit the scale, {scale}{some}')
@@ -194,12 +250,16 @@ def _check_length(config: TrainingConfig, count: int, findings: Findings) -> Non
         )
 
 
-def check_images(config: TrainingConfig, findings: Findings) -> float:
+def check_images(
+    config: TrainingConfig, findings: Findings, decoded: int | None = FEW, workers: int = 0
+) -> float:
     """Check the images of all datasets.
 
     Args:
         config: The option file.
         findings: Results are added to it.
+        decoded: Number of pairs of each dataset that are decoded; None for all.
+        workers: Number of processes that decode, with a progress bar; 0 for this one.
 
     Returns:
         Total number of pixels of all ground truths of the training; 0 if unknown.
@@ -212,7 +272,8 @@ def check_images(config: TrainingConfig, findings: Findings) -> float:
         if backend_problem(entry) is not None:
             continue  # as it does this
         with findings.collect_errors():
-            count, found = check_pairs(entry, config.scale, findings)
+            metrics = [] if entry.phase == 'train' else list(metric_sizes(config))
+            count, found = check_pairs(entry, config.scale, findings, metrics, decoded, workers)
             if entry.phase == 'train':
                 pixels = found
                 if count:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.data.transforms import augment, paired_random_crop
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
@@ -18,6 +17,7 @@ from .cache.inputs import CachedImage
 from .cache.key import Use
 from .cache.reader import CacheReader
 from .image_names import image_names
+from .paired_images import PairedImageDataset
 
 
 def _to_tensor(images: list[np.ndarray], flips: tuple[bool, bool, bool]) -> torch.Tensor:

@@ -21,7 +21,10 @@ def decode(content: bytes, mode: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
     """
     if not content:
         return None
-    return cv2.imdecode(np.frombuffer(content, np.uint8), mode)
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), mode)
+    except cv2.error:  # more pixels than OpenCV reads, for example
+        return None
 
 
 def psnr(mean_squared_error: float) -> float:

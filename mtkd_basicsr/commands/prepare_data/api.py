@@ -37,9 +37,10 @@ def prepare_data(
         scales: Scales of the low-resolution images, at least 2.
         multiple: Number of pixels that sizes are cropped to multiples of; None for the least
             common multiple of the scales.
-        sub_image: Side of the parts that images are cut into, in ground-truth pixels; 0 for whole
-            images.
-        step: Distance from one part to the next, in ground-truth pixels; None for half of a part.
+        sub_image: Side of the parts that images are cut into, in ground-truth pixels, a multiple
+            of ``multiple``; 0 for whole images.
+        step: Distance from one part to the next, in ground-truth pixels, a multiple as well; None
+            for half of a part.
         validation: Number of images to keep apart for validation, spread over the sorted names. The
             folders of the others go to ``train/`` in ``out``, and theirs, of whole images, to
             ``val/``; ``validation.txt`` holds their names. They stay the same when images are
