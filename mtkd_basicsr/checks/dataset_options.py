@@ -1,7 +1,6 @@
 """Options of datasets that make images other than the networks, teachers and metrics expect."""
 
 import os
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -63,21 +62,16 @@ def _check_normalization(dataset: DatasetConfig, findings: Findings) -> None:
         )
 
 
-def _check_color(
-    dataset: DatasetConfig, network: Mapping[str, Any], uses_teachers: bool, findings: Findings
-) -> None:
+def _check_color(dataset: DatasetConfig, takers: str, channels: int, findings: Findings) -> None:
     color = dataset.options.get('color')
     if color is not None and color not in ('y', 'rgb'):
         findings.error(
             f"{dataset.key}.color: {color!r}; expected nothing (~) for RGB, or 'y'; BasicSR "
             'ignores anything else'
         )
-        return
-    channels = next((network[key] for key in _CHANNELS if key in network), 3)
-    if color == 'y' and (uses_teachers or channels != 1):
-        who = 'teachers take' if uses_teachers else f'{network.get("type")} takes'
+    elif color == 'y' and channels != 1:
         findings.error(
-            f"{dataset.key}.color: 'y', which makes images of one channel; {who} RGB images; "
+            f"{dataset.key}.color: 'y', which makes images of one channel; {takers} RGB images; "
             'remove it (val.metrics have test_y_channel)'
         )
 
@@ -154,17 +148,15 @@ def _check_loader(dataset: DatasetConfig, findings: Findings) -> None:
         findings.error(f'{dataset.key}.persistent_workers: True, but {why}; remove it')
 
 
-def check_dataset(
-    dataset: DatasetConfig, network: Mapping[str, Any], uses_teachers: bool, findings: Findings
-) -> None:
+def check_dataset(dataset: DatasetConfig, takers: str, channels: int, findings: Findings) -> None:
     """Check options that BasicSR reads unchecked, and those that its networks alone understand.
 
     Classes of users get what their option file says.
 
     Args:
         dataset: An entry of ``datasets``.
-        network: ``network_g``, for which the images are.
-        uses_teachers: Whether they are for teachers, too.
+        takers: Who takes the images, and the verb: ``'teachers take'``.
+        channels: How many channels they take.
         findings: Results are added to it.
     """
     _check_type(dataset, findings)
@@ -172,7 +164,7 @@ def check_dataset(
     if not dataset.is_paired and not is_single:
         return
     _check_normalization(dataset, findings)
-    _check_color(dataset, network, uses_teachers, findings)
+    _check_color(dataset, takers, channels, findings)
     problem = backend_problem(dataset)
     if problem is not None:
         findings.error(problem)
@@ -185,5 +177,8 @@ def check_dataset(
 
 def check_dataset_options(config: TrainingConfig, findings: Findings) -> None:
     """Check all datasets of a training or a test; see :func:`check_dataset`."""
+    takers = 'teachers take' if config.uses_teachers else f'{config.network.get("type")} takes'
+    names = [name for name in _CHANNELS if name in config.network]
+    channels = config.network[names[0]] if names and not config.uses_teachers else 3
     for dataset in config.datasets.values():
-        check_dataset(dataset, config.network, config.uses_teachers, findings)
+        check_dataset(dataset, takers, channels, findings)

@@ -9,7 +9,7 @@ from ..config import DatasetConfig, TrainingConfig
 from ..data.whole_images import PairedImageDataset, WholeImagePairs, build_paired_dataset
 from ..errors import DataError
 from ..host.training_loop import last_iteration
-from ..utils.image_folder import Head
+from ..utils.image_head import Head
 from ..weights.networks import build, size_multiple
 from .dataset_options import backend_problem
 from .findings import Findings, listed

@@ -1,6 +1,7 @@
 """Whether the metrics of validations and tests can be computed, and mean what they seem to."""
 
 import inspect
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,60 +26,84 @@ _CHOICES = {
 }
 
 
-def _parameters(kind: str) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(METRIC_REGISTRY.get(kind)).parameters)
+@dataclass(frozen=True)
+class _Metric:
+    """An entry of ``val.metrics``.
+
+    Attributes:
+        key: Its option key.
+        kind: Name of the function.
+        arguments: What the function gets beside the images.
+    """
+
+    key: str
+    kind: str
+    arguments: dict[str, Any]
+
+    @property
+    def is_of_basicsr(self) -> bool:
+        """Return whether it is one of BasicSR's own."""
+        return str(METRIC_REGISTRY.get(self.kind).__module__).startswith('basicsr.')
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """Return the parameters of the function, by name."""
+        return dict(inspect.signature(METRIC_REGISTRY.get(self.kind)).parameters)
+
+    @property
+    def compares(self) -> bool:
+        """Return whether it needs a ground truth."""
+        second = self.parameters.get('img2')
+        return second is not None and second.default is inspect.Parameter.empty
 
 
-def _check_arguments(key: str, kind: str, block: dict[str, Any], findings: Findings) -> bool:
+def _check_arguments(metric: _Metric, findings: Findings) -> bool:
     """Check the arguments of a metric of BasicSR, which ignores what it does not know.
 
     Returns:
         Whether they are right.
     """
     count = len(findings)
-    known = [name for name in _parameters(kind) if name not in ('img', 'img2', 'kwargs')]
+    known = [name for name in metric.parameters if name not in ('img', 'img2', 'kwargs')]
     known.append('better')
-    for name, value in block.items():
-        if name == 'type':
-            continue
+    for name, value in metric.arguments.items():
         if name not in known:
-            findings.error(f"{key}: unknown key '{name}'; {did_you_mean(name, known)}")
-        # By type too: 1 equals True.
+            findings.error(f"{metric.key}: unknown key '{name}'; {did_you_mean(name, known)}")
         elif name == 'test_y_channel' and not isinstance(value, bool):
-            findings.error(f'{key}.{name}: {value!r}; known: true, false')
+            findings.error(f'{metric.key}.{name}: {value!r}; known: true, false')
         elif name in _CHOICES and value not in _CHOICES[name]:
-            findings.error(f'{key}.{name}: {value!r}; known: {", ".join(_CHOICES[name])}')
+            findings.error(f'{metric.key}.{name}: {value!r}; known: {", ".join(_CHOICES[name])}')
     return len(findings) == count
 
 
-def _check_better(key: str, kind: str, block: dict[str, Any], findings: Findings) -> None:
-    lower = block.get('better', 'higher') == 'lower'
-    if lower and kind not in _LOWER_IS_BETTER:
+def _check_better(metric: _Metric, findings: Findings) -> None:
+    lower = metric.arguments.get('better', 'higher') == 'lower'
+    if lower and metric.kind not in _LOWER_IS_BETTER:
         findings.error(
-            f'{key}.better: lower; more is better with {kind}: net_g_best.pth would be the worst'
+            f'{metric.key}.better: lower; more is better with {metric.kind}: net_g_best.pth would '
+            'be the worst'
         )
-    elif not lower and kind in _LOWER_IS_BETTER:
+    elif not lower and metric.kind in _LOWER_IS_BETTER:
         findings.warning(
-            f"{key}.better: higher; less is better with {kind}: the log's Best would be the worst; "
-            'set better: lower'
+            f"{metric.key}.better: higher; less is better with {metric.kind}: the log's Best would "
+            'be the worst; set better: lower'
         )
 
 
-def _check_runs(key: str, kind: str, block: dict[str, Any], findings: Findings) -> None:
+def _check_runs(metric: _Metric, findings: Findings) -> None:
     """Compute a metric of BasicSR on images of random numbers, as a validation does."""
-    border: Any = block.get('crop_border')
+    border: Any = metric.arguments.get('crop_border')
     if not is_number(border, 0, _MAX_BORDER, whole=True):
         return  # which is reported, or takes larger images than there are
     generator = np.random.default_rng(0)
     size = (_SIDE + 2 * border, _SIDE + 2 * border, 3)
     images = {name: generator.integers(0, 256, size, np.uint8) for name in ('img', 'img2')}
-    arguments = {name: value for name, value in block.items() if name != 'type'}
     try:
-        METRIC_REGISTRY.get(kind)(**images, **arguments)
+        METRIC_REGISTRY.get(metric.kind)(**images, **metric.arguments)
     except Exception as error:  # whatever numpy, OpenCV and torch raise
         findings.error(
-            f'{key}: {kind} cannot be computed for an image: {type(error).__name__}: '
-            f'{first_line(error)}'
+            f'{metric.key}: {metric.kind} cannot be computed for an image: '
+            f'{type(error).__name__}: {first_line(error)}'
         )
 
 
@@ -122,19 +147,17 @@ def check_metric_use(config: TrainingConfig, findings: Findings) -> None:
     """
     metrics = (config.options.get('val') or {}).get('metrics')
     comparing = []
-    for name, block in metrics.items() if isinstance(metrics, dict) else ():
-        kind = block.get('type') if isinstance(block, dict) else None
+    for name, entry in metrics.items() if isinstance(metrics, dict) else ():
+        arguments = dict(entry) if isinstance(entry, dict) else {}
+        kind = arguments.pop('type', None)
         if not isinstance(kind, str) or kind not in METRIC_REGISTRY:
             continue  # which has been reported
-        key = f'val.metrics.{name}'
-        second = _parameters(kind).get('img2')
-        if second is not None and second.default is inspect.Parameter.empty:
+        metric = _Metric(f'val.metrics.{name}', kind, arguments)
+        if metric.compares:
             comparing.append(name)
-        if not METRIC_REGISTRY.get(kind).__module__.startswith('basicsr.'):
-            continue
-        if _check_arguments(key, kind, block, findings):
-            _check_runs(key, kind, block, findings)
-            _check_better(key, kind, block, findings)
+        if metric.is_of_basicsr and _check_arguments(metric, findings):
+            _check_runs(metric, findings)
+            _check_better(metric, findings)
     if comparing:
         _check_ground_truths(config, comparing, 'val.metrics', findings)
     _check_saving(config, findings)

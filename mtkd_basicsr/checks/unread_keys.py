@@ -27,12 +27,12 @@ def _resembled(key: str, known: Iterable[str]) -> str | None:
 
 
 def _check_section(
-    block: Mapping[str, Any], section: str, path: str, known: Iterable[str], findings: Findings
+    entries: Mapping[str, Any], section: str, path: str, known: Iterable[str], findings: Findings
 ) -> None:
     """Check the keys of a section.
 
     Args:
-        block: The section.
+        entries: The keys of the section, with their values.
         section: Its key in ``FOREIGN_KEYS``.
         path: Its dotted option key; ``''`` for all options.
         known: The keys that something reads.
@@ -40,7 +40,7 @@ def _check_section(
     """
     known = list(known)
     foreign = FOREIGN_KEYS.get(section, {})
-    for key, value in block.items():
+    for key, value in entries.items():
         if key in known:
             continue
         option = f'{path}.{key}' if path else key

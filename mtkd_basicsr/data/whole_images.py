@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from ..config import choice
 from ..errors import DataError
-from ..utils.image_folder import Head, read_head
+from ..utils.image_head import Head, read_head
 from ..utils.images import decode
 from .cache.inputs import CachedImage
 from .image_names import image_names

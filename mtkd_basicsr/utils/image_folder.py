@@ -4,8 +4,7 @@ import numpy as np
 
 from ..errors import DataError
 from .image_damage import find_damage
-from .image_head import Head as Head
-from .image_head import read_head as read_head
+from .image_head import read_head
 from .images import decode
 from .output_folder import OutputFolder
 

@@ -23,7 +23,10 @@ RAW_OPTION_FOLDERS = {'config', 'host'}
 # section to one of BasicSR's registries.
 BOUNDARY = {
     'commands/cache/request.py': {'of'},
-    'checks/preflight.py': {'_try_build', 'before_training', 'before_test', 'check_options'},
+    'checks/loggers.py': {'check_loggers'},
+    'checks/preflight.py': {
+        *('_try_build', 'add_network', 'before_training', 'before_test', 'check_options'),
+    },
     'checks/static.py': {'check_fast', 'refuse'},
     'data/whole_images.py': {'build_paired_dataset'},
     'distillers/training_config.py': {'training_config', 'check_method', 'used_teachers'},

@@ -332,7 +332,7 @@ def test_the_commands_of_the_data_page_create_the_expected_folders(here, tmp_pat
     monkeypatch.chdir(tmp_path)
     _, lines = code_of(DOCS['data_and_weights'])
     calls = [line for line in lines if line.startswith(('mtkd data', 'mkdir', 'ln'))]
-    assert len(calls) == 8
+    assert len(calls) == 9
     for line in calls:
         name, words = next(called(line), (None, shlex.split(line)))
         if name is None:
@@ -340,10 +340,11 @@ def test_the_commands_of_the_data_page_create_the_expected_folders(here, tmp_pat
             continue
         folder = tmp_path / words[0]
         folder.mkdir(parents=True)
-        cv2.imwrite(
-            str(folder / 'rocket.png'),
-            cv2.resize(load('rocket'), (720, 504) if 'DIV2K' in line else (60, 48)),
-        )
+        for i in range(6 if '--validation' in line else 1):
+            cv2.imwrite(
+                str(folder / f'rocket{i}.png'),
+                cv2.resize(load('rocket'), (720, 504) if 'DIV2K' in line else (60, 48)),
+            )
         if '--verify' in words:  # the images are not those of the test sets
             words = words[: words.index('--verify')]
         here(name, *words)

@@ -56,7 +56,7 @@ class CacheRequest:
         """
         train = require(opt, 'datasets', 'train')
         findings = Findings()
-        check_dataset(DatasetConfig('train', train), opt['network_g'], True, findings)
+        check_dataset(DatasetConfig('train', train), 'teachers take', 3, findings)
         findings.raise_errors()
         contents = contents or ('target' if opt.get('fusion') else 'teachers')
         scale = opt['scale']
