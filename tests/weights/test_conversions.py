@@ -96,7 +96,7 @@ def test_the_colour_mean_is_that_of_the_file(tmp_path, name):
 def test_a_teacher_of_a_released_file(tmp_path):
     case = CASES['rcan_official_x2.pt']
     teachers = TeacherEnsemble(
-        {'rcan': TeacherOptions(case['network'], str(GOLDEN / case['file']))}, 2
+        {'rcan': TeacherOptions(str(GOLDEN / case['file']), case['network'])}, 2
     )
     example = case['examples'][0]
     assert (teachers(example['input']) - example['output'].clamp(0, 1)).abs().max() < 1e-5
