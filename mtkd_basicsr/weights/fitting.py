@@ -54,8 +54,8 @@ def _converted(
     """
     renamed, mean = to_basicsr(state)
     if _count_fitting(state, wanted) > _count_fitting(renamed, wanted):
-        return state, None
-    return renamed, mean
+        return dict(state), None
+    return dict(renamed), mean
 
 
 def fit_weights(

@@ -36,7 +36,9 @@ def _read_safetensors(path: str) -> dict[str, Any]:
 
 
 def _read_torch(path: str) -> Any:
-    return torch.load(path, map_location='cpu', weights_only=True)
+    # Given a path, torch looks at its ending.
+    with open(path, 'rb') as file:
+        return torch.load(file, map_location='cpu', weights_only=True)
 
 
 # The first bytes of what torch.save writes, now and before version 1.6.

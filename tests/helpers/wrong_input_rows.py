@@ -1502,8 +1502,9 @@ ROWS = [
     Row(
         'export: no format',
         'export --weights student.pth',
-        USAGE,
-        'the following arguments are required: --format',
+        OptionError,
+        '--format: missing; expected onnx, torchscript, safetensors, or --out with one of the '
+        'endings .onnx, .pt, .safetensors',
     ),
     Row(
         'export: an unknown format',
