@@ -9,7 +9,7 @@ from basicsr.utils.registry import (
     METRIC_REGISTRY,
     MODEL_REGISTRY,
 )
-from conftest import options_for, parsed, write_options
+from conftest import parsed, write_options
 from helpers.trainings import batch_of, model_of
 
 from mtkd_basicsr.checks.findings import Findings
@@ -97,8 +97,6 @@ def test_student_and_teacher(make_options, tmp_path, kd):
     assert model.metadata()['network']['type'] == 'SRVGGNetCompact'
     model.save(0, 1)
     path = tmp_path / 'experiments' / opt['name'] / 'models' / 'net_g_1.pth'
-    image = next((tmp_path / 'none').glob('*'), None)
-    assert image is None
     assert path.is_file()
 
 
@@ -112,5 +110,3 @@ def test_check_upscale_and_export(here, make_options, photographs, tmp_path):
     images = [photographs / 'val' / 'LRx2' / 'chelsea.png']
     assert upscale(images, weights=weights, out=tmp_path / 'large')[0].is_file()
     assert export(weights, out=tmp_path / 'a.safetensors').is_file()
-    plan = options_for(photographs, tmp_path, 'KDModel')
-    assert plan['network_g']['type'] == 'EDSR'

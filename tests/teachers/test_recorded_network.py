@@ -6,13 +6,16 @@ from conftest import (
     build,
     mtkd,
     options_for,
-    parsed,
     tiny,
     with_cache,
     write_options,
     write_weights,
 )
+from helpers.wrong_inputs import plan, workshop
 
+from mtkd_basicsr.commands.compare.expansion import expand
+from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.commands.compare.validation import check
 from mtkd_basicsr.config import parse_fusion, parse_teachers
 from mtkd_basicsr.data.cache.inputs import CacheInput
 from mtkd_basicsr.errors import MTKDError, OptionError
@@ -101,9 +104,31 @@ def test_a_cache_does_not_mind_whether_the_network_is_spelled_out(tmp_path):
     assert 'weights: another file' in next(identities[1].differences(other, 'teachers.a'))
 
 
+def test_a_plan_names_weights_alone(tmp_path, monkeypatch):
+    workshop(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def checked(**teacher):
+        logit = {'train': {'kd': {'type': 'LogitKD'}}, 'teachers': {'a': teacher}}
+        distill = {'distill_opt': {'type': 'L1Loss', 'loss_weight': 1.0, 'reduction': 'mean'}}
+        logit['train'].update(distill)
+        plan(methods={'logit': logit}, baseline='logit')()
+        content = read_plan(tmp_path / 'plan.yml')
+        runs = expand(content, tmp_path / 'out')
+        check(content, runs, tmp_path / 'out')
+        return [run.kind for run in runs]
+
+    assert 'student' in checked(weights='student.pth')
+    assert 'student' in checked(weights='student.pth', network=tiny('EDSR', 2))
+    with pytest.raises(
+        OptionError, match="teachers.a.network: missing; 'EDSR_x2.pth' does not rec"
+    ):
+        checked(weights='EDSR_x2.pth')
+
+
 @pytest.mark.slow
 def test_every_command_runs_with_weights_alone(photographs, tmp_path, here):
-    opt = options_for(photographs, tmp_path, 'MTKDFusionModel')
+    opt = options_for(photographs, tmp_path, 'MTKDModel')
     opt['teachers'] = {
         arch.lower(): {'weights': recorded(tmp_path / f'{arch}.pth', tiny(arch, 2), seed)}
         for seed, arch in enumerate(('SwinIR', 'EDSR', 'RCAN'))
@@ -116,14 +141,8 @@ def test_every_command_runs_with_weights_alone(photographs, tmp_path, here):
     assert errors
     assert all('below bicubic' in line for line in errors), errors
     assert '3 images' in here('cache', '-opt', path, '--workers', '0')
-    mtkd('train', '-opt', path, cwd=tmp_path)
-    fusion = tmp_path / 'experiments' / opt['name'] / 'models' / 'net_g_latest.pth'
-    # Stage 2 with the networks spelled out for half of them.
-    stage_2 = options_for(photographs, tmp_path, 'MTKDModel', teachers=opt['teachers'])
-    stage_2['fusion'].update(weights=str(fusion))
-    mtkd('train', '-opt', write_options(tmp_path / '2.yml', parsed_file(stage_2)), cwd=tmp_path)
-
-
-def parsed_file(opt):
-    parsed(opt)
-    return opt
+    # The cache is taken if the networks are spelled out.
+    for arch in ('SwinIR', 'EDSR', 'RCAN'):
+        opt['teachers'][arch.lower()]['network'] = tiny(arch, 2)
+    printed = mtkd('train', '-opt', write_options(tmp_path / '2.yml', opt), cwd=tmp_path)
+    assert 'End of training' in printed
