@@ -143,8 +143,12 @@ class DistillBase(SRModel):
         get_root_logger().info(
             f'Loading {type(net).__name__} model from {load_path}, with param key: [{param_key}].'
         )
+        is_average = net is getattr(self, 'net_g_ema', None)
+        if is_average:
+            # BasicSR built it with random weights of its own; what the file lacks is the student's.
+            net.load_state_dict(self.get_bare_model(self.net_g).state_dict())
         warning = fit_weights(net, content, load_path, key, strict, param_key, self.is_train)
-        if warning is not None:
+        if warning is not None and not is_average:
             get_root_logger().warning(warning)
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
