@@ -52,21 +52,20 @@ class NetworkTeacher(nn.Module):
                 options.strict,
                 options.param_key,
             ).warning
-            self.warning = self.warning or self._other_mean(block, f'{key}.network')
+            self.warning = self.warning or self._other_mean(block.get('rgb_mean'), key)
         self.arch_name = arch_name(self.network)
         # Only networks of spandrel declare it.
         self.supports_bf16 = bool(getattr(self.network, 'supports_bf16', True))
 
-    def _other_mean(self, block: dict[str, Any], key: str) -> str | None:
+    def _other_mean(self, given: Sequence[float] | None, key: str) -> str | None:
         """Return a warning if the weights brought another colour mean than that of the options."""
         mean = getattr(self.network, 'mean', None)
-        given = block.get('rgb_mean')
         if given is None or not isinstance(mean, torch.Tensor):
             return None
         if torch.allclose(mean.flatten(), torch.tensor(given, dtype=mean.dtype), atol=1e-4):
             return None
         used = [round(value, 4) for value in mean.flatten().tolist()]
-        return f'{key}.rgb_mean: {given}; that of the weights is used instead, {used}'
+        return f'{key}.network.rgb_mean: {given}; that of the weights is used instead, {used}'
 
     def enlarge(self, lq: torch.Tensor, scale: int) -> torch.Tensor:
         """Run the network, with padding: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
