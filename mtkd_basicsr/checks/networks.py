@@ -102,7 +102,7 @@ def _check_fusion(
 
 
 def load_pretrained(config: TrainingConfig, net: torch.nn.Module) -> str | None:
-    """Load the weights named in ``path`` into a network, as our models do.
+    """Load the weights named in ``path`` into a network, as the model of the options does.
 
     Args:
         config: The option file.
@@ -125,7 +125,16 @@ def load_pretrained(config: TrainingConfig, net: torch.nn.Module) -> str | None:
     content = read_weights(path, key)
     strict = options.get('strict_load_g', True)
     param_key = pretrained_key(content, options.get('param_key_g', 'params'))
-    return fit_weights(net, content, path, key, strict, param_key, config.is_train)
+    return fit_weights(
+        net,
+        content,
+        path,
+        key,
+        strict,
+        param_key,
+        initial=config.is_train,
+        as_basicsr=config.model is None,
+    )
 
 
 def check_networks(config: TrainingConfig, device: torch.device, findings: Findings) -> None:

@@ -1,36 +1,24 @@
 """Fit a state dict to a network: convert its names, compare, and say what stays random."""
 
-import inspect
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from ..errors import OptionError, WeightsError, first_line
-from .conversions import (
-    StateDict,
-    colour_problems,
-    infer_arguments,
-    released_img_range,
-    set_colour_mean,
-    to_basicsr,
+from .conversions import StateDict, set_colour_mean, to_basicsr
+from .differences import (
+    argument_differences,
+    colour_differences,
+    is_computed,
+    recorded_differences,
+    tensor_differences,
 )
-from .metadata import METADATA
 from .state_dicts import state_dict_of, unwrap
 
-# Buffers of Swin networks that are computed from the sizes in the option file. In a checkpoint they
-# have the sizes of the training that wrote it, which may be others; the parameters do not depend on
-# them.
-_COMPUTED_BUFFERS = ('attn_mask', 'relative_position_index')
 # How many differences, and how many random tensors, a message lists.
 _MAX_LISTED = 5
 _MAX_RANDOM = 20
-# Two colour means that differ by less are the same, rounded.
-_SAME_MEAN = 1e-4
-
-
-def _is_computed(name: str) -> bool:
-    return name.rsplit('.', 1)[-1] in _COMPUTED_BUFFERS
 
 
 def _listed(names: list[str], most: int) -> str:
@@ -40,7 +28,7 @@ def _listed(names: list[str], most: int) -> str:
 
 def _count_fitting(state: StateDict, wanted: Mapping[str, torch.Tensor]) -> tuple[int, int]:
     """Count the tensors of the same name and shape, and those of the same name."""
-    common = [name for name in wanted if name in state and not _is_computed(name)]
+    common = [name for name in wanted if name in state and not is_computed(name)]
     same_shape = [name for name in common if state[name].shape == wanted[name].shape]
     return len(same_shape), len(common)
 
@@ -66,6 +54,7 @@ def fit_weights(
     strict: bool = True,
     param_key: str | None = None,
     initial: bool = False,
+    as_basicsr: bool = False,
 ) -> str | None:
     """Load the weights in the content of a file into a network.
 
@@ -77,6 +66,8 @@ def fit_weights(
             stay random without ``strict``, as in BasicSR, whose networks for ×3 start from those
             for ×2; and the colour mean of the file has to be that of the option file, because the
             checkpoints of the training do not contain it.
+        as_basicsr: Whether to take the names as BasicSR's own models do, which know no other
+            wrapper than ``module.`` and no released weights.
 
     Returns:
         A warning that names the tensors that stay random; None if there are none.
@@ -87,27 +78,33 @@ def fit_weights(
     """
     where = f"{key}: '{path}'"
     wanted = net.state_dict()
-    in_file = unwrap(
-        state_dict_of(content, path, key, param_key),
-        lambda state: _count_fitting(_converted(state, wanted)[0], wanted),
-        where,
-    )
-    state, mean = _converted(in_file, wanted)
+    in_file = state_dict_of(content, path, key, param_key)
+    state: StateDict
+    mean: torch.Tensor | None = None
+    if as_basicsr:
+        state = {name.removeprefix('module.'): value for name, value in in_file.items()}
+    else:
+        in_file = unwrap(
+            in_file,
+            lambda candidate: _count_fitting(_converted(candidate, wanted)[0], wanted),
+            where,
+        )
+        state, mean = _converted(in_file, wanted)
     for name in list(state):
-        if _is_computed(name) and (name not in wanted or wanted[name].shape != state[name].shape):
+        if is_computed(name) and (name not in wanted or wanted[name].shape != state[name].shape):
             del state[name]
     misfit = f'{where} does not fit {type(net).__name__}: '
     if not strict:
         _require_half(state, wanted, misfit, of_any_shape=not initial)
-    differences = _argument_differences(net, state, wanted, strict)
-    differences += _recorded_differences(net, content)
+    differences = argument_differences(state, wanted) if strict else []
+    differences += recorded_differences(net, content)
     if mean is not None:
-        differences += _colour_differences(net, in_file, mean, initial)
-    differences += _tensor_differences(state, wanted, strict, skip_shapes=initial and not strict)
+        differences += colour_differences(net, in_file, mean, initial)
+    differences += tensor_differences(state, wanted, strict, skip_shapes=initial and not strict)
     if differences:
-        shown = '; '.join(differences[:_MAX_LISTED])
         hidden = len(differences) - _MAX_LISTED
-        raise WeightsError(misfit + shown + (f' and {hidden} more' if hidden > 0 else ''))
+        more = f' and {hidden} more' if hidden > 0 else ''
+        raise WeightsError(misfit + '; '.join(differences[:_MAX_LISTED]) + more)
     for name in list(state):
         if name not in wanted or state[name].shape != wanted[name].shape:
             del state[name]
@@ -142,7 +139,7 @@ def _require_half(
     of_any_shape: bool,
 ) -> None:
     """Raise if less than half of the network's tensors are in the file."""
-    needed = [name for name in wanted if not _is_computed(name)]
+    needed = [name for name in wanted if not is_computed(name)]
     missing = []
     for name in needed:
         found = name in state and (of_any_shape or state[name].shape == wanted[name].shape)
@@ -164,7 +161,7 @@ def _random_tensors(
     where: str,
 ) -> str | None:
     """Return a warning that names the tensors of a network that no file has set."""
-    needed = [name for name in wanted if not _is_computed(name)]
+    needed = [name for name in wanted if not is_computed(name)]
     random = [name for name in needed if name not in loaded]
     if not random:
         return None
@@ -179,117 +176,3 @@ def _random_tensors(
     return (
         f'{text}; in the file with other shapes: {_listed(others, _MAX_RANDOM)}' if others else text
     )
-
-
-def _argument_differences(
-    net: torch.nn.Module,
-    state: Mapping[str, torch.Tensor],
-    wanted: Mapping[str, torch.Tensor],
-    strict: bool,
-) -> list[str]:
-    """List the arguments in which the network differs from the one that had these weights."""
-    try:
-        in_file = infer_arguments(state)
-        in_network = infer_arguments(wanted)
-    except (ValueError, ArithmeticError, LookupError):
-        # Shapes that no network has: they are listed as differences of tensors.
-        return []
-    differences = []
-    if strict and set(in_file) == set(in_network):
-        for name, value in in_file.items():
-            if value != in_network[name]:
-                differences.append(
-                    f'{name}: {value} in the file, {in_network[name]} in the network'
-                )
-    return differences
-
-
-def _constants(net: torch.nn.Module) -> dict[str, Any]:
-    """Return the arguments of one of BasicSR's networks that change its output but no shape."""
-    found: dict[str, Any] = {}
-    for module in net.modules():
-        for name in ('img_range', 'res_scale'):
-            if name not in found and isinstance(getattr(module, name, None), (int, float)):
-                found[name] = getattr(module, name)
-    if isinstance(getattr(net, 'mean', None), torch.Tensor):
-        found['rgb_mean'] = cast(torch.Tensor, net.mean).flatten().tolist()
-    return found
-
-
-def _recorded_differences(net: torch.nn.Module, content: Mapping[str, Any]) -> list[str]:
-    """List such arguments that differ from those that a checkpoint records."""
-    recorded = (content.get(METADATA) or {}).get('network') or {}
-    parameters = inspect.signature(type(net)).parameters
-    # A registry may know a class by its name and a suffix.
-    if not str(recorded.get('type')).startswith(type(net).__name__):
-        return []
-    differences = []
-    for name, value in _constants(net).items():
-        default = parameters[name].default if name in parameters else value
-        trained = recorded.get(name, default)
-        numbers = [float(number) for number in _as_list(trained)]
-        actual = [float(number) for number in _as_list(value)]
-        if name in parameters and not _close(numbers, actual):
-            differences.append(f'{name}: {trained} in the file, {value} in the network')
-    return differences
-
-
-def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _close(first: list[float], second: list[float]) -> bool:
-    if len(first) != len(second):
-        return False
-    return all(abs(a - b) <= _SAME_MEAN for a, b in zip(first, second, strict=True))
-
-
-def _colour_differences(
-    net: torch.nn.Module, in_file: StateDict, mean: torch.Tensor, initial: bool
-) -> list[str]:
-    """List why the range or the colour mean of released weights does not suit a network."""
-    differences = colour_problems(in_file)
-    released = released_img_range(in_file)
-    img_range = getattr(net, 'img_range', released)
-    if img_range != released:
-        differences.append(
-            f'img_range: the weights of the file are for {released:.0f}., {img_range} in the '
-            f'network; write img_range: {released:.0f}.'
-        )
-    if not isinstance(getattr(net, 'mean', None), torch.Tensor):
-        differences.append('rgb_mean: the network subtracts none, as the weights of the file need')
-        return differences
-    in_network = cast(torch.Tensor, net.mean).flatten().tolist()
-    numbers = mean.flatten().tolist()
-    if initial and not _close(numbers, in_network):
-        rounded = [round(number, 4) for number in numbers]
-        differences.append(
-            f'rgb_mean: {rounded} in the file, {[round(n, 4) for n in in_network]} in the '
-            f'network; write rgb_mean: {rounded}'
-        )
-    return differences
-
-
-def _tensor_differences(
-    state: Mapping[str, torch.Tensor],
-    wanted: Mapping[str, torch.Tensor],
-    strict: bool,
-    skip_shapes: bool,
-) -> list[str]:
-    """List tensors of other shapes and, with ``strict``, those on one side only."""
-    differences = []
-    for name, value in state.items():
-        if not skip_shapes and name in wanted and value.shape != wanted[name].shape:
-            differences.append(
-                f'{name}: {tuple(value.shape)} in the file, {tuple(wanted[name].shape)} in the '
-                'network'
-            )
-    if not strict:
-        return differences
-    for name in wanted:
-        if name not in state and not _is_computed(name):
-            differences.append(f'{name}: only in the network')
-    for name in state:
-        if name not in wanted:
-            differences.append(f'{name}: only in the file')
-    return differences

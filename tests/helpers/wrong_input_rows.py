@@ -55,6 +55,10 @@ def changed(path, change):
     return make
 
 
+def wrapped(state):
+    return {f'_orig_mod.{name}': value for name, value in state.items()}
+
+
 # What of an EDSR is in the file, how it is made, part of the text.
 PARTIAL = [
     (
@@ -1044,6 +1048,25 @@ ROWS = [
         )
         for model in ('KDModel', 'SRModel')
         for what, change, text in PARTIAL
+    ),
+    *(
+        # Its own models take off module. alone, and would test random weights.
+        Row(
+            f'wrapped weights to test with a model of BasicSR, strict: {strict}',
+            TEST,
+            WeightsError,
+            f"path.pretrain_network_g: 'EDSR_x2.pth' does not fit EDSR: {text}",
+            both(
+                options(
+                    'SRModel',
+                    'test',
+                    path__pretrain_network_g='EDSR_x2.pth',
+                    path__strict_load_g=strict,
+                ),
+                changed('EDSR_x2.pth', wrapped),
+            ),
+        )
+        for strict, text in ((True, 'conv_first.weight: only in'), (False, 'it has 0 of the 12'))
     ),
     Row(
         'weights that need not fit, of the fusion',
