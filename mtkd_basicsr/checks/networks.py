@@ -8,7 +8,13 @@ from ..config import TeacherOptions, TrainingConfig
 from ..data.cache.validation import matching_cache
 from ..errors import MTKDError
 from ..evaluation.measure import bicubic
-from ..teachers import FusedTeachers, TeacherEnsemble, check_channels, match_teachers
+from ..teachers import (
+    FusedTeachers,
+    TeacherEnsemble,
+    build_fusion,
+    check_channels,
+    match_teachers,
+)
 from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import build
@@ -39,6 +45,8 @@ def _check_teachers(
     for name, options in config.teachers.items():
         with findings.collect_errors():
             teacher = TeacherEnsemble({name: options}, scale, device, allow_precomputed=True)
+            for warning in teacher.warnings:
+                findings.warning(warning)
             if crops:
                 function = functools.partial(upscale, teacher, teacher)
                 measured[name] = mean_psnr(function, crops, scale)
@@ -73,11 +81,13 @@ def _check_fusion(
     teachers = config.teachers
     content = read_weights(fusion.weights, 'fusion.weights')
     match_teachers(list(teachers), content.get(METADATA), fusion.weights)
-    check_channels(build(fusion.network, 'fusion.network'), list(teachers), 'fusion.network')
+    check_channels(build_fusion(fusion), list(teachers), 'fusion.network')
     if len(measured) < len(teachers):
         return
     ensemble = TeacherEnsemble(teachers, config.scale, device, allow_precomputed=True)
     target = FusedTeachers(ensemble, fusion, device)
+    for warning in target.own_warnings:
+        findings.warning(warning)
     if not target.order_known:
         findings.warning(
             f"fusion.weights: '{fusion.weights}' does not name its teachers; they are used in the "
@@ -104,7 +114,9 @@ def check_networks(config: TrainingConfig, device: torch.device, findings: Findi
     """
     with findings.collect_errors():
         net = build(config.network, 'network_g')
-        load_pretrained(config, net)
+        warning = load_pretrained(config, net)
+        if warning is not None:
+            findings.warning(warning)
         if config.is_fusion_stage:
             check_channels(net, list(config.teachers), 'network_g')
         count = sum(p.numel() for p in net.parameters())

@@ -15,6 +15,7 @@ from ..errors import DataError, MTKDError, OptionError, first_line
 from ..host.api import build_dataset, build_model, initialized_logger
 from ..host.option_schema import structure_errors
 from ..utils.resources import weights_file
+from ..weights.fitting import refuse_random
 from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import build
@@ -205,7 +206,11 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
         if is_train:
             refuse(opt)
         else:
-            _check_test(training_config(opt, errors=findings), findings)
+            config = training_config(opt, errors=findings)
+            _check_test(config, findings)
+            if config.pretrained_network is None:
+                with findings.collect_errors():
+                    refuse_random(build(config.network, 'network_g'))
     else:
         check_folders(parse_datasets(opt).values(), findings)
         if is_train:

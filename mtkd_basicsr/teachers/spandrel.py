@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn.functional import pad
 
 from ..errors import OptionError, WeightsError
-from ..weights.loading import read_weights, state_dict_of
+from ..weights.loading import read_weights
 from ..weights.networks import SPANDREL
+from ..weights.state_dicts import state_dict_of
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor  # an extra, which need not be installed
@@ -57,7 +58,7 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
     """Build and load a network whose architecture is inferred from its weights.
 
     Args:
-        options: Options with ``network: {type: Spandrel}``.
+        options: Options with ``network: {type: Spandrel}``, or without a network.
         key: Option key of the teacher, for messages.
 
     Returns:
@@ -68,7 +69,8 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
         WeightsError: The file is unreadable, or its architecture is unknown to spandrel or not for
             super-resolution of RGB images.
     """
-    arguments = [name for name in options.network if name != 'type']
+    block = options.network or {}
+    arguments = [name for name in block if name != 'type']
     if arguments:
         raise OptionError(
             f'{key}.network.{arguments[0]}: {SPANDREL} takes no arguments, because it infers them '
@@ -77,9 +79,14 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
     try:
         from spandrel import MAIN_REGISTRY, ImageModelDescriptor, canonicalize_state_dict
     except ImportError as error:
+        extra = "pip install 'mtkd_basicsr[spandrel]'"
+        if not block:
+            raise OptionError(
+                f"{key}.network: missing; '{options.weights}' does not record its network. Set it, "
+                f'or let spandrel find it: {extra} ({error})'
+            ) from error
         raise OptionError(
-            f"{key}.network.type: {SPANDREL} needs an extra: pip install 'mtkd_basicsr[spandrel]' "
-            f'({error})'
+            f'{key}.network.type: {SPANDREL} needs an extra: {extra} ({error})'
         ) from error
     path = f'{key}.weights'
     content = read_weights(options.weights, path)
@@ -95,6 +102,11 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
     # Spandrel has one loader per architecture, and they raise many types for unknown weights.
     except Exception as error:
         first_keys = ', '.join(str(name) for name in list(state)[:5])
+        if not block:
+            raise OptionError(
+                f"{key}.network: missing; '{options.weights}' does not record its network, and "
+                f'spandrel knows none that it fits; its first keys are {first_keys}'
+            ) from error
         raise WeightsError(
             f"{path}: '{options.weights}': spandrel knows no network that it fits "
             f'({type(error).__name__}); its first keys are {first_keys}'

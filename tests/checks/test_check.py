@@ -269,6 +269,7 @@ def test_a_stock_test_script_lists_all_errors_at_once(make_options, tmp_path):
         check_options(opt, is_train=False)
     assert 'val.tile: -1' in str(error.value)
     assert f"datasets.test.dataroot_gt: no folder '{tmp_path / 'gone'}'" in str(error.value)
+    assert 'path.pretrain_network_g: missing' in str(error.value)
 
 
 def test_a_part_of_the_validation_set_is_called_that(here, tmp_path, good):

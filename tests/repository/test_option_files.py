@@ -19,7 +19,7 @@ from mtkd_basicsr.commands.cli import main
 from mtkd_basicsr.commands.options.network_templates import STUDENTS
 from mtkd_basicsr.commands.options.paper_files import files
 from mtkd_basicsr.commands.options.ready_files import FOLDERS, ready_files, reference_files
-from mtkd_basicsr.distillers.features import default_positions
+from mtkd_basicsr.distillers.positions import default_positions
 from mtkd_basicsr.weights.networks import build
 
 PLANS = {'reference/compare.yml', *(f'compare/{p.name}' for p in ROOT.glob('options/compare/*'))}

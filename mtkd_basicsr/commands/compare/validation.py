@@ -3,16 +3,19 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from ...checks.findings import ERROR, Findings
 from ...checks.images import check_pairs, check_patches
 from ...checks.optimizer import check_values
 from ...checks.static import check_losses
-from ...config import PRECOMPUTED_TYPES, DatasetConfig, require
+from ...config import PRECOMPUTED_TYPES, DatasetConfig, TeacherOptions, require
 from ...config.plan import PlanOptions
+from ...config.teachers import parse_teacher
 from ...distillers.teacher_provider import choose_teacher
 from ...errors import DataError, OptionError, WeightsError
 from ...host.option_schema import REQUIRED_FOR_TRAINING, is_number
+from ...teachers import NetworkTeacher
 from ...utils.resources import weights_file
 from ...weights.networks import SPANDREL, build
 from .evaluation_sets import evaluation_sets
@@ -37,6 +40,9 @@ def _check_networks(run: Run, seen: set[str]) -> None:
                 'teachers on every test set; expected network and weights'
             )
         network = teacher.get('network') if isinstance(teacher, dict) else teacher
+        if network is None and isinstance(teacher, dict) and teacher.get('weights') is not None:
+            _check_recorded(teacher, f'{run.name}: teachers.{name}')
+            continue
         blocks[f'teachers.{name}.network'] = network
     if run.options.get('fusion'):
         blocks['fusion.network'] = run.options['fusion'].get('network')
@@ -57,6 +63,14 @@ def _check_networks(run: Run, seen: set[str]) -> None:
         if text not in seen and block.get('type') != SPANDREL:
             build(block, f'{run.name}: {key}')
             seen.add(text)
+
+
+def _check_recorded(teacher: dict[str, Any], key: str) -> None:
+    """Raise if a teacher without a network has weights that do not tell which it is."""
+    options = parse_teacher(teacher, key)
+    # A file that a run of the plan writes records its network.
+    if isinstance(options, TeacherOptions) and os.path.isfile(os.path.expanduser(options.weights)):
+        NetworkTeacher(options, key)
 
 
 def _check_weights(run: Run, runs: list[Run], out: Path) -> None:
