@@ -18,7 +18,7 @@ from ..weights.networks import build
 from .findings import Findings
 from .images import check_images
 from .networks import load_pretrained
-from .optimizer import check_metrics, refuse_unknown_model
+from .optimizer import check_loaders, check_metrics, refuse_unknown_model
 from .static import check_datasets, check_folders, refuse
 
 # Models whose construction has no side effects; models of other packages may do anything.
@@ -134,6 +134,7 @@ def before_test(opt: dict[str, Any]) -> None:
     with findings.collect_errors():
         load_pretrained(config, build(config.network, 'network_g'))
     check_metrics(config, findings)
+    check_loaders(config, findings)
     check_datasets(config, findings)
     findings.raise_errors()
     check_images(config, findings)

@@ -12,6 +12,7 @@ from .schema import (
     KDOptions,
     LoggerOptions,
     SpeedOptions,
+    StepOptions,
     TrainOptions,
     ValOptions,
 )
@@ -43,6 +44,7 @@ __all__ = [
     'ModelSpec',
     'RaiseFirst',
     'SpeedOptions',
+    'StepOptions',
     'Surroundings',
     'TargetSource',
     'TeacherConfig',

@@ -20,6 +20,7 @@ from ..functional.tiling import run_tiled
 from ..host.distributed import of_the_first
 from ..host.training_loop import epoch_to_go_on_with
 from ..utils.atomic import save_atomically, write_atomically
+from ..utils.moving_average import decay_at
 from ..utils.precision import Precision
 from ..utils.progress import on_terminal
 from ..utils.random_state import random_state, seed_of, set_random_state, unchanged
@@ -27,8 +28,11 @@ from ..utils.version import __version__
 from ..weights.loading import fit_weights, pretrained_key, read_weights, state_dict_of
 from ..weights.metadata import METADATA
 from ..weights.networks import size_multiple
+from .best_validation import comparable
 from .checkpoint_rotation import remove_old_checkpoints, remove_temporary_files
 from .loss_guard import LossGuard
+from .option_changes import differences, recorded_options
+from .schedule import AskedSchedule, check_optimizer_state
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -64,6 +68,13 @@ class DistillBase(SRModel):
         if opt['is_train']:
             self.loss_guard = LossGuard(self.config.max_skipped, opt['dist'])
             self._start = {'epoch': 0, 'iter': 0}
+            self._recorded = recorded_options(self.config)
+            # Updates of the moving average, last iteration, whether BasicSR's loop is over, and
+            # the iteration of the last validation by dataset.
+            self.ema_updates = 0
+            self._iteration = 0
+            self._ended = False
+            self._validated: dict[str, int | str] = {}
             self._image_names: list[str] = []
         if opt['num_gpu'] != 0 and not torch.cuda.is_available():
             raise OptionError(
@@ -78,6 +89,13 @@ class DistillBase(SRModel):
 
     def check_config(self) -> None:
         """Raise if the options do not suit this model, before anything is built."""
+
+    def init_training_settings(self) -> None:
+        """Set up the training as BasicSR does; warn of an average that stays at its start."""
+        super().init_training_settings()
+        warning = self.config.ema_warning()
+        if warning is not None:
+            get_root_logger().warning(warning)
 
     # Precision
 
@@ -136,6 +154,9 @@ class DistillBase(SRModel):
         if strict:
             fit_weights(net, content, load_path, key, param_key=param_key)
             return
+        if net is getattr(self, 'net_g_ema', None):
+            # What the file lacks is random: as in the network that is averaged, not otherwise.
+            net.load_state_dict(self.get_bare_model(self.net_g).state_dict())
         # Tensors of other sizes are skipped and logged.
         state = state_dict_of(content, load_path, key, param_key)
         self._print_different_keys_loading(net, state, strict=False)
@@ -191,7 +212,18 @@ class DistillBase(SRModel):
     def validation(
         self, dataloader: Loader, current_iter: int | str, tb_logger: Writer, save_img: bool = False
     ) -> None:
-        """Validate as BasicSR does, without affecting the random numbers of the training."""
+        """Validate as BasicSR does, without affecting the random numbers of the training.
+
+        After a training BasicSR validates once more, with the number of an iteration that was never
+        run. Where the last iteration has been validated, nothing is done.
+        """
+        if self.is_train:
+            name = cast(Any, dataloader.dataset).opt['name']
+            if self._ended:
+                current_iter = self._iteration
+                if self._validated.get(name) == current_iter:
+                    return
+            self._validated[name] = current_iter
         with unchanged():
             super().validation(dataloader, current_iter, tb_logger, save_img)
 
@@ -255,6 +287,7 @@ class DistillBase(SRModel):
         The random numbers drawn, and the state of torch's generator afterwards, depend only on
         seed, process and iteration.
         """
+        self._iteration = current_iter
         torch.manual_seed(self.seed(current_iter, 'network'))
         self.step(self.losses(current_iter), current_iter)
         torch.manual_seed(self.seed(current_iter, 'next'))
@@ -266,7 +299,7 @@ class DistillBase(SRModel):
     def step(self, losses: dict[str, torch.Tensor], current_iter: int) -> None:
         """Run one optimizer step on the sum of the losses.
 
-        The step is skipped if a loss is not finite.
+        The step is skipped if a loss is not finite, or with ``train.grad_clip`` the gradient.
 
         Args:
             losses: Scalars by log name; their values are stored in ``self.log_dict``.
@@ -279,12 +312,31 @@ class DistillBase(SRModel):
         self.loss_guard.start(losses)
         cast(torch.Tensor, sum(losses.values())).backward()
         self.log_dict = self.loss_guard.values()
+        self.before_step()
+        if self.config.steps.grad_clip is not None:
+            # The gradients, and so their norm, are the same in all processes.
+            trained = [p for group in self.optimizer_g.param_groups for p in group['params']]
+            norm = torch.nn.utils.clip_grad_norm_(trained, self.config.steps.grad_clip)
+            self.log_dict['grad_norm'] = norm.item()
         if not self.loss_guard.accepts(self.log_dict, current_iter, self._image_names):
             return
-        self.before_step()
         self.optimizer_g.step()
         if self.ema_decay > 0:
-            self.model_ema(decay=self.ema_decay)
+            warmup = self.config.steps.ema_warmup
+            self.model_ema(decay_at(self.ema_updates, self.ema_decay, warmup))
+            self.ema_updates += 1
+
+    def model_ema(self, decay: float = 0.999) -> None:
+        """Average the parameters as BasicSR does, and copy the buffers, which it leaves out.
+
+        Statistics of BatchNorm would stay those of an untrained network.
+        """
+        super().model_ema(decay)
+        averaged = dict(self.net_g_ema.named_buffers())
+        for name, buffer in self.get_bare_model(self.net_g).named_buffers():
+            # A network may keep buffers for the last size of an image, which differ in shape.
+            if name in averaged and averaged[name].shape == buffer.shape:
+                averaged[name].copy_(buffer)
 
     def before_step(self) -> None:
         """Hook between the backward pass and the optimizer step; does nothing by default."""
@@ -304,6 +356,7 @@ class DistillBase(SRModel):
 
         If a weight is not finite, nothing is written, so the last good checkpoint remains.
         """
+        self._ended = current_iter == -1
         for name, parameter in self.get_bare_model(self.net_g).named_parameters():
             if not torch.isfinite(parameter).all():
                 get_root_logger().error(
@@ -328,6 +381,8 @@ class DistillBase(SRModel):
             'schedulers': [s.state_dict() for s in self.schedulers],
             'began': self._start,
             'seed': self.opt['manual_seed'],
+            'options': self._recorded,
+            'ema_updates': self.ema_updates,
             'precision': {name: precision.name for name, (_, precision) in self.precisions.items()},
             'random': random_state(),
             **self.training_state_extras(),
@@ -359,9 +414,34 @@ class DistillBase(SRModel):
         else:
             self._write(self.net_g, 'net_g', name, 'params')
 
+    def _kept_by_optimizer(self) -> set[str]:
+        """Return the names of what the optimizer keeps for each parameter."""
+        parameter = torch.zeros(1, device=self.device, requires_grad=True)
+        parameter.grad = torch.zeros_like(parameter)
+        arguments = dict(self._recorded['train']['optim_g'])
+        optimizer = self.get_optimizer(arguments.pop('type'), [parameter], **arguments)
+        optimizer.step()
+        return {name for name, value in optimizer.state[parameter].items() if value is not None}
+
     def resume_training(self, resume_state: dict[str, Any]) -> None:
-        """Resume as BasicSR does, with precisions, random numbers, best results and epoch."""
+        """Resume as BasicSR does, with precisions, random numbers, best results and epoch.
+
+        Where the option file differs from that of the state, it is followed, and the log says so.
+
+        Args:
+            resume_state: Content of a ``.state`` file.
+
+        Raises:
+            OptionError: The state is of another optimizer.
+            WeightsError: The state is of another network or method.
+        """
+        file = self.opt['path'].get('resume_state') or 'training state'
+        check_optimizer_state(
+            self.optimizers, resume_state['optimizers'], self._kept_by_optimizer(), file
+        )
+        asked = AskedSchedule(self, self.opt['train'].get('warmup_iter', -1))
         super().resume_training(resume_state)
+        changed = self._follow_options(resume_state, asked)
         # States of BasicSR, and of version 0.1.0 with precisions in the option file, have no entry.
         self.use_precisions(resume_state.get('precision', {}))
         if self.opt['rank'] == 0:
@@ -369,12 +449,40 @@ class DistillBase(SRModel):
             remove_temporary_files(path['models'], path['training_states'])
         best = os.path.join(self.opt['path']['training_states'], _BEST)
         if os.path.isfile(best):
-            with open(best, encoding='utf-8') as file:
-                self.best_metric_results = json.load(file)
+            with open(best, encoding='utf-8') as saved:
+                self.best_metric_results = comparable(json.load(saved), self.config, changed)
+        # BasicSR reads the epoch after this.
+        resume_state['epoch'] = epoch_to_go_on_with(self.opt, resume_state)
         if 'began' in resume_state:  # states of BasicSR do not have these entries
-            # BasicSR reads the epoch after this.
-            resume_state['epoch'] = epoch_to_go_on_with(self.opt, resume_state)
-            self.opt['manual_seed'] = resume_state['seed']
+            self._use_seed(resume_state['seed'])
             if self.opt['rank'] == 0:  # the process whose state was saved
                 set_random_state(resume_state['random'])
+        self.ema_updates = resume_state.get('ema_updates', resume_state['iter'])
+        self._iteration = resume_state['iter']
         self._start = {'epoch': resume_state['epoch'], 'iter': resume_state['iter']}
+
+    def _follow_options(self, state: dict[str, Any], asked: AskedSchedule) -> list[str]:
+        """Use the option file where a state differs; log and return the keys that do."""
+        saved = state.get('options')  # not in states of BasicSR and of version 0.1.0
+        warmup = None if saved is None else saved['train'].get('warmup_iter', -1)
+        changes = asked.use(state, warmup)
+        seen = {change.key for change in changes}
+        for change in [] if saved is None else differences(saved, self._recorded):
+            block = change.key.rpartition('.')[0]
+            # Of these two the state itself has all values, defaults included, but not the types.
+            if change.key not in seen and (
+                block not in ('train.optim_g', 'train.scheduler') or change.key.endswith('.type')
+            ):
+                changes.append(change)
+        for change in changes:
+            get_root_logger().info(str(change))
+        return [change.key for change in changes]
+
+    def _use_seed(self, seed: int) -> None:
+        """Draw the random numbers of steps as at the start of the training."""
+        if self.opt['manual_seed'] != seed:
+            get_root_logger().info(
+                f'manual_seed: {self.opt["manual_seed"]}; the training goes on with {seed}, with '
+                'which it began'
+            )
+        self.opt['manual_seed'] = seed
