@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..utils.choices import CacheContents
-from ..utils.moving_average import share_of_start
 from .methods import DistillationConfig, TargetSource
 from .parsing import require
 from .schema import LoggerOptions, SpeedOptions, StepOptions, TrainOptions, ValOptions
@@ -185,19 +184,19 @@ class TrainingConfig:
     def ema_warning(self) -> str | None:
         """Return a warning if the moving average is still partly its start at the end.
 
-        None if less than a hundredth of it is.
+        None if less than a hundredth of it is. With warm-up that takes three updates.
         """
         decay = self.ema_decay
-        if decay <= 0:
+        if decay <= 0 or self.steps.ema_warmup:
             return None
         total = self.total_iterations
-        share = share_of_start(total, decay, self.steps.ema_warmup)
+        share = decay**total
         if share < _MAX_SHARE_OF_START:
             return None
         return (
             f'train.ema_decay: {decay}; after {total} iterations {100 * share:.0f} % of the moving '
             'average, which is validated and used, are still the weights that the training starts '
-            'from; use train.ema_warmup: true, which is the default, a smaller number, or 0'
+            'from; use train.ema_warmup: true, which is the default, or a smaller number'
         )
 
     @property

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from ..config import ModelSpec
 from ..distillers import training_config
-from ..errors import OptionError
+from ..errors import OptionError, WeightsError
 from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
 from ..host.distributed import of_the_first
@@ -152,7 +152,15 @@ class DistillBase(SRModel):
             f'Loading {type(net).__name__} model from {load_path}, with param key: [{param_key}].'
         )
         if strict:
-            fit_weights(net, content, load_path, key, param_key=param_key)
+            try:
+                fit_weights(net, content, load_path, key, param_key=param_key)
+            except WeightsError as error:
+                if not self.is_train or not self.opt['path'].get('resume_state'):
+                    raise
+                raise WeightsError(
+                    f'{error}. They belong to the training state that is resumed: keep its '
+                    'network_g, or begin a new training'
+                ) from error
             return
         if net is getattr(self, 'net_g_ema', None):
             # What the file lacks is random: as in the network that is averaged, not otherwise.

@@ -200,5 +200,8 @@ class AskedSchedule:
             if step > 1:
                 for scheduler in self.model.schedulers:
                     scheduler.last_epoch = step - 2
-                    scheduler._step_count = step - 1
+                    # With a smaller one torch warns that the optimizer has made no step yet.
+                    scheduler._step_count = 2
             self.model.update_learning_rate(step, self.warmup)
+        for scheduler in self.model.schedulers:
+            scheduler._step_count = iteration

@@ -14,21 +14,3 @@ def decay_at(update: int, decay: float, warmup: bool) -> float:
         warmup: Whether the first updates keep less.
     """
     return min(decay, (1 + update) / (10 + update)) if warmup else decay
-
-
-def share_of_start(updates: int, decay: float, warmup: bool) -> float:
-    """Return how much of an average is still its start, from 1 (all of it) to 0.
-
-    Args:
-        updates: Number of updates so far.
-        decay: See :func:`decay_at`.
-        warmup: See :func:`decay_at`.
-    """
-    if not warmup:
-        return decay**updates
-    share = 1.0
-    for update in range(updates):
-        share *= decay_at(update, decay, warmup)
-        if share < 1e-9:  # after some dozens of updates
-            break
-    return share
