@@ -1,4 +1,4 @@
-"""BasicSR's prefetcher for ``prefetch_mode: cpu``: no leftover threads, and errors that are raised."""
+"""BasicSR's prefetcher, ``prefetch_mode: cpu``: no leftover threads, and errors are raised."""
 
 import threading
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class PrefetchGenerator(prefetch_dataloader.PrefetchGenerator):
 
     BasicSR's ``CPUPrefetcher`` makes one generator more than it uses. Its thread would read images
     beside that of the generator that is used, from the same random numbers, and would never end.
-    An error of a dataset would end the thread silently, and the training would wait for it for ever.
+    An error of a dataset would end the thread silently, and the training would wait for ever.
     """
 
     def start(self) -> None:

@@ -88,7 +88,7 @@ def check_optimizer_state(
         missing = sorted(needed - set(entries))
         if missing:
             raise OptionError(
-                f"train.optim_g: needs {', '.join(missing)}, which the optimizer in the training "
+                f'train.optim_g: needs {", ".join(missing)}, which the optimizer in the training '
                 f"state '{file}' does not have; expected the type and the arguments with which it "
                 'was saved, or a new training with path.pretrain_network_g'
             )

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 # file of a folder for an image. Version 0.1.0 wrote them without the dot.
 _TEMPORARY = r'\.?{}\.\d+\.tmp'
 
-# What file systems answer that cannot wait for the disk: shared folders of VirtualBox, some CIFS and
-# FUSE. Other errors are those of the disk.
+# What file systems answer that cannot wait for the disk: shared folders of VirtualBox, some CIFS
+# and FUSE. Other errors are those of the disk.
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
