@@ -70,11 +70,11 @@ class DistillBase(SRModel):
             self._start = {'epoch': 0, 'iter': 0}
             self._recorded = recorded_options(self.config)
             # Updates of the moving average, last iteration, whether BasicSR's loop is over, and
-            # the iteration of the last validation by dataset.
+            # the iteration of the last validation by loader.
             self.ema_updates = 0
             self._iteration = 0
             self._ended = False
-            self._validated: dict[str, int | str] = {}
+            self._validated: dict[int, int | str] = {}
             self._image_names: list[str] = []
         if opt['num_gpu'] != 0 and not torch.cuda.is_available():
             raise OptionError(
@@ -226,12 +226,11 @@ class DistillBase(SRModel):
         run. Where the last iteration has been validated, nothing is done.
         """
         if self.is_train:
-            name = cast(Any, dataloader.dataset).opt['name']
             if self._ended:
                 current_iter = self._iteration
-                if self._validated.get(name) == current_iter:
+                if self._validated.get(id(dataloader)) == current_iter:
                     return
-            self._validated[name] = current_iter
+            self._validated[id(dataloader)] = current_iter
         with unchanged():
             super().validation(dataloader, current_iter, tb_logger, save_img)
 
