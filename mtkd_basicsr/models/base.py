@@ -5,7 +5,6 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import torch
-from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch import nn
@@ -18,21 +17,19 @@ from ..errors import OptionError, WeightsError
 from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
 from ..host.distributed import of_the_first
-from ..host.training_loop import epoch_to_go_on_with
 from ..utils.atomic import save_atomically, write_atomically
 from ..utils.moving_average import decay_at
 from ..utils.precision import Precision
 from ..utils.progress import on_terminal
-from ..utils.random_state import random_state, seed_of, set_random_state, unchanged
+from ..utils.random_state import random_state, seed_of, unchanged
 from ..utils.version import __version__
 from ..weights.loading import fit_weights, pretrained_key, read_weights, state_dict_of
 from ..weights.metadata import METADATA
 from ..weights.networks import size_multiple
-from .best_validation import comparable
-from .checkpoint_rotation import remove_old_checkpoints, remove_temporary_files
+from .checkpoint_rotation import remove_old_checkpoints
 from .loss_guard import LossGuard
-from .option_changes import differences, recorded_options
-from .schedule import AskedSchedule, check_optimizer_state
+from .option_changes import recorded_options
+from .resuming import BEST, ResumableModel
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -41,12 +38,9 @@ if TYPE_CHECKING:
 Writer: TypeAlias = 'SummaryWriter | None'
 Loader: TypeAlias = DataLoader[Any]
 Nets: TypeAlias = nn.Module | list[nn.Module]
-# The best validation results, in a file beside the training states: they are measured after a
-# state is written.
-_BEST = 'best.json'
 
 
-class DistillBase(SRModel):
+class DistillBase(ResumableModel):
     """BasicSR's ``SRModel`` with padding to any input size, and tiles if ``val.tile`` is set.
 
     Args:
@@ -251,7 +245,7 @@ class DistillBase(SRModel):
             self._save_networks('best')
         os.makedirs(self.opt['path']['training_states'], exist_ok=True)
         write_atomically(
-            os.path.join(self.opt['path']['training_states'], _BEST),
+            os.path.join(self.opt['path']['training_states'], BEST),
             lambda file: file.write(json.dumps(self.best_metric_results).encode()),
         )
 
@@ -420,76 +414,3 @@ class DistillBase(SRModel):
             self._write(nets, 'net_g', name, ['params', 'params_ema'])
         else:
             self._write(self.net_g, 'net_g', name, 'params')
-
-    def _kept_by_optimizer(self) -> set[str]:
-        """Return the names of what the optimizer keeps for each parameter."""
-        parameter = torch.zeros(1, device=self.device, requires_grad=True)
-        parameter.grad = torch.zeros_like(parameter)
-        arguments = dict(self._recorded['train']['optim_g'])
-        optimizer = self.get_optimizer(arguments.pop('type'), [parameter], **arguments)
-        optimizer.step()
-        return {name for name, value in optimizer.state[parameter].items() if value is not None}
-
-    def resume_training(self, resume_state: dict[str, Any]) -> None:
-        """Resume as BasicSR does, with precisions, random numbers, best results and epoch.
-
-        Where the option file differs from that of the state, it is followed, and the log says so.
-
-        Args:
-            resume_state: Content of a ``.state`` file.
-
-        Raises:
-            OptionError: The state is of another optimizer.
-            WeightsError: The state is of another network or method.
-        """
-        file = self.opt['path'].get('resume_state') or 'training state'
-        check_optimizer_state(
-            self.optimizers, resume_state['optimizers'], self._kept_by_optimizer(), file
-        )
-        asked = AskedSchedule(self, self.opt['train'].get('warmup_iter', -1))
-        super().resume_training(resume_state)
-        changed = self._follow_options(resume_state, asked)
-        # States of BasicSR, and of version 0.1.0 with precisions in the option file, have no entry.
-        self.use_precisions(resume_state.get('precision', {}))
-        if self.opt['rank'] == 0:
-            path = self.opt['path']
-            remove_temporary_files(path['models'], path['training_states'])
-        best = os.path.join(self.opt['path']['training_states'], _BEST)
-        if os.path.isfile(best):
-            with open(best, encoding='utf-8') as saved:
-                self.best_metric_results = comparable(json.load(saved), self.config, changed)
-        # BasicSR reads the epoch after this.
-        resume_state['epoch'] = epoch_to_go_on_with(self.opt, resume_state)
-        if 'began' in resume_state:  # states of BasicSR do not have these entries
-            self._use_seed(resume_state['seed'])
-            if self.opt['rank'] == 0:  # the process whose state was saved
-                set_random_state(resume_state['random'])
-        self.ema_updates = resume_state.get('ema_updates', resume_state['iter'])
-        self._iteration = resume_state['iter']
-        self._start = {'epoch': resume_state['epoch'], 'iter': resume_state['iter']}
-
-    def _follow_options(self, state: dict[str, Any], asked: AskedSchedule) -> list[str]:
-        """Use the option file where a state differs; log and return the keys that do."""
-        saved = state.get('options')  # not in states of BasicSR and of version 0.1.0
-        warmup = None if saved is None else saved['train'].get('warmup_iter', -1)
-        changes = asked.use(state, warmup)
-        seen = {change.key for change in changes}
-        for change in [] if saved is None else differences(saved, self._recorded):
-            block = change.key.rpartition('.')[0]
-            # Of these two the state itself has all values, defaults included, but not the types.
-            if change.key not in seen and (
-                block not in ('train.optim_g', 'train.scheduler') or change.key.endswith('.type')
-            ):
-                changes.append(change)
-        for change in changes:
-            get_root_logger().info(str(change))
-        return [change.key for change in changes]
-
-    def _use_seed(self, seed: int) -> None:
-        """Draw the random numbers of steps as at the start of the training."""
-        if self.opt['manual_seed'] != seed:
-            get_root_logger().info(
-                f'manual_seed: {self.opt["manual_seed"]}; the training goes on with {seed}, with '
-                'which it began'
-            )
-        self.opt['manual_seed'] = seed

@@ -1,15 +1,16 @@
 """The best results of the validations of a training that is resumed."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..config import TrainingConfig
+if TYPE_CHECKING:
+    from ..config import TrainingConfig
 
 # By dataset and metric: value, iteration, and whether higher is better.
 Best = dict[str, dict[str, dict[str, Any]]]
 
 
-def comparable(best: Best, config: TrainingConfig, changed: Iterable[str]) -> Best:
+def comparable(best: Best, config: 'TrainingConfig', changed: Iterable[str]) -> Best:
     """Return the best results that the next validations can be compared with.
 
     BasicSR would compare with those of other images and of other metrics, and fail at a metric

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..config import TrainingConfig
+if TYPE_CHECKING:
+    from ..config import TrainingConfig
 
 # The options that a training state records: those that decide what is learned.
 _RECORDED = ('model_type', 'scale', 'num_gpu', 'world_size', 'network_g', 'teachers', 'fusion')
@@ -34,7 +35,7 @@ class Change:
         return f'{self.key}: {saved} in the training state, {used} {where}; the latter is used'
 
 
-def recorded_options(config: TrainingConfig) -> dict[str, Any]:
+def recorded_options(config: 'TrainingConfig') -> dict[str, Any]:
     """Return the options of a training to store in its states, in the types that JSON knows."""
     options = config.options
     recorded = {key: options.get(key) for key in _RECORDED}
