@@ -21,7 +21,7 @@ from ..utils.atomic import save_atomically, write_atomically
 from ..utils.moving_average import decay_at
 from ..utils.precision import Precision
 from ..utils.progress import on_terminal
-from ..utils.random_state import random_state, seed_of, unchanged
+from ..utils.random_state import seed_of, unchanged
 from ..utils.version import __version__
 from ..weights.loading import fit_weights, pretrained_key, read_weights, state_dict_of
 from ..weights.metadata import METADATA
@@ -348,10 +348,6 @@ class DistillBase(ResumableModel):
         """Return the metadata to store in a checkpoint."""
         return {'scale': self.scale, 'precision': self.precisions_used(), 'version': __version__}
 
-    def training_state_extras(self) -> dict[str, Any]:
-        """Return additional entries for the training states of this model."""
-        return {}
-
     def save(self, epoch: int, current_iter: int) -> None:
         """Write the network and the training state, then remove old ones (``logger.keep_last``).
 
@@ -369,28 +365,6 @@ class DistillBase(ResumableModel):
         if self.config.keep_last is not None and self.opt['rank'] == 0:
             path = self.opt['path']
             remove_old_checkpoints(path['models'], path['training_states'], self.config.keep_last)
-
-    @master_only
-    def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Write BasicSR's ``<iteration>.state`` with additional entries for an exact resume."""
-        if current_iter == -1:  # the end of the training
-            return
-        state = {
-            'epoch': epoch,
-            'iter': current_iter,
-            'optimizers': [o.state_dict() for o in self.optimizers],
-            'schedulers': [s.state_dict() for s in self.schedulers],
-            'began': self._start,
-            'seed': self.opt['manual_seed'],
-            'options': self._recorded,
-            'ema_updates': self.ema_updates,
-            'precision': {name: precision.name for name, (_, precision) in self.precisions.items()},
-            'random': random_state(),
-            **self.training_state_extras(),
-        }
-        save_atomically(
-            state, os.path.join(self.opt['path']['training_states'], f'{current_iter}.state')
-        )
 
     @master_only
     def save_network(

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
+from basicsr.utils.dist_util import master_only
 
 from ..host.training_loop import epoch_to_go_on_with
-from ..utils.random_state import set_random_state
+from ..utils.atomic import save_atomically
+from ..utils.random_state import random_state, set_random_state
 from .best_validation import comparable
 from .checkpoint_rotation import remove_temporary_files
 from .option_changes import differences
@@ -17,6 +19,7 @@ from .schedule import AskedSchedule, check_optimizer_state
 
 if TYPE_CHECKING:
     from ..config import TrainingConfig
+    from ..utils.precision import Precision
 
 # The best validation results, in a file beside the training states: they are measured after a
 # state is written.
@@ -29,10 +32,12 @@ class ResumableModel(SRModel):
     Attributes:
         config: The parsed options.
         ema_updates: Number of updates of the moving average.
+        precisions: Option key and precision of the networks, by name.
     """
 
     config: 'TrainingConfig'
     ema_updates: int
+    precisions: 'dict[str, tuple[str, Precision]]'
     _iteration: int  # the last one
     _recorded: dict[str, Any]  # options for training states
     _start: dict[str, int]  # epoch and iteration in which this process began
@@ -44,6 +49,32 @@ class ResumableModel(SRModel):
             saved: Precisions from a training state; None if the model is being built.
         """
         raise NotImplementedError
+
+    def training_state_extras(self) -> dict[str, Any]:
+        """Return additional entries for the training states of this model."""
+        return {}
+
+    @master_only
+    def save_training_state(self, epoch: int, current_iter: int) -> None:
+        """Write BasicSR's ``<iteration>.state`` with additional entries for an exact resume."""
+        if current_iter == -1:  # the end of the training
+            return
+        state = {
+            'epoch': epoch,
+            'iter': current_iter,
+            'optimizers': [o.state_dict() for o in self.optimizers],
+            'schedulers': [s.state_dict() for s in self.schedulers],
+            'began': self._start,
+            'seed': self.opt['manual_seed'],
+            'options': self._recorded,
+            'ema_updates': self.ema_updates,
+            'precision': {name: precision.name for name, (_, precision) in self.precisions.items()},
+            'random': random_state(),
+            **self.training_state_extras(),
+        }
+        save_atomically(
+            state, os.path.join(self.opt['path']['training_states'], f'{current_iter}.state')
+        )
 
     def _kept_by_optimizer(self) -> set[str]:
         """Return the names of what the optimizer keeps for each parameter."""
