@@ -1,5 +1,6 @@
 """Checks of image sizes: pairs must match the scale, patches the network."""
 
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 from ..config import DatasetConfig, TrainingConfig
 from ..data.whole_images import PairedImageDataset, WholeImagePairs, build_paired_dataset
 from ..errors import DataError
-from ..host.training_loop import last_iteration
+from ..host.training_loop import steps_of_an_epoch
 from ..utils.image_head import Head
 from ..weights.networks import build, size_multiple
 from .dataset_options import backend_problem
@@ -236,17 +237,15 @@ def check_pairs(
 
 
 def _check_length(config: TrainingConfig, count: int, findings: Findings) -> None:
-    """Check that BasicSR's loop does not end early, which happens with few images."""
+    """Check that there is a whole batch in an epoch: BasicSR leaves out a last, smaller one."""
     block = config.train_dataset.options
-    total = config.options['train']['total_iter']
-    ratio = block.get('dataset_enlarge_ratio', 1)
-    batch = block['batch_size_per_gpu']
-    last = last_iteration(block, count, total)
-    if last < total:
+    if steps_of_an_epoch(block, count) == 0:
+        ratio = block.get('dataset_enlarge_ratio', 1)
+        batch = block['batch_size_per_gpu']
         findings.error(
-            f'datasets.train.dataset_enlarge_ratio: {ratio}; with {count * ratio} images per epoch '
-            f"in batches of {batch}, BasicSR's loop ends after {last} of {total} iterations; use "
-            '10 or more'
+            f'datasets.train.dataset_enlarge_ratio: {ratio}; {count} images make '
+            f'{math.ceil(count * ratio)} per epoch, fewer than a batch of {batch}; use '
+            f'{math.ceil(batch / count)} or more'
         )
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -74,6 +75,8 @@ _NUMBERS = (
 )
 _CHOICES = (
     _Choice('datasets.train', 'prefetch_mode', (None, 'cpu', 'cuda'), required=False),
+    _Choice('datasets.train', 'pin_memory', (None, True, False), required=False),
+    _Choice('datasets.train', 'persistent_workers', (None, True, False), required=False),
     _Choice('datasets.train', 'use_hflip', (True, False)),
     _Choice('datasets.train', 'use_rot', (True, False)),
     _Choice('logger', 'use_tb_logger', (None, True, False), required=False),
@@ -106,6 +109,51 @@ def _check_numbers(config: TrainingConfig, findings: Findings) -> None:
     ema_decay = config.options['train'].get('ema_decay')
     if is_number(ema_decay, 1):
         findings.error(f'train.ema_decay: {ema_decay}; expected a number below 1')
+
+
+def check_loaders(config: TrainingConfig, findings: Findings) -> None:
+    """Check the options with which BasicSR's loaders would fail, or that they would ignore.
+
+    Args:
+        config: Options of a training or a test.
+        findings: Results are added to it.
+    """
+    for dataset in config.datasets.values():
+        options = dataset.options
+        mode = options.get('prefetch_mode')
+        workers = options.get('num_worker_per_gpu') if dataset.phase == 'train' else 0
+        if options.get('persistent_workers') and workers == 0:
+            findings.error(
+                f'{dataset.key}.persistent_workers: true, but there are no workers; expected '
+                'num_worker_per_gpu above 0, in datasets.train'
+            )
+        if dataset.phase == 'train':
+            if mode == 'cuda':
+                _check_cuda_prefetcher(config, options, findings)
+            continue
+        # Training images are prefetched by all modes, others by one.
+        if mode not in (None, 'cpu'):
+            findings.error(
+                f'{dataset.key}.prefetch_mode: {mode!r}; BasicSR has only ~ and cpu for validation '
+                'and test images'
+            )
+        size = options.get('num_prefetch_queue', 1)
+        if not is_number(size, 1, whole=True):
+            findings.error(f'{dataset.key}.num_prefetch_queue: {size!r}; expected {_WHOLE_FROM_1}')
+
+
+def _check_cuda_prefetcher(
+    config: TrainingConfig, options: Mapping[str, Any], findings: Findings
+) -> None:
+    key = "datasets.train.prefetch_mode: 'cuda'"
+    if not torch.cuda.is_available():
+        findings.error(f'{key}, but torch finds no CUDA device; use cpu, or nothing (~)')
+    elif not config.wants_gpu:
+        findings.error(f'{key}, but num_gpu is 0; use cpu, or nothing (~)')
+    if options.get('pin_memory') is not True:
+        findings.error(
+            f'{key} needs datasets.train.pin_memory: true; it is {options.get("pin_memory")!r}'
+        )
 
 
 def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:
@@ -195,6 +243,10 @@ def check_values(config: TrainingConfig, findings: Findings) -> bool:
     known_findings = len(findings)
     _check_numbers(config, findings)
     usable = len(findings) == known_findings
+    warning = config.ema_warning() if usable else None
+    if warning is not None:
+        findings.warning(warning)
+    check_loaders(config, findings)
     _check_optimizer(config, findings)
     check_metrics(config, findings)
     return usable

@@ -24,7 +24,7 @@ from .findings import Findings
 from .images import check_images
 from .loggers import check_loggers
 from .metrics import check_metric_use
-from .optimizer import check_metrics, refuse_unknown_model
+from .optimizer import check_loaders, check_metrics, refuse_unknown_model
 from .pretrained import load_pretrained
 from .static import check_datasets, check_folders, refuse
 from .unread_keys import check_unread_keys
@@ -174,6 +174,7 @@ def before_test(opt: dict[str, Any]) -> None:
     with findings.collect_errors():
         load_pretrained(config, build(config.network, 'network_g'))
     _check_test(config, findings)
+    check_loaders(config, findings)
     findings.raise_errors()
     check_images(config, findings)
     findings.raise_errors()

@@ -14,6 +14,7 @@ from .schema import (
     KDOptions,
     LoggerOptions,
     SpeedOptions,
+    StepOptions,
     TrainOptions,
     ValOptions,
 )
@@ -46,6 +47,7 @@ __all__ = [
     'ModelSpec',
     'RaiseFirst',
     'SpeedOptions',
+    'StepOptions',
     'Surroundings',
     'TargetSource',
     'TeacherConfig',

@@ -61,6 +61,24 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
+class StepOptions:
+    """The keys that this package adds to ``train`` for the optimizer steps.
+
+    Attributes:
+        grad_clip: Largest norm of the gradient of all trained parameters, those of adapters
+            included; a larger gradient is scaled down to it, and a step without a finite norm is
+            skipped. The log has the norm before, ``grad_norm``. ``~`` does not clip.
+        ema_warmup: Whether the moving average of ``ema_decay`` follows the student more closely at
+            first: update t keeps ``min(ema_decay, (1 + t) / (10 + t))`` of it. ``false`` is
+            BasicSR's average, which is mostly its random start for ``1 / (1 - ema_decay)``
+            iterations and more.
+    """
+
+    grad_clip: float | None = None
+    ema_warmup: bool = True
+
+
+@dataclass(frozen=True)
 class LoggerOptions:
     """The key that this package adds to ``logger``.
 
@@ -132,7 +150,7 @@ class SpeedOptions:
 PLUGIN_KEYS: dict[str, tuple[type[Any], ...]] = {
     '': (FileOptions,),
     'datasets.train': (DatasetOptions,),
-    'train': (TrainOptions, SpeedOptions),
+    'train': (TrainOptions, StepOptions, SpeedOptions),
     'val': (ValOptions,),
     'logger': (LoggerOptions,),
 }

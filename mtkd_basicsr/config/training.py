@@ -7,7 +7,7 @@ from typing import Any
 from ..utils.choices import CacheContents
 from .methods import DistillationConfig, TargetSource
 from .parsing import require
-from .schema import LoggerOptions, SpeedOptions, TrainOptions, ValOptions
+from .schema import LoggerOptions, SpeedOptions, StepOptions, TrainOptions, ValOptions
 from .teacher_kinds import Surroundings, TeacherConfig, TeacherOptions
 
 
@@ -30,6 +30,8 @@ MODELS: dict[str, ModelSpec] = {
     'MTKDModel': ModelSpec(default_method='MTKD'),
     'KDModel': ModelSpec(),
 }
+# A larger share of its start in the moving average at the end of a training gets a warning.
+_MAX_SHARE_OF_START = 0.01
 PAIRED_DATASETS = ('PairedImageDataset', 'DistillImageDataset')
 
 
@@ -99,6 +101,7 @@ class TrainingConfig:
         distill_loss: ``train.distill_opt``: type and arguments.
         distillation: The methods; None for stage 1.
         speed: Precision and memory layout.
+        steps: Gradient clipping, and warm-up of the moving average.
         val: Tiling of validation and test images.
         mix_batches: Stage 1: number of first batches from which the mix is computed.
         max_skipped: Number of consecutive steps that may be skipped because of non-finite losses.
@@ -118,6 +121,7 @@ class TrainingConfig:
     distill_loss: dict[str, Any] | None = None
     distillation: DistillationConfig | None = None
     speed: SpeedOptions = SpeedOptions()
+    steps: StepOptions = StepOptions()
     val: ValOptions = ValOptions()
     mix_batches: int = TrainOptions.mix_batches
     max_skipped: int = TrainOptions.max_skipped
@@ -170,6 +174,30 @@ class TrainingConfig:
     def total_iterations(self) -> int:
         """Return ``train.total_iter``."""
         return int(require(self.options, 'train', 'total_iter'))
+
+    @property
+    def ema_decay(self) -> float:
+        """Return ``train.ema_decay``; 0 without a moving average."""
+        decay: float = (self.options.get('train') or {}).get('ema_decay', 0)
+        return decay
+
+    def ema_warning(self) -> str | None:
+        """Return a warning if the moving average is still partly its start at the end.
+
+        None if less than a hundredth of it is. With warm-up that takes three updates.
+        """
+        decay = self.ema_decay
+        if decay <= 0 or self.steps.ema_warmup:
+            return None
+        total = self.total_iterations
+        share = decay**total
+        if share < _MAX_SHARE_OF_START:
+            return None
+        return (
+            f'train.ema_decay: {decay}; after {total} iterations {100 * share:.0f} % of the moving '
+            'average, which is validated and used, are still the weights that the training starts '
+            'from; use train.ema_warmup: true, which is the default, or a smaller number'
+        )
 
     @property
     def wants_gpu(self) -> bool:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from .keys import check_near_misses, check_train_keys
 from .method_parser import parse_distillation
 from .methods import DistillationConfig, MethodSpec, TargetSource
 from .parsing import parse, require
-from .schema import LoggerOptions, SpeedOptions, TrainOptions, ValOptions
+from .schema import LoggerOptions, SpeedOptions, StepOptions, TrainOptions, ValOptions
 from .teachers import parse_fusion, parse_teachers
 from .training import DatasetConfig, ModelSpec, TrainingConfig, model_of
 
@@ -83,6 +84,16 @@ def _parse_speed(train: dict[str, Any]) -> SpeedOptions:
     return speed
 
 
+def _parse_steps(train: dict[str, Any]) -> StepOptions:
+    steps = parse(StepOptions, _plugin_part(StepOptions, train), 'train')
+    if steps.grad_clip is not None and not 0 < steps.grad_clip < math.inf:
+        raise OptionError(
+            f'train.grad_clip: {steps.grad_clip}; expected the largest norm of the gradient, a '
+            'number above 0, or nothing (~)'
+        )
+    return steps
+
+
 def _parse_count(value: Any, minimum: int, unit: str, key: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         raise OptionError(f'{key}: {value!r}; expected a number of {unit}, from {minimum} on')
@@ -146,6 +157,8 @@ class _Parser:
             self.fields['keep_last'] = _parse_keep_last(self.opt.get('logger') or {})
         with self.errors.collect_errors():
             self.fields['speed'] = _parse_speed(train)
+        with self.errors.collect_errors():
+            self.fields['steps'] = _parse_steps(train)
         if self.model.trains_fusion:
             with self.errors.collect_errors():
                 self.fields['mix_batches'] = _parse_mix_batches(train, network)

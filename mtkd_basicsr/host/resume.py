@@ -5,9 +5,9 @@ import sys
 from typing import Any
 
 import torch
-from basicsr.utils import check_resume
+from basicsr.utils import check_resume, make_exp_dirs
 
-from ..errors import WeightsError, why_unreadable
+from ..errors import OptionError, WeightsError, why_unreadable
 
 # What a training state of BasicSR holds at least.
 _ENTRIES = ('epoch', 'iter', 'optimizers', 'schedulers')
@@ -19,7 +19,11 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
     This replaces BasicSR's function of the same name.
 
     With ``auto_resume`` it is the newest training state that can be read together with its
-    networks; those that cannot are reported and left in place.
+    networks; those that cannot are reported and left in place. Where there is none, it is that of
+    ``path.resume_state``, as without ``auto_resume``.
+
+    A state of another experiment is resumed with the networks beside it, in new folders; BasicSR
+    looks for the networks, and writes, in folders of the present name that do not exist.
 
     Args:
         opt: Options as parsed by BasicSR. ``path.pretrain_network_*`` are set to the
@@ -30,18 +34,53 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
         None if the training starts from the beginning.
 
     Raises:
+        OptionError: If the state is beyond the last iteration of the option file.
         WeightsError: If the given state, or with ``auto_resume`` every state, cannot be read.
     """
-    if opt['auto_resume']:
-        path, state = _newest(opt)
-        if path is not None:
-            opt['path']['resume_state'] = path
-    else:
+    state: dict[str, Any] | None = None
+    path, state = _newest(opt) if opt['auto_resume'] else (None, None)
+    if path is None:
         path = opt['path'].get('resume_state')
         state = None if path is None else _read(path, opt, 'path.resume_state')
-    if state is not None:
-        check_resume(opt, state['iter'])
+    if path is None or state is None:
+        return None
+    total = opt['train']['total_iter']
+    if state['iter'] > total:
+        raise OptionError(
+            f"train.total_iter: {total}, but '{path}', which the training would go on from, is of "
+            f'iteration {state["iter"]}: there is nothing to train; expected a larger number, or '
+            'another state as path.resume_state (without --auto_resume)'
+        )
+    opt['path']['resume_state'] = path
+    check_resume(opt, state['iter'])
+    _use_networks_beside(opt, path, state['iter'])
     return state
+
+
+def _saved_networks(opt: dict[str, Any], iteration: int) -> dict[str, str]:
+    """Return the names of the network files of a training state, by key of ``path``."""
+    ignored = opt['path'].get('ignore_resume_networks') or ()
+    files = {}
+    for name in opt:
+        if name.startswith('network_') and name not in ignored:
+            files[f'pretrain_{name}'] = f'net_{name.removeprefix("network_")}_{iteration}.pth'
+    return files
+
+
+def _use_networks_beside(opt: dict[str, Any], path: str, iteration: int) -> None:
+    """Take the networks of a state of another experiment from there, and make new folders."""
+    states = os.path.dirname(os.path.abspath(path))
+    if os.path.realpath(states) == os.path.realpath(opt['path']['training_states']):
+        return
+    models = os.path.join(os.path.dirname(states), 'models')
+    beside = {}
+    for key, name in _saved_networks(opt, iteration).items():
+        if os.path.isfile(os.path.join(models, name)):
+            beside[key] = os.path.join(models, name)
+    if beside:
+        opt['path'].update(beside)
+        # BasicSR moves a folder of this name, which is of another training, aside.
+        make_exp_dirs(opt)
 
 
 def _load(path: str, key: str) -> Any:
@@ -70,11 +109,8 @@ def _read(path: str, opt: dict[str, Any], key: str, networks: bool = False) -> d
 
 def _check_networks(opt: dict[str, Any], iteration: int, key: str) -> None:
     """Raise if a network that was saved with a training state cannot be read."""
-    ignored = opt['path'].get('ignore_resume_networks') or ()
-    for name in opt:
-        if name.startswith('network_') and name not in ignored:
-            file = f'net_{name.removeprefix("network_")}_{iteration}.pth'
-            _load(os.path.join(opt['path']['models'], file), key)
+    for file in _saved_networks(opt, iteration).values():
+        _load(os.path.join(opt['path']['models'], file), key)
 
 
 def _iterations(folder: str) -> list[int]:

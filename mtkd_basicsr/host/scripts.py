@@ -16,6 +16,7 @@ from basicsr.utils.logger import initialized_logger
 
 from ..utils.version import __version__
 from .resume import load_resume_state
+from .training_loop import MessageLogger, with_enough_epochs
 
 # Gets the options, and whether they are for a training; raises if they are wrong.
 Check: TypeAlias = Callable[[dict[str, Any], bool], None]
@@ -109,7 +110,10 @@ def _with_run_ids(function: Callable[[dict[str, Any]], None]) -> Callable[[dict[
 
 
 def repair(script: ModuleType | None, check: Check) -> None:
-    """Make a script of BasicSR resume without CUDA, report wrong option keys, and log versions.
+    """Repair a script of BasicSR.
+
+    It then resumes without CUDA, trains for all iterations, prefetches reliably, reports wrong
+    option keys, and logs versions.
 
     BasicSR's ``load_resume_state`` uses the current CUDA device, whatever ``num_gpu`` says
     (https://github.com/XPixelGroup/BasicSR/issues/679), takes the newest state even if its writer
@@ -124,12 +128,21 @@ def repair(script: ModuleType | None, check: Check) -> None:
     name = script_name(script)
     if name is None:
         return
+    # Not at the head: the plug-in may be imported before BasicSR's datasets.
+    from . import prefetching
+
+    prefetching.apply()
     module: Any = script  # whose functions are replaced
     if name == 'train.py':
         # The first function that the script calls with its options.
         module.load_resume_state = _checked(load_resume_state, check, is_train=True)
         if not getattr(module.init_wandb_logger, 'is_checked', False):
             module.init_wandb_logger = _with_run_ids(module.init_wandb_logger)
+        if module.MessageLogger is not MessageLogger:
+            module.MessageLogger = MessageLogger
+            module.create_train_val_dataloader = with_enough_epochs(
+                module.create_train_val_dataloader
+            )
     elif not getattr(module.make_exp_dirs, 'is_checked', False):
         module.make_exp_dirs = _checked(module.make_exp_dirs, check, is_train=False)
     if not getattr(module.get_root_logger, 'is_checked', False):

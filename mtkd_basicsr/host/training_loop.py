@@ -5,10 +5,11 @@ where it leaves the trained network.
 import copy
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from basicsr.utils import MessageLogger as BasicSRMessageLogger
 from basicsr.utils.registry import DATASET_REGISTRY
 
 
@@ -27,27 +28,6 @@ def steps_of_an_epoch(
     return images // (block['batch_size_per_gpu'] * loaders)
 
 
-def last_iteration(block: Mapping[str, Any], count: int, total: int) -> int:
-    """Return the iteration after which BasicSR's loop ends for want of epochs, in one process.
-
-    It computes how many epochs ``total`` takes as if the last, smaller batch of each were used.
-
-    Args:
-        block: ``datasets.train`` of the options.
-        count: How many images the dataset has.
-        total: ``train.total_iter``.
-
-    Returns:
-        An iteration; where it is smaller than ``total``, the training ends too early.
-    """
-    images = count * block.get('dataset_enlarge_ratio', 1)
-    if not images:
-        return 0
-    supposed_steps = math.ceil(images / block['batch_size_per_gpu'])
-    last_epoch = math.ceil(total / supposed_steps)
-    return (last_epoch + 1) * steps_of_an_epoch(block, count)  # the first epoch is 0
-
-
 def _steps_with(opt: dict[str, Any]) -> int:
     """Count the steps of an epoch with options as parsed by BasicSR."""
     block = copy.deepcopy(opt['datasets']['train'])
@@ -60,20 +40,63 @@ def epoch_to_go_on_with(opt: dict[str, Any], state: dict[str, Any]) -> int:
     """Return the epoch that comes after a training state.
 
     BasicSR begins the epoch of the state again, whose first images are then seen twice. Where the
-    epoch was over, that would be all of it.
+    epoch was over, that would be all of it. With other steps per epoch than those of the state
+    (batch size, images, processes) BasicSR's loop would also end too early, or at once.
 
     Args:
         opt: Options as parsed by BasicSR.
-        state: Training state with ``epoch``, ``iter`` and ``began``: epoch and iteration
-            in which the process that wrote it began.
+        state: Training state with ``epoch`` and ``iter``. In those of this package ``began`` has
+            the epoch and the iteration in which the process that wrote it began.
 
     Returns:
-        That of the state, or the next.
+        The epoch of the state, or the next; with other steps per epoch, the one in which a new
+        training would reach the iteration.
     """
-    began = state['began']
-    steps = _steps_with(opt)
-    done = state['iter'] - began['iter'] - (state['epoch'] - began['epoch']) * steps
-    return state['epoch'] + int(done == steps)
+    steps = max(_steps_with(opt), 1)
+    reached: int = state['iter'] // steps
+    epoch: int = state['epoch']
+    began = state.get('began')
+    if began is not None:
+        done = state['iter'] - began['iter'] - (epoch - began['epoch']) * steps
+        epoch = epoch + int(done == steps) if 0 < done <= steps else reached
+    # Never a later one: epochs would be missing at the end.
+    return min(epoch, reached)
+
+
+def with_enough_epochs(create: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """Wrap BasicSR's ``create_train_val_dataloader``, which counts too few epochs.
+
+    It counts as if a last, smaller batch were used, and as if each process took one
+    ``batch_size_per_gpu`` at a time. With few images, several processes, or several GPUs in one
+    process, its loop then ends before ``total_iter`` without a word.
+
+    Args:
+        create: The function; returns loader, sampler, loaders of validations, number of epochs, and
+            number of iterations.
+
+    Returns:
+        The same function with the right number of epochs.
+    """
+
+    def create_train_val_dataloader(*args: Any) -> tuple[Any, ...]:
+        loader, sampler, validations, epochs, iterations = create(*args)
+        if len(loader):
+            epochs = max(epochs, math.ceil(iterations / len(loader)))
+        return loader, sampler, validations, epochs, iterations
+
+    return create_train_val_dataloader
+
+
+class MessageLogger(BasicSRMessageLogger):
+    """BasicSR's log of progress, with the time that is left.
+
+    BasicSR leaves out the last iteration: its log of a training ends with ``eta: -1 day,
+    23:59:59``.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.max_iters += 1
 
 
 def weights_path(experiment: str | os.PathLike[str]) -> Path:

@@ -5,7 +5,6 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import torch
-from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch import nn
@@ -14,23 +13,25 @@ from torch.utils.data import DataLoader
 
 from ..config import ModelSpec
 from ..distillers import training_config
-from ..errors import OptionError
+from ..errors import OptionError, WeightsError
 from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
 from ..host.distributed import of_the_first
-from ..host.training_loop import epoch_to_go_on_with
 from ..utils.atomic import save_atomically, write_atomically
+from ..utils.moving_average import decay_at
 from ..utils.precision import Precision
 from ..utils.progress import on_terminal
-from ..utils.random_state import random_state, seed_of, set_random_state, unchanged
+from ..utils.random_state import seed_of, unchanged
 from ..utils.version import __version__
 from ..weights.fitting import fit_weights, refuse_random
 from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import size_multiple
 from ..weights.state_dicts import pretrained_key
-from .checkpoint_rotation import remove_old_checkpoints, remove_temporary_files
+from .checkpoint_rotation import remove_old_checkpoints
 from .loss_guard import LossGuard
+from .option_changes import recorded_options
+from .resuming import BEST, ResumableModel
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -39,12 +40,9 @@ if TYPE_CHECKING:
 Writer: TypeAlias = 'SummaryWriter | None'
 Loader: TypeAlias = DataLoader[Any]
 Nets: TypeAlias = nn.Module | list[nn.Module]
-# The best validation results, in a file beside the training states: they are measured after a
-# state is written.
-_BEST = 'best.json'
 
 
-class DistillBase(SRModel):
+class DistillBase(ResumableModel):
     """BasicSR's ``SRModel`` with padding to any input size, and tiles if ``val.tile`` is set.
 
     Args:
@@ -66,6 +64,13 @@ class DistillBase(SRModel):
         if opt['is_train']:
             self.loss_guard = LossGuard(self.config.max_skipped, opt['dist'])
             self._start = {'epoch': 0, 'iter': 0}
+            self._recorded = recorded_options(self.config)
+            # Updates of the moving average, last iteration, whether BasicSR's loop is over, and
+            # the iteration of the last validation by loader.
+            self.ema_updates = 0
+            self._iteration = 0
+            self._ended = False
+            self._validated: dict[int, int | str] = {}
             self._image_names: list[str] = []
         if opt['num_gpu'] != 0 and not torch.cuda.is_available():
             raise OptionError(
@@ -82,6 +87,13 @@ class DistillBase(SRModel):
 
     def check_config(self) -> None:
         """Raise if the options do not suit this model, before anything is built."""
+
+    def init_training_settings(self) -> None:
+        """Set up the training as BasicSR does; warn of an average that stays at its start."""
+        super().init_training_settings()
+        warning = self.config.ema_warning()
+        if warning is not None:
+            get_root_logger().warning(warning)
 
     # Precision
 
@@ -147,7 +159,15 @@ class DistillBase(SRModel):
         if is_average:
             # BasicSR built it with random weights of its own; what the file lacks is the student's.
             net.load_state_dict(self.get_bare_model(self.net_g).state_dict())
-        warning = fit_weights(net, content, load_path, key, strict, param_key, self.is_train)
+        try:
+            warning = fit_weights(net, content, load_path, key, strict, param_key, self.is_train)
+        except WeightsError as error:
+            if not self.is_train or not self.opt['path'].get('resume_state'):
+                raise
+            raise WeightsError(
+                f'{error}. They belong to the training state that is resumed: keep its '
+                'network_g, or begin a new training'
+            ) from error
         if warning is not None and not is_average:
             get_root_logger().warning(warning)
 
@@ -201,7 +221,17 @@ class DistillBase(SRModel):
     def validation(
         self, dataloader: Loader, current_iter: int | str, tb_logger: Writer, save_img: bool = False
     ) -> None:
-        """Validate as BasicSR does, without affecting the random numbers of the training."""
+        """Validate as BasicSR does, without affecting the random numbers of the training.
+
+        After a training BasicSR validates once more, with the number of an iteration that was never
+        run. Where the last iteration has been validated, nothing is done.
+        """
+        if self.is_train:
+            if self._ended:
+                current_iter = self._iteration
+                if self._validated.get(id(dataloader)) == current_iter:
+                    return
+            self._validated[id(dataloader)] = current_iter
         with unchanged():
             super().validation(dataloader, current_iter, tb_logger, save_img)
 
@@ -222,7 +252,7 @@ class DistillBase(SRModel):
             self._save_networks('best')
         os.makedirs(self.opt['path']['training_states'], exist_ok=True)
         write_atomically(
-            os.path.join(self.opt['path']['training_states'], _BEST),
+            os.path.join(self.opt['path']['training_states'], BEST),
             lambda file: file.write(json.dumps(self.best_metric_results).encode()),
         )
 
@@ -265,6 +295,7 @@ class DistillBase(SRModel):
         The random numbers drawn, and the state of torch's generator afterwards, depend only on
         seed, process and iteration.
         """
+        self._iteration = current_iter
         torch.manual_seed(self.seed(current_iter, 'network'))
         self.step(self.losses(current_iter), current_iter)
         torch.manual_seed(self.seed(current_iter, 'next'))
@@ -276,7 +307,7 @@ class DistillBase(SRModel):
     def step(self, losses: dict[str, torch.Tensor], current_iter: int) -> None:
         """Run one optimizer step on the sum of the losses.
 
-        The step is skipped if a loss is not finite.
+        The step is skipped if a loss is not finite, or with ``train.grad_clip`` the gradient.
 
         Args:
             losses: Scalars by log name; their values are stored in ``self.log_dict``.
@@ -289,12 +320,31 @@ class DistillBase(SRModel):
         self.loss_guard.start(losses)
         cast(torch.Tensor, sum(losses.values())).backward()
         self.log_dict = self.loss_guard.values()
+        self.before_step()
+        if self.config.steps.grad_clip is not None:
+            # The gradients, and so their norm, are the same in all processes.
+            trained = [p for group in self.optimizer_g.param_groups for p in group['params']]
+            norm = torch.nn.utils.clip_grad_norm_(trained, self.config.steps.grad_clip)
+            self.log_dict['grad_norm'] = norm.item()
         if not self.loss_guard.accepts(self.log_dict, current_iter, self._image_names):
             return
-        self.before_step()
         self.optimizer_g.step()
         if self.ema_decay > 0:
-            self.model_ema(decay=self.ema_decay)
+            warmup = self.config.steps.ema_warmup
+            self.model_ema(decay_at(self.ema_updates, self.ema_decay, warmup))
+            self.ema_updates += 1
+
+    def model_ema(self, decay: float = 0.999) -> None:
+        """Average the parameters as BasicSR does, and copy the buffers, which it leaves out.
+
+        Statistics of BatchNorm would stay those of an untrained network.
+        """
+        super().model_ema(decay)
+        averaged = dict(self.net_g_ema.named_buffers())
+        for name, buffer in self.get_bare_model(self.net_g).named_buffers():
+            # A network may keep buffers for the last size of an image, which differ in shape.
+            if name in averaged and averaged[name].shape == buffer.shape:
+                averaged[name].copy_(buffer)
 
     def before_step(self) -> None:
         """Hook between the backward pass and the optimizer step; does nothing by default."""
@@ -305,15 +355,12 @@ class DistillBase(SRModel):
         """Return the metadata to store in a checkpoint."""
         return {'scale': self.scale, 'precision': self.precisions_used(), 'version': __version__}
 
-    def training_state_extras(self) -> dict[str, Any]:
-        """Return additional entries for the training states of this model."""
-        return {}
-
     def save(self, epoch: int, current_iter: int) -> None:
         """Write the network and the training state, then remove old ones (``logger.keep_last``).
 
         If a weight is not finite, nothing is written, so the last good checkpoint remains.
         """
+        self._ended = current_iter == -1
         for name, parameter in self.get_bare_model(self.net_g).named_parameters():
             if not torch.isfinite(parameter).all():
                 get_root_logger().error(
@@ -325,26 +372,6 @@ class DistillBase(SRModel):
         if self.config.keep_last is not None and self.opt['rank'] == 0:
             path = self.opt['path']
             remove_old_checkpoints(path['models'], path['training_states'], self.config.keep_last)
-
-    @master_only
-    def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Write BasicSR's ``<iteration>.state`` with additional entries for an exact resume."""
-        if current_iter == -1:  # the end of the training
-            return
-        state = {
-            'epoch': epoch,
-            'iter': current_iter,
-            'optimizers': [o.state_dict() for o in self.optimizers],
-            'schedulers': [s.state_dict() for s in self.schedulers],
-            'began': self._start,
-            'seed': self.opt['manual_seed'],
-            'precision': {name: precision.name for name, (_, precision) in self.precisions.items()},
-            'random': random_state(),
-            **self.training_state_extras(),
-        }
-        save_atomically(
-            state, os.path.join(self.opt['path']['training_states'], f'{current_iter}.state')
-        )
 
     @master_only
     def save_network(
@@ -368,23 +395,3 @@ class DistillBase(SRModel):
             self._write(nets, 'net_g', name, ['params', 'params_ema'])
         else:
             self._write(self.net_g, 'net_g', name, 'params')
-
-    def resume_training(self, resume_state: dict[str, Any]) -> None:
-        """Resume as BasicSR does, with precisions, random numbers, best results and epoch."""
-        super().resume_training(resume_state)
-        # States of BasicSR, and of version 0.1.0 with precisions in the option file, have no entry.
-        self.use_precisions(resume_state.get('precision', {}))
-        if self.opt['rank'] == 0:
-            path = self.opt['path']
-            remove_temporary_files(path['models'], path['training_states'])
-        best = os.path.join(self.opt['path']['training_states'], _BEST)
-        if os.path.isfile(best):
-            with open(best, encoding='utf-8') as file:
-                self.best_metric_results = json.load(file)
-        if 'began' in resume_state:  # states of BasicSR do not have these entries
-            # BasicSR reads the epoch after this.
-            resume_state['epoch'] = epoch_to_go_on_with(self.opt, resume_state)
-            self.opt['manual_seed'] = resume_state['seed']
-            if self.opt['rank'] == 0:  # the process whose state was saved
-                set_random_state(resume_state['random'])
-        self._start = {'epoch': resume_state['epoch'], 'iter': resume_state['iter']}

@@ -4,6 +4,7 @@ What is a folder (photographs of the demo, an LMDB) is put in its place by its o
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -14,11 +15,25 @@ from typing import Any, BinaryIO
 # file of a folder for an image. Version 0.1.0 wrote them without the dot.
 _TEMPORARY = r'\.?{}\.\d+\.tmp'
 
+# What file systems answer that cannot wait for the disk: shared folders of VirtualBox, some CIFS
+# and FUSE. Other errors are those of the disk.
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+def _sync_file(path: str) -> None:
+    """Wait until the content of a file is on disk, where the file system can do that."""
+    with open(path, 'rb+') as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in _CANNOT_SYNC:
+                raise
+
 
 def sync_folder(path: str) -> None:
     """Wait until the names in a folder are on disk, where the system can do that.
 
-    Windows cannot: it opens no folders.
+    Windows cannot: it opens no folders. Some file systems cannot either.
 
     Args:
         path: The folder.
@@ -65,8 +80,7 @@ def replacing(
     try:
         yield temporary
         if durable:
-            with open(temporary, 'rb+') as file:
-                os.fsync(file.fileno())
+            _sync_file(temporary)
         os.replace(temporary, path)
         if durable:
             # The name too has to survive a loss of power.

@@ -100,8 +100,8 @@ def test_nothing_is_found_in_good_options(here, tmp_path, good):
     assert 'train.total_iter' not in check(here, tmp_path, good, 0, '--no-steps')
 
 
-def test_a_loop_that_would_end_too_early_is_found(here, tmp_path, good):
-    good['datasets']['train'].update(dataset_enlarge_ratio=1)
+def test_few_images_are_trained_on_to_the_end_but_not_fewer_than_a_batch(here, tmp_path, good):
+    good['datasets']['train'].update(dataset_enlarge_ratio=1, batch_size_per_gpu=4)
     good['train'].update(
         total_iter=30,
         scheduler={
@@ -112,17 +112,18 @@ def test_a_loop_that_would_end_too_early_is_found(here, tmp_path, good):
     )
     errors = '\n'.join(lines(check(here, tmp_path, good, 1), 'ERROR'))
     assert (
-        "1; with 3 images per epoch in batches of 2, BasicSR's loop ends after 16 of 30 iterations"
-        in errors
+        'datasets.train.dataset_enlarge_ratio: 1; 3 images make 3 per epoch, fewer than a batch of '
+        '4; use 2 or more' in errors
     )
     assert (
         'train.scheduler.periods: [10, 18]; together they have to last for train.total_iter, 30'
         in errors
     )
-    good['datasets']['train'].update(dataset_enlarge_ratio=10)
+    good['datasets']['train'].update(batch_size_per_gpu=2)
     good['train']['scheduler']['periods'] = [10, 19]
     assert '0 errors' in check(here, tmp_path, good)
     here('train', '-opt', tmp_path / 'options.yml')
+    assert (tmp_path / 'experiments' / good['name'] / 'training_states' / '30.state').exists()
 
 
 def test_ten_mistakes_are_found_at_once(here, tmp_path, good):

@@ -330,6 +330,73 @@ VALUES = [
         {'datasets__train__prefetch_mode': 'gpu'},
         "prefetch_mode: 'gpu'; known: ~, cpu, cuda",
     ),
+    *(
+        (f'{key} {value!r} of {phase}', {f'datasets__{phase}__{key}': value}, text)
+        for phase, key, value, text in [
+            (
+                'train',
+                'prefetch_mode',
+                'cuda',
+                "datasets.train.prefetch_mode: 'cuda' needs datasets.train.pin_memory: true; it is "
+                'None',
+            ),
+            (
+                'train',
+                'pin_memory',
+                'yes',
+                "datasets.train.pin_memory: 'yes'; known: ~, true, false",
+            ),
+            (
+                'train',
+                'num_prefetch_queue',
+                0,
+                'datasets.train.num_prefetch_queue: 0; expected a whole number from 1 on',
+            ),
+            (
+                'train',
+                'persistent_workers',
+                True,
+                'datasets.train.persistent_workers: true, but there are no workers; expected '
+                'num_worker_per_gpu above 0',
+            ),
+            (
+                'val',
+                'persistent_workers',
+                True,
+                'datasets.val.persistent_workers: true, but there are no workers',
+            ),
+            (
+                'val',
+                'prefetch_mode',
+                'cuda',
+                "datasets.val.prefetch_mode: 'cuda'; BasicSR has only ~ and cpu for validation",
+            ),
+            (
+                'val',
+                'num_prefetch_queue',
+                0,
+                'datasets.val.num_prefetch_queue: 0; expected a whole number from 1 on',
+            ),
+        ]
+    ),
+    *(
+        (
+            f'grad_clip {value!r}',
+            {'train__grad_clip': value},
+            f'train.grad_clip: {value!r}; expected {expected}',
+        )
+        for value, expected in [
+            (0, 'the largest norm of the gradient, a number above 0, or nothing (~)'),
+            (-1.0, 'the largest norm of the gradient'),
+            ('0.1 or so', 'a number or nothing (~)'),
+            (True, 'a number or nothing (~)'),
+        ]
+    ),
+    (
+        'ema_warmup that is a number',
+        {'train__ema_warmup': 100},
+        'train.ema_warmup: 100; expected true or false',
+    ),
     (
         'an unknown dataset',
         {'datasets__train__type': 'Pairs'},

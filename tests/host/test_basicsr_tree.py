@@ -55,9 +55,12 @@ def test_both_stages_and_testing(basicsr_tree, make_options, tmp_path):
         '--auto_resume',
         '--force_yml',
         'train:total_iter=4',
+        'train:optim_g:lr=0.0001',
     )
     assert 'Resuming training from epoch: 0, iter: 2.' in printed
-    assert 'iter:       4' in printed
+    assert 'train.optim_g.lr: 0.001 in the training state, 0.0001 in the option file' in printed
+    assert 'iter:       4, lr:(1.000e-04,)] [eta: 0:00:00' in printed
+    assert re.search(r'# psnr: [\d.]+\tBest: [\d.]+ @ [24] iter', printed)
 
     # The student alone: no teacher, no fusion network, no training options.
     test = make_options('MTKDModel', name='test')

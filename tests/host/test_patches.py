@@ -109,14 +109,17 @@ def script(path):
     module.__file__ = str(path)
     module.load_resume_state = module.make_exp_dirs = lambda opt: 'original'
     module.get_env_info = lambda: 'environment'
+    module.MessageLogger = object
+    module.create_train_val_dataloader = lambda opt, logger: (range(4), None, [], 2, 12)
     return module
 
 
 def test_scripts_of_basicsr_alone_are_repaired(tmp_path):
     (tmp_path / 'basicsr').mkdir()
-    names = ('load_resume_state', 'make_exp_dirs', 'get_env_info')
+    of_train = ('load_resume_state', 'create_train_val_dataloader', 'MessageLogger')
+    names = (*of_train, 'make_exp_dirs', 'get_env_info')
     for name, changed in (
-        ('basicsr/train.py', {'load_resume_state', 'get_env_info'}),
+        ('basicsr/train.py', {*of_train, 'get_env_info'}),
         ('basicsr/test.py', {'make_exp_dirs', 'get_env_info'}),
         ('my_train.py', set()),
         ('my/train.py', set()),
@@ -133,6 +136,9 @@ def test_scripts_of_basicsr_alone_are_repaired(tmp_path):
             assert lines[0] == 'environment'
             assert len([line for line in lines if line.startswith('mtkd_basicsr: ')]) == 1
             assert 'Note: the script is' in lines[-1]
+        # 12 iterations in epochs of 4 steps.
+        epochs = 3 if name == 'basicsr/train.py' else 2
+        assert module.create_train_val_dataloader({}, None)[3] == epochs
     scripts.repair(None, check_options)
 
 

@@ -1,0 +1,165 @@
+"""The moving average: warmed up, with the buffers of the network, also after skipped steps."""
+
+import math
+
+import pytest
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from conftest import tiny
+from helpers.trainings import batch_of, model_of
+from torch import nn
+
+from mtkd_basicsr.utils.moving_average import decay_at
+
+SCRATCH = {'train__kd': {'type': 'Scratch'}}
+
+
+class _WithBuffers(nn.Module):
+    """A student with statistics, a counter, and a buffer that depends on the size of the image."""
+
+    def __init__(self, upscale=2):
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.last = nn.Conv2d(8, 3 * upscale**2, 3, padding=1)
+        self.shuffle = nn.PixelShuffle(upscale)
+        self.register_buffer('seen', torch.zeros((), dtype=torch.int64))
+        self.register_buffer('halves', torch.zeros(2), persistent=False)
+        self.register_buffer('last_size', torch.zeros(0))
+
+    def forward(self, x):
+        if self.training:
+            self.seen += 1
+            self.halves.fill_(self.seen / 2)
+            self.last_size = torch.zeros(x.shape[-1])
+        return self.shuffle(self.last(torch.relu(self.norm(self.first(x)))))
+
+
+@pytest.fixture
+def with_buffers():
+    ARCH_REGISTRY._obj_map.setdefault('WithBuffers', _WithBuffers)
+    yield {'type': 'WithBuffers', 'upscale': 2}
+    del ARCH_REGISTRY._obj_map['WithBuffers']
+
+
+def test_all_buffers_are_those_of_the_network(make_options, tmp_path, with_buffers):
+    opt = make_options('KDModel', network_g=with_buffers, **SCRATCH)
+    model = model_of(opt, tmp_path)
+    batch = batch_of(opt, tmp_path)
+    for iteration in (1, 2, 3):
+        model.feed_data(batch)
+        model.optimize_parameters(iteration)
+    ours = dict(model.net_g_ema.named_buffers())
+    for name, buffer in model.net_g.named_buffers():
+        if name != 'last_size':
+            assert torch.equal(ours[name], buffer), name
+    assert ours['norm.num_batches_tracked'] == ours['seen'] == 3
+    assert ours['halves'].tolist() == [1.5, 1.5]
+    assert not torch.equal(ours['norm.running_mean'], torch.zeros(8))
+    assert not torch.equal(model.net_g_ema.first.weight, model.net_g.first.weight)
+    model.save(0, 3)
+    saved = torch.load(
+        tmp_path / 'experiments' / opt['name'] / 'models' / 'net_g_3.pth', weights_only=True
+    )
+    for name in ('norm.running_mean', 'norm.running_var', 'norm.num_batches_tracked', 'seen'):
+        assert torch.equal(saved['params_ema'][name], saved['params'][name]), name
+
+
+def test_masks_and_indices_of_swinir_stay_as_they_are(make_options, tmp_path):
+    opt = make_options('KDModel', network_g=tiny('SwinIR', 2), **SCRATCH)
+    model = model_of(opt, tmp_path)
+    before = {name: buffer.clone() for name, buffer in model.net_g_ema.named_buffers()}
+    model.feed_data(batch_of(opt, tmp_path))
+    model.optimize_parameters(1)
+    assert any('relative_position_index' in name for name in before)
+    assert any('attn_mask' in name for name in before)
+    for name, buffer in model.net_g_ema.named_buffers():
+        assert torch.equal(buffer, before[name]), name
+
+
+@pytest.mark.parametrize(
+    ('update', 'decay', 'warmup', 'expected'),
+    [
+        (0, 0.999, True, 0.1),
+        (1, 0.999, True, 2 / 11),
+        (89, 0.999, True, 90 / 99),
+        (8990, 0.999, True, 0.999),
+        (10**6, 0.999, True, 0.999),
+        (0, 0.05, True, 0.05),
+        (0, 0.999, False, 0.999),
+    ],
+)
+def test_decay(update, decay, warmup, expected):
+    assert decay_at(update, decay, warmup) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('kind', ['KDModel', 'MTKDFusionModel'])
+@pytest.mark.parametrize('warmup', [None, True, False])
+@pytest.mark.parametrize('skipped', [(), (2,)])
+def test_an_average_by_hand(make_options, tmp_path, kind, warmup, skipped):
+    """Steps that are skipped are no updates."""
+    changes = {} if kind == 'MTKDFusionModel' else SCRATCH
+    if warmup is not None:
+        changes = {**changes, 'train__ema_warmup': warmup}
+    opt = make_options(kind, train__ema_decay=0.3, **changes)
+    model = model_of(opt, tmp_path)
+    batch = batch_of(opt, tmp_path)
+    name, weight = next(iter(model.net_g.named_parameters()))
+    expected = weight.detach().clone()
+    updates = 0
+    for iteration in range(1, 7):
+        gt = batch['gt'].clone()
+        if iteration in skipped:
+            gt[0, 0, 0, 0] = math.nan
+        model.feed_data({**batch, 'gt': gt})
+        model.optimize_parameters(iteration)
+        if iteration not in skipped:
+            kept = 0.3 if warmup is False else min(0.3, (1 + updates) / (10 + updates))
+            expected = kept * expected + (1 - kept) * weight.detach()
+            updates += 1
+    assert torch.allclose(dict(model.net_g_ema.named_parameters())[name], expected, atol=1e-7)
+    assert model.ema_updates == updates == 6 - len(skipped)
+
+
+def test_what_an_incomplete_file_lacks_is_the_same_in_both(make_options, tmp_path):
+    """BasicSR would average with other random weights."""
+    state = {'params': {'conv_first.bias': torch.ones(8)}}
+    torch.save(state, tmp_path / 'part.pth')
+    opt = make_options(
+        'KDModel',
+        path__pretrain_network_g=str(tmp_path / 'part.pth'),
+        path__strict_load_g=False,
+        **SCRATCH,
+    )
+    model = model_of(opt, tmp_path)
+    averaged = model.net_g_ema.state_dict()
+    for name, value in model.net_g.state_dict().items():
+        assert torch.equal(value, averaged[name]), name
+    assert averaged['conv_first.bias'].tolist() == [1] * 8
+
+
+@pytest.mark.parametrize(
+    ('changes', 'share'),
+    [
+        ({'train__ema_decay': 0.999, 'train__total_iter': 40}, None),
+        ({'train__ema_decay': 0.999, 'train__total_iter': 40, 'train__ema_warmup': False}, '96'),
+        ({'train__ema_decay': 0.999, 'train__total_iter': 1000, 'train__ema_warmup': False}, '37'),
+        ({'train__ema_decay': 0.9, 'train__total_iter': 40, 'train__ema_warmup': False}, '1'),
+        ({'train__ema_decay': 0.9, 'train__total_iter': 50, 'train__ema_warmup': False}, None),
+        ({'train__ema_decay': 0, 'train__ema_warmup': False}, None),
+    ],
+)
+def test_an_average_that_stays_at_its_start_is_said(make_options, tmp_path, caplog, changes, share):
+    import logging
+
+    logger = logging.getLogger('basicsr')
+    logger.addHandler(caplog.handler)
+    config = model_of(make_options('KDModel', **SCRATCH, **changes), tmp_path).config
+    logger.removeHandler(caplog.handler)
+    warning = config.ema_warning()
+    if share is None:
+        assert warning is None
+    else:
+        total = changes['train__total_iter']
+        assert f'after {total} iterations {share} % of the moving average' in warning
+        assert warning in caplog.text
