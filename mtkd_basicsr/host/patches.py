@@ -12,16 +12,17 @@ from collections.abc import Iterator
 import torch
 from basicsr.utils import dist_util
 
-from . import startup
+from . import shared_lmdb, startup
 from .distributed import init_gloo, refuse_slurm
 
 
 def apply() -> None:
-    """Make ``import basicsr`` work, and training in several processes without a GPU.
+    """Make ``import basicsr`` work, training without a GPU, and an LMDB in two data sets.
 
     Calling it twice is harmless.
     """
     startup.install()
+    shared_lmdb.install()
     _patch_launchers()
 
 

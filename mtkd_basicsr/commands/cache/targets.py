@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +18,11 @@ from ...data.cache.format import array_names, state_of
 from ...data.cache.inputs import CachedImage
 from ...data.cache.key import CacheKey, CacheSettings, Use
 from ...data.cache.reader import CacheReader
+from ...data.cache.sources import Extent, compare
 from ...data.cache.writer import CacheWriter, remove_leftovers
-from ...data.whole_images import WholeImagePairs
+from ...data.distill_dataset import matching_indices
+from ...data.source_files import SourceFiles
+from ...data.whole_images import WholeImagePairs, build_paired_dataset
 from ...errors import CacheError, DamagedCacheError, DataError
 from ...functional.self_ensemble import eightfold
 from ...functional.tiling import run_tiled
@@ -142,6 +146,50 @@ def _complete_cache(path: str, key: CacheKey, overwrite: bool) -> CacheReader | 
     return None if differences else reader
 
 
+def _changed_images(
+    complete: CacheReader, request: CacheRequest, overwrite: bool
+) -> dict[int, list[str]]:
+    """Return the images that have other contents than in a complete cache, with their arrays.
+
+    Raises:
+        CacheError: There are such images, and they are not to be computed again.
+    """
+    index_of = {image.name: index for index, image in enumerate(request.images)}
+    indices = {i: index_of[image.name] for i, image in enumerate(complete.key.images)}
+    comparison = compare(complete, request.path, SourceFiles(request.dataset), indices)
+    if not overwrite:
+        if comparison.changed:
+            names = [image.name for image in complete.key.images]
+            raise CacheError(
+                f"'{request.path}' is a complete cache of other images: "
+                f'{comparison.describe(names)}; compute their targets anew with --overwrite'
+            )
+        warning = comparison.describe_rest(request.path)
+        if warning is not None:
+            print(f'WARNING: {warning}', file=sys.stderr, flush=True)
+    return comparison.changed
+
+
+def _refuse_changed_images(writer: CacheWriter, request: CacheRequest, overwrite: bool) -> None:
+    """Compare the images that are done with those of the dataset; with ``overwrite``, forget them.
+
+    Raises:
+        CacheError: Some of them have other contents now.
+    """
+    done = {index: index for index in sorted(writer.done())}
+    files = SourceFiles(request.dataset)
+    comparison = compare(writer, writer.partial, files, done, Extent.ALL)
+    if not comparison.changed:
+        return
+    if not overwrite:
+        raise CacheError(
+            f"an unfinished cache of other images exists at '{writer.partial}': "
+            f'{comparison.describe([image.name for image in request.images])}; finish it with '
+            'those, or compute their targets anew with --overwrite'
+        )
+    writer.forget(comparison.changed)
+
+
 def _print_precision(precision: Precision, rank: int) -> None:
     """Print the precision of the networks, and a warning if there is one, in one process."""
     if rank == 0:
@@ -150,11 +198,15 @@ def _print_precision(precision: Precision, rank: int) -> None:
             print(f'WARNING: {precision.warning}', file=sys.stderr, flush=True)
 
 
-def _verify(path: str) -> None:
-    """Compare a complete cache with its checksums.
+def _verify(path: str, opt: dict[str, Any]) -> None:
+    """Compare a complete cache with its checksums, and with the images of the dataset.
+
+    Args:
+        path: The cache.
+        opt: All options.
 
     Raises:
-        CacheError: This version cannot read the cache.
+        CacheError: This version cannot read the cache, or it was made of other images.
         DamagedCacheError: The cache is damaged; names the images.
     """
     reader = CacheReader(path, readahead=True)
@@ -169,6 +221,15 @@ def _verify(path: str) -> None:
         )
     contents = f'{reader.key.contents} of {len(reader.key.images)} images'
     print(f"'{path}' is complete and matches its checksums: {contents}")
+    train = require(opt, 'datasets', 'train')
+    roots = [train.get(f'dataroot_{kind}') for kind in ('gt', 'lq')]
+    missing = [root for root in roots if root is None or not os.path.exists(root)]
+    if missing:
+        print(f"its images are not on this machine, and were not compared: no '{missing[0]}'")
+        return
+    dataset = build_paired_dataset(train, 'datasets.train')
+    matching_indices(reader, dataset, train['dataroot_gt'], opt['scale'], Extent.DECODED)
+    print('the images of datasets.train are those that it was made of')
 
 
 def _compute(
@@ -200,12 +261,12 @@ def _compute(
         desc=targets.contents,
         disable=rank > 0,
     ) as bar:
-        for index, lq, gt in bar:
+        for index, lq, gt, sources in bar:
             if isinstance(index, DataError):
                 raise index
             outputs = targets(images[index].name, lq)
             truth = gt.numpy()
-            writer.put(index, {'lq': lq.numpy(), 'gt': truth, **outputs})
+            writer.put(index, {'lq': lq.numpy(), 'gt': truth, **outputs}, sources)
             for name, output in outputs.items():
                 psnr.setdefault(name, []).append(psnr_y(output, truth, targets.scale))
             bar.set_postfix_str(_format_means(psnr))
@@ -219,7 +280,9 @@ def _copy_intact_images(
     """Copy the undamaged images of a share from a cache made with the same options."""
     names = array_names(cache.key)
     for index in set(share) - set(damaged) - writer.done():
-        writer.put(index, {name: cache.array(index, name) for name in names})
+        # The writer adds the last value of a note, the checksum of the image.
+        sources = {kind: note[:-1] for kind, note in cache.sources(index).items()}
+        writer.put(index, {name: cache.array(index, name) for name in names}, sources)
     writer.flush()
 
 
@@ -234,7 +297,7 @@ def run(args: CacheArguments) -> Path:
     opt = parse_like_basicsr('cache', file)
     path = require(opt, 'datasets', 'train', 'target_cache')
     if args.verify:
-        _verify(path)
+        _verify(path, opt)
     else:
         device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
         _make(CacheRequest.of(opt, args.contents), device, args)
@@ -252,7 +315,11 @@ def _make(request: CacheRequest, device: torch.device, args: CacheArguments) -> 
     if resumed is not None:
         key = dataclasses.replace(key, settings=dataclasses.replace(settings, precision=resumed))
     complete = _complete_cache(path, key, args.overwrite)
-    damaged = damaged_images(complete) if complete is not None and args.overwrite else {}
+    damaged: dict[int, list[str]] = {}
+    if complete is not None:
+        damaged = _changed_images(complete, request, args.overwrite)
+        if args.overwrite:
+            damaged = {**damaged_images(complete), **damaged}
     if complete is not None and not damaged:
         remove_leftovers(path)
         print(request.complete)
@@ -267,6 +334,7 @@ def _make(request: CacheRequest, device: torch.device, args: CacheArguments) -> 
         if now is not None and (complete is None or now.file != complete.file):
             print(request.complete)  # another process has just finished it
             return
+        _refuse_changed_images(writer, request, args.overwrite)
         precision = teacher_precision(args.precision, device, resumed, spelled('precision'))
         args = dataclasses.replace(args, precision=precision.name)
         _fill(writer, request, device, args, precision, complete, damaged)
@@ -292,7 +360,7 @@ def _fill(
     targets.check_folders(request.images)
     if complete is not None and damaged:
         images = describe(complete, damaged)
-        print(f"'{request.path}' is damaged: {images}; recomputing these images")
+        print(f"'{request.path}' is damaged or outdated: {images}; recomputing these images")
         _copy_intact_images(writer, complete, damaged, share)
     done = writer.done()
     missing = WholeImagePairs(request.dataset, [i for i in share if i not in done], request.scale)
