@@ -20,6 +20,7 @@ from ..utils.digest import sha256
 from ..utils.image_folder import ImageFolder
 from ..utils.json_types import to_json_types
 from ..utils.output_folder import OutputFolder
+from ..utils.paths import expanded
 from ..utils.resources import weights_file
 
 _Config = TypeVar('_Config', bound='TeacherConfig')
@@ -134,7 +135,7 @@ class TeacherOptions(TeacherConfig):
 
     def problems(self, key: str, surroundings: Surroundings) -> Iterator[MTKDError]:
         """Yield an error if the weights file is missing and no cache replaces it."""
-        path = os.path.expanduser(self.weights)
+        path = expanded(self.weights)
         if not surroundings.cache_exists and not os.path.exists(path):
             yield WeightsError(f"{key}.weights: no file '{path}'")
 

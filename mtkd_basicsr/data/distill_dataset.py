@@ -12,6 +12,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 from torchvision.transforms.functional import normalize
 
+from ..config import cache_path
 from ..errors import CacheError, DataError, OptionError
 from ..utils.registry import register
 from .cache.format import array_names, state_of
@@ -141,7 +142,7 @@ class DistillImageDataset(PairedImageDataset):
 
     def __init__(self, opt: dict[str, Any]) -> None:
         super().__init__(opt)
-        path = opt.get('target_cache')
+        path = cache_path(opt)
         self.cache: CacheReader | None = None
         if path is None or opt['phase'] != 'train':
             return

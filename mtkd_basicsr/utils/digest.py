@@ -4,10 +4,12 @@ import hashlib
 import os
 from typing import BinaryIO, cast
 
+from .paths import expanded
+
 
 def sha256(path: str) -> str | None:
     """Return the SHA-256 of a file as text; None if there is no such file."""
-    path = os.path.expanduser(path)
+    path = expanded(path)
     if not os.path.isfile(path):
         return None
     with open(path, 'rb') as file:

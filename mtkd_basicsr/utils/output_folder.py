@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import DataError
+from .paths import expanded
 
 # How many missing files a message lists.
 _MAX_LISTED = 3
@@ -40,7 +41,7 @@ class OutputFolder:
 
     def __init__(self, path: str, key: str) -> None:
         self.key = key
-        self.path = os.path.expanduser(path)
+        self.path = expanded(path)
         if '{}' in path:
             self.patterns = [self.path]
             # The folder up to the name: for 'a/b/{}.png' and 'a/b/c_{}.png' alike 'a/b'.

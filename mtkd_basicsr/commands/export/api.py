@@ -1,6 +1,5 @@
 """``mtkd export`` as a function."""
 
-import os
 from pathlib import Path
 
 from ...errors import OptionError
@@ -60,18 +59,19 @@ def export(
     check_flags(half=half, overwrite=overwrite, safe=safe)
     if half and format != 'safetensors':
         raise OptionError(f'{spelled("half")}: {spelled("format")} {format}; expected safetensors')
-    for keyword, path in (('weights', weights), ('out', out)):
-        if path is not None:
-            check_path(keyword, path)
+    if weights is not None:
+        weights = check_path('weights', weights)
+    if out is not None:
+        out = check_path('out', out)
     if options_file is not None:
-        check_file('options_file', options_file)
+        options_file = check_file('options_file', options_file)
     with basicsr_ready():
         from .run import write
 
         return write(
             weights,
             format=format,
-            options_file=None if options_file is None else os.fspath(options_file),
+            options_file=options_file,
             out=out,
             half=half,
             overwrite=overwrite,

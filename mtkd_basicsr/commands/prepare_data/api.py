@@ -51,8 +51,8 @@ def prepare_data(
             the images are not those of the test set.
         OptionError: The sizes contradict each other, or ``out`` was created with other settings.
     """
-    check_path('folder', folder)
-    check_path('out', out)
+    folder = check_path('folder', folder)
+    out = check_path('out', out)
     if isinstance(scales, str) or not isinstance(scales, Sequence) or not scales:
         raise OptionError(f'{spelled("scales")}: {scales!r}; expected a list of whole numbers')
     for scale in scales:

@@ -45,9 +45,9 @@ def path(tmp_path):
 def verify(here, path, make_options):
     """Writes a cache and gives ``mtkd cache --verify``."""
     write(path)
-    options = write_options(
-        path.parent / 'options.yml', with_cache(make_options('MTKDModel'), path)
-    )
+    opt = with_cache(make_options('MTKDModel'), path)
+    opt['datasets']['train']['dataroot_gt'] = 'elsewhere'  # the cache has images of its own
+    options = write_options(path.parent / 'options.yml', opt)
     return lambda expect: here('cache', '-opt', options, '--verify', expect=expect)
 
 
