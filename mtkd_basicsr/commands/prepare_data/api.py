@@ -88,7 +88,8 @@ def prepare_data(
             f'{spelled("verify")}: not allowed with {spelled("sub_image")}; test sets consist of '
             'whole images'
         )
-    from .run import Layout, prepare
+    from .layout import Layout
+    from .run import prepare
 
     layout = Layout(Path(out), tuple(scales), multiple, sub_image, step)
     prepare(Path(folder), layout, os.cpu_count() or 1 if workers is None else workers, verify)

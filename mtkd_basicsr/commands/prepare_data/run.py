@@ -1,54 +1,30 @@
 """``mtkd data``: create BasicSR dataset folders from a folder of high-resolution images."""
 
-import json
+import functools
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ...errors import DataError, OptionError
-from ...utils.atomic import write_bytes, write_json, write_text
+from ...errors import DataError
+from ...utils.atomic import write_text
 from ...utils.bicubic import resize_pixels
 from ...utils.choices import BICUBIC
 from ...utils.images import decode, psnr_y
 from ...utils.progress import progress
 from .._arguments import make_folder
 from .._validation import spelled
+from .layout import Layout
+from .process import Processed, process_image
+from .record import Records
 
 _SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 _TOLERANCE = 0.06  # dB
 _MAX_WORKERS = 60  # Windows waits for at most 63 handles at once
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The folders that are written.
-
-    Attributes:
-        out: Parent of the folders.
-        scales: Scales of the low-resolution images.
-        multiple: Number of pixels that sizes are cropped to multiples of.
-        sub: Side of sub-images, in ground-truth pixels; 0 for whole images.
-        step: Distance from one sub-image to the next, in ground-truth pixels.
-    """
-
-    out: Path
-    scales: tuple[int, ...]
-    multiple: int
-    sub: int
-    step: int
-
-    def folders(self) -> dict[int, Path]:
-        """Return the folder of each scale; the ground truth has scale 1."""
-        end = '_sub' if self.sub else ''
-        folders = {1: self.out / f'GTmod{self.multiple}{end}'}
-        for scale in self.scales:
-            folders[scale] = self.out / f'LRbicx{scale}{end}'
-        return folders
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -74,90 +50,21 @@ def read_image(path: Path) -> np.ndarray:
     return image
 
 
-def _write(path: Path, image: np.ndarray) -> None:
-    # Not flushed to disk: there are thousands of files, and a missing one is written again.
-    write_bytes(path, cv2.imencode('.png', image)[1].tobytes(), durable=False)
-
-
-def _corners(size: int, sub: int, step: int) -> list[int]:
-    """Return where sub-images begin: at every step, and one more if they miss the border."""
-    starts = list(range(0, size - sub + 1, step))
-    if starts[-1] + sub < size:
-        starts.append(size - sub)
-    return starts
-
-
-def _names(path: Path, h: int, w: int, layout: Layout) -> list[tuple[str, int, int, int, int]]:
-    """Return the files of an image: their names, and their y, x, height and width in it."""
-    if not layout.sub:
-        return [(f'{path.stem}.png', 0, 0, h, w)]
-    names: list[tuple[str, int, int, int, int]] = []
-    for y in _corners(h, layout.sub, layout.step):
-        for x in _corners(w, layout.sub, layout.step):
-            name = f'{path.stem}_s{len(names) + 1:03d}.png'
-            names.append((name, y, x, layout.sub, layout.sub))
-    return names
-
-
-def _write_parts(
-    image: np.ndarray, names: list[tuple[str, int, int, int, int]], folders: dict[int, Path]
-) -> None:
-    """Write the files of an image in all scales.
-
-    Args:
-        image: (h, w, 3), BGR, uint8, cropped.
-        names: The files; see :func:`_names`.
-        folders: Folder of each scale.
-    """
-    for scale, folder in folders.items():
-        pixels = image if scale == 1 else resize_pixels(image, 1 / scale)
-        for name, y, x, height, width in names:
-            rows = slice(y // scale, (y + height) // scale)
-            columns = slice(x // scale, (x + width) // scale)
-            _write(folder / name, pixels[rows, columns])
-
-
-def _process_image(task: tuple[Path, Layout]) -> tuple[list[str], str | None]:
-    """Write all files of an image, if one is missing.
-
-    Returns:
-        Lines of ``meta_info.txt``; error text, None for a valid image.
-    """
-    path, layout = task
-    try:
-        image = read_image(path)
-    except DataError as error:
-        return [], str(error)
-    smallest = max(layout.sub, layout.multiple)
-    h, w = (n // layout.multiple * layout.multiple for n in image.shape[:2])
-    if min(h, w) < smallest:
-        size = f'{image.shape[0]}×{image.shape[1]}'
-        return [], f"'{path}': {size} pixels; expected {smallest} or more on each side"
-    names = _names(path, h, w, layout)
-    folders = layout.folders()
-    paths = [folder / name for folder in folders.values() for name, *_ in names]
-    if not all(path.is_file() for path in paths):
-        try:
-            _write_parts(image[:h, :w], names, folders)
-        except DataError as error:
-            return [], str(error)
-    return [f'{name} ({height},{width},3)' for name, _, _, height, width in names], None
-
-
 def _iter_processed(
-    paths: list[Path], layout: Layout, workers: int
-) -> Iterator[tuple[list[str], str | None]]:
-    """Yield the result of :func:`_process_image` for each image, in order."""
-    tasks = [(path, layout) for path in paths]
+    paths: list[Path], layout: Layout, records: Records, workers: int
+) -> Iterator[Processed]:
+    """Yield the result of :func:`.process.process_image` for each image, in order."""
+    work = functools.partial(process_image, read_image)
+    tasks = [(path, layout, records.known.get(path.stem)) for path in paths]
     workers = min(workers, len(paths), _MAX_WORKERS)
     if workers <= 1:
-        yield from map(_process_image, tasks)
+        yield from map(work, tasks)
         return
     # Spawned on every system: OpenCV's threads do not survive a fork. NumPy needs no threads in
     # the workers.
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
     with multiprocessing.get_context('spawn').Pool(workers, cv2.setNumThreads, (1,)) as pool:
-        yield from pool.imap(_process_image, tasks)
+        yield from pool.imap(work, tasks)
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -200,20 +107,32 @@ def _psnr(layout: Layout, scale: int) -> float:
     return float(np.mean(values))
 
 
-def _verify(name: str, layout: Layout, count: int) -> None:
+def _check_count(name: str, count: int) -> None:
+    """Raise if a test set has another number of images.
+
+    Args:
+        name: Name of the test set.
+        count: Number of images.
+
+    Raises:
+        DataError: The number differs.
+    """
+    expected = BICUBIC[name][0]
+    if count != expected:
+        raise DataError(f'{spelled("verify")} {name}: {count} images; expected {expected}')
+
+
+def _verify(name: str, layout: Layout) -> None:
     """Compare the PSNR of bicubic enlargement with the published one of a test set.
 
     Args:
         name: Name of the test set.
         layout: The folders.
-        count: Number of images.
 
     Raises:
-        DataError: The number of images or a PSNR differs.
+        DataError: A PSNR differs.
     """
-    expected_count, known = BICUBIC[name]
-    if count != expected_count:
-        raise DataError(f'{spelled("verify")} {name}: {count} images; expected {expected_count}')
+    known = BICUBIC[name][1]
     differences = []
     for scale in layout.scales:
         if scale not in known:
@@ -233,8 +152,8 @@ def _verify(name: str, layout: Layout, count: int) -> None:
         )
 
 
-def _check_layout_record(layout: Layout, source: Path) -> None:
-    """Record the settings of the folders, or compare them with the record of an earlier call.
+def _open_records(layout: Layout, source: Path) -> Records:
+    """Read what an earlier call has recorded, and create the folder of all results.
 
     Args:
         layout: The folders.
@@ -243,54 +162,49 @@ def _check_layout_record(layout: Layout, source: Path) -> None:
     Raises:
         OptionError: The folders were created with other settings, or the record is invalid.
     """
-    path = layout.out / 'mtkd_data.json'
     settings = {
         'folder': str(source.resolve()),
         'multiple': layout.multiple,
         'sub_image': layout.sub,
         'step': layout.step,
     }
-    try:
-        recorded = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else settings
-    except ValueError:
-        recorded = None
-    if not isinstance(recorded, dict):
-        raise OptionError(
-            f"{spelled('out')}: '{path}' was not written by this command; choose another folder"
-        )
-    differences = []
-    for key, value in settings.items():
-        if recorded.get(key) != value:
-            differences.append(f'{key}: {recorded.get(key)!r} before, {value!r} now')
-    if differences:
-        raise OptionError(
-            f"{spelled('out')}: '{layout.out}' was created with other settings "
-            f'({"; ".join(differences)}); choose another folder'
-        )
+    records = Records(layout.out, settings)
     make_folder(layout.out)
-    write_json(path, settings)
+    records.save()
+    return records
 
 
 def prepare(source: Path, layout: Layout, workers: int, verify: str | None) -> None:
     """Write the folders of a layout; see :func:`mtkd_basicsr.commands.prepare_data`."""
     paths = find_images(source)
-    _check_layout_record(layout, source)
+    if verify:
+        _check_count(verify, len(paths))
+    records = _open_records(layout, source)
     folders = list(layout.folders().values())
     for folder in folders:
         make_folder(folder)
     lines: list[str] = []
     errors: list[str] = []
-    processed = _iter_processed(paths, layout, workers)
-    for image_lines, error in progress(processed, total=len(paths), unit='image'):
-        lines += image_lines
-        if error is not None:
-            errors.append(error)
+    processed = _iter_processed(paths, layout, records, workers)
+    try:
+        bar = progress(processed, total=len(paths), unit='image')
+        for path, result in zip(paths, bar, strict=True):
+            lines += result.lines
+            if result.error is not None:
+                errors.append(result.error)
+            if result.record is not None:
+                records.known[path.stem] = result.record
+    finally:
+        records.save()
     write_text(layout.out / 'meta_info.txt', '\n'.join(lines) + '\n')
     print(f'{len(lines)} images in each of {", ".join(map(str, folders))}')
+    removed = records.describe_removed([path.stem for path in paths])
+    if removed is not None:
+        print(removed, file=sys.stderr)
     if errors:
         summary = [f'{len(errors)} of {len(paths)} images cannot be used:', *errors[:10]]
         if len(errors) > 10:
             summary.append(f'and {len(errors) - 10} more')
         raise DataError('\n'.join(summary))
     if verify:
-        _verify(verify, layout, len(paths))
+        _verify(verify, layout)
