@@ -7,8 +7,10 @@ import pytest
 from basicsr.data import build_dataset
 from conftest import parsed, with_cache, write_options, write_weights
 
+from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.commands.compare.validation import evaluation_sets
 from mtkd_basicsr.config import cache_path
-from mtkd_basicsr.config.teacher_kinds import FolderOptions, TeacherOptions
+from mtkd_basicsr.config.teacher_kinds import FolderOptions, Surroundings, TeacherOptions
 from mtkd_basicsr.errors import OptionError
 from mtkd_basicsr.utils.paths import expanded
 from mtkd_basicsr.weights.loading import read_weights
@@ -36,16 +38,12 @@ def test_paths_of_option_files(home, spelling):
     write_weights(home / 'w.pth', {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 4})
     teacher = TeacherOptions({'type': 'EDSR'}, spelling.format('w.pth'))
     assert teacher.cache_identity([])[1] is not None
-    assert list(teacher.problems('teachers.a', None or _NoCache)) == []
+    assert list(teacher.problems('teachers.a', Surroundings())) == []
     assert 'params' in read_weights(spelling.format('w.pth'), 'teachers.a.weights')
     (home / 'outputs').mkdir()
     folder = FolderOptions(spelling.format('outputs'), spelling.format('outputs'))
     assert folder.folder('teachers.b').exists()
     assert folder.folder('teachers.b', validation=True).exists()
-
-
-class _NoCache:
-    cache_exists = False
 
 
 @pytest.mark.parametrize(
@@ -120,3 +118,18 @@ def test_arguments_of_commands(home, here, photographs):
     for command in ('train', 'cache', 'check', 'compare'):
         assert text in here(command, '-opt=~/nothing.yml', expect=1)
     assert not Path('~').exists()
+
+
+@pytest.mark.parametrize('spelling', ['~/{}', '$SCRATCH/{}'])
+def test_test_sets_of_a_plan(home, photographs, spelling):
+    (home / 'set').symlink_to(photographs / 'val')
+    block = {'dataroot_gt': spelling.format('set/GT'), 'dataroot_lq': spelling.format('set/LRx2')}
+    dataset = evaluation_sets({'set': block}, 2, home)['set']
+    assert len(build_dataset(dict(dataset.options))) == 2
+
+
+def test_the_base_of_a_plan(home):
+    (home / 'base.yml').write_text('students: 5\n')
+    Path('plan.yml').write_text('name: x\nbase: ~/base.yml\n')
+    with pytest.raises(OptionError, match='students: 5; expected'):
+        read_plan('plan.yml')

@@ -10,6 +10,7 @@ from ...config import PRECOMPUTED_TYPES, DatasetConfig
 from ...config.plan import PlanOptions
 from ...errors import DataError, OptionError, WeightsError
 from ...host.option_schema import is_number
+from ...utils.paths import expanded
 from ...utils.resources import weights_file
 from ...weights.networks import SPANDREL, build
 from .overlay import fill
@@ -62,7 +63,7 @@ def _check_weights(run: Run, runs: list[Run], out: Path) -> None:
         blocks['fusion'] = run.options['fusion']
     for key, block in blocks.items():
         path = weights_file(block.get('weights'), f'{run.name}: {key}.weights')
-        exists = path is not None and os.path.isfile(os.path.expanduser(path))
+        exists = path is not None and os.path.isfile(expanded(path))
         if not exists and (path is None or Path(path).parent not in written):
             raise WeightsError(
                 f"{run.name}: {key}.weights: no file '{path}', and no run of the plan writes it"
@@ -138,5 +139,7 @@ def evaluation_sets(folders: Mapping[str, Any], scale: int, out: Path) -> dict[s
             'name': name,
             **block,
         }
+        # BasicSR does it for the data sets of an option file.
+        options.update({key: expanded(block[key]) for key in _ROOTS})
         sets[name] = DatasetConfig('val', options)
     return sets
