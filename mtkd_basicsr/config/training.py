@@ -1,13 +1,14 @@
 """A whole option file as one frozen object."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import OptionError
 from ..utils.choices import CacheContents
-from ..utils.paths import expanded_new
+from ..utils.paths import expanded
 from .methods import DistillationConfig, TargetSource
 from .parsing import require
 from .schema import LoggerOptions, SpeedOptions, TrainOptions, ValOptions
@@ -33,7 +34,29 @@ MODELS: dict[str, ModelSpec] = {
     'MTKDModel': ModelSpec(default_method='MTKD'),
     'KDModel': ModelSpec(),
 }
+_VARIABLE = re.compile(r'\$(\w+|\{[^}]*\})')
 PAIRED_DATASETS = ('PairedImageDataset', 'DistillImageDataset')
+
+
+def _expanded_new(path: str, key: str) -> str:
+    """Return a path that may be created, with ``~`` and environment variables replaced.
+
+    Args:
+        path: The path from an option file.
+        key: Where it stands, for messages.
+
+    Raises:
+        OptionError: A variable is not set, or there is no such user; otherwise a folder called
+            ``$NAME`` or ``~name`` would be created.
+    """
+    result = expanded(path)
+    missing = _VARIABLE.search(result)
+    if missing is not None:
+        name = missing[1].strip('{}')
+        raise OptionError(f"{key}: '{path}'; the environment variable {name} is not set")
+    if result.startswith('~'):
+        raise OptionError(f"{key}: '{path}'; no home folder for {result.split('/')[0]}")
+    return result
 
 
 def cache_path(dataset: Mapping[str, Any]) -> str | None:
@@ -53,7 +76,7 @@ def cache_path(dataset: Mapping[str, Any]) -> str | None:
     if not isinstance(path, str):
         return path
     key = 'datasets.train.target_cache'
-    result = expanded_new(path, key)
+    result = _expanded_new(path, key)
     written, wanted = (os.path.isfile(os.path.join(p, 'data.mdb')) for p in (path, result))
     if written and not wanted:
         raise OptionError(

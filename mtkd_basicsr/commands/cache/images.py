@@ -2,9 +2,8 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...config import require
 from ...data.cache.checksums import damaged_images, describe
 from ...data.cache.format import array_names
 from ...data.cache.key import Use
@@ -16,6 +15,7 @@ from ...data.whole_images import build_paired_dataset
 from ...errors import CacheError, DamagedCacheError
 
 if TYPE_CHECKING:
+    from ...config import DatasetConfig
     from ...data.cache.writer import CacheWriter
     from .request import CacheRequest
 
@@ -76,12 +76,13 @@ def refuse_changed_images(writer: 'CacheWriter', request: 'CacheRequest', overwr
     writer.forget(comparison.changed)
 
 
-def verify(path: str, opt: dict[str, Any]) -> None:
+def verify(path: str, images: 'DatasetConfig', scale: int) -> None:
     """Compare a complete cache with its checksums, and with the images of the data set.
 
     Args:
         path: The cache.
-        opt: All options.
+        images: The data set of the training.
+        scale: Upscaling factor.
 
     Raises:
         CacheError: This version cannot read the cache, or it was made of other images.
@@ -99,14 +100,13 @@ def verify(path: str, opt: dict[str, Any]) -> None:
         )
     contents = f'{reader.key.contents} of {len(reader.key.images)} images'
     print(f"'{path}' is complete and matches its checksums: {contents}")
-    train = require(opt, 'datasets', 'train')
-    roots = [train.get(f'dataroot_{kind}') for kind in ('gt', 'lq')]
-    missing = [root for root in roots if root is None or not os.path.exists(root)]
+    roots = [images.options[f'dataroot_{kind}'] for kind in ('gt', 'lq')]
+    missing = [root for root in roots if not os.path.exists(root)]
     if missing:
         print(f"its images are not on this machine, and were not compared: no '{missing[0]}'")
         return
-    dataset = build_paired_dataset(train, 'datasets.train')
-    matching_indices(reader, dataset, train['dataroot_gt'], opt['scale'], Extent.DECODED)
+    dataset = build_paired_dataset(dict(images.options), images.key)
+    matching_indices(reader, dataset, roots[0], scale, Extent.DECODED)
     print('the images of datasets.train are those that it was made of')
 
 

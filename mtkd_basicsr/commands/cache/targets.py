@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from ...config import TeacherConfig, TeacherOptions, required_cache_path
+from ...config import TeacherConfig, TeacherOptions, parse_datasets, required_cache_path
 from ...data.cache.begun import existing_precision
 from ...data.cache.checksums import damaged_images, describe
 from ...data.cache.format import state_of
@@ -211,7 +211,7 @@ def run(args: CacheArguments) -> Path:
     opt = parse_like_basicsr('cache', file)
     path = required_cache_path(opt)
     if args.verify:
-        verify(path, opt)
+        verify(path, parse_datasets(opt)['train'], opt['scale'])
     else:
         device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
         _make(CacheRequest.of(opt, args.contents), device, args)
