@@ -1,16 +1,14 @@
 """The files, or values of LMDBs, that hold the images of a paired dataset."""
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.utils import FileClient
 
 from ..errors import DataError
 from ..utils.images import decode
-
-if TYPE_CHECKING:
-    from basicsr.data.paired_image_dataset import PairedImageDataset
 
 
 class Status(NamedTuple):
@@ -35,7 +33,7 @@ class SourceFiles:
         dataset: Any paired dataset.
     """
 
-    def __init__(self, dataset: 'PairedImageDataset') -> None:
+    def __init__(self, dataset: PairedImageDataset) -> None:
         self.dataset = dataset
         # BasicSR's datasets remove the type of the backend when they read their first image.
         self._backend = dict(dataset.io_backend_opt)

@@ -63,6 +63,7 @@ def refuse_changed_images(writer: 'CacheWriter', request: 'CacheRequest', overwr
         CacheError: Some images have other contents now, without ``overwrite``.
     """
     done = {index: index for index in sorted(writer.done())}
+    checksums = {index: writer.checksums(index) for index in done}
     files = SourceFiles(request.dataset)
     comparison = compare(writer, writer.partial, files, done, Extent.ALL)
     if not comparison.changed:
@@ -73,7 +74,7 @@ def refuse_changed_images(writer: 'CacheWriter', request: 'CacheRequest', overwr
             f'{comparison.describe([image.name for image in request.images])}; finish it with '
             'those, or compute their targets anew with --overwrite'
         )
-    writer.forget(comparison.changed)
+    writer.forget({index: checksums[index] for index in comparison.changed})
 
 
 def verify(path: str, images: 'DatasetConfig', scale: int) -> None:

@@ -16,8 +16,9 @@ from ...data.cache.checksums import damaged_images, describe
 from ...data.cache.format import state_of
 from ...data.cache.inputs import CachedImage
 from ...data.cache.key import CacheKey, CacheSettings, Use
+from ...data.cache.leftovers import remove_leftovers
 from ...data.cache.reader import CacheReader
-from ...data.cache.writer import CacheWriter, remove_leftovers
+from ...data.cache.writer import CacheWriter
 from ...data.whole_images import WholeImagePairs
 from ...errors import CacheError, DamagedCacheError, DataError
 from ...functional.self_ensemble import eightfold

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import lmdb
@@ -32,7 +32,7 @@ from .format import (
     shape_of,
 )
 from .key import CacheKey, Use
-from .lock import CacheLock
+from .lock import CacheLock, lock_path
 from .reader import close_map
 
 # Bytes of a map in addition to the known contents.
@@ -43,35 +43,12 @@ _FLUSH_SECONDS = 5.0
 _Result = TypeVar('_Result')
 
 
-def lock_path(path: str | os.PathLike[str]) -> str:
-    """Return the path of the lock file of a cache."""
-    return f'{os.path.realpath(path)}.lock'
-
-
 def free_bytes(path: str | os.PathLike[str]) -> int:
     """Return the free disk space in bytes at a path, which need not exist."""
     path = os.path.abspath(path)
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return shutil.disk_usage(path).free
-
-
-def remove_leftovers(path: str) -> None:
-    """Remove the files left by a writer that was killed just after it completed its cache.
-
-    These are a lock file and an empty folder.
-
-    Args:
-        path: The LMDB.
-    """
-    partial = partial_path(path)
-    if os.path.isdir(partial) or os.path.isfile(lock_path(path)):
-        with (
-            contextlib.suppress(CacheError, OSError),
-            CacheLock(lock_path(path), path).releasing() as last,
-        ):
-            if last and not os.path.isfile(data_file(partial)):
-                shutil.rmtree(partial, ignore_errors=True)
 
 
 class CacheWriter:
@@ -279,13 +256,20 @@ class CacheWriter:
         """Return the notes about the files of an image that is done; see :mod:`.sources`."""
         return parse_sources(self._read(entry_name(index, 'source')))
 
-    def forget(self, indices: Iterable[int]) -> None:
-        """Mark images as not done, so that they are computed again."""
+    def forget(self, checksums: Mapping[int, dict[str, int]]) -> None:
+        """Mark images as not done, so that they are computed again.
+
+        Args:
+            checksums: Checksums of the arrays by index of the image. An image that has others by
+                now is left alone: another process of the job has computed it again.
+        """
 
         def work(txn: lmdb.Transaction) -> None:
-            for index in indices:
-                txn.delete(entry_name(index, 'crc'))
-                txn.delete(entry_name(index, 'source'))
+            for index, expected in checksums.items():
+                value = txn.get(entry_name(index, 'crc'))
+                if value is not None and parse_checksums(value, self.key) == expected:
+                    txn.delete(entry_name(index, 'crc'))
+                    txn.delete(entry_name(index, 'source'))
 
         with self._lock.exclusive():
             self._run_transaction(work)

@@ -29,8 +29,9 @@ from mtkd_basicsr.commands.cache import targets
 from mtkd_basicsr.data.cache import checksums, writer
 from mtkd_basicsr.data.cache.checksums import damaged_images, describe
 from mtkd_basicsr.data.cache.format import array_names, bytes_needed, id_of, partial_path, state_of
+from mtkd_basicsr.data.cache.leftovers import remove_leftovers
 from mtkd_basicsr.data.cache.reader import CacheReader
-from mtkd_basicsr.data.cache.writer import CacheWriter, remove_leftovers
+from mtkd_basicsr.data.cache.writer import CacheWriter
 from mtkd_basicsr.errors import CacheError, DamagedCacheError, DataError
 
 NOBODY = 65534
