@@ -41,6 +41,12 @@ def build_paired(
     return build_paired_dataset(options, f'datasets.{phase}')
 
 
+def has_folders(entry: DatasetConfig) -> bool:
+    """Return whether the folders or LMDBs of a paired dataset exist."""
+    roots = [str(entry.options.get(key)) for key in ('dataroot_gt', 'dataroot_lq')]
+    return all(os.path.exists(os.path.expanduser(root)) for root in roots)
+
+
 @dataclass
 class _Sizes:
     """What the headers of the images of a dataset say.
@@ -265,8 +271,7 @@ def check_images(
     """
     pixels: float = 0
     for entry in config.paired_datasets:
-        roots = [str(entry.options.get(key)) for key in ('dataroot_gt', 'dataroot_lq')]
-        if not all(os.path.exists(os.path.expanduser(root)) for root in roots):
+        if not has_folders(entry):
             continue  # check_fast reports it
         if backend_problem(entry) is not None:
             continue  # as it does this

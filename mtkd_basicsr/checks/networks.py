@@ -5,7 +5,9 @@ import functools
 import torch
 
 from ..config import TeacherOptions, TrainingConfig
+from ..data.cache.reader import CacheReader
 from ..data.cache.validation import matching_cache
+from ..data.distill_dataset import matching_indices
 from ..errors import MTKDError
 from ..evaluation.measure import bicubic
 from ..teachers import (
@@ -19,6 +21,7 @@ from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import build
 from .findings import Findings
+from .images import build_paired, has_folders
 from .pretrained import load_pretrained
 from .sample_crops import Crop, center_crops, mean_psnr, upscale
 
@@ -148,6 +151,14 @@ def _check_cache(config: TrainingConfig, findings: Findings) -> None:
     cached = matching_cache(config, only)
     path = config.target_cache
     if cached is not None:
+        assert path is not None  # it has a cache
+        train = config.train_dataset
+        if has_folders(train):
+            dataset = build_paired(train, config.scale)
+            root = train.options['dataroot_gt']
+            warning = matching_indices(CacheReader(path), dataset, root, config.scale)[1]
+            if warning is not None:
+                findings.warning(warning)
         findings.ok(
             f"datasets.train.target_cache: '{path}' matches this option file, "
             f'{len(cached.images)} images'

@@ -56,7 +56,11 @@ def check_folders(datasets: Iterable[DatasetConfig], findings: Findings) -> None
                 _check_exists(findings, key, path, folder=True, kind=DataError)
         names = dataset.options.get('meta_info_file')
         if names is not None:
-            _check_exists(findings, f'{dataset.key}.meta_info_file', names, kind=DataError)
+            key = f'{dataset.key}.meta_info_file'
+            if str(names).startswith('~') and not os.path.exists(names):
+                findings.error(f"{key}: '{names}'; BasicSR does not replace ~ here: write the path")
+                continue
+            _check_exists(findings, key, names, kind=DataError)
 
 
 def check_datasets(config: TrainingConfig, findings: Findings) -> None:

@@ -40,7 +40,7 @@ class OptionFile:
         """
         if isinstance(overrides, Mapping):
             overrides = [f'{key}={_text_of(key, value)}' for key, value in overrides.items()]
-        return cls(os.fspath(path), tuple(overrides), safe)
+        return cls(os.path.expanduser(path), tuple(overrides), safe)
 
     def arguments(self) -> list[str]:
         """Return the file and its overrides as arguments of BasicSR's command line."""

@@ -21,6 +21,7 @@ _OPTIONS = {
     'options_file': '-opt',
     'plan_file': '-opt',
     'contents': '--what',
+    'outputs_from': '--from',
     'overrides': '--force_yml',
     'students': '--student',
     'scales': '--scale',
@@ -112,25 +113,29 @@ def check_choices(keyword: str, values: object, known: Iterable[object]) -> None
         check_choice(keyword, value, choices)
 
 
-def check_path(keyword: str, value: object) -> None:
-    """Check that an argument can name a file or folder.
+def check_path(keyword: str, value: object) -> str:
+    """Check that an argument can name a file or folder, and return it without ``~``.
+
+    A shell replaces ``~`` only where a word begins: not in ``--out=~/results``.
 
     Raises:
         OptionError: The value is neither a string nor a path.
     """
     if not isinstance(value, (str, os.PathLike)):
         raise _refuse(keyword, value, 'a path')
+    return os.path.expanduser(os.fspath(value))
 
 
-def check_file(keyword: str, value: object) -> None:
-    """Check that an argument names an existing file.
+def check_file(keyword: str, value: object) -> str:
+    """Check that an argument names an existing file, and return it without ``~``.
 
     Raises:
         OptionError: The value is not a path, or the file does not exist.
     """
-    check_path(keyword, value)
-    if not os.path.isfile(value):  # type: ignore[arg-type]  # a path, as was just seen
+    path = check_path(keyword, value)
+    if not os.path.isfile(path):
         raise OptionError(f"{spelled(keyword)}: no file '{value}'")
+    return path
 
 
 def check_tile(tile: object, tile_overlap: object) -> None:

@@ -26,7 +26,15 @@ from .teacher_kinds import (
     TeacherOptions,
 )
 from .teachers import parse_fusion, parse_teacher, parse_teachers
-from .training import MODELS, DatasetConfig, ModelSpec, TrainingConfig, model_of
+from .training import (
+    MODELS,
+    DatasetConfig,
+    ModelSpec,
+    TrainingConfig,
+    cache_path,
+    model_of,
+    required_cache_path,
+)
 from .training_parser import parse_datasets, parse_scale, parse_training, parse_val
 
 __all__ = [
@@ -58,6 +66,7 @@ __all__ = [
     'apply_overrides',
     'check_near_misses',
     'check_train_keys',
+    'cache_path',
     'choice',
     'model_of',
     'parse',
@@ -71,4 +80,5 @@ __all__ = [
     'parse_val',
     'plugin_keys',
     'require',
+    'required_cache_path',
 ]

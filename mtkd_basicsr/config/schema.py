@@ -30,8 +30,8 @@ class DatasetOptions:
     """The key that this package adds to ``datasets.train``, with ``type: DistillImageDataset``.
 
     Attributes:
-        target_cache: LMDB written by ``mtkd cache``. If it does not exist, the teachers run at
-            every step.
+        target_cache: LMDB written by ``mtkd cache``; ``~`` and ``$NAME`` are replaced. If it does
+            not exist, the teachers run at every step.
     """
 
     target_cache: str | None = None

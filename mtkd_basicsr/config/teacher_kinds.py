@@ -18,6 +18,7 @@ from ..errors import MTKDError, OptionError, WeightsError
 from ..utils.digest import sha256
 from ..utils.json_types import to_json_types
 from ..utils.output_files import OutputFiles
+from ..utils.paths import expanded
 
 # The file extensions of images that are looked for, in this order.
 _IMAGE_ENDINGS = (
@@ -134,7 +135,7 @@ class TeacherOptions(TeacherConfig):
 
     def problems(self, key: str, surroundings: Surroundings) -> Iterator[MTKDError]:
         """Yield an error if the weights file is missing and no cache replaces it."""
-        path = os.path.expanduser(self.weights)
+        path = expanded(self.weights)
         if not surroundings.cache_exists and not os.path.exists(path):
             yield WeightsError(f"{key}.weights: no file '{path}'")
 
@@ -147,7 +148,7 @@ class TeacherOptions(TeacherConfig):
         """
         # A network that the file records needs no comparison besides that of the file.
         network = {} if self.network is None else to_json_types(self.network)
-        return network, sha256(self.weights), self.param_key
+        return network, sha256(expanded(self.weights)), self.param_key
 
 
 class PrecomputedConfig(TeacherConfig):
@@ -179,7 +180,9 @@ class PrecomputedConfig(TeacherConfig):
         """
         name = self.own_keys[int(validation)]
         path = getattr(self, name)
-        return None if path is None else OutputFiles(path, f'{key}.{name}', self.endings)
+        if path is None:
+            return None
+        return OutputFiles(expanded(path), f'{key}.{name}', self.endings)
 
     def problems(self, key: str, surroundings: Surroundings) -> Iterator[MTKDError]:
         """Yield errors for a missing cache, missing folders, or missing validation outputs."""

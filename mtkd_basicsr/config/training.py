@@ -1,10 +1,14 @@
 """A whole option file as one frozen object."""
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import OptionError
 from ..utils.choices import CacheContents
+from ..utils.paths import expanded
 from .methods import DistillationConfig, TargetSource
 from .parsing import require
 from .schema import LoggerOptions, SpeedOptions, StepOptions, TrainOptions, ValOptions
@@ -32,7 +36,71 @@ MODELS: dict[str, ModelSpec] = {
 }
 # A larger share of its start in the moving average at the end of a training gets a warning.
 _MAX_SHARE_OF_START = 0.01
+_VARIABLE = re.compile(r'\$(\w+|\{[^}]*\})')
 PAIRED_DATASETS = ('PairedImageDataset', 'DistillImageDataset')
+
+
+def _expanded_new(path: str, key: str) -> str:
+    """Return a path that may be created, with ``~`` and environment variables replaced.
+
+    Args:
+        path: The path from an option file.
+        key: Where it stands, for messages.
+
+    Raises:
+        OptionError: A variable is not set, or there is no such user; otherwise a folder called
+            ``$NAME`` or ``~name`` would be created.
+    """
+    result = expanded(path)
+    missing = _VARIABLE.search(result)
+    if missing is not None:
+        name = missing[1].strip('{}')
+        raise OptionError(f"{key}: '{path}'; the environment variable {name} is not set")
+    if result.startswith('~'):
+        raise OptionError(f"{key}: '{path}'; no home folder for {result.split('/')[0]}")
+    return result
+
+
+def cache_path(dataset: Mapping[str, Any]) -> str | None:
+    """Return the path of the target cache of a dataset, with ``~`` and ``$NAME`` replaced.
+
+    Args:
+        dataset: An entry of ``datasets``.
+
+    Returns:
+        The path; None without a cache.
+
+    Raises:
+        OptionError: A variable is not set, or the cache lies in a folder called ``~``, where
+            version 0.1.0 wrote it.
+    """
+    path = dataset.get('target_cache')
+    if not isinstance(path, str):
+        return path
+    key = 'datasets.train.target_cache'
+    result = _expanded_new(path, key)
+    written, wanted = (os.path.isfile(os.path.join(p, 'data.mdb')) for p in (path, result))
+    if written and not wanted:
+        raise OptionError(
+            f"{key}: '{path}' is '{result}', but the cache is in the folder '{path}' of the "
+            f"current one, where version 0.1.0 wrote it; move it there: mv './{path}' '{result}'"
+        )
+    return result
+
+
+def required_cache_path(opt: dict[str, Any]) -> str:
+    """Return the path of the target cache of a training, as :func:`cache_path` does.
+
+    Args:
+        opt: All options.
+
+    Raises:
+        OptionError: It is missing, or cannot be used.
+    """
+    require(opt, 'datasets', 'train', 'target_cache')
+    path = cache_path(opt['datasets']['train'])
+    assert path is not None  # it is required
+    return path
 
 
 @dataclass(frozen=True)
@@ -76,7 +144,7 @@ class DatasetConfig:
     @property
     def target_cache(self) -> str | None:
         """Return the path of the target cache; None without one."""
-        return self.options.get('target_cache')
+        return cache_path(self.options)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,64 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
 from torchvision.transforms.functional import normalize
 
+from ..config import cache_path
 from ..errors import CacheError, OptionError
 from ..utils.registry import register
 from .cache.format import array_names, state_of
 from .cache.inputs import CachedImage
 from .cache.key import Use
 from .cache.reader import CacheReader
+from .cache.sources import Extent, compare
 from .image_names import image_names
 from .paired_images import PairedImageDataset
+from .source_files import SourceFiles
+
+
+def matching_indices(
+    cache: CacheReader,
+    dataset: PairedImageDataset,
+    root: str,
+    scale: int,
+    extent: Extent = Extent.QUICK,
+) -> tuple[list[int], str | None]:
+    """Return the index in a cache of each image of a dataset.
+
+    Args:
+        cache: The cache.
+        dataset: Any paired dataset.
+        root: Its ``dataroot_gt``.
+        scale: Upscaling factor.
+        extent: How many images are compared.
+
+    Returns:
+        The indices; a warning about images whose contents were not compared, None if all were.
+
+    Raises:
+        CacheError: The cache was made of other images, or with another scale.
+        DataError: Two images have the same name, or a file cannot be read.
+    """
+    names = image_names(dataset, root)
+    # The model compares the parts of the key that it needs.
+    wanted = dataclasses.replace(
+        cache.key, scale=scale, images=tuple(CachedImage(name) for name in names)
+    )
+    found = cache.key.differences(wanted, Use.READ)
+    if found:
+        raise CacheError(
+            f"target cache '{cache.path}' does not match the option file: {'; '.join(found)}; "
+            'rebuild it with mtkd cache -opt FILE --overwrite'
+        )
+    index_of = {image.name: index for index, image in enumerate(cache.key.images)}
+    indices = [index_of[name] for name in names]
+    in_dataset = {cached: index for index, cached in enumerate(indices)}
+    comparison = compare(cache, cache.path, SourceFiles(dataset), in_dataset, extent)
+    if comparison.changed:
+        raise CacheError(
+            f"target cache '{cache.path}' was made of other images: "
+            f'{comparison.describe([image.name for image in cache.key.images])}; compute their '
+            'targets anew with mtkd cache -opt FILE --overwrite'
+        )
+    return indices, comparison.describe_rest(cache.path)
 
 
 def _to_tensor(images: list[np.ndarray], flips: tuple[bool, bool, bool]) -> torch.Tensor:
@@ -66,7 +116,7 @@ class DistillImageDataset(PairedImageDataset):
 
     def __init__(self, opt: dict[str, Any]) -> None:
         super().__init__(opt)
-        path = opt.get('target_cache')
+        path = cache_path(opt)
         self.cache: CacheReader | None = None
         if path is None or opt['phase'] != 'train':
             return
@@ -82,24 +132,16 @@ class DistillImageDataset(PairedImageDataset):
                 'target_cache'
             )
         self.cache = CacheReader(path)
-        names = image_names(self, self.gt_folder)
-        key = self.cache.key
-        # The model compares the parts of the key that it needs.
-        wanted = dataclasses.replace(
-            key, scale=opt['scale'], images=tuple(CachedImage(name) for name in names)
+        self.cache_indices, warning = matching_indices(
+            self.cache, self, self.gt_folder, opt['scale']
         )
-        found = key.differences(wanted, Use.READ)
-        if found:
-            raise CacheError(
-                f"target cache '{path}' does not match the option file: {'; '.join(found)}; "
-                'rebuild it with mtkd cache -opt FILE --overwrite'
-            )
-        index_of = {image.name: index for index, image in enumerate(key.images)}
-        self.cache_indices = [index_of[name] for name in names]
+        if warning is not None:
+            get_root_logger().warning(warning)
+        key = self.cache.key
         self.array_names = array_names(key)
         get_root_logger().info(
-            f"Target cache '{path}': {key.contents} of {len(names)} images from a memory map; no "
-            'teacher is needed.'
+            f"Target cache '{path}': {key.contents} of {len(self.cache_indices)} images from a "
+            'memory map; no teacher is needed.'
         )
 
     def __getitem__(self, index: int) -> dict[str, Any]:

@@ -2,21 +2,22 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from basicsr.utils import FileClient
 from torch.utils.data import Dataset
 
 from ..config import choice
 from ..errors import DataError
 from ..utils.image_head import Head, read_head
-from ..utils.images import decode
 from .cache.inputs import CachedImage
+from .cache.sources import notes_of
 from .image_names import image_names
 from .paired_images import PairedImageDataset, refuse_damage
+from .source_files import SourceFiles
 
+_Item: TypeAlias = tuple[int, torch.Tensor, torch.Tensor, dict[str, list[int]]]
 _BACKENDS = ('disk', 'lmdb', 'memcached')
 
 
@@ -48,8 +49,9 @@ def build_paired_dataset(block: dict[str, Any], key: str) -> PairedImageDataset:
 class WholeImagePairs(Dataset[Any]):
     """Whole images of a ``PairedImageDataset``, uint8 BGR as stored in the files.
 
-    An item is the index of a pair, its low-resolution image and its ground truth; or a
-    :class:`DataError` and two None if a file cannot be used.
+    An item is the index of a pair, its low-resolution image, its ground truth, and notes about the
+    files of both (:func:`~.cache.sources.notes_of`); or a :class:`DataError` and three None if a
+    file cannot be used.
 
     Args:
         dataset: Any paired dataset.
@@ -61,7 +63,7 @@ class WholeImagePairs(Dataset[Any]):
         self.dataset = dataset
         self.indices = indices
         self.scale = scale
-        self.client: FileClient | None = None
+        self.files = SourceFiles(dataset)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -73,10 +75,7 @@ class WholeImagePairs(Dataset[Any]):
             index: Index of the pair in the dataset.
             kind: ``'lq'`` or ``'gt'``.
         """
-        if self.client is None:
-            options = dict(self.dataset.io_backend_opt)
-            self.client = FileClient(options.pop('type'), **options)
-        return self.client.get(self.dataset.paths[index][f'{kind}_path'], kind)
+        return self.files.read(index, kind)
 
     def size(self, index: int, kind: str = 'gt') -> tuple[int, int]:
         """Return (height, width) of an image, read from the header of its file."""
@@ -88,9 +87,8 @@ class WholeImagePairs(Dataset[Any]):
         Raises:
             DataError: The file cannot be read as an image.
         """
-        path = self.dataset.paths[index][f'{kind}_path']
-        on_disk = self.dataset.io_backend_opt['type'] == 'disk'
-        return read_head(path if on_disk else self.bytes_of(index, kind), path)
+        path = self.files.path(index, kind)
+        return read_head(path if self.files.on_disk else self.bytes_of(index, kind), path)
 
     def check_sizes(self, index: int, gt: tuple[int, ...], lq: tuple[int, ...]) -> None:
         """Raise if the sizes of a pair do not match the scale.
@@ -115,28 +113,26 @@ class WholeImagePairs(Dataset[Any]):
         Raises:
             DataError: The file is not an image, or is damaged.
         """
-        path = self.dataset.paths[index][f'{kind}_path']
-        content = self.bytes_of(index, kind)
-        refuse_damage(content, f"'{path}'")
-        image = decode(content)
-        if image is None:
-            raise DataError(f"'{path}' cannot be read as an image")
-        return image
+        return self._image(index, kind)[0]
 
-    def __getitem__(
-        self, i: int
-    ) -> tuple[int, torch.Tensor, torch.Tensor] | tuple[DataError, None, None]:
+    def _image(self, index: int, kind: str) -> tuple[np.ndarray, list[int]]:
+        content, notes = notes_of(self.files, index, kind)
+        refuse_damage(content, f"'{self.files.path(index, kind)}'")
+        return self.files.decode(index, kind, content), notes
+
+    def __getitem__(self, i: int) -> _Item | tuple[DataError, None, None, None]:
         try:
             return self._pair(self.indices[i])
         # Returned, for the main process to raise: torch would add a traceback to its message.
         except DataError as error:
-            return error, None, None
+            return error, None, None, None
 
-    def _pair(self, index: int) -> tuple[int, torch.Tensor, torch.Tensor]:
-        lq = self.image(index, 'lq')
-        gt = self.image(index, 'gt')
+    def _pair(self, index: int) -> _Item:
+        lq, lq_notes = self._image(index, 'lq')
+        gt, gt_notes = self._image(index, 'gt')
         self.check_sizes(index, gt.shape, lq.shape)
-        return index, torch.from_numpy(lq), torch.from_numpy(gt)
+        notes = {'lq': lq_notes, 'gt': gt_notes}
+        return index, torch.from_numpy(lq), torch.from_numpy(gt), notes
 
 
 def list_images(dataset: PairedImageDataset, root: str, scale: int) -> list[CachedImage]:

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import torch
 from basicsr.utils import dist_util
 
-from . import startup
+from . import shared_lmdb, startup
 from .distributed import init_gloo, launched, refuse_slurm
 
 
 def apply() -> None:
-    """Make ``import basicsr`` work, and training in several processes without a GPU.
+    """Make ``import basicsr`` work, training without a GPU, and an LMDB in two data sets.
 
     Calling it twice is harmless.
     """
@@ -25,6 +25,7 @@ def apply() -> None:
     for name in startup.TEXT_MODULES:
         if name in sys.modules:  # imported before the finder was there
             sys.modules[name].__dict__['open'] = startup.open_text
+    shared_lmdb.install()
     _patch_launchers()
 
 

@@ -7,7 +7,6 @@ from typing import BinaryIO, cast
 
 def sha256(path: str) -> str | None:
     """Return the SHA-256 of a file as text; None if there is no such file."""
-    path = os.path.expanduser(path)
     if not os.path.isfile(path):
         return None
     with open(path, 'rb') as file:

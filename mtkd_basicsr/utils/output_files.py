@@ -19,7 +19,7 @@ class OutputFiles:
 
     def __init__(self, path: str, key: str, endings: Sequence[str]) -> None:
         self.key = key
-        self.path = os.path.expanduser(path)
+        self.path = path
         if '{}' in path:
             self.patterns = [self.path]
             # The folder up to the name: for 'a/b/{}.png' and 'a/b/c_{}.png' alike 'a/b'.

@@ -9,6 +9,7 @@ from safetensors import safe_open
 
 from ..errors import OptionError, WeightsError, why_unreadable
 from ..host.yaml_loader import read_options
+from ..utils.paths import expanded
 from ..utils.resources import weights_file
 from .fitting import fit_weights
 from .metadata import METADATA, invalid_entry, metadata_of_texts
@@ -82,7 +83,7 @@ def read_weights(path: str, key: str) -> dict[str, Any]:
         WeightsError: If there is no such file, if it cannot be read without executing code, or if
             it does not hold a mapping.
     """
-    path = os.path.expanduser(weights_file(path, key))
+    path = expanded(weights_file(path, key))
     if not os.path.isfile(path):
         raise WeightsError(f"{key}: no file '{path}'")
     ending = os.path.splitext(path)[1]

@@ -112,7 +112,8 @@ def test_the_command_line_hands_everything_on(name, monkeypatch):
         'test': '-opt f --launcher slurm --auto_resume --debug --local_rank 3 --safe '
         '--force_yml a=1 b=2',
         'cache': '-opt f --what teachers --self-ensemble --tile 64 --tile-overlap 8 --device cpu '
-        '--precision bf16 --workers 3 --overwrite --verify --safe --force_yml a=1 b=2',
+        '--precision bf16 --workers 3 --overwrite --verify --from c --safe '
+        '--force_yml a=1 b=2',
         'check': '-opt f --no-steps --safe --force_yml a=1 b=2',
         'compare': '-opt f --out o --jobs 2 --safe --only r',
         'demo': '--out o --quick',

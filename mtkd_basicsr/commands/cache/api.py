@@ -20,6 +20,7 @@ def cache(
     workers: int = 1,
     overwrite: bool = False,
     verify: bool = False,
+    outputs_from: StrPath | None = None,
     overrides: Overrides = (),
     safe: bool = False,
 ) -> Path:
@@ -42,9 +43,12 @@ def cache(
             own.
         workers: Number of processes that decode images; 0 decodes them in this process.
         overwrite: Whether to replace a cache made with other options, and to recompute damaged
-            images of one made with the same options.
-        verify: Whether to read a complete cache and compare it with its checksums, and compute
-            nothing.
+            images, and those with other contents now, of one made with the same options.
+        verify: Whether to read a complete cache, compare it with its checksums and with the images
+            of the data set, and compute nothing.
+        outputs_from: Cache of stage 1, made with the same teachers and images: fused targets are
+            computed from the outputs in it, and no teacher runs. They are rounded to 8 bits, so
+            that the targets differ a little; the key of the cache says so.
         overrides: Options that replace those of the file: values by keys such as
             ``'datasets:train:target_cache'``, or texts such as ``'scale=2'``.
         safe: Whether to refuse Python tags in the option file, so that no code is executed.
@@ -67,6 +71,7 @@ def cache(
         workers=workers,
         overwrite=overwrite,
         verify=verify,
+        outputs_from=outputs_from,
         overrides=overrides,
         safe=safe,
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ...errors import OptionError
 from ...utils.choices import CACHE_CONTENTS, PRECISIONS, CacheContents
 from .._validation import (
     Overrides,
@@ -11,8 +12,10 @@ from .._validation import (
     check_file,
     check_flags,
     check_overrides,
+    check_path,
     check_tile,
     check_whole,
+    spelled,
 )
 
 
@@ -34,6 +37,7 @@ class CacheArguments:
     workers: int
     overwrite: bool
     verify: bool
+    outputs_from: StrPath | None
     overrides: Overrides
     safe: bool
 
@@ -51,5 +55,23 @@ class CacheArguments:
             verify=self.verify,
             safe=self.safe,
         )
+        if self.outputs_from is not None:
+            path = check_path('outputs_from', self.outputs_from)
+            object.__setattr__(self, 'outputs_from', path)
+            self._check_outputs_from()
         check_overrides(self.overrides)
         check_file('options_file', self.options_file)
+
+    def _check_outputs_from(self) -> None:
+        """Raise if another argument needs the teachers, which do not run."""
+        others = {
+            'self_ensemble': self.self_ensemble,
+            'verify': self.verify,
+            'contents': self.contents == 'teachers',
+        }
+        for keyword, used in others.items():
+            if used:
+                raise OptionError(
+                    f'{spelled("outputs_from")}: not allowed with {spelled(keyword)}; it computes '
+                    'fused targets from outputs that teachers had before'
+                )

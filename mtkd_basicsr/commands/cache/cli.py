@@ -47,12 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--overwrite',
         action='store_true',
-        help='replace a cache made with other options, or recompute damaged images',
+        help='replace a cache made with other options, or recompute damaged and changed images',
     )
     parser.add_argument(
         '--verify',
         action='store_true',
-        help='read a complete cache and compare it with its checksums',
+        help='read a complete cache and compare it with its checksums and with all images',
+    )
+    parser.add_argument(
+        '--from',
+        dest='outputs_from',
+        metavar='CACHE',
+        help='fused targets: compute them from the outputs in this cache of stage 1, without '
+        'running teachers (from outputs rounded to 8 bits)',
     )
     add_override_arguments(parser)
 
@@ -70,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
         workers=args.workers,
         overwrite=args.overwrite,
         verify=args.verify,
+        outputs_from=args.outputs_from,
         overrides=args.force_yml or (),
         safe=args.safe,
     )

@@ -13,6 +13,7 @@ from ...config import (
     parse_fusion,
     parse_teachers,
     require,
+    required_cache_path,
 )
 from ...data.cache.inputs import CachedImage
 from ...data.cache.key import CacheKey, CacheSettings
@@ -66,7 +67,7 @@ class CacheRequest:
         # BasicSR lists a folder in the order of its file system, which differs between machines.
         dataset.paths.sort(key=lambda pair: pair['gt_path'])
         images = list_images(dataset, train['dataroot_gt'], scale)
-        path = train['target_cache']
+        path = required_cache_path(opt)
         return cls(path, scale, contents, teachers, fusion, dataset, images)
 
     def key(self, settings: CacheSettings) -> CacheKey:

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from ...config import TeacherConfig, TeacherOptions, require
+from ...config import TeacherConfig, TeacherOptions, parse_datasets, required_cache_path
 from ...data.cache.begun import existing_precision
 from ...data.cache.checksums import damaged_images, describe
-from ...data.cache.format import array_names, state_of
+from ...data.cache.format import state_of
 from ...data.cache.inputs import CachedImage
 from ...data.cache.key import CacheKey, CacheSettings, Use
+from ...data.cache.leftovers import remove_leftovers
 from ...data.cache.reader import CacheReader
-from ...data.cache.writer import CacheWriter, remove_leftovers
+from ...data.cache.writer import CacheWriter
 from ...data.whole_images import WholeImagePairs
 from ...errors import CacheError, DamagedCacheError, DataError
 from ...functional.self_ensemble import eightfold
@@ -32,6 +33,8 @@ from .._arguments import device_of
 from .._option_files import OptionFile, parse_like_basicsr
 from .._validation import spelled
 from .arguments import CacheArguments
+from .images import changed_images, copy_intact_images, refuse_changed_images, verify
+from .outputs import CachedEnsemble, open_outputs, say_hint, settings_of
 from .request import CacheRequest
 
 _SMALLEST_TILE = 64  # low-resolution pixels
@@ -47,8 +50,14 @@ class _Targets:
         scale: int,
         device: torch.device,
         args: CacheArguments,
+        outputs: CacheReader | None = None,
     ) -> None:
-        ensemble = TeacherEnsemble(teachers, scale, device, args.precision, allow_precomputed=True)
+        precision = args.precision
+        ensemble = (
+            TeacherEnsemble(teachers, scale, device, precision, allow_precomputed=True)
+            if outputs is None
+            else CachedEnsemble(list(teachers), outputs, scale, device, precision)
+        )
         self.network: TeacherEnsemble | FusedTeachers = ensemble
         if fusion is not None:
             self.network = FusedTeachers(ensemble, fusion, device)
@@ -152,27 +161,6 @@ def _print_precision(precision: Precision, rank: int) -> None:
             print(f'WARNING: {precision.warning}', file=sys.stderr, flush=True)
 
 
-def _verify(path: str) -> None:
-    """Compare a complete cache with its checksums.
-
-    Raises:
-        CacheError: This version cannot read the cache.
-        DamagedCacheError: The cache is damaged; names the images.
-    """
-    reader = CacheReader(path, readahead=True)
-    differences = reader.key.differences(reader.key, Use.READ)
-    if differences:
-        raise CacheError(f"target cache '{path}' cannot be read: {'; '.join(differences)}")
-    damaged = damaged_images(reader)
-    if damaged:
-        raise DamagedCacheError(
-            f"target cache '{path}' is damaged: {describe(reader, damaged)}; "
-            'recompute these images with mtkd cache -opt FILE --overwrite'
-        )
-    contents = f'{reader.key.contents} of {len(reader.key.images)} images'
-    print(f"'{path}' is complete and matches its checksums: {contents}")
-
-
 def _compute(
     writer: CacheWriter,
     targets: _Targets,
@@ -202,27 +190,17 @@ def _compute(
         desc=targets.contents,
         disable=rank > 0,
     ) as bar:
-        for index, lq, gt in bar:
+        for index, lq, gt, sources in bar:
             if isinstance(index, DataError):
                 raise index
             outputs = targets(images[index].name, lq)
             truth = gt.numpy()
-            writer.put(index, {'lq': lq.numpy(), 'gt': truth, **outputs})
+            writer.put(index, {'lq': lq.numpy(), 'gt': truth, **outputs}, sources)
             for name, output in outputs.items():
                 psnr.setdefault(name, []).append(psnr_y(output, truth, targets.scale))
             bar.set_postfix_str(_format_means(psnr))
     if psnr:
         print(f'PSNR on Y of {len(missing)} images: {_format_means(psnr)}')
-
-
-def _copy_intact_images(
-    writer: CacheWriter, cache: CacheReader, damaged: dict[int, list[str]], share: range
-) -> None:
-    """Copy the undamaged images of a share from a cache made with the same options."""
-    names = array_names(cache.key)
-    for index in set(share) - set(damaged) - writer.done():
-        writer.put(index, {name: cache.array(index, name) for name in names})
-    writer.flush()
 
 
 def run(args: CacheArguments) -> Path:
@@ -234,9 +212,9 @@ def run(args: CacheArguments) -> Path:
     """
     file = OptionFile.of(args.options_file, args.overrides, args.safe)
     opt = parse_like_basicsr('cache', file)
-    path = require(opt, 'datasets', 'train', 'target_cache')
+    path = required_cache_path(opt)
     if args.verify:
-        _verify(path)
+        verify(path, parse_datasets(opt)['train'], opt['scale'])
     else:
         device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
         _make(CacheRequest.of(opt, args.contents), device, args)
@@ -249,13 +227,26 @@ def _make(request: CacheRequest, device: torch.device, args: CacheArguments) -> 
     default = teacher_precision(args.precision, device, key=spelled('precision'))
     settings = CacheSettings(args.self_ensemble, default.name, args.tile, args.tile_overlap)
     key = request.key(settings)
+    outputs: CacheReader | None = None
+    if args.outputs_from is not None:
+        outputs = open_outputs(os.fspath(args.outputs_from), request, key)
+        settings = dataclasses.replace(settings, outputs_from=settings_of(outputs))
+        key = dataclasses.replace(key, settings=settings)
     # Without a requested precision, an existing cache keeps its own.
     resumed = existing_precision(path, key) if args.precision in (None, 'auto') else None
     if resumed is not None:
         key = dataclasses.replace(key, settings=dataclasses.replace(settings, precision=resumed))
     complete = _complete_cache(path, key, args.overwrite)
-    damaged = damaged_images(complete) if complete is not None and args.overwrite else {}
-    if complete is not None and not damaged:
+    redone: dict[int, list[str]] = {}
+    if complete is not None:
+        redone = changed_images(complete, request, args.overwrite)
+        if redone:
+            print(f"'{path}' was made of other images: {describe(complete, redone)}")
+        damaged = damaged_images(complete) if args.overwrite else {}
+        if damaged:
+            print(f"'{path}' is damaged: {describe(complete, damaged)}; recomputing these images")
+        redone = {**redone, **damaged}
+    if complete is not None and not redone:
         remove_leftovers(path)
         print(request.complete)
         if resumed not in (None, default.name):
@@ -269,9 +260,12 @@ def _make(request: CacheRequest, device: torch.device, args: CacheArguments) -> 
         if now is not None and (complete is None or now.file != complete.file):
             print(request.complete)  # another process has just finished it
             return
+        refuse_changed_images(writer, request, args.overwrite)
         precision = teacher_precision(args.precision, device, resumed, spelled('precision'))
         args = dataclasses.replace(args, precision=precision.name)
-        _fill(writer, request, device, args, precision, complete, damaged)
+        if outputs is None and request.contents == 'target':
+            say_hint(request, key)
+        _fill(writer, request, device, args, precision, outputs, complete, redone)
 
 
 def _fill(
@@ -280,22 +274,22 @@ def _fill(
     device: torch.device,
     args: CacheArguments,
     precision: Precision,
+    outputs: CacheReader | None,
     complete: CacheReader | None,
-    damaged: dict[int, list[str]],
+    redone: dict[int, list[str]],
 ) -> None:
     """Compute this process's share of the images of an open cache.
 
-    ``complete`` is the cache whose damaged images are recomputed, None for a new one.
+    ``outputs`` is a cache that replaces the teachers, None if they run. ``complete`` is the cache
+    whose images in ``redone`` are computed anew, None for a new one.
     """
     rank = int(os.environ.get('RANK', 0))
     share = range(rank, len(request.images), int(os.environ.get('WORLD_SIZE', 1)))
     _print_precision(precision, rank)
-    targets = _Targets(request.teachers, request.fusion, request.scale, device, args)
+    targets = _Targets(request.teachers, request.fusion, request.scale, device, args, outputs)
     targets.check_folders(request.images)
-    if complete is not None and damaged:
-        images = describe(complete, damaged)
-        print(f"'{request.path}' is damaged: {images}; recomputing these images")
-        _copy_intact_images(writer, complete, damaged, share)
+    if complete is not None:
+        copy_intact_images(writer, complete, redone, share)
     done = writer.done()
     missing = WholeImagePairs(request.dataset, [i for i in share if i not in done], request.scale)
     _compute(writer, targets, missing, len(share), rank, args.workers)

@@ -52,8 +52,8 @@ def compare(
             f'{", ".join(map(spelled, modes))}'
         )
     if out is not None:
-        check_path('out', out)
-    check_file('plan_file', plan_file)
+        out = check_path('out', out)
+    plan_file = check_file('plan_file', plan_file)
     with basicsr_ready():
         from . import run
 

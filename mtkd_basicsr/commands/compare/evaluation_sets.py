@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ...config import DatasetConfig
+from ...utils.paths import expanded
 from .overlay import fill
+
+# Keys of the folders of a dataset.
+_ROOTS = ('dataroot_gt', 'dataroot_lq')
 
 
 def evaluation_sets(folders: Mapping[str, Any], scale: int, out: Path) -> dict[str, DatasetConfig]:
@@ -27,5 +31,8 @@ def evaluation_sets(folders: Mapping[str, Any], scale: int, out: Path) -> dict[s
             'name': name,
             **block,
         }
+        # BasicSR does it for the data sets of an option file.
+        for key in _ROOTS:
+            options[key] = expanded(block[key])
         sets[name] = DatasetConfig('val', options)
     return sets

@@ -10,6 +10,7 @@ from ...config.plan import PlanOptions
 from ...errors import OptionError, did_you_mean
 from ...host.option_schema import is_number, name_errors
 from ...host.yaml_loader import read_options
+from ...utils.paths import expanded
 from .._file_kinds import refuse_other_kind
 from .overlay import merge
 
@@ -106,7 +107,7 @@ def _with_base(path: str | os.PathLike[str], safe: bool) -> tuple[dict[str, Any]
     if content.get('base') is not None:
         if not isinstance(content['base'], str):
             raise OptionError(f'base: {content["base"]!r}; expected the file of another plan')
-        base = read_options(Path(path).parent / content['base'], safe)
+        base = read_options(Path(path).parent / expanded(content['base']), safe)
         if base.get('base') is not None:
             raise OptionError(
                 f"base: '{content['base']}' has a base itself; expected a plan without one, such "

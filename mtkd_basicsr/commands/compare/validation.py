@@ -16,6 +16,7 @@ from ...distillers.teacher_provider import choose_teacher
 from ...errors import DataError, OptionError, WeightsError
 from ...host.option_schema import REQUIRED_FOR_TRAINING, is_number
 from ...teachers import NetworkTeacher
+from ...utils.paths import expanded
 from ...utils.resources import weights_file
 from ...weights.networks import SPANDREL, build
 from .evaluation_sets import evaluation_sets
@@ -86,7 +87,7 @@ def _check_weights(run: Run, runs: list[Run], out: Path) -> None:
         blocks['fusion'] = run.options['fusion']
     for key, block in blocks.items():
         path = weights_file(block.get('weights'), f'{run.name}: {key}.weights')
-        exists = path is not None and os.path.isfile(os.path.expanduser(path))
+        exists = path is not None and os.path.isfile(expanded(path))
         if not exists and (path is None or Path(path).parent not in written):
             raise WeightsError(
                 f"{run.name}: {key}.weights: no file '{path}', and no run of the plan writes it"

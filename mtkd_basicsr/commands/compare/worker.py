@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import yaml
 
+from ...config import required_cache_path
 from ...config.plan import PlanOptions
 from ...errors import MTKDError
 from ...evaluation.measure import load_trained, measure, references
@@ -76,7 +77,7 @@ def _train(run: Run, out: Path) -> None:
 
 
 def _cache(run: Run, out: Path, begun: bool) -> None:
-    path = run.options['datasets']['train']['target_cache']
+    path = required_cache_path(run.options)
     # The plan may replace its own caches, but not a cache outside of its folder.
     is_own = os.path.abspath(path).startswith(str(out) + os.sep)
     cache(
@@ -210,7 +211,7 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
         precision: dict[str, str] | None
         if run.kind == 'cache':
             _cache(run, out, begun)
-            precision = of_cache(run.options['datasets']['train']['target_cache'])
+            precision = of_cache(required_cache_path(run.options))
         elif run.kind == 'references':
             functions, precision = references(run.config, device, run.self_ensemble)
             results = _test(functions, run, plan, out, device)

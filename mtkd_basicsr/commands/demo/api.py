@@ -24,7 +24,7 @@ def demo(*, out: StrPath | None = None, quick: bool = False) -> tuple[Path, Path
     """
     check_flags(quick=quick)
     if out is not None:
-        check_path('out', out)
+        out = check_path('out', out)
     with basicsr_ready():
         from .run import run
 

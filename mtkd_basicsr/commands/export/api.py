@@ -1,6 +1,5 @@
 """``mtkd export`` as a function."""
 
-import os
 from pathlib import Path
 
 from ...errors import OptionError
@@ -58,23 +57,24 @@ def export(
             left behind.
     """
     check_flags(half=half, overwrite=overwrite, safe=safe)
-    for keyword, path in (('weights', weights), ('out', out)):
-        if path is not None:
-            check_path(keyword, path)
+    if weights is not None:
+        weights = check_path('weights', weights)
+    if out is not None:
+        out = check_path('out', out)
     if format is None:
         format = _format_of(out)
     check_choice('format', format, EXPORT_FORMATS)
     if half and format != 'safetensors':
         raise OptionError(f'{spelled("half")}: {spelled("format")} {format}; expected safetensors')
     if options_file is not None:
-        check_file('options_file', options_file)
+        options_file = check_file('options_file', options_file)
     with basicsr_ready():
         from .run import write
 
         return write(
             weights,
             format=format,
-            options_file=None if options_file is None else os.fspath(options_file),
+            options_file=options_file,
             out=out,
             half=half,
             overwrite=overwrite,

@@ -66,7 +66,7 @@ def write_options(
     Raises:
         OptionError: An argument is invalid, or a file with other options exists.
     """
-    check_path('out', out)
+    out = check_path('out', out)
     check_choices('students', students, STUDENTS)
     check_choices('scales', scales, SCALES)
     check_choices('methods', methods, METHOD_NAMES)

@@ -57,8 +57,8 @@ def prepare_data(
             the images are not those of the test set.
         OptionError: The sizes contradict each other, or ``out`` was created with other settings.
     """
-    check_path('folder', folder)
-    check_path('out', out)
+    folder = check_path('folder', folder)
+    out = check_path('out', out)
     if isinstance(scales, str) or not isinstance(scales, Sequence) or not scales:
         raise OptionError(f'{spelled("scales")}: {scales!r}; expected a list of whole numbers')
     for scale in scales:
@@ -96,7 +96,8 @@ def prepare_data(
                 f'{spelled("verify")}: not allowed with {spelled(keyword)}; test sets consist of '
                 'whole images, and of all of them'
             )
-    from .run import Layout, prepare
+    from .layout import Layout
+    from .run import prepare
 
     layout = Layout(Path(out), tuple(scales), multiple, sub_image, step)
     workers = os.cpu_count() or 1 if workers is None else workers

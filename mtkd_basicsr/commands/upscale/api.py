@@ -56,22 +56,21 @@ def upscale(
     """
     if isinstance(images, (str, os.PathLike)) or not isinstance(images, Sequence) or not images:
         raise OptionError(f'{spelled("images")}: {images!r}; expected a list of files')
-    for image in images:
-        check_path('images', image)
-    check_path('weights', weights)
-    check_path('out', out)
+    paths = [Path(check_path('images', image)) for image in images]
+    weights = check_path('weights', weights)
+    out = check_path('out', out)
     check_tile(tile, tile_overlap)
     check_device(device)
     check_flags(overwrite=overwrite, safe=safe)
     if options_file is not None:
-        check_file('options_file', options_file)
+        options_file = check_file('options_file', options_file)
     with basicsr_ready():
         from .run import enlarge_files
 
         return enlarge_files(
-            [Path(image) for image in images],
-            weights=os.fspath(weights),
-            options_file=None if options_file is None else os.fspath(options_file),
+            paths,
+            weights=weights,
+            options_file=options_file,
             out=Path(out),
             tile=tile,
             tile_overlap=tile_overlap,

@@ -3,9 +3,10 @@
 A cache stores targets and images as raw bytes in one memory map. It is an LMDB with the entries
 ``manifest`` (the key of the cache, as JSON) and ``id`` (the SHA-256 of the manifest). For each
 image i of the manifest it has ``i/lq``, ``i/gt``, then ``i/target`` or ``i/teacher/NAME`` (height ×
-width × 3 bytes, BGR as in OpenCV), and ``i/crc`` (the CRC-32 of these arrays, as JSON). Each image
-is written in one transaction, so it is complete or absent. An unfinished cache has the suffix
-``.partial``, and is renamed when it is complete.
+width × 3 bytes, BGR as in OpenCV), ``i/crc`` (the CRC-32 of these arrays, as JSON), and
+``i/source`` (notes about the files of the image, as JSON; see ``sources.py``; version 0.1.0 wrote
+none). Each image is written in one transaction, so it is complete or absent. An unfinished cache
+has the suffix ``.partial``, and is renamed when it is complete.
 """
 
 import hashlib
@@ -42,7 +43,7 @@ def entry_name(index: int, array_name: str) -> bytes:
 
     Args:
         index: Index of the image in the cache.
-        array_name: One of :func:`array_names`, or ``'crc'``.
+        array_name: One of :func:`array_names`, ``'crc'`` or ``'source'``.
     """
     return f'{index}/{array_name}'.encode()
 
@@ -99,6 +100,34 @@ def bytes_needed(key: CacheKey) -> int:
         # LMDB stores each large value in whole pages of 4096 bytes.
         total += pixels * 3 + 4096 * (outputs + 2)
     return total
+
+
+def parse_checksums(value: memoryview | bytes | None, key: CacheKey) -> dict[str, int]:
+    """Parse the stored CRC-32 of each array of an image.
+
+    Args:
+        value: The entry ``crc`` of the image.
+        key: The key of the cache.
+
+    Raises:
+        TypeError, ValueError, KeyError: The entry is missing or damaged.
+    """
+    # bytes(None), and content that is not a mapping, raise a TypeError.
+    checksums = json.loads(bytes(value))  # type: ignore[arg-type]
+    return {name: int(checksums[name]) for name in array_names(key)}
+
+
+def parse_sources(value: memoryview | bytes | None) -> dict[str, list[int]]:
+    """Parse the notes about the files of an image; without any, return an empty mapping.
+
+    Args:
+        value: The entry ``source`` of the image.
+    """
+    try:
+        sources = {} if value is None else json.loads(bytes(value))
+    except ValueError:
+        return {}
+    return sources if isinstance(sources, dict) else {}
 
 
 def missing_end(env: lmdb.Environment, size: int) -> str | None:

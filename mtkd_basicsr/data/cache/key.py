@@ -2,7 +2,8 @@
 
 This module is the only definition of "the same cache". All code that compares a cache with the
 requirements of a use (resuming, keeping, training or reading) calls :meth:`CacheKey.differences`,
-and :data:`KEYS` declares which parts of the key matter for that use.
+and :data:`KEYS` declares which parts of the key matter for that use. Contents of images are no part
+of the key: ``sources.py`` compares them.
 
 To add a setting: give :class:`CacheSettings` a field, whose default describes older caches, add a
 row to :data:`KEYS`, and set the field where caches are created (``commands/cache/``). A setting
@@ -64,6 +65,8 @@ class CacheSettings:
         precision: ``'fp32'`` or ``'bf16'``; None if not recorded.
         tile: Height and width of tiles, in low-resolution pixels; None for whole images.
         tile_overlap: Overlap of neighbouring tiles, in low-resolution pixels.
+        outputs_from: Settings of the cache whose outputs, rounded to 8 bits, were fused; None if
+            the teachers ran.
         unknown: Settings of other versions, by name.
     """
 
@@ -71,6 +74,7 @@ class CacheSettings:
     precision: str | None = None
     tile: int | None = None
     tile_overlap: int = 32
+    outputs_from: Mapping[str, Any] | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -281,6 +285,7 @@ KEYS = (
     KeyPart('precision', _WRITE, _compare_setting('precision')),
     KeyPart('tile', _WRITE, _compare_setting('tile')),
     KeyPart('tile_overlap', _WRITE, _compare_setting('tile_overlap')),
+    KeyPart('outputs_from', _WRITE, _compare_setting('outputs_from')),
     KeyPart('unknown settings', _WRITE, _compare_unknown),
     KeyPart('version', Use.NOWHERE, _never),
 )

@@ -25,6 +25,11 @@ _JOB_BYTE = 1
 _NO_LOCKS = errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP
 
 
+def lock_path(path: str | os.PathLike[str]) -> str:
+    """Return the path of the lock file of a cache."""
+    return f'{os.path.realpath(path)}.lock'
+
+
 def _job_id(environment: Mapping[str, str]) -> list[str | None] | None:
     """Return an identifier shared by the processes of one torchrun; None for a single process."""
     keys = 'TORCHELASTIC_RUN_ID', 'MASTER_ADDR', 'MASTER_PORT', 'WORLD_SIZE'

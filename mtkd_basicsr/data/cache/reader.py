@@ -9,12 +9,13 @@ import numpy as np
 
 from ...errors import CacheError, DamagedCacheError
 from .format import (
-    array_names,
     data_file,
     entry_name,
     id_of,
     key_in,
     missing_end,
+    parse_checksums,
+    parse_sources,
     partial_path,
     shape_of,
     state_of,
@@ -222,9 +223,17 @@ class CacheReader:
         """
         value = self._get(entry_name(index, 'crc'))
         try:
-            # bytes(None), and content that is not a mapping, raise a TypeError.
-            content = bytes(value)  # type: ignore[arg-type]
-            checksums = json.loads(content)
-            return {name: int(checksums[name]) for name in array_names(self.key)}
+            return parse_checksums(value, self.key)
         except (TypeError, ValueError, KeyError) as error:
             raise self._damaged(index, 'checksums') from error
+
+    def sources(self, index: int) -> dict[str, list[int]]:
+        """Return the notes about the files of an image; see :class:`~.sources.SourceNote`.
+
+        Args:
+            index: Index of the image in ``key.images``.
+
+        Returns:
+            The notes of ``'lq'`` and ``'gt'``; empty for a cache of version 0.1.0.
+        """
+        return parse_sources(self._get(entry_name(index, 'source')))

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import lmdb
@@ -26,11 +26,13 @@ from .format import (
     key_in,
     manifest_of,
     missing_end,
+    parse_checksums,
+    parse_sources,
     partial_path,
     shape_of,
 )
 from .key import CacheKey, Use
-from .lock import CacheLock
+from .lock import CacheLock, lock_path
 from .reader import close_map
 
 # Bytes of a map in addition to the known contents.
@@ -41,35 +43,12 @@ _FLUSH_SECONDS = 5.0
 _Result = TypeVar('_Result')
 
 
-def lock_path(path: str | os.PathLike[str]) -> str:
-    """Return the path of the lock file of a cache."""
-    return f'{os.path.realpath(path)}.lock'
-
-
 def free_bytes(path: str | os.PathLike[str]) -> int:
     """Return the free disk space in bytes at a path, which need not exist."""
     path = os.path.abspath(path)
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return shutil.disk_usage(path).free
-
-
-def remove_leftovers(path: str) -> None:
-    """Remove the files left by a writer that was killed just after it completed its cache.
-
-    These are a lock file and an empty folder.
-
-    Args:
-        path: The LMDB.
-    """
-    partial = partial_path(path)
-    if os.path.isdir(partial) or os.path.isfile(lock_path(path)):
-        with (
-            contextlib.suppress(CacheError, OSError),
-            CacheLock(lock_path(path), path).releasing() as last,
-        ):
-            if last and not os.path.isfile(data_file(partial)):
-                shutil.rmtree(partial, ignore_errors=True)
 
 
 class CacheWriter:
@@ -260,7 +239,47 @@ class CacheWriter:
                     found.add(index)
         return found
 
-    def put(self, index: int, arrays: dict[str, np.ndarray]) -> None:
+    def _read(self, entry: bytes) -> bytes | None:
+        assert self._env is not None
+        with self._translate_errors(), self._env.begin() as txn:
+            return txn.get(entry)
+
+    def checksums(self, index: int) -> dict[str, int]:
+        """Return the stored CRC-32 of each array of an image that is done."""
+        try:
+            return parse_checksums(self._read(entry_name(index, 'crc')), self.key)
+        except (TypeError, ValueError, KeyError) as error:
+            name = self.key.images[index].name
+            raise self._damaged(f"checksums of '{name}'") from error
+
+    def sources(self, index: int) -> dict[str, list[int]]:
+        """Return the notes about the files of an image that is done; see :mod:`.sources`."""
+        return parse_sources(self._read(entry_name(index, 'source')))
+
+    def forget(self, checksums: Mapping[int, dict[str, int]]) -> None:
+        """Mark images as not done, so that they are computed again.
+
+        Args:
+            checksums: Checksums of the arrays by index of the image. An image that has others by
+                now is left alone: another process of the job has computed it again.
+        """
+
+        def work(txn: lmdb.Transaction) -> None:
+            for index, expected in checksums.items():
+                value = txn.get(entry_name(index, 'crc'))
+                if value is not None and parse_checksums(value, self.key) == expected:
+                    txn.delete(entry_name(index, 'crc'))
+                    txn.delete(entry_name(index, 'source'))
+
+        with self._lock.exclusive():
+            self._run_transaction(work)
+
+    def put(
+        self,
+        index: int,
+        arrays: dict[str, np.ndarray],
+        sources: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
         """Add an image.
 
         Images are buffered; some calls write the buffer, as :meth:`flush` does.
@@ -268,6 +287,7 @@ class CacheWriter:
         Args:
             index: Index of the image in the manifest.
             arrays: All arrays by name (:func:`~.format.array_names`), (h, w, 3), BGR, uint8.
+            sources: Notes about the files of ``'lq'`` and ``'gt'`` (:func:`~.sources.notes_of`).
 
         Raises:
             CacheError: Another process is replacing this cache.
@@ -286,6 +306,9 @@ class CacheWriter:
             self._pending_bytes += array.nbytes
             crc[name] = zlib.crc32(array.data)
         self._pending[entry_name(index, 'crc')] = json.dumps(crc).encode()
+        if sources:
+            notes = {kind: [*values, crc[kind]] for kind, values in sources.items()}
+            self._pending[entry_name(index, 'source')] = json.dumps(notes).encode()
         # A transaction waits for the disk, so images share one.
         if (
             self._pending_bytes > _FLUSH_BYTES

@@ -21,8 +21,9 @@ from mtkd_basicsr.commands.cache import targets
 from mtkd_basicsr.data.cache import lock
 from mtkd_basicsr.data.cache.format import partial_path, state_of
 from mtkd_basicsr.data.cache.key import CacheSettings
+from mtkd_basicsr.data.cache.leftovers import remove_leftovers
 from mtkd_basicsr.data.cache.reader import CacheReader
-from mtkd_basicsr.data.cache.writer import CacheWriter, remove_leftovers
+from mtkd_basicsr.data.cache.writer import CacheWriter
 from mtkd_basicsr.errors import CacheError
 
 IMAGES = 16

@@ -29,8 +29,9 @@ from mtkd_basicsr.commands.cache import targets
 from mtkd_basicsr.data.cache import checksums, writer
 from mtkd_basicsr.data.cache.checksums import damaged_images, describe
 from mtkd_basicsr.data.cache.format import array_names, bytes_needed, id_of, partial_path, state_of
+from mtkd_basicsr.data.cache.leftovers import remove_leftovers
 from mtkd_basicsr.data.cache.reader import CacheReader
-from mtkd_basicsr.data.cache.writer import CacheWriter, remove_leftovers
+from mtkd_basicsr.data.cache.writer import CacheWriter
 from mtkd_basicsr.errors import CacheError, DamagedCacheError, DataError
 
 NOBODY = 65534
@@ -45,9 +46,9 @@ def path(tmp_path):
 def verify(here, path, make_options):
     """Writes a cache and gives ``mtkd cache --verify``."""
     write(path)
-    options = write_options(
-        path.parent / 'options.yml', with_cache(make_options('MTKDModel'), path)
-    )
+    opt = with_cache(make_options('MTKDModel'), path)
+    opt['datasets']['train']['dataroot_gt'] = 'elsewhere'  # the cache has images of its own
+    options = write_options(path.parent / 'options.yml', opt)
     return lambda expect: here('cache', '-opt', options, '--verify', expect=expect)
 
 

@@ -192,3 +192,19 @@ def test_images_that_do_not_fit_the_scale(make_options, photographs, tmp_path):
         expect=1,
     )
     assert '96×120 pixels, and 24×30 in the low-resolution image; scale is 2' in printed
+
+
+def test_an_image_that_another_process_has_computed_again_is_not_forgotten(tmp_path):
+    with CacheWriter(tmp_path / 'cache.lmdb', cache_key(images=2)) as writer:
+        for index in range(2):
+            writer.put(index, arrays_of(index), {'lq': [1, 2, 3, 4], 'gt': [5, 6, 7, 8]})
+        writer.flush()
+        old = {index: writer.checksums(index) for index in range(2)}
+        assert writer.sources(1)['gt'] == [5, 6, 7, 8, old[1]['gt']]
+        writer.put(1, arrays_of(7))
+        writer.flush()
+        writer.forget(old)
+        assert writer.done() == {1}
+        writer.forget({1: writer.checksums(1)})
+        assert writer.done() == set()
+        assert writer.sources(1) == {}

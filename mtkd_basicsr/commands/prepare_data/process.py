@@ -1,0 +1,158 @@
+"""Writing the files of one picture, which a worker process of ``mtkd data`` does."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ...errors import DataError
+from ...utils.atomic import write_bytes
+from ...utils.bicubic import resize_pixels
+from .layout import Layout, Part, parts_of
+from .record import Result, SourceRecord, describe_obstacle, files_to_write, status_of
+from .sources import Note, read_source
+
+
+def _write(path: Path, image: np.ndarray) -> int:
+    """Write a PNG, and return the CRC-32 of its bytes."""
+    content = cv2.imencode('.png', image)[1].tobytes()
+    # Not flushed to disk: there are thousands of files, and a missing one is written again.
+    write_bytes(path, content, durable=False)
+    return zlib.crc32(content)
+
+
+def _results(
+    image: np.ndarray,
+    parts: list[Part],
+    folders: dict[int, Path],
+    is_known: bool,
+) -> Iterator[Result]:
+    """Yield the files of an image in all scales.
+
+    Args:
+        image: (h, w, 3), BGR, uint8, cropped.
+        parts: The files; see :func:`_names`.
+        folders: Folder of each scale.
+        is_known: Whether this version has made files of the image before.
+    """
+    for scale, folder in folders.items():
+        pixels = image if scale == 1 else resize_pixels(image, 1 / scale)
+        for part in parts:
+            rows = slice(part.y // scale, (part.y + part.height) // scale)
+            columns = slice(part.x // scale, (part.x + part.width) // scale)
+            tolerance = 0 if is_known or scale == 1 else 1
+            yield Result(f'{folder.name}/{part.name}', pixels[rows, columns], tolerance)
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What became of a picture.
+
+    Attributes:
+        lines: Lines of ``meta_info.txt``.
+        error: Why it cannot be used; None if it can.
+        record: What to remember of it; None to remember what is known.
+        notes: What its user should know about it.
+    """
+
+    lines: list[str]
+    error: str | None = None
+    record: SourceRecord | None = None
+    notes: Sequence[Note] = ()
+
+
+def _lines(parts: list[Part]) -> list[str]:
+    return [f'{part.name} ({part.height},{part.width},3)' for part in parts]
+
+
+def process_image(task: tuple[Path, Layout, SourceRecord | None]) -> Processed:
+    """Write the files of an image that are missing, or all if the image has changed.
+
+    Args:
+        task: The image, the folders, and what is known of the image.
+    """
+    path, layout, known = task
+    try:
+        status = status_of(path)
+        unchanged = known is not None and known.has_status_of(path)
+        content = known.content if known and unchanged else zlib.crc32(path.read_bytes())
+    except OSError as error:
+        return Processed([], f"'{path}': {error.strerror}")
+    if known is not None and content == known.content:
+        parts = parts_of(path, known.height, known.width, layout)
+        files = [
+            f'{folder.name}/{name}' for folder in layout.folders().values() for name, *_ in parts
+        ]
+        if all((layout.out / file).is_file() for file in files):
+            return Processed(
+                _lines(parts),
+                None,
+                SourceRecord(*status, content, known.height, known.width, known.results),
+            )
+    try:
+        image, notes = read_source(path)
+    except DataError as error:
+        return Processed([], str(error))
+    smallest = max(layout.sub, layout.multiple)
+    h, w = (n // layout.multiple * layout.multiple for n in image.shape[:2])
+    if min(h, w) < smallest:
+        size = f'{image.shape[0]}×{image.shape[1]}'
+        return Processed([], f"'{path}': {size} pixels; expected {smallest} or more on each side")
+    parts = parts_of(path, h, w, layout)
+    try:
+        found = _write_results(path, image[:h, :w], parts, layout, known, content)
+    except DataError as error:
+        return Processed([], str(error))
+    record = SourceRecord(*status, content, h, w, found)
+    return Processed(_lines(parts), None, record, notes)
+
+
+def _write_results(
+    path: Path,
+    image: np.ndarray,
+    parts: list[Part],
+    layout: Layout,
+    known: SourceRecord | None,
+    content: int,
+) -> dict[str, int]:
+    """Write the files of an image that are missing or outdated.
+
+    Args:
+        path: The image.
+        image: (h, w, 3), BGR, uint8, cropped.
+        parts: Its files; see :func:`_names`.
+        layout: The folders.
+        known: What is known of the image; None for a new one.
+        content: CRC-32 of its file.
+
+    Returns:
+        CRC-32 of each file.
+
+    Raises:
+        DataError: Files of somebody else are in the way.
+    """
+    folders = layout.folders()
+    is_new = known is None or known.content != content
+    if known is not None and is_new:
+        # An earlier call made other scales too, which would be outdated.
+        folders = layout.folders_of(known.results)
+    recorded = {} if known is None else dict(known.results)
+    results = list(_results(image, parts, folders, known is not None))
+    if not is_new:
+        to_write = [result for result in results if not (layout.out / result.name).is_file()]
+    else:
+        to_write, to_delete, in_the_way = files_to_write(layout.out, results, known)
+        if in_the_way:
+            raise DataError(describe_obstacle(path, layout.out, in_the_way))
+        for name in to_delete:
+            (layout.out / name).unlink()
+        recorded = {}
+    for result in to_write:
+        recorded[result.name] = _write(layout.out / result.name, result.pixels)
+    for result in results:
+        if result.name not in recorded:  # it was there before
+            recorded[result.name] = zlib.crc32((layout.out / result.name).read_bytes())
+    return recorded

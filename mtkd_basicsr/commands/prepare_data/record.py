@@ -1,0 +1,207 @@
+"""What ``mtkd data`` notes about each picture that it has read, and about what it made of it."""
+
+import json
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import OptionError
+from ...utils.atomic import write_json
+from ...utils.images import decode
+from .._validation import spelled
+
+# Number of files that a message names.
+_MAX_LISTED = 3
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """A picture as it was read, and the files that were made of it.
+
+    Attributes:
+        size: Size of the file in bytes.
+        modified: Time of its last change, in nanoseconds.
+        changed: Time of the last change of its content, name or owner, in nanoseconds.
+        content: CRC-32 of its bytes.
+        height: Height of the cropped ground truth, in pixels.
+        width: Width of the cropped ground truth, in pixels.
+        results: Path of each file that was made of it, below the folder of all results -> CRC-32 of
+            its bytes.
+    """
+
+    size: int
+    modified: int
+    changed: int
+    content: int
+    height: int
+    width: int
+    results: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, values: Any) -> 'SourceRecord | None':
+        """Return a record as :meth:`Records.save` wrote it; None if it is none."""
+        try:
+            return cls(**values)
+        except TypeError:
+            return None
+
+    def has_status_of(self, path: Path) -> bool:
+        """Return whether a file has not been changed, as far as the system knows."""
+        return (self.size, self.modified, self.changed) == status_of(path)
+
+
+def status_of(path: Path) -> tuple[int, int, int]:
+    """Return size in bytes and both times of a file, in nanoseconds."""
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+class Records:
+    """The file ``mtkd_data.json``: the settings of the folders, and a record of each picture.
+
+    Args:
+        out: Parent of the folders.
+        settings: The settings of this call.
+
+    Attributes:
+        known: The record of each picture, by its name without suffix.
+
+    Raises:
+        OptionError: The folders were created with other settings, or the file is invalid.
+    """
+
+    def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
+        self.path = out / 'mtkd_data.json'
+        self.settings = settings
+        recorded = self._read()
+        differences = []
+        for key, value in settings.items():
+            if recorded.get(key) != value:
+                differences.append(f'{key}: {recorded.get(key)!r} before, {value!r} now')
+        if differences:
+            raise OptionError(
+                f"{spelled('out')}: '{out}' was created with other settings "
+                f'({"; ".join(differences)}); choose another folder'
+            )
+        self.known: dict[str, SourceRecord] = {}
+        # Version 0.1.0 noted nothing about pictures.
+        sources = recorded.get('sources')
+        for stem, values in (sources if isinstance(sources, dict) else {}).items():
+            record = SourceRecord.parse(values)
+            if record is not None:
+                self.known[stem] = record
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            text = self.path.read_text(encoding='utf-8') if self.path.is_file() else None
+            recorded = dict(self.settings) if text is None else json.loads(text)
+        except ValueError:
+            recorded = None
+        if not isinstance(recorded, dict):
+            raise OptionError(
+                f"{spelled('out')}: '{self.path}' was not written by this command; choose another "
+                'folder'
+            )
+        return recorded
+
+    def save(self) -> None:
+        """Write the file."""
+        sources = {stem: asdict(record) for stem, record in self.known.items()}
+        write_json(self.path, {**self.settings, 'sources': sources})
+
+    def describe_removed(self, stems: Sequence[str]) -> str | None:
+        """Describe the results of pictures that are no longer there; None if there are none.
+
+        Args:
+            stems: Names of the pictures that are there, without suffixes.
+        """
+        out = self.path.parent
+        removed = []
+        for stem in sorted(set(self.known) - set(stems)):
+            if any((out / file).is_file() for file in self.known[stem].results):
+                removed.append(stem)
+        if not removed:
+            return None
+        listed = ', '.join(removed[:_MAX_LISTED]) + (', …' if len(removed) > _MAX_LISTED else '')
+        return (
+            f"WARNING: '{out}' has images of {len(removed)} pictures that are no longer in "
+            f"'{self.settings['folder']}' ({listed}); they are kept, but are not in "
+            'meta_info.txt: delete them if they should not be trained on'
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """A file to be made of a picture.
+
+    Attributes:
+        name: Its path below the folder of all results.
+        pixels: (h, w, 3), BGR, uint8.
+        tolerance: Largest difference, in levels, from a file of another version that counts as
+            equal: reduced images may be rounded otherwise.
+    """
+
+    name: str
+    pixels: np.ndarray
+    tolerance: int
+
+    def is_in(self, content: bytes) -> bool:
+        """Return whether a file has this image already."""
+        image = decode(content)
+        if image is None or image.shape != self.pixels.shape:
+            return False
+        difference = np.abs(image.astype(np.int16) - self.pixels)
+        return int(difference.max()) <= self.tolerance
+
+
+def files_to_write(
+    out: Path, results: Sequence[Result], known: SourceRecord | None
+) -> tuple[list[Result], list[str], list[str]]:
+    """Decide which files of a new or changed picture are written.
+
+    Files that somebody else wrote, or has edited since, are never replaced.
+
+    Args:
+        out: Parent of the folders.
+        results: What is to be made of the picture.
+        known: Its record; None if nothing is known of it.
+
+    Returns:
+        The files to write; those to delete, which were made of parts that the picture no longer
+        has; those in the way of both.
+    """
+    recorded = {} if known is None else known.results
+    to_write: list[Result] = []
+    in_the_way: list[str] = []
+    for result in results:
+        path = out / result.name
+        if not path.is_file():
+            to_write.append(result)
+            continue
+        content = path.read_bytes()
+        if recorded.get(result.name) == zlib.crc32(content):
+            to_write.append(result)
+        elif not result.is_in(content):
+            in_the_way.append(result.name)
+    to_delete: list[str] = []
+    for name in sorted(set(recorded) - {result.name for result in results}):
+        path = out / name
+        if path.is_file():
+            own = recorded[name] == zlib.crc32(path.read_bytes())
+            (to_delete if own else in_the_way).append(name)
+    return to_write, to_delete, in_the_way
+
+
+def describe_obstacle(path: Path, out: Path, names: Sequence[str]) -> str:
+    """Return the error text for files that are in the way of a new or changed picture."""
+    listed = ', '.join(f"'{out / name}'" for name in names[:_MAX_LISTED])
+    more = ', …' if len(names) > _MAX_LISTED else ''
+    return (
+        f"'{path}': there is another image in {listed}{more}, which this command did not write or "
+        'which was edited since; move or delete it to have it made anew'
+    )

@@ -1,0 +1,216 @@
+"""``mtkd data`` makes the images of a changed picture anew, and loses nothing that a user made."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mtkd_basicsr.data.sample_photographs import load
+
+
+@pytest.fixture
+def sources(tmp_path):
+    folder = tmp_path / 'src'
+    folder.mkdir()
+    for name in ('coffee', 'chelsea'):
+        cv2.imwrite(str(folder / f'{name}.png'), load(name)[:72, :96, ::-1])
+    return folder
+
+
+@pytest.fixture
+def data(here, sources):
+    """``mtkd data src --out out --scale 2`` with more arguments."""
+
+    def run(*arguments, expect=0):
+        chosen = arguments or ('--scale', '2')
+        return here('data', sources, '--out', 'out', *chosen, '--workers', '1', expect=expect)
+
+    return run
+
+
+OUT = Path('out')  # the tests run in its parent
+
+
+def read(path):
+    return cv2.imread(str(path))
+
+
+def times():
+    return {p: p.stat().st_mtime_ns for p in OUT.rglob('*.png')}
+
+
+def inverted(path):
+    cv2.imwrite(str(path), 255 - read(path))
+
+
+def inverted_with_its_time(path):
+    before = path.stat()
+    inverted(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def one_pixel(path):
+    image = read(path)
+    image[3, 5, 0] ^= 1
+    cv2.imwrite(str(path), image)
+
+
+def other_format(path):
+    cv2.imwrite(str(path.with_suffix('.bmp')), 255 - read(path))
+    path.unlink()
+
+
+def exchanged(path):
+    other = path.with_name('chelsea.png')
+    path.rename(path.with_name('x'))
+    other.rename(path)
+    path.with_name('x').rename(other)
+
+
+def smaller(path):
+    cv2.imwrite(str(path), 255 - read(path)[:48, :60])
+
+
+@pytest.mark.parametrize(
+    'change', [inverted, inverted_with_its_time, one_pixel, other_format, exchanged, smaller]
+)
+@pytest.mark.parametrize('parts', [(), ('--sub-image', '24', '--step', '24')])
+def test_a_changed_picture_is_made_anew(data, here, sources, change, parts):
+    data('--scale', '2', *parts)
+    before = times()
+    change(sources / 'coffee.png')
+    data('--scale', '2', *parts)
+    here('data', sources, '--out', 'fresh', '--scale', '2', *parts, '--workers', '1')
+    fresh = sorted(p.relative_to('fresh') for p in Path('fresh').rglob('*.png'))
+    assert sorted(p.relative_to(OUT) for p in times()) == fresh
+    for name in fresh:
+        assert np.array_equal(read(OUT / name), read(Path('fresh') / name)), name
+    assert (OUT / 'meta_info.txt').read_text() == Path('fresh/meta_info.txt').read_text()
+    if change is not exchanged:
+        assert all(t == before[p] for p, t in times().items() if p.name.startswith('chelsea'))
+
+
+@pytest.mark.parametrize('change', [lambda path: None, os.utime], ids=['nothing', 'touched'])
+def test_an_unchanged_picture_is_not_decoded_again(data, sources, monkeypatch, change):
+    data()
+    before = times()
+    change(sources / 'coffee.png')
+    # Commands are functions that have the names of their folders.
+    monkeypatch.setattr(sys.modules['mtkd_basicsr.commands.prepare_data.run'], 'read_image', None)
+    assert '2 images in each of' in data()
+    assert times() == before
+
+
+def test_scales_that_are_not_asked_for_now_are_not_left_behind(data, sources):
+    data('--scale', '2', '4')
+    inverted(sources / 'coffee.png')
+    data('--scale', '4', '--multiple', '4')
+    low = read(OUT / 'LRbicx2' / 'coffee.png').astype(int)
+    assert abs(low.mean() - read(sources / 'coffee.png').mean()) < 2
+
+
+@pytest.mark.parametrize('file', ['GTmod2/coffee.png', 'LRbicx2/coffee.png'])
+def test_what_a_user_has_edited_is_kept_and_named(data, sources, file):
+    data()
+    image = read(OUT / file)
+    image[10:20, 10:20] = (0, 0, 255)  # what somebody painted
+    cv2.imwrite(str(OUT / file), image)
+    edited = (OUT / file).read_bytes()
+    assert '2 images in each of' in data(), 'the picture has not changed'
+    inverted(sources / 'coffee.png')
+    before = times()
+    printed = data(expect=1)
+    assert f"coffee.png': there is another image in '{OUT / file}'" in printed
+    assert 'move or delete it' in printed
+    assert times() == before
+    assert (OUT / file).read_bytes() == edited
+    (OUT / file).unlink()
+    data()
+    assert np.array_equal(read(OUT / 'GTmod2' / 'coffee.png'), read(sources / 'coffee.png'))
+
+
+def test_an_image_of_a_part_that_the_picture_no_longer_has(data, sources):
+    parts = ('--scale', '2', '--sub-image', '24', '--step', '24')
+    data(*parts)
+    last = OUT / 'GTmod2_sub' / 'coffee_s012.png'
+    assert last.is_file()
+    inverted(last)
+    smaller(sources / 'coffee.png')
+    assert 'coffee_s012.png' in data(*parts, expect=1)
+    assert last.is_file()
+    last.unlink()
+    data(*parts)
+    assert len(list((OUT / 'GTmod2_sub').glob('coffee_s*.png'))) == 6
+
+
+def test_images_of_a_removed_picture_are_kept_and_reported(data, sources):
+    data()
+    (sources / 'coffee.png').unlink()
+    for _ in range(2):
+        printed = data()
+        assert 'images of 1 pictures that are no longer in' in printed
+        assert '(coffee)' in printed
+        assert (OUT / 'GTmod2' / 'coffee.png').is_file()
+        assert 'coffee' not in (OUT / 'meta_info.txt').read_text()
+    for folder in ('GTmod2', 'LRbicx2'):
+        (OUT / folder / 'coffee.png').unlink()
+    assert 'no longer' not in data()
+
+
+def forget_pictures():
+    record = json.loads((OUT / 'mtkd_data.json').read_text())
+    del record['sources']
+    (OUT / 'mtkd_data.json').write_text(json.dumps(record))
+
+
+def test_folders_of_version_0_1_0(data, sources):
+    data()
+    forget_pictures()
+    before = times()
+    data()
+    assert times() == before
+    forget_pictures()
+    inverted(sources / 'coffee.png')
+    printed = data(expect=1)
+    assert f"coffee.png': there is another image in '{OUT}/GTmod2/coffee.png'" in printed
+    assert times() == before
+    for folder in ('GTmod2', 'LRbicx2'):
+        (OUT / folder / 'coffee.png').unlink()
+    data()
+    assert np.array_equal(read(OUT / 'GTmod2' / 'coffee.png'), read(sources / 'coffee.png'))
+
+
+def test_a_call_that_was_killed_while_it_made_a_picture_anew(data, sources):
+    data()
+    record = (OUT / 'mtkd_data.json').read_bytes()
+    inverted(sources / 'coffee.png')
+    data()
+    # The new ground truth was written, and neither the reduced image nor the record.
+    (OUT / 'mtkd_data.json').write_bytes(record)
+    (OUT / 'LRbicx2' / 'coffee.png').unlink()
+    data()
+    low = read(OUT / 'LRbicx2' / 'coffee.png').astype(int)
+    assert abs(low.mean() - read(sources / 'coffee.png').mean()) < 2
+
+
+@pytest.mark.parametrize('content', [[], {'coffee': 5}, {'coffee': {'size': 1}}, None])
+def test_damaged_records_are_made_anew(data, content):
+    data()
+    record = json.loads((OUT / 'mtkd_data.json').read_text())
+    (OUT / 'mtkd_data.json').write_text(json.dumps({**record, 'sources': content}))
+    before = times()
+    data()
+    assert times() == before
+    assert set(json.loads((OUT / 'mtkd_data.json').read_text())['sources']) == {
+        'chelsea',
+        'coffee',
+    }
+
+
+def test_a_test_set_is_counted_before_anything_is_made(data):
+    assert '--verify Set5: 2 images; expected 5' in data('--verify', 'Set5', expect=1)
+    assert not OUT.exists()
