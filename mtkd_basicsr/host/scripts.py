@@ -108,6 +108,13 @@ def _with_run_ids(function: Callable[[dict[str, Any]], None]) -> Callable[[dict[
     return init_wandb_logger
 
 
+def _replace(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+    """Replace a function of a script once, if the script has it."""
+    function = getattr(module, name, None)
+    if function is not None and not getattr(function, 'is_checked', False):
+        setattr(module, name, wrap(function))
+
+
 def repair(script: ModuleType | None, check: Check) -> None:
     """Make a script of BasicSR resume without CUDA, report wrong option keys, and log versions.
 
@@ -128,12 +135,10 @@ def repair(script: ModuleType | None, check: Check) -> None:
     if name == 'train.py':
         # The first function that the script calls with its options.
         module.load_resume_state = _checked(load_resume_state, check, is_train=True)
-        if not getattr(module.init_wandb_logger, 'is_checked', False):
-            module.init_wandb_logger = _with_run_ids(module.init_wandb_logger)
+        _replace(module, 'init_wandb_logger', _with_run_ids)
     elif not getattr(module.make_exp_dirs, 'is_checked', False):
         module.make_exp_dirs = _checked(module.make_exp_dirs, check, is_train=False)
-    if not getattr(module.get_root_logger, 'is_checked', False):
-        module.get_root_logger = _logging_in_utf8(module.get_root_logger)
+    _replace(module, 'get_root_logger', _logging_in_utf8)
     if not getattr(module.get_env_info, 'is_checked', False):
         original = module.get_env_info
 
