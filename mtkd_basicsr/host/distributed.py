@@ -4,6 +4,7 @@ Initialization without a GPU, what is synchronized besides the student, and whic
 errors.
 """
 
+import functools
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -63,6 +64,7 @@ def launched(launcher: str, function: Callable[..., None]) -> Callable[..., None
     if getattr(function, 'is_checked', False):
         return function
 
+    @functools.wraps(function)
     def initialize(*args: Any, **kwargs: Any) -> None:
         check_launched(launcher)
         function(*args, **kwargs)

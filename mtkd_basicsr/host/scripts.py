@@ -109,6 +109,13 @@ def _with_run_ids(function: Callable[[dict[str, Any]], None]) -> Callable[[dict[
     return init_wandb_logger
 
 
+def _replace(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+    """Replace a function of a script once, if the script has it."""
+    function = getattr(module, name, None)
+    if function is not None and not getattr(function, 'is_checked', False):
+        setattr(module, name, wrap(function))
+
+
 def repair(script: ModuleType | None, check: Check) -> None:
     """Repair a script of BasicSR.
 
@@ -136,17 +143,13 @@ def repair(script: ModuleType | None, check: Check) -> None:
     if name == 'train.py':
         # The first function that the script calls with its options.
         module.load_resume_state = _checked(load_resume_state, check, is_train=True)
-        if not getattr(module.init_wandb_logger, 'is_checked', False):
-            module.init_wandb_logger = _with_run_ids(module.init_wandb_logger)
-        if module.MessageLogger is not MessageLogger:
+        _replace(module, 'init_wandb_logger', _with_run_ids)
+        if getattr(module, 'MessageLogger', MessageLogger) is not MessageLogger:
             module.MessageLogger = MessageLogger
-            module.create_train_val_dataloader = with_enough_epochs(
-                module.create_train_val_dataloader
-            )
+            _replace(module, 'create_train_val_dataloader', with_enough_epochs)
     elif not getattr(module.make_exp_dirs, 'is_checked', False):
         module.make_exp_dirs = _checked(module.make_exp_dirs, check, is_train=False)
-    if not getattr(module.get_root_logger, 'is_checked', False):
-        module.get_root_logger = _logging_in_utf8(module.get_root_logger)
+    _replace(module, 'get_root_logger', _logging_in_utf8)
     if not getattr(module.get_env_info, 'is_checked', False):
         original = module.get_env_info
 
