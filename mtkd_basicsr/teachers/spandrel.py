@@ -54,7 +54,7 @@ class SpandrelNetwork(nn.Module):
 
 
 def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
-    """Build and load a network whose architecture is inferred from its weights.
+    """Build and load a teacher whose architecture is inferred from its weights.
 
     Args:
         options: Options with ``network: {type: Spandrel}``.
@@ -65,8 +65,7 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
 
     Raises:
         OptionError: Spandrel is not installed, or ``network`` has arguments.
-        WeightsError: The file is unreadable, or its architecture is unknown to spandrel or not for
-            super-resolution of RGB images.
+        WeightsError: See :func:`read_spandrel`.
     """
     arguments = [name for name in options.network if name != 'type']
     if arguments:
@@ -74,20 +73,43 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
             f'{key}.network.{arguments[0]}: {SPANDREL} takes no arguments, because it infers them '
             'from the weights; remove it'
         )
+    return read_spandrel(
+        options.weights, f'{key}.weights', f'{key}.network.type', options.param_key
+    )
+
+
+def read_spandrel(
+    weights: str, key: str, network_key: str, param_key: str | None = None
+) -> SpandrelNetwork:
+    """Build and load the network that spandrel infers from a weight file.
+
+    Args:
+        weights: The file.
+        key: Option that names the file, for messages.
+        network_key: Option that asks for spandrel, for messages.
+        param_key: Entry of the file to load; None for the usual ones.
+
+    Returns:
+        A super-resolution network for RGB images.
+
+    Raises:
+        OptionError: Spandrel is not installed.
+        WeightsError: The file is unreadable, or its architecture is unknown to spandrel or not for
+            super-resolution of RGB images.
+    """
     try:
         from spandrel import MAIN_REGISTRY, ImageModelDescriptor, canonicalize_state_dict
     except ImportError as error:
         raise OptionError(
-            f"{key}.network.type: {SPANDREL} needs an extra: pip install 'mtkd_basicsr[spandrel]' "
+            f"{network_key}: {SPANDREL} needs an extra: pip install 'mtkd_basicsr[spandrel]' "
             f'({error})'
         ) from error
-    path = f'{key}.weights'
-    content = read_weights(options.weights, path)
+    content = read_weights(weights, key)
     try:
         # If the state dict is nested under other names than BasicSR's, spandrel unpacks it.
-        state = state_dict_of(content, options.weights, path, options.param_key)
+        state = state_dict_of(content, weights, key, param_key)
     except WeightsError:
-        if options.param_key is not None:
+        if param_key is not None:
             raise
         state = content
     try:
@@ -96,7 +118,7 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
     except Exception as error:
         first_keys = ', '.join(str(name) for name in list(state)[:5])
         raise WeightsError(
-            f"{path}: '{options.weights}': spandrel knows no network that it fits "
+            f"{key}: '{weights}': spandrel knows no network that it fits "
             f'({type(error).__name__}); its first keys are {first_keys}'
         ) from error
     inputs = descriptor.input_channels
@@ -106,7 +128,7 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
     )
     if not is_super_resolution or (inputs, outputs) != (3, 3):
         raise WeightsError(
-            f"{path}: '{options.weights}' is {descriptor.architecture.name} for "
+            f"{key}: '{weights}' is {descriptor.architecture.name} for "
             f'{descriptor.purpose}, {inputs} to {outputs} channels; expected super-resolution (SR) '
             'of RGB images, 3 to 3'
         )
