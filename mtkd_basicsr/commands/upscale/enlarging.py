@@ -79,33 +79,27 @@ def _run_in_tiles(
 
 def enlarge(
     image: np.ndarray,
+    result: np.ndarray,
     function: ImageFunction,
-    scale: int,
     tile: tuple[int, int],
     overlap: int,
     *,
     is_grey: bool = False,
-    dtype: np.dtype | type | None = None,
     name: str = '',
-) -> np.ndarray:
+) -> None:
     """Upscale colours with a network, and transparency with bicubic interpolation.
 
     Args:
         image: (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16.
+        result: (scale · h, scale · w, c) for the result, uint8 or uint16, with as many channels.
         function: (1, 3, h, w) -> (1, 3, scale · h, scale · w), RGB, [0, 1].
-        scale: Factor.
         tile: Height and width of a tile, in low-resolution pixels.
         overlap: Overlap of neighbouring tiles.
         is_grey: Whether the channels of colours are equal, and shall be.
-        dtype: Type of the result; None for that of the image.
         name: Name of the progress bar.
-
-    Returns:
-        An image with the same channels, ``scale`` times as high and as wide.
     """
-    channels = image.shape[2] if image.ndim == 3 else 1
-    h, w = image.shape[:2]
-    result = np.empty((scale * h, scale * w, channels), dtype or image.dtype)
+    channels = result.shape[2]
+    scale = result.shape[0] // image.shape[0]
 
     def run_colours(part: torch.Tensor) -> torch.Tensor:
         enlarged = function(part.expand(1, 3, *part.shape[2:]))
@@ -123,4 +117,3 @@ def enlarge(
         alpha = result[..., 3:]
         _run_in_tiles(run_alpha, image[..., 3], alpha, (side, side), _ALPHA_OVERLAP, '')
     _run_in_tiles(run_colours, colours, result[..., :3], tile, overlap, name)
-    return result[..., 0] if channels == 1 else result

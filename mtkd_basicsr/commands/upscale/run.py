@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DataError, OptionError
+from ...utils.memory import is_out_of_memory
 from ...utils.picture import Picture, read_picture
 from ...utils.progress import progress, say
 from .._arguments import device_of, make_folder
@@ -16,7 +17,8 @@ from .network import load_network
 from .tiled_network import TiledNetwork
 from .writing import fitting_profile, on_white, write_picture
 
-# Bytes that are needed beside the network for each byte of a result: itself, and the file.
+# Bytes that are needed beside the network for each byte of a result: itself, another order of its
+# colours, and the file.
 _COPIES = 3
 
 
@@ -46,21 +48,34 @@ def _notes(picture: Picture) -> list[str]:
 
 
 def _upscale(picture: Picture, network: TiledNetwork, format: str, name: str) -> np.ndarray:
-    """Return the enlarged pixels of a picture, in the type that the format takes."""
-    h, w, *_ = picture.pixels.shape
+    """Return the enlarged pixels of a picture, in the type that the format takes.
+
+    Raises:
+        DataError: Memory is not enough for the smallest tiles.
+        MemoryError: It is not enough for the result.
+    """
+    h, w, *channels = picture.pixels.shape
     dtype = picture.pixels.dtype if format == 'png' else np.dtype(np.uint8)
-    result_bytes = network.scale**2 * picture.pixels.size * dtype.itemsize
-    tile = network.tile_size(h, w, _COPIES * result_bytes)
-    return enlarge(
-        picture.pixels,
-        network,
-        network.scale,
-        tile,
-        network.overlap,
-        is_grey=picture.is_grey,
-        dtype=dtype,
-        name=name,
-    )
+    result = np.empty((network.scale * h, network.scale * w, *(channels or [1])), dtype)
+    while True:
+        tile = network.tile_size(h, w, _COPIES * result.nbytes)
+        try:
+            enlarge(
+                picture.pixels,
+                result,
+                network,
+                tile,
+                network.overlap,
+                is_grey=picture.is_grey,
+                name=name,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return result if channels else result[..., 0]
+        # Here the tensors of the failed call are gone, because the error is.
+        network.reduce_tiles(min(max(tile), max(h, w)))
 
 
 def _enlarge_file(path: Path, output: Path, network: TiledNetwork, settings: Settings) -> None:

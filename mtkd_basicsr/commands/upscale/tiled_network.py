@@ -7,8 +7,8 @@ from torch import nn
 
 from ...errors import DataError
 from ...functional.padding import run_padded
-from ...functional.tiling import balanced_side, run_tiled
-from ...utils.memory import available_memory, is_out_of_memory, peak_bytes
+from ...functional.tiling import balanced_side
+from ...utils.memory import available_memory, peak_bytes
 from ...utils.progress import say
 from ...weights.networks import size_multiple
 from .._validation import spelled
@@ -48,7 +48,7 @@ class TiledNetwork:
         self.overlap = overlap
         self.multiple = size_multiple(net)
         self.pixel_bytes: float | None = None
-        # Below the tile once memory has run out.
+        # Largest side once memory has run out.
         self.limit: int | None = None
 
     def tile_size(self, h: int, w: int, reserved: int) -> tuple[int, int]:
@@ -63,10 +63,12 @@ class TiledNetwork:
             Height and width of a tile, in low-resolution pixels.
         """
         if self.tile is not None:
-            return self.tile, self.tile
+            side = min(self.tile, self.limit or self.tile)
+            return side, side
         # Sides that are multiples of 8 too: convolutions are faster.
         multiple = math.lcm(self.multiple, 8)
-        largest = max(self._largest_side(h * w, reserved), _SMALLEST, 2 * self.overlap)
+        largest = self._largest_side(h * w, reserved)
+        largest = max(min(largest, self.limit or largest), _SMALLEST, 2 * self.overlap)
         largest = -(-largest // multiple) * multiple
         return (
             balanced_side(h, largest, self.overlap, multiple),
@@ -79,47 +81,36 @@ class TiledNetwork:
             return _LARGEST
         if self.pixel_bytes is None:
             x = torch.zeros(1, 3, probe, probe)
-            self.pixel_bytes = peak_bytes(self._whole, x) / probe**2
+            self.pixel_bytes = peak_bytes(self, x) / probe**2
         free = available_memory(self.device) or _UNKNOWN_MEMORY
         if self.device.type != 'cuda':
             free = max(free - reserved, 0)
         side = math.isqrt(int(_SHARE * free / self.pixel_bytes))
         return min(side // self.multiple * self.multiple, _LARGEST)
 
-    def _whole(self, part: torch.Tensor) -> torch.Tensor:
-        with torch.inference_mode():
-            return run_padded(self.net, part.to(self.device), self.multiple, self.scale).float()
-
     def __call__(self, part: torch.Tensor) -> torch.Tensor:
-        """Run the network on a tile, in smaller ones if memory runs out.
+        """Run the network on a tile.
 
         Args:
             part: (1, 3, h, w), RGB, [0, 1].
 
         Returns:
             (1, 3, scale · h, scale · w), RGB, on the network's device.
-
-        Raises:
-            DataError: Memory is not enough for the smallest tiles.
         """
-        while True:
-            try:
-                return run_tiled(self._whole, part, self.scale, self.limit, self.overlap)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            # Here the tensors of the failed call are gone, because the error is.
-            if self.device.type == 'cuda':
-                torch.cuda.empty_cache()
-            self._reduce(max(part.shape[-2:]))
+        with torch.inference_mode():
+            return run_padded(self.net, part.to(self.device), self.multiple, self.scale).float()
 
-    def _reduce(self, side: int) -> None:
-        """Halve the tiles.
+    def reduce_tiles(self, side: int) -> None:
+        """Halve the tiles, because memory has run out.
+
+        Args:
+            side: The larger side of the tiles that were too large.
 
         Raises:
             DataError: They would be too small.
         """
-        side = min(side, self.limit or side)
+        if self.device.type == 'cuda':
+            torch.cuda.empty_cache()
         smaller = side // 2 // self.multiple * self.multiple
         if smaller < max(_SMALLEST, self.overlap + 1):
             raise DataError(
