@@ -48,6 +48,14 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def without_worker(error: BaseException) -> str:
+    """Return the message of an error, without the traceback that torch adds in a worker process."""
+    text = str(error)
+    if not text.startswith(f'Caught {type(error).__name__} in '):
+        return text
+    return text.rpartition(f'.{type(error).__name__}: ')[2].strip()
+
+
 def why_unreadable(error: BaseException, path: str | os.PathLike[str]) -> str:
     """Explain in a few words why ``torch.load`` or safetensors could not read a file."""
     if not os.path.getsize(path):

@@ -1,14 +1,22 @@
 """Findings of a check, collected in a list so that a check continues after an error."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..errors import MTKDError, OptionError
 
+# Number of images that a message names.
+_MAX_LISTED = 3
 ERROR = 'ERROR'
 WARNING = 'WARNING'
 OK = 'ok'
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join the first few names for a message, and say how many more there are."""
+    more = f' and {len(names) - _MAX_LISTED} more' if len(names) > _MAX_LISTED else ''
+    return '; '.join(names[:_MAX_LISTED]) + more
 
 
 @dataclass(frozen=True)

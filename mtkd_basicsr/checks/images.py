@@ -1,7 +1,8 @@
 """Checks of image sizes: pairs must match the scale, patches the network."""
 
 import os
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..config import DatasetConfig, TrainingConfig
@@ -10,12 +11,14 @@ from ..errors import DataError
 from ..host.training_loop import last_iteration
 from ..utils.image_folder import Head
 from ..weights.networks import build, size_multiple
-from .findings import Findings
+from .findings import Findings, listed
+from .image_contents import ALL, FEW, check_contents, spread
+from .metric_sizes import MetricSize, metric_sizes
 
 # Number of pairs whose sizes are read. Of a larger dataset every n-th pair is read.
 _MAX_PAIRS = 2000
-# Number of images that a message names.
-_MAX_LISTED = 3
+# Number of pairs with an EXIF orientation that are decoded besides the sample.
+_MAX_TURNED = 12
 
 
 def build_paired(
@@ -45,6 +48,9 @@ class _Sizes:
         mismatched: Pairs whose sizes do not fit the scale.
         small: Ground truths that are smaller than a patch.
         reduced: Images from which BasicSR drops bits or transparency.
+        notes: Images that BasicSR reads otherwise than viewers do, by what it is about them.
+        turned: Indices of the pairs with an EXIF orientation.
+        tiny: Images that are too small, by the metric.
         pixels: Total number of pixels of the ground truths.
     """
 
@@ -52,6 +58,9 @@ class _Sizes:
     mismatched: list[str] = field(default_factory=list)
     small: list[str] = field(default_factory=list)
     reduced: list[str] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    turned: list[int] = field(default_factory=list)
+    tiny: dict[MetricSize, list[str]] = field(default_factory=lambda: defaultdict(list))
     pixels: int = 0
 
 
@@ -79,23 +88,38 @@ def _fits_scale(gt: Head, lq: Head, scale: int, is_train: bool) -> bool:
     width = lq.width * scale
     if is_train:
         return (gt.height, gt.width) == (height, width)
-    # BasicSR crops ground truths of validation and test images that are too large.
-    return gt.height >= height and gt.width >= width
+    # BasicSR crops ground truths of validation and test images: what is left over by the division.
+    return 0 <= gt.height - height < scale and 0 <= gt.width - width < scale
+
+
+def _notes(head: Head) -> Iterator[str]:
+    """Yield what BasicSR ignores of an image, apart from bits and transparency."""
+    if head.profile is not None:
+        yield f"with the colour profile '{head.profile}', which BasicSR ignores as if it were sRGB"
+    if head.cmyk:
+        yield 'in CMYK, which BasicSR converts without a profile'
+    if head.frames > 1:
+        yield 'with several frames or pages, of which BasicSR reads the first'
 
 
 def _read_sizes(
-    dataset: PairedImageDataset, chosen: Iterable[int], scale: int, is_train: bool, patch: int
+    pairs: WholeImagePairs,
+    chosen: Iterable[int],
+    is_train: bool,
+    patch: int,
+    metrics: Sequence[MetricSize],
 ) -> _Sizes:
     """Read the headers of pairs.
 
     Args:
-        dataset: A paired dataset.
+        pairs: A paired dataset.
         chosen: Indices of the pairs.
-        scale: Upscaling factor.
         is_train: Whether the dataset is trained on.
         patch: Side of the ground-truth patches in pixels; 0 without patches.
+        metrics: The metrics that are computed of the images.
     """
-    pairs = WholeImagePairs(dataset, [], scale)
+    dataset = pairs.dataset
+    scale = pairs.scale
     sizes = _Sizes()
     for index in chosen:
         try:
@@ -111,20 +135,31 @@ def _read_sizes(
             sizes.small.append(size)
         if not all((gt.eight_bits, gt.opaque, lq.eight_bits, lq.opaque)):
             sizes.reduced.append(name)
+        for path, head in ((name, gt), (dataset.paths[index]['lq_path'], lq)):
+            for note in _notes(head):
+                sizes.notes[note].append(path)
+        if gt.orientation != lq.orientation:
+            sizes.turned.append(index)
+        for metric in metrics:
+            if not metric.fits(lq.height * scale, lq.width * scale):
+                sizes.tiny[metric].append(size)
         sizes.pixels += gt.height * gt.width
     return sizes
 
 
 def _report(findings: Findings, key: str, images: list[str], text: str) -> None:
     """Add an error that names the first few images; do nothing without images."""
-    if not images:
-        return
-    more = f' and {len(images) - _MAX_LISTED} more' if len(images) > _MAX_LISTED else ''
-    listed = '; '.join(images[:_MAX_LISTED])
-    findings.error(f'{key}: {len(images)} {text}: {listed}{more}', DataError)
+    if images:
+        findings.error(f'{key}: {len(images)} {text}: {listed(images)}', DataError)
 
 
-def _report_sizes(findings: Findings, sizes: _Sizes, key: str, scale: int, patch: int) -> None:
+def _report_sizes(
+    findings: Findings,
+    sizes: _Sizes,
+    key: str,
+    scale: int,
+    patch: int,
+) -> None:
     _report(findings, key, sizes.unreadable, 'pairs with a file that cannot be read as an image')
     _report(
         findings,
@@ -138,14 +173,26 @@ def _report_sizes(findings: Findings, sizes: _Sizes, key: str, scale: int, patch
         sizes.small,
         f'images are smaller than a patch of {patch} pixels',
     )
-    if sizes.reduced:
-        findings.warning(
-            f'{key}: {len(sizes.reduced)} images with more than 8 bits or transparency, which '
-            f'BasicSR drops: {"; ".join(sizes.reduced[:_MAX_LISTED])}'
+    for metric, images in sizes.tiny.items():
+        _report(
+            findings,
+            metric.key,
+            images,
+            f'images of {key} are too small for it, which needs {metric.expected}',
         )
+    dropped = 'with more than 8 bits or transparency, which BasicSR drops'
+    for note, images in {dropped: sizes.reduced, **sizes.notes}.items():
+        if images:
+            findings.warning(f'{key}: {len(images)} images {note}: {listed(images)}')
 
 
-def _check_dataset(config: TrainingConfig, entry: DatasetConfig, findings: Findings) -> float:
+def _check_dataset(
+    config: TrainingConfig,
+    entry: DatasetConfig,
+    findings: Findings,
+    decoded: int | None,
+    workers: int,
+) -> float:
     """Check the images of a dataset, and return the number of pixels of its ground truths.
 
     The number is extrapolated if only some of the images are read.
@@ -158,11 +205,16 @@ def _check_dataset(config: TrainingConfig, entry: DatasetConfig, findings: Findi
         root = entry.options['dataroot_gt']
         findings.error(f"{entry.key}.dataroot_gt: '{root}' has no images", DataError)
         return 0
-    step = -(-count // _MAX_PAIRS)
+    step = 1 if decoded is ALL else -(-count // _MAX_PAIRS)
     chosen = range(0, count, step)
+    pairs = WholeImagePairs(dataset, [], scale)
+    metrics = [] if is_train else list(metric_sizes(config))
     patch = (entry.gt_size or 0) if is_train else 0
-    sizes = _read_sizes(dataset, chosen, scale, is_train, patch)
+    sizes = _read_sizes(pairs, chosen, is_train, patch, metrics)
     _report_sizes(findings, sizes, entry.key, scale, patch)
+    if not (sizes.unreadable or sizes.mismatched):
+        sample = [*spread(count, decoded), *sizes.turned[:_MAX_TURNED]]
+        check_contents(findings, entry.key, pairs, sample, workers)
     if not (sizes.unreadable or sizes.mismatched or sizes.small):
         some = f' ({len(chosen)} read)' if len(chosen) < count else ''
         findings.ok(f'{entry.key}: {count} pairs, sizes fit the scale, {scale}{some}')
@@ -186,12 +238,16 @@ def _check_length(config: TrainingConfig, count: int, findings: Findings) -> Non
         )
 
 
-def check_images(config: TrainingConfig, findings: Findings) -> float:
+def check_images(
+    config: TrainingConfig, findings: Findings, decoded: int | None = FEW, workers: int = 0
+) -> float:
     """Check the images of all datasets.
 
     Args:
         config: The option file.
         findings: Results are added to it.
+        decoded: Number of pairs of each dataset that are decoded; None for all.
+        workers: Number of processes that decode, with a progress bar; 0 for this one.
 
     Returns:
         Total number of pixels of all ground truths of the training; 0 if unknown.
@@ -202,7 +258,7 @@ def check_images(config: TrainingConfig, findings: Findings) -> float:
         if not all(os.path.exists(os.path.expanduser(root)) for root in roots):
             continue  # check_fast reports it
         with findings.collect_errors():
-            found = _check_dataset(config, entry, findings)
+            found = _check_dataset(config, entry, findings, decoded, workers)
             pixels = found if entry.phase == 'train' else pixels
     with findings.collect_errors():
         _check_patches(config, findings)

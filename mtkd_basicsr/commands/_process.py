@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from ..errors import MTKDError
+from ..errors import MTKDError, without_worker
 from ._validation import spelled_as_options
 
 # Variables that set the default of torch.load(weights_only=…). BasicSR and spandrel do not pass
@@ -78,7 +78,7 @@ def run_in_this_process(command: str, call: Callable[[], object], launched: bool
                 from ..host import distributed
 
                 distributed.defer_to_local_rank_zero()
-            print(f'mtkd {command}: {error}', file=sys.stderr)
+            print(f'mtkd {command}: {without_worker(error)}', file=sys.stderr)
             return 1
     return 0
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.data.transforms import augment, paired_random_crop
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import DATASET_REGISTRY
@@ -18,6 +17,7 @@ from .cache.format import array_names, state_of
 from .cache.inputs import CachedImage
 from .cache.key import Use
 from .cache.reader import CacheReader
+from .paired_images import PairedImageDataset
 
 
 def image_names(dataset: PairedImageDataset, root: str) -> list[str]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.utils import FileClient
 from torch.utils.data import Dataset
 
@@ -16,6 +15,7 @@ from ..utils.image_folder import Head, read_head
 from ..utils.images import decode
 from .cache.inputs import CachedImage
 from .distill_dataset import image_names
+from .paired_images import PairedImageDataset, refuse_damage
 
 _BACKENDS = ('disk', 'lmdb', 'memcached')
 
@@ -80,7 +80,7 @@ class WholeImagePairs(Dataset[Any]):
 
     def size(self, index: int, kind: str = 'gt') -> tuple[int, int]:
         """Return (height, width) of an image, read from the header of its file."""
-        return self.head(index, kind)[:2]
+        return self.head(index, kind).size
 
     def head(self, index: int, kind: str = 'gt') -> Head:
         """Read the header of an image.
@@ -109,10 +109,17 @@ class WholeImagePairs(Dataset[Any]):
                 f'{lq[0]}×{lq[1]} in the low-resolution image; scale is {self.scale}'
             )
 
-    def _image(self, index: int, kind: str) -> np.ndarray:
-        image = decode(self.bytes_of(index, kind))
+    def image(self, index: int, kind: str) -> np.ndarray:
+        """Decode an image as BasicSR does: (h, w, 3), BGR, uint8.
+
+        Raises:
+            DataError: The file is not an image, or is damaged.
+        """
+        path = self.dataset.paths[index][f'{kind}_path']
+        content = self.bytes_of(index, kind)
+        refuse_damage(content, path)
+        image = decode(content)
         if image is None:
-            path = self.dataset.paths[index][f'{kind}_path']
             raise DataError(f"'{path}' cannot be read as an image")
         return image
 
@@ -126,8 +133,8 @@ class WholeImagePairs(Dataset[Any]):
             return error, None, None
 
     def _pair(self, index: int) -> tuple[int, torch.Tensor, torch.Tensor]:
-        lq = self._image(index, 'lq')
-        gt = self._image(index, 'gt')
+        lq = self.image(index, 'lq')
+        gt = self.image(index, 'gt')
         self.check_sizes(index, gt.shape, lq.shape)
         return index, torch.from_numpy(lq), torch.from_numpy(gt)
 

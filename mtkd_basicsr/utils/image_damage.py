@@ -43,6 +43,11 @@ def strict_pillow() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
+def is_png(content: bytes) -> bool:
+    """Return whether the content of a file is a PNG."""
+    return content.startswith(_PNG_SIGNATURE)
+
+
 def find_damage(content: bytes) -> str | None:
     """Tell what is missing or changed in an image file, as far as its format shows it.
 

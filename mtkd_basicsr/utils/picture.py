@@ -88,7 +88,7 @@ def read_picture(content: str | os.PathLike[str] | bytes, name: str) -> Picture:
     """
     data = content if isinstance(content, bytes) else _read_file(content, name)
     if not data:
-        raise DataError(f"'{name}': the file is empty")
+        raise DataError(f"'{name}': cannot be read as an image: it is empty")
     try:
         with strict_pillow(), Image.open(io.BytesIO(data)) as image:
             refuse_size(image.width, image.height, name)
@@ -101,7 +101,7 @@ def read_picture(content: str | os.PathLike[str] | bytes, name: str) -> Picture:
         return _read_with_opencv(data, name)
     except Exception as error:  # the decoders of Pillow raise any type
         damage = str(error) or type(error).__name__
-    raise DataError(f"'{name}': the file is damaged: {damage}")
+    raise DataError(f"'{name}': cannot be read as an image: it is damaged: {damage}")
 
 
 def _read_file(path: str | os.PathLike[str], name: str) -> bytes:

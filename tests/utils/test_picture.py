@@ -245,14 +245,17 @@ def test_what_is_cut_off_is_refused(kind, part):
 def test_a_jpeg_with_missing_data_and_an_end_is_refused(kind, part):
     content = WHOLE[kind][: int(len(WHOLE[kind]) * part)] + b'\xff\xd9'
     assert find_damage(content).endswith(('missing before its end', 'its end is missing'))
-    with pytest.raises(DataError, match=r"^'c\.jpg': the file is damaged: "):
+    with pytest.raises(DataError, match=r"^'c\.jpg': cannot be read as an image: it is damaged: "):
         read_picture(content, 'c.jpg')
 
 
 def test_a_changed_png_is_refused():
     content = bytearray(WHOLE['png'])
     content[len(content) // 2] ^= 0x55
-    with pytest.raises(DataError, match="'a': the file is damaged: the checksum of its chunk ID"):
+    with pytest.raises(
+        DataError,
+        match="'a': cannot be read as an image: it is damaged: the checksum of its chunk ID",
+    ):
         read_picture(bytes(content), 'a')
     with pytest.raises(DataError, match='its end is missing'):
         read_picture(WHOLE['png'][:-12], 'a')
@@ -284,7 +287,7 @@ HUGE = (
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (b'', "'a': the file is empty"),
+        (b'', "'a': cannot be read as an image: it is empty"),
         (b'some text', "'a': cannot be read as an image"),
         (encode(image_of('F'), 'TIFF'), r"'a': \(64, 96\) float32; expected greyscale or colour"),
         (encode(image_of('I'), 'TIFF'), r"'a': \(64, 96\) int32; expected"),

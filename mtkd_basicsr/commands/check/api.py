@@ -15,18 +15,22 @@ def check(
     options_file: StrPath,
     *,
     steps: bool = True,
+    all_images: bool = False,
     overrides: Overrides = (),
     safe: bool = False,
 ) -> Findings:
     """Check everything that a training option file names, and report all findings.
 
-    The check covers keys, files, image sizes, weights, the PSNR of teachers and fusion network on
-    a few validation images, the protocol of the metrics, and disk space; it also estimates time
-    and memory.
+    The check covers keys, files, image sizes, the contents of a sample of the images, weights, the
+    PSNR of teachers and fusion network on a few validation images, the protocol of the metrics, and
+    disk space; it also estimates time and memory.
 
     Args:
         options_file: Training option file (YAML).
         steps: Whether to run two training steps, to estimate time and memory.
+        all_images: Whether to decode all images of the training and the validation, in several
+            processes, instead of a sample: a damaged file, or a low-resolution image of another
+            ground truth, is then found wherever it is.
         overrides: Options that replace those of the file: values by keys such as
             ``'train:total_iter'``, or texts such as ``'train:total_iter=100'``.
         safe: Whether to refuse Python tags in the option file, so that no code is executed.
@@ -40,9 +44,9 @@ def check(
         OptionError: An argument is invalid, or the file cannot be read.
     """
     check_overrides(overrides)
-    check_flags(steps=steps, safe=safe)
+    check_flags(steps=steps, all_images=all_images, safe=safe)
     check_file('options_file', options_file)
     with basicsr_ready():
         from .run import find
 
-        return find(options_file, steps, overrides, safe)
+        return find(options_file, steps, all_images, overrides, safe)

@@ -20,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='skip the two training steps that time and memory are estimated from',
     )
+    parser.add_argument(
+        '--all-images',
+        action='store_true',
+        help='decode all images instead of a sample, to find every damaged file',
+    )
     add_override_arguments(parser)
 
 
@@ -30,7 +35,11 @@ def run(args: argparse.Namespace) -> None:
         SystemExit: Training would fail.
     """
     findings = check(
-        args.opt, steps=not args.no_steps, overrides=args.force_yml or (), safe=args.safe
+        args.opt,
+        steps=not args.no_steps,
+        all_images=args.all_images,
+        overrides=args.force_yml or (),
+        safe=args.safe,
     )
     from ...checks.findings import ERROR, WARNING
 

@@ -1,7 +1,10 @@
 """``mtkd check``: find the problems of an option file before training."""
 
+import os
+
 from ...checks.cost import check_disk, check_steps
 from ...checks.findings import Findings
+from ...checks.image_contents import ALL, SOME
 from ...checks.images import check_images
 from ...checks.networks import check_networks
 from ...checks.static import check_fast, device_of
@@ -10,7 +13,9 @@ from .._option_files import OptionFile, parse_like_basicsr, read_with_overrides
 from .._validation import Overrides, StrPath
 
 
-def find(options_file: StrPath, steps: bool, overrides: Overrides, safe: bool) -> Findings:
+def find(
+    options_file: StrPath, steps: bool, all_images: bool, overrides: Overrides, safe: bool
+) -> Findings:
     """Return the findings of an option file; see :func:`mtkd_basicsr.commands.check`."""
     file = OptionFile.of(options_file, overrides, safe)
     findings = Findings()
@@ -20,7 +25,8 @@ def find(options_file: StrPath, steps: bool, overrides: Overrides, safe: bool) -
     config = check_fast(opt, findings)
     if config is not None:
         device = device_of(config)
-        pixels = check_images(config, findings)
+        workers = (os.cpu_count() or 1) if all_images else 0
+        pixels = check_images(config, findings, ALL if all_images else SOME, workers)
         check_networks(config, device, findings)
         check_disk(config, pixels, findings)
         if steps and not findings.failed:

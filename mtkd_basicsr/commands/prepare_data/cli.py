@@ -38,13 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar='N',
         help='cut images into overlapping parts of N×N pixels, which are faster to read in '
-        'training',
+        'training; N is a multiple of --multiple, that is, of 12 for the scales 2 3 4',
     )
     parser.add_argument(
         '--step',
         type=number(0),
         metavar='N',
-        help='distance from one part to the next, in pixels; default: half of a part',
+        help='distance from one part to the next, in pixels, a multiple as for --sub-image; '
+        'default: half of a part',
     )
     parser.add_argument(
         '--workers',

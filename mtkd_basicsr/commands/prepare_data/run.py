@@ -3,9 +3,10 @@
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,12 +15,12 @@ from ...errors import DataError, OptionError
 from ...utils.atomic import write_bytes, write_json, write_text
 from ...utils.bicubic import resize_pixels
 from ...utils.choices import BICUBIC
-from ...utils.images import decode, psnr_y
+from ...utils.images import psnr_y
 from ...utils.progress import progress
 from .._arguments import make_folder
 from .._validation import spelled
+from .sources import Note, find_images, print_notes, read_image, read_source
 
-_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 _TOLERANCE = 0.06  # dB
 _MAX_WORKERS = 60  # Windows waits for at most 63 handles at once
 
@@ -51,27 +52,18 @@ class Layout:
         return folders
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read an image for training: (h, w, 3), BGR, uint8.
+class _Processed(NamedTuple):
+    """What became of an image.
 
-    A greyscale image gets three equal channels.
-
-    Raises:
-        DataError: The file is not an image, or has transparency or more than 8 bits.
+    Attributes:
+        lines: Lines of ``meta_info.txt``.
+        notes: What its user should know about it.
+        error: Why it cannot be used; None for a valid image.
     """
-    image = decode(path.read_bytes(), cv2.IMREAD_UNCHANGED) if path.is_file() else None
-    if image is None:
-        raise DataError(f"'{path}': cannot be read as an image")
-    if image.dtype != np.uint8:
-        raise DataError(f"'{path}': {image.dtype} values; expected 8 bits for each channel")
-    if image.ndim == 2:
-        return np.repeat(image[..., None], 3, 2)
-    if image.shape[2] != 3:
-        raise DataError(
-            f"'{path}': {image.shape[2]} channels; expected greyscale or three channels, without "
-            'transparency'
-        )
-    return image
+
+    lines: Sequence[str] = ()
+    notes: Sequence[Note] = ()
+    error: str | None = None
 
 
 def _write(path: Path, image: np.ndarray) -> None:
@@ -117,22 +109,20 @@ def _write_parts(
             _write(folder / name, pixels[rows, columns])
 
 
-def _process_image(task: tuple[Path, Layout]) -> tuple[list[str], str | None]:
-    """Write all files of an image, if one is missing.
-
-    Returns:
-        Lines of ``meta_info.txt``; error text, None for a valid image.
-    """
+def _process_image(task: tuple[Path, Layout]) -> _Processed:
+    """Write all files of an image, if one is missing."""
     path, layout = task
     try:
-        image = read_image(path)
+        image, notes = read_source(path)
     except DataError as error:
-        return [], str(error)
+        return _Processed(error=str(error))
     smallest = max(layout.sub, layout.multiple)
     h, w = (n // layout.multiple * layout.multiple for n in image.shape[:2])
     if min(h, w) < smallest:
         size = f'{image.shape[0]}×{image.shape[1]}'
-        return [], f"'{path}': {size} pixels; expected {smallest} or more on each side"
+        return _Processed(
+            error=f"'{path}': {size} pixels; expected {smallest} or more on each side"
+        )
     names = _names(path, h, w, layout)
     folders = layout.folders()
     paths = [folder / name for folder in folders.values() for name, *_ in names]
@@ -140,13 +130,12 @@ def _process_image(task: tuple[Path, Layout]) -> tuple[list[str], str | None]:
         try:
             _write_parts(image[:h, :w], names, folders)
         except DataError as error:
-            return [], str(error)
-    return [f'{name} ({height},{width},3)' for name, _, _, height, width in names], None
+            return _Processed(error=str(error))
+    lines = [f'{name} ({height},{width},3)' for name, _, _, height, width in names]
+    return _Processed(lines, notes)
 
 
-def _iter_processed(
-    paths: list[Path], layout: Layout, workers: int
-) -> Iterator[tuple[list[str], str | None]]:
+def _iter_processed(paths: list[Path], layout: Layout, workers: int) -> Iterator[_Processed]:
     """Yield the result of :func:`_process_image` for each image, in order."""
     tasks = [(path, layout) for path in paths]
     workers = min(workers, len(paths), _MAX_WORKERS)
@@ -158,36 +147,6 @@ def _iter_processed(
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
     with multiprocessing.get_context('spawn').Pool(workers, cv2.setNumThreads, (1,)) as pool:
         yield from pool.imap(_process_image, tasks)
-
-
-def find_images(folder: Path) -> list[Path]:
-    """Return the images of a folder, sorted by name.
-
-    Raises:
-        DataError: The folder does not exist or has no images, two of its images would have results
-            of the same name, or a name has a dot.
-    """
-    if not folder.is_dir():
-        raise DataError(f"'{folder}': no such folder")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-    if not paths:
-        raise DataError(
-            f"'{folder}': no images; expected files that end with {', '.join(_SUFFIXES)}"
-        )
-    stems = [path.stem for path in paths]
-    duplicates = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if duplicates:
-        raise DataError(
-            f"'{folder}': several files are named {', '.join(duplicates[:3])}, with different "
-            'suffixes; their low-resolution images would have the same name'
-        )
-    dotted = next((stem for stem in stems if '.' in stem), None)
-    if dotted is not None:
-        raise DataError(
-            f"'{folder}': '{dotted}' has a dot in its name; expected none, because BasicSR cuts "
-            'the keys of an LMDB at the first dot'
-        )
-    return paths
 
 
 def _psnr(layout: Layout, scale: int) -> float:
@@ -281,12 +240,15 @@ def prepare(source: Path, layout: Layout, workers: int, verify: str | None) -> N
     lines: list[str] = []
     errors: list[str] = []
     processed = _iter_processed(paths, layout, workers)
-    for image_lines, error in progress(processed, total=len(paths), unit='image'):
-        lines += image_lines
-        if error is not None:
-            errors.append(error)
+    notes: list[Note] = []
+    for image in progress(processed, total=len(paths), unit='image'):
+        lines += image.lines
+        notes += image.notes
+        if image.error is not None:
+            errors.append(image.error)
     write_text(layout.out / 'meta_info.txt', '\n'.join(lines) + '\n')
     print(f'{len(lines)} images in each of {", ".join(map(str, folders))}')
+    print_notes(notes)
     if errors:
         summary = [f'{len(errors)} of {len(paths)} images cannot be used:', *errors[:10]]
         if len(errors) > 10:

@@ -1,0 +1,109 @@
+"""BasicSR's datasets of image files, with errors that name the file."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from basicsr.data.paired_image_dataset import PairedImageDataset as BasicSRPairedImageDataset
+from basicsr.data.single_image_dataset import SingleImageDataset as BasicSRSingleImageDataset
+from basicsr.utils import FileClient
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from ..errors import DataError, first_line
+from ..utils.image_damage import find_damage, is_png
+from ..utils.images import decode
+
+_Class = TypeVar('_Class', bound=type)
+
+
+def _in_place_of(original: type) -> Callable[[_Class], _Class]:
+    """Return a decorator that registers a class for BasicSR's, unless somebody else has done so."""
+
+    def decorate(cls: _Class) -> _Class:
+        known = DATASET_REGISTRY._obj_map
+        if known[original.__name__].__module__ in (original.__module__, cls.__module__):
+            known[original.__name__] = cls
+        return cls
+
+    return decorate
+
+
+class CheckedClient:
+    """Reads files as BasicSR's ``FileClient``, and refuses the damaged ones.
+
+    OpenCV fills missing parts of a JPEG or TIFF with grey. Each process looks at a file of these
+    formats when it reads it for the first time.
+
+    Args:
+        io_backend: ``io_backend`` of a dataset.
+    """
+
+    def __init__(self, io_backend: dict[str, Any]) -> None:
+        options = dict(io_backend)
+        self._client = FileClient(options.pop('type'), **options)
+        self._known: set[tuple[str, str]] = set()
+
+    def get(self, path: str, client_key: str = 'default') -> bytes:
+        """Return the content of an image file.
+
+        Args:
+            path: Path of the file, or key of an LMDB.
+            client_key: Which LMDB.
+
+        Raises:
+            DataError: The file cannot be read, is damaged, or is not an image.
+        """
+        try:
+            content = self._client.get(path, client_key)
+        except Exception as error:  # of the system, or of the backend
+            text = f'{type(error).__name__}: {first_line(error)}'
+            raise DataError(f"'{path}' cannot be read: {text}") from error
+        if content is None:
+            raise DataError(f"'{path}' is not in the LMDB")
+        content = bytes(content)
+        # The two LMDBs of a pair have the same keys.
+        if (client_key, path) not in self._known:
+            refuse_damage(content, path)
+            # The checksums of a PNG have been compared.
+            if not is_png(content) and decode(content) is None:
+                raise DataError(f"'{path}' cannot be read as an image")
+            self._known.add((client_key, path))
+        return content
+
+
+def refuse_damage(content: bytes, name: str) -> None:
+    """Raise if parts of an image file are missing or changed, which decoders may fill with grey.
+
+    Args:
+        content: The content of the file.
+        name: Its name, for the message.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    damage = find_damage(content)
+    if damage is not None:
+        raise DataError(f"'{name}' cannot be read as an image: it is damaged: {damage}")
+
+
+@_in_place_of(BasicSRPairedImageDataset)
+class PairedImageDataset(BasicSRPairedImageDataset):
+    """BasicSR's ``PairedImageDataset``, whose errors name the file."""
+
+    file_client: Any  # which BasicSR opens in the process that needs it
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if self.file_client is None:
+            self.file_client = CheckedClient(self.io_backend_opt)
+        return super().__getitem__(index)
+
+
+@_in_place_of(BasicSRSingleImageDataset)
+class SingleImageDataset(BasicSRSingleImageDataset):
+    """BasicSR's ``SingleImageDataset``, whose errors name the file."""
+
+    file_client: Any  # which BasicSR opens in the process that needs it
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if self.file_client is None:
+            self.file_client = CheckedClient(self.io_backend_opt)
+        return super().__getitem__(index)
