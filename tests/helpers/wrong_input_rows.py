@@ -1410,12 +1410,18 @@ ROWS = [
         )
         for what, make, kind, text, arguments in [
             ('no such picture', lambda: None, DataError, "'dog.png': no such file", ''),
-            ('a folder', lambda: os.mkdir('dog.png'), DataError, "'dog.png': no such file", ''),
+            (
+                'an empty folder',
+                lambda: os.mkdir('dog.png'),
+                DataError,
+                "'dog.png': no pictures in this folder",
+                '',
+            ),
             (
                 'zero bytes',
                 raw(b'', 'dog.png'),
                 DataError,
-                "'dog.png': cannot be read as an image",
+                "'dog.png': cannot be read as an image: it is empty",
                 '',
             ),
             (
@@ -1429,7 +1435,7 @@ ROWS = [
                 'cut off',
                 both(picture('dog.png', GREY), cut('dog.png')),
                 DataError,
-                "'dog.png': cannot be read as an image",
+                "'dog.png': cannot be read as an image: it is damaged: its end is missing",
                 '',
             ),
             (
