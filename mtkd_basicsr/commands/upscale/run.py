@@ -163,7 +163,9 @@ def enlarge_files(
         except DataError as error:
             text = str(error)
             errors.append(text if str(path) in text else f"'{path}': {text}")
-        except MemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             errors.append(f"'{path}': not enough memory for its result")
     if errors:
         summary = f'{len(errors)} of {len(wanted)} images cannot be upscaled:'
