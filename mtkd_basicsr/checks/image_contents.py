@@ -13,7 +13,7 @@ from .findings import Findings, listed
 from .pair_contents import Mismatch, find_mismatch
 
 # Number of pairs of a dataset that are decoded before a training, and by ``mtkd check``.
-FEW = 4
+FEW = 3
 SOME = 16
 ALL = None
 

@@ -17,8 +17,8 @@ from .metric_sizes import MetricSize, metric_sizes
 
 # Number of pairs whose sizes are read. Of a larger dataset every n-th pair is read.
 _MAX_PAIRS = 2000
-# Number of pairs with an EXIF orientation that are decoded besides the sample.
-_MAX_TURNED = 12
+# Number of pairs with different EXIF orientations that are decoded besides the sample.
+_MAX_TURNED = 4
 
 
 def build_paired(
@@ -49,7 +49,7 @@ class _Sizes:
         small: Ground truths that are smaller than a patch.
         reduced: Images from which BasicSR drops bits or transparency.
         notes: Images that BasicSR reads otherwise than viewers do, by what it is about them.
-        turned: Indices of the pairs with an EXIF orientation.
+        turned: Indices of the pairs whose images have different EXIF orientations.
         tiny: Images that are too small, by the metric.
         pixels: Total number of pixels of the ground truths.
     """
@@ -213,7 +213,8 @@ def _check_dataset(
     sizes = _read_sizes(pairs, chosen, is_train, patch, metrics)
     _report_sizes(findings, sizes, entry.key, scale, patch)
     if not (sizes.unreadable or sizes.mismatched):
-        sample = [*spread(count, decoded), *sizes.turned[:_MAX_TURNED]]
+        turned = [sizes.turned[i] for i in spread(len(sizes.turned), _MAX_TURNED)]
+        sample = [*spread(count, decoded), *turned]
         check_contents(findings, entry.key, pairs, sample, workers)
     if not (sizes.unreadable or sizes.mismatched or sizes.small):
         some = f' ({len(chosen)} read)' if len(chosen) < count else ''

@@ -39,8 +39,9 @@ class CheckedClient:
 
     def __init__(self, io_backend: dict[str, Any]) -> None:
         options = dict(io_backend)
-        self._client = FileClient(options.pop('type'), **options)
-        self._known: set[tuple[str, str]] = set()
+        self._backend = options.pop('type')
+        self._client = FileClient(self._backend, **options)
+        self._known: set[str] = set()
 
     def get(self, path: str, client_key: str = 'default') -> bytes:
         """Return the content of an image file.
@@ -52,21 +53,22 @@ class CheckedClient:
         Raises:
             DataError: The file cannot be read, is damaged, or is not an image.
         """
+        # The two LMDBs of a pair have the same keys.
+        name = f"'{path}' ({client_key})" if self._backend == 'lmdb' else f"'{path}'"
         try:
             content = self._client.get(path, client_key)
         except Exception as error:  # of the system, or of the backend
             text = f'{type(error).__name__}: {first_line(error)}'
-            raise DataError(f"'{path}' cannot be read: {text}") from error
+            raise DataError(f'{name} cannot be read: {text}') from error
         if content is None:
-            raise DataError(f"'{path}' is not in the LMDB")
+            raise DataError(f'{name} is not in the LMDB')
         content = bytes(content)
-        # The two LMDBs of a pair have the same keys.
-        if (client_key, path) not in self._known:
-            refuse_damage(content, path)
+        if name not in self._known:
+            refuse_damage(content, name)
             # The checksums of a PNG have been compared.
             if not is_png(content) and decode(content) is None:
-                raise DataError(f"'{path}' cannot be read as an image")
-            self._known.add((client_key, path))
+                raise DataError(f'{name} cannot be read as an image')
+            self._known.add(name)
         return content
 
 
@@ -75,14 +77,14 @@ def refuse_damage(content: bytes, name: str) -> None:
 
     Args:
         content: The content of the file.
-        name: Its name, for the message.
+        name: Its name for the message, in quotation marks.
 
     Raises:
         DataError: The file is damaged.
     """
     damage = find_damage(content)
     if damage is not None:
-        raise DataError(f"'{name}' cannot be read as an image: it is damaged: {damage}")
+        raise DataError(f'{name} cannot be read as an image: it is damaged: {damage}')
 
 
 @_in_place_of(BasicSRPairedImageDataset)

@@ -117,7 +117,7 @@ class WholeImagePairs(Dataset[Any]):
         """
         path = self.dataset.paths[index][f'{kind}_path']
         content = self.bytes_of(index, kind)
-        refuse_damage(content, path)
+        refuse_damage(content, f"'{path}'")
         image = decode(content)
         if image is None:
             raise DataError(f"'{path}' cannot be read as an image")

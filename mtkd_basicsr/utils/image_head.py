@@ -147,8 +147,8 @@ def _has_end(image: Image.Image, file: BinaryIO) -> bool:
     if mark in file.read():
         return True
     file.seek(0)
-    # Phones append films to a JPEG.
-    return image.format != 'PNG' and jpeg_end(file.read()) is not None
+    content = file.read()  # phones append films to a JPEG
+    return mark in content if image.format == 'PNG' else jpeg_end(content) is not None
 
 
 def _last_byte_of_tiff(image: Image.Image) -> int:

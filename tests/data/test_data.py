@@ -15,6 +15,7 @@ from basicsr.data import build_dataset
 from basicsr.metrics import calculate_psnr
 from basicsr.utils.matlab_functions import imresize
 from conftest import mtkd
+from PIL import Image, ImageCms
 
 from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.host.resize import resize_bicubic
@@ -188,6 +189,76 @@ def test_wrong_images_are_named_and_the_others_done(images, here, tmp_path):
     ):
         assert text in printed
     assert len(list((tmp_path / 'out' / 'GTmod12').iterdir())) == 3
+
+
+def orientation(value):
+    exif = Image.Exif()
+    exif[0x0112] = value
+    return exif
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.webp', '.tif', '.jfif', '.avif'])
+def test_pictures_are_turned_as_they_say(tmp_path, here, suffix):
+    photograph = load('coffee')[:60, :84]
+    (tmp_path / 'images').mkdir()
+    lossless = {'lossless': True} if suffix == '.webp' else {'quality': 98}
+    path = tmp_path / 'images' / f'a{suffix}'
+    Image.fromarray(photograph).save(path, exif=orientation(6), **lossless)
+    here('data', 'images', '--out', 'out', '--scale', '2', '--workers', '1')
+    found = read(tmp_path / 'out' / 'GTmod2' / 'a.png').astype(int)
+    assert found.shape == (84, 60, 3)
+    assert np.abs(found - np.rot90(photograph[..., ::-1], -1)).mean() < 3
+
+
+def test_names_with_a_dot_first_are_left_out(images, tmp_path, here):
+    (images / '._chelsea.png').write_bytes(b'\0\5\26\7')
+    (images / '.hidden.png').write_bytes((images / 'chelsea.png').read_bytes())
+    printed = here('data', images, '--out', 'out', '--workers', '1')
+    assert '3 images in each of' in printed
+    assert '1 files left out, by their endings: notes.txt' in printed
+
+
+def press_profile():
+    """sRGB whose red and blue primaries have changed places."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes())
+    red = profile.index(b'rXYZ')
+    blue = profile.index(b'bXYZ')
+    profile[red : red + 4] = b'bXYZ'
+    profile[blue : blue + 4] = b'rXYZ'
+    return bytes(profile)
+
+
+def test_what_is_special_about_pictures_is_said(images, tmp_path, here):
+    photograph = Image.fromarray(load('coffee')[:60, :84])
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+    photograph.save(images / 'srgb.png', icc_profile=srgb)
+    photograph.save(images / 'wide.png', icc_profile=press_profile())
+    photograph.convert('CMYK').save(images / 'press.jpg')
+    photograph.save(images / 'pages.tif', save_all=True, append_images=[photograph] * 2)
+    opaque = photograph.copy()
+    opaque.putalpha(255)
+    opaque.save(images / 'opaque.png')
+    photograph.convert('P').save(images / 'palette.png')
+    printed = here('data', images, '--out', 'out', '--scale', '2', '--workers', '1')
+    assert '9 images in each of' in printed
+    assert 'Warning: 1 images with a colour profile other than sRGB; their values were kept' in (
+        printed
+    )
+    assert 'wide.png (sRGB built-in)' in printed
+    assert 'Warning: 1 images in CMYK without a usable profile; ' in printed
+    assert 'of which the first was taken: pages.tif (3)' in printed
+    for name in ('srgb', 'wide', 'opaque'):
+        pixels = read(tmp_path / 'out' / 'GTmod2' / f'{name}.png')
+        np.testing.assert_array_equal(pixels, np.asarray(photograph)[..., ::-1])
+
+
+def test_a_jpeg_with_missing_data_is_no_ground_truth(tmp_path, here):
+    (tmp_path / 'images').mkdir()
+    path = tmp_path / 'images' / 'c.jpg'
+    Image.fromarray(load('coffee')[:200, :300]).save(path, quality=95)
+    path.write_bytes(path.read_bytes()[:9000] + b'\xff\xd9')
+    printed = here('data', 'images', '--out', 'out', '--workers', '1', expect=1)
+    assert "c.jpg': cannot be read as an image: it is damaged: data is missing before" in printed
 
 
 def test_verify_against_published_figures(images, here):

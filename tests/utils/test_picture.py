@@ -13,6 +13,8 @@ from skimage import data
 from mtkd_basicsr.errors import DataError
 from mtkd_basicsr.utils.color_profile import is_srgb, profile_name
 from mtkd_basicsr.utils.image_damage import find_damage
+from mtkd_basicsr.utils.image_head import opencv_turns, read_head
+from mtkd_basicsr.utils.images import decode
 from mtkd_basicsr.utils.picture import read_picture, turn
 
 RGB = np.ascontiguousarray(data.astronaut()[40:104, 60:156])
@@ -299,3 +301,47 @@ HUGE = (
 def test_what_cannot_be_read_is_named(content, message):
     with pytest.raises(DataError, match=message):
         read_picture(content, 'a')
+
+
+@pytest.mark.parametrize('form', ['PNG', 'WEBP', 'TIFF', 'JPEG', 'AVIF'])
+@pytest.mark.parametrize('value', [1, 3, 6, 8])
+def test_a_head_has_the_size_that_basicsr_sees(form, value):
+    content = encode(RGB, form, exif=orientation(value))
+    assert read_head(content, 'a').size == decode(content).shape[:2]
+    assert opencv_turns('JPEG')
+    assert not opencv_turns('BMP')
+
+
+@pytest.mark.parametrize('kind', ['jpeg', 'progressive', 'png', 'tiff', 'bmp', 'webp', 'lzw'])
+@pytest.mark.parametrize('part', [0.5, 0.9, 0.99])
+def test_a_head_tells_that_the_end_is_missing(kind, part):
+    content = WHOLE[kind]
+    assert read_head(content, 'a').size == (64, 96)
+    assert read_head(content + b'a film' * 2000, 'a').size == (64, 96)
+    with pytest.raises(DataError, match="^'a' (is truncated|cannot be read as an image)"):
+        read_head(content[: int(len(content) * part)], 'a')
+
+
+@pytest.mark.parametrize(
+    ('content', 'expected'),
+    [
+        (encode(RGB, 'PNG'), {}),
+        (encode(image_of('I;16'), 'PNG'), {'eight_bits': False}),
+        (encode(image_of('I;16'), 'TIFF'), {'eight_bits': False}),
+        (encode(image_of('RGBA'), 'PNG'), {'opaque': False}),
+        (encode(image_of('P'), 'PNG', transparency=3), {'opaque': False}),
+        (encode(image_of('CMYK'), 'JPEG'), {'cmyk': True}),
+        (encode(RGB, 'JPEG', icc_profile=SRGB), {}),
+        (encode(RGB, 'TIFF', save_all=True, append_images=[image_of('L')]), {'frames': 2}),
+    ],
+)
+def test_a_head_says_what_basicsr_drops(content, expected):
+    head = read_head(content, 'a')
+    usual = {'eight_bits': True, 'opaque': True, 'cmyk': False, 'frames': 1, 'profile': None}
+    assert {name: getattr(head, name) for name in usual} == {**usual, **expected}
+
+
+@pytest.mark.parametrize('mode', ['I', 'F'])
+def test_values_of_32_bits_are_refused(mode):
+    with pytest.raises(DataError, match="^'a' has values of 32 bits, which BasicSR does not read"):
+        read_head(encode(image_of(mode), 'TIFF'), 'a')

@@ -36,9 +36,10 @@ def prepare_data(
         scales: Scales of the low-resolution images, at least 2.
         multiple: Number of pixels that sizes are cropped to multiples of; None for the least
             common multiple of the scales.
-        sub_image: Side of the parts that images are cut into, in ground-truth pixels; 0 for whole
-            images.
-        step: Distance from one part to the next, in ground-truth pixels; None for half of a part.
+        sub_image: Side of the parts that images are cut into, in ground-truth pixels, a multiple
+            of ``multiple``; 0 for whole images.
+        step: Distance from one part to the next, in ground-truth pixels, a multiple as well; None
+            for half of a part.
         workers: Number of processes; None for one per CPU core.
         verify: Test set (``'Set5'``, ``'Set14'``, ``'B100'`` or ``'Urban100'``) whose published
             PSNR of bicubic enlargement the images must reproduce.
