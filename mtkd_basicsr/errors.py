@@ -60,13 +60,17 @@ def why_unreadable(error: BaseException, path: str | os.PathLike[str]) -> str:
     """Explain in a few words why ``torch.load`` or safetensors could not read a file."""
     if not os.path.getsize(path):
         return 'it is empty'
+    if 'TorchScript' in str(error):
+        return 'it is a TorchScript archive; expected a state dict'
     # What torch's reader of pickles raises: UnpicklingError has a text of a page, which says how to
     # execute the file; the others are accidents of parsing.
     if not isinstance(error, (UnpicklingError, LookupError, EOFError, UnicodeError)):
         return first_line(error)
     forbidden = re.search(r'GLOBAL (\S+)', str(error))
     if forbidden:
-        return f'it would call {forbidden[1]}, and is not executed'
+        is_class = forbidden[1].rpartition('.')[2][:1].isupper()
+        hint = '; if it is a whole network, save its state_dict() instead' if is_class else ''
+        return f'it would call {forbidden[1]}, and is not executed{hint}'
     return 'it was not written by torch.save'
 
 

@@ -8,10 +8,18 @@ from ..config import TeacherOptions, TrainingConfig
 from ..data.cache.validation import matching_cache
 from ..errors import MTKDError
 from ..evaluation.measure import bicubic
-from ..teachers import FusedTeachers, TeacherEnsemble, check_channels, match_teachers
-from ..weights.loading import fit_weights, pretrained_key, read_weights
+from ..teachers import (
+    FusedTeachers,
+    TeacherEnsemble,
+    build_fusion,
+    check_channels,
+    match_teachers,
+)
+from ..weights.fitting import fit_weights, refuse_random
+from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import build
+from ..weights.state_dicts import pretrained_key
 from .findings import Findings
 from .sample_crops import Crop, center_crops, mean_psnr, upscale
 
@@ -34,6 +42,8 @@ def _check_teachers(
     for name, options in config.teachers.items():
         with findings.collect_errors():
             teacher = TeacherEnsemble({name: options}, scale, device, allow_precomputed=True)
+            for warning in teacher.warnings:
+                findings.warning(warning)
             if crops:
                 function = functools.partial(upscale, teacher, teacher)
                 measured[name] = mean_psnr(function, crops, scale)
@@ -68,11 +78,13 @@ def _check_fusion(
     teachers = config.teachers
     content = read_weights(fusion.weights, 'fusion.weights')
     match_teachers(list(teachers), content.get(METADATA), fusion.weights)
-    check_channels(build(fusion.network, 'fusion.network'), list(teachers), 'fusion.network')
+    check_channels(build_fusion(fusion), list(teachers), 'fusion.network')
     if len(measured) < len(teachers):
         return
     ensemble = TeacherEnsemble(teachers, config.scale, device, allow_precomputed=True)
     target = FusedTeachers(ensemble, fusion, device)
+    for warning in target.own_warnings:
+        findings.warning(warning)
     if not target.order_known:
         findings.warning(
             f"fusion.weights: '{fusion.weights}' does not name its teachers; they are used in the "
@@ -89,27 +101,31 @@ def _check_fusion(
         findings.ok(text)
 
 
-def load_pretrained(config: TrainingConfig, net: torch.nn.Module) -> None:
-    """Load the weights named in ``path`` into a network, as BasicSR would.
-
-    With ``strict_load_g: false`` the file is only read.
+def load_pretrained(config: TrainingConfig, net: torch.nn.Module) -> str | None:
+    """Load the weights named in ``path`` into a network, as our models do.
 
     Args:
         config: The option file.
         net: ``network_g``.
 
+    Returns:
+        A warning that names what stays random with ``strict_load_g: false``; None if nothing does.
+
     Raises:
+        OptionError: The options are for a test and name no weights.
         WeightsError: The file cannot be read, or does not fit.
     """
     options = config.options['path']
     key = 'path.pretrain_network_g'
     path = config.pretrained_network
     if path is None:
-        return
+        if not config.is_train:
+            refuse_random(net)
+        return None
     content = read_weights(path, key)
-    if options.get('strict_load_g', True):
-        param_key = pretrained_key(content, options.get('param_key_g', 'params'))
-        fit_weights(net, content, path, key, param_key=param_key)
+    strict = options.get('strict_load_g', True)
+    param_key = pretrained_key(content, options.get('param_key_g', 'params'))
+    return fit_weights(net, content, path, key, strict, param_key, config.is_train)
 
 
 def check_networks(config: TrainingConfig, device: torch.device, findings: Findings) -> None:
@@ -122,7 +138,9 @@ def check_networks(config: TrainingConfig, device: torch.device, findings: Findi
     """
     with findings.collect_errors():
         net = build(config.network, 'network_g')
-        load_pretrained(config, net)
+        warning = load_pretrained(config, net)
+        if warning is not None:
+            findings.warning(warning)
         if config.is_fusion_stage:
             check_channels(net, list(config.teachers), 'network_g')
         count = sum(p.numel() for p in net.parameters())

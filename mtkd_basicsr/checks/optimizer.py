@@ -9,7 +9,7 @@ import torch
 
 from ..config import TrainingConfig, require
 from ..errors import OptionError, did_you_mean, first_line
-from ..host.api import METRIC_REGISTRY, MODEL_REGISTRY, BaseModel
+from ..host.api import METRIC_REGISTRY, MODEL_REGISTRY, BaseModel, registered_name
 from ..host.option_schema import is_number
 from .findings import Findings
 
@@ -166,7 +166,8 @@ def check_metrics(config: TrainingConfig, findings: Findings) -> None:
     for name, block in (metrics or {}).items():
         key = f'val.metrics.{name}'
         kind = block.get('type') if isinstance(block, dict) else None
-        if not isinstance(kind, str) or kind not in METRIC_REGISTRY:
+        metric = registered_name(METRIC_REGISTRY, kind)
+        if metric is None:
             known = [known for known, _ in METRIC_REGISTRY if known.startswith('calculate_')]
             findings.error(f'{key}.type: unknown metric {kind!r}; {did_you_mean(kind, known)}')
             continue
@@ -175,7 +176,7 @@ def check_metrics(config: TrainingConfig, findings: Findings) -> None:
             findings.error(f'{key}.crop_border: {border!r}; expected {_WHOLE_FROM_0}')
         arguments = {name: value for name, value in block.items() if name != 'type'}
         try:
-            inspect.signature(METRIC_REGISTRY.get(kind)).bind(img=0, img2=0, **arguments)
+            inspect.signature(METRIC_REGISTRY.get(metric)).bind(img=0, img2=0, **arguments)
         except TypeError as error:
             findings.error(f'{key}: {kind}: {error}')
 
@@ -205,7 +206,7 @@ def refuse_unknown_model(model_type: str) -> None:
     Raises:
         OptionError: Names what is known.
     """
-    if model_type not in MODEL_REGISTRY:
+    if registered_name(MODEL_REGISTRY, model_type) is None:
         raise OptionError(
             f"model_type: '{model_type}'; {did_you_mean(model_type, sorted(MODEL_REGISTRY.keys()))}"
         )

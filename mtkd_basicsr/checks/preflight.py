@@ -14,6 +14,7 @@ from ..distillers import training_config
 from ..errors import DataError, MTKDError, OptionError, first_line
 from ..host.api import build_dataset, build_model, initialized_logger
 from ..host.option_schema import structure_errors
+from ..weights.fitting import refuse_random
 from ..weights.networks import build
 from .findings import Findings
 from .images import check_images
@@ -165,7 +166,11 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
         if is_train:
             refuse(opt)
         else:
-            check_datasets(training_config(opt, errors=findings), findings)
+            config = training_config(opt, errors=findings)
+            check_datasets(config, findings)
+            if config.pretrained_network is None:
+                with findings.collect_errors():
+                    refuse_random(build(config.network, 'network_g'))
     else:
         check_folders(parse_datasets(opt).values(), findings)
     findings.raise_errors()

@@ -10,7 +10,7 @@ from ..config import MODELS, DatasetConfig, TrainingConfig, model_of, parse_scal
 from ..data.cache.format import state_of
 from ..distillers import training_config
 from ..errors import DataError, MTKDError, WeightsError, did_you_mean
-from ..host.api import DATASET_REGISTRY
+from ..host.api import DATASET_REGISTRY, registered_name
 from ..host.option_schema import REQUIRED_FOR_TRAINING, structure_errors
 from ..losses.build import build as build_loss
 from ..utils.precision import Precision, student_precision, teacher_precision
@@ -58,7 +58,7 @@ def check_folders(datasets: Iterable[DatasetConfig], findings: Findings) -> None
 def check_datasets(config: TrainingConfig, findings: Findings) -> None:
     """Check that dataset types are known, their folders exist, and patches fit the scale."""
     for dataset in config.datasets.values():
-        if dataset.type not in DATASET_REGISTRY:
+        if registered_name(DATASET_REGISTRY, dataset.type) is None:
             findings.error(
                 f"{dataset.key}.type: unknown dataset '{dataset.type}'; "
                 f'{did_you_mean(dataset.type, sorted(DATASET_REGISTRY.keys()))}'

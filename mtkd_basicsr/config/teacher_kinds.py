@@ -109,18 +109,20 @@ class TeacherOptions(TeacherConfig):
     """One entry of ``teachers:``, or ``fusion:``: a network and its weights.
 
     Attributes:
-        network: ``type`` and arguments of a network registered in BasicSR; for a teacher also
-            ``{type: Spandrel}``, which infers them from the weights.
         weights: File with the weights; ``reference:edsr_x4``, ``rcan_x4`` and ``swinir_x4``
             come with the package.
-        strict: Whether the file and the network must have the same parameter names. Shapes
-            must always match.
+        network: ``type`` and arguments of a network registered in BasicSR; for a teacher also
+            ``{type: Spandrel}``, which infers them from the weights. ``~`` is the network that the
+            file records, as the reference teachers and checkpoints of students do; for a teacher
+            also one that spandrel recognizes.
+        strict: Whether the file and the network must have the same parameter names; otherwise at
+            least half of the network's must be in the file. Shapes must always match.
         param_key: Entry of the file to load; ``~`` is ``params_ema``, else ``params``, else the
-            whole file.
+            whole file, else its only entry that is a state dict.
     """
 
-    network: dict
     weights: str
+    network: dict | None = None
     strict: bool = True
     param_key: str | None = None
 
@@ -141,8 +143,13 @@ class TeacherOptions(TeacherConfig):
     def cache_identity(
         self, image_names: Sequence[str]
     ) -> tuple[dict[str, Any], str | None, str | None]:
-        """Return the network, the digest of its weights, and the entry of the file."""
-        return to_json_types(self.network), sha256(self.weights), self.param_key
+        """Return the network, the digest of its weights, and the entry of the file.
+
+        The network is empty if the file records it.
+        """
+        # A network that the file records needs no comparison besides that of the file.
+        network = {} if self.network is None else to_json_types(self.network)
+        return network, sha256(self.weights), self.param_key
 
 
 class PrecomputedConfig(TeacherConfig):

@@ -9,7 +9,9 @@ from torch import nn
 
 from ..config import KDOptions, TargetSource
 from ..errors import OptionError
-from .features import body_end, default_positions, widths
+from ..weights.networks import arch_name
+from .features import widths
+from .positions import body_end, default_positions, is_known
 
 if TYPE_CHECKING:  # given by whoever builds a method
     from .teacher_provider import TeacherProvider
@@ -88,6 +90,10 @@ class Method(nn.Module):
         self.options = options
         self.key = key
 
+    def describe(self) -> list[str]:
+        """Return lines for the log: what the method has found out for itself."""
+        return []
+
     def losses(self, step: Step) -> dict[str, torch.Tensor]:
         """Compute the losses that the method adds.
 
@@ -108,7 +114,8 @@ class FeatureOptions(KDOptions):
     Attributes:
         student_features: Positions of the student's features: dotted paths of modules for their
             outputs, or with ``:input`` for their first inputs. ``~`` is the default of EDSR,
-            RCAN and SwinIR; for other architectures the key is required.
+            RCAN and SwinIR, and of other architectures with an evident body of equal blocks,
+            which the log then names; for all others the key is required.
         teacher_features: The same number of positions for the teacher.
     """
 
@@ -130,8 +137,9 @@ class FeatureMethod(Method):
         self.teacher = teachers.teacher_of(options, key)
         student_net = teachers.student_tap.net
         teacher_net = teachers.network(self.teacher)
-        of_student = options.student_features or self.default_positions(student_net)
-        of_teacher = options.teacher_features or self.default_positions(teacher_net)
+        self._found: list[str] = []
+        of_student = options.student_features or self._default_of(student_net, 'student_features')
+        of_teacher = options.teacher_features or self._default_of(teacher_net, 'teacher_features')
         if len(of_student) != len(of_teacher):
             raise OptionError(
                 f'{key}.teacher_features: {len(of_teacher)} positions, but {len(of_student)} of '
@@ -140,6 +148,28 @@ class FeatureMethod(Method):
         teachers.student_tap.add(of_student, f'{key}.student_features')
         teachers.teacher_tap(self.teacher).add(of_teacher, f'{key}.teacher_features')
         self.positions = list(zip(of_student, of_teacher, strict=True))
+
+    def _default_of(self, net: nn.Module, name: str) -> tuple[str, ...]:
+        """Return the default positions of a network.
+
+        Args:
+            net: The student or the teacher.
+            name: The option of its positions, for messages and the log.
+
+        Raises:
+            OptionError: It has none.
+        """
+        try:
+            positions = self.default_positions(net)
+        except OptionError as error:
+            raise OptionError(f'{self.key}.{name}: {error}') from error
+        if not is_known(net):
+            self._found.append(f'{self.key}.{name}: {", ".join(positions)} of {arch_name(net)}')
+        return positions
+
+    def describe(self) -> list[str]:
+        """Return the default positions that were found in the networks."""
+        return self._found
 
     def feature_pairs(self, step: Step) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Return features of student and teacher for each pair of positions.

@@ -9,8 +9,12 @@ from torch import nn
 from torch.nn.functional import l1_loss
 
 from ..config import KDOptions
+from ..errors import OptionError
+from ..weights.networks import arch_name
 from .base import Method, Step
-from .features import Splice, body_end, widths
+from .features import widths
+from .positions import body_end, known_body_end, listed_features
+from .splice import Splice
 
 if TYPE_CHECKING:
     from .teacher_provider import TeacherProvider
@@ -56,17 +60,28 @@ class CrossKD(Method):
         super().__init__(options, teachers, key)
         teacher = teachers.teacher_of(options, key)
         teacher_net = teachers.network(teacher)
-        self.position = options.student_cut or body_end(teachers.student_tap.net)
+        self.position = options.student_cut or self._student_end(teachers.student_tap.net)
         teachers.student_tap.add([self.position], f'{key}.student_cut')
         self.autocast = functools.partial(teachers.autocast, teacher)
-        self.splice = Splice(
-            teacher_net, options.teacher_cut or body_end(teacher_net), f'{key}.teacher_cut'
-        )
+        cut = options.teacher_cut or known_body_end(teacher_net)
+        if cut is None:
+            raise OptionError(
+                f'{key}.teacher_cut: no default for {arch_name(teacher_net)}; set it to the module '
+                f'that gets the feature as its input, one of {listed_features(teacher_net)}, or '
+                'of those that follow them'
+            )
+        self.splice = Splice(teacher_net, cut, f'{key}.teacher_cut')
         student_width = widths(teachers.student_tap, teachers.device)[self.position]
         teacher_width = self.splice.width(teachers.device)
         self.adapter: nn.Module = nn.Identity()
         if student_width != teacher_width:
             self.adapter = nn.Conv2d(student_width, teacher_width, 1)
+
+    def _student_end(self, net: nn.Module) -> str:
+        try:
+            return body_end(net)
+        except OptionError as error:
+            raise OptionError(f'{self.key}.student_cut: {error}') from error
 
     def losses(self, step: Step) -> dict[str, torch.Tensor]:
         adapted = self.adapter(step.student_features[self.position])

@@ -129,4 +129,7 @@ class Distiller(nn.Module):
         names = ' + '.join(type(method).__name__ for method in self.methods)
         count = sum(p.numel() for p in self.parameters())
         adapters = f', {count:,d} parameters of adapters' if count else ''
-        return [*self.teachers.describe(), f'Method: {names}{adapters}']
+        lines = [*self.teachers.describe(), f'Method: {names}{adapters}']
+        for method in cast(Iterable[Method], self.methods):
+            lines += method.describe()
+        return lines

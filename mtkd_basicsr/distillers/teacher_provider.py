@@ -171,6 +171,15 @@ class TeacherProvider:
                     features[name] = tap.features(lq)
         return target, features
 
+    def warnings(self) -> list[str]:
+        """Return what teachers and fusion network took from their files only in part."""
+        if self.fused_teachers is not None:
+            return self.fused_teachers.warnings
+        found = []
+        for ensemble in self.ensembles.values():
+            found += ensemble.warnings
+        return found
+
     def describe(self) -> list[str]:
         """Return lines for the log: the networks that run."""
         if self.fused_teachers is not None:

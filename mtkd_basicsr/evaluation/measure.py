@@ -67,7 +67,7 @@ def load_trained(
     path = str(weights_path(experiment))
     if config.is_fusion_stage:
         ensemble = TeacherEnsemble(config.teachers, config.scale, device)
-        fused = FusedTeachers(ensemble, TeacherOptions(config.network, path), device)
+        fused = FusedTeachers(ensemble, TeacherOptions(path, config.network), device)
         return _tiled(fused, config)
     net = build(config.network, 'network_g')
     load_weights(net, path, path)

@@ -6,6 +6,8 @@ that search for their modules on import are looked up at each call: a model insi
 ``basicsr/models/`` may import this package before that import is complete.
 """
 
+import contextlib
+import io
 from typing import Any
 
 import basicsr
@@ -23,6 +25,7 @@ from basicsr.utils.registry import (
     DATASET_REGISTRY,
     METRIC_REGISTRY,
     MODEL_REGISTRY,
+    Registry,
 )
 
 __all__ = [
@@ -38,7 +41,29 @@ __all__ = [
     'calculate_psnr',
     'calculate_ssim',
     'initialized_logger',
+    'registered_name',
 ]
+
+
+def registered_name(registry: Registry, name: Any) -> str | None:
+    """Return the name that a registry knows a class by, as its ``get`` finds it.
+
+    Args:
+        registry: One of BasicSR's.
+        name: The ``type`` in an option file.
+
+    Returns:
+        ``name``, or ``name`` with the suffix that ``get`` adds (``SRVGGNetCompact_basicsr``); None
+        if the registry has neither.
+    """
+    if not isinstance(name, str) or name in registry:
+        return name if isinstance(name, str) else None
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it tries
+        try:
+            found = registry.get(name)
+        except KeyError:
+            return None
+    return next(known for known, value in registry if value is found)
 
 
 def build_network(block: dict[str, Any]) -> torch.nn.Module:

@@ -8,6 +8,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 
 from ..errors import OptionError, did_you_mean
+from ..host.api import registered_name
 
 
 def build(loss: dict[str, Any], key: str) -> nn.Module:
@@ -26,13 +27,14 @@ def build(loss: dict[str, Any], key: str) -> nn.Module:
     if not isinstance(loss, dict):
         raise OptionError(f'{key}: {loss!r}; expected a mapping with the type of a loss')
     name = loss.get('type')
-    if not isinstance(name, str) or name not in LOSS_REGISTRY:
+    known = registered_name(LOSS_REGISTRY, name)
+    if known is None:
         raise OptionError(
             f"{key}.type: unknown loss '{name}'; {did_you_mean(name, sorted(LOSS_REGISTRY.keys()))}"
         )
     try:
         arguments = {k: v for k, v in loss.items() if k != 'type'}
-        built = LOSS_REGISTRY.get(name)(**arguments)
+        built = LOSS_REGISTRY.get(known)(**arguments)
     except Exception as error:  # each loss raises errors of its own
         raise OptionError(f'{key}: {name} cannot be built: {error}') from error
     # BasicSR's build_loss sets up the root logger, which a check before the training must leave to

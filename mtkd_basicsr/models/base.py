@@ -24,9 +24,11 @@ from ..utils.precision import Precision
 from ..utils.progress import on_terminal
 from ..utils.random_state import random_state, seed_of, set_random_state, unchanged
 from ..utils.version import __version__
-from ..weights.loading import fit_weights, pretrained_key, read_weights, state_dict_of
+from ..weights.fitting import fit_weights, refuse_random
+from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import size_multiple
+from ..weights.state_dicts import pretrained_key
 from .checkpoint_rotation import remove_old_checkpoints, remove_temporary_files
 from .loss_guard import LossGuard
 
@@ -75,6 +77,8 @@ class DistillBase(SRModel):
                 'GPUs (CUDA_VISIBLE_DEVICES=)'
             )
         super().__init__(opt)
+        if not opt['is_train'] and self.config.pretrained_network is None:
+            refuse_random(self.net_g)
 
     def check_config(self) -> None:
         """Raise if the options do not suit this model, before anything is built."""
@@ -123,23 +127,29 @@ class DistillBase(SRModel):
     ) -> None:
         """Load weights as BasicSR does, without executing code from the file.
 
+        Without ``strict``, BasicSR leaves everything random if no name fits; here that is an error.
+
         Raises:
-            WeightsError: The file cannot be read or, with ``strict``, does not fit.
+            WeightsError: The file cannot be read or does not fit; without ``strict``, less than
+                half of the network is in it.
         """
         key = 'path.pretrain_network_g'
         net = self.get_bare_model(net)
         content = read_weights(load_path, key)
         param_key = pretrained_key(content, param_key)
+        if param_key == 'params_ema' and param_key not in content:
+            # BasicSR asks for it for the moving average, whatever the option file names.
+            param_key = pretrained_key(content, self.opt['path'].get('param_key_g', 'params'))
         get_root_logger().info(
             f'Loading {type(net).__name__} model from {load_path}, with param key: [{param_key}].'
         )
-        if strict:
-            fit_weights(net, content, load_path, key, param_key=param_key)
-            return
-        # Tensors of other sizes are skipped and logged.
-        state = state_dict_of(content, load_path, key, param_key)
-        self._print_different_keys_loading(net, state, strict=False)
-        net.load_state_dict(state, strict=False)
+        is_average = net is getattr(self, 'net_g_ema', None)
+        if is_average:
+            # BasicSR built it with random weights of its own; what the file lacks is the student's.
+            net.load_state_dict(self.get_bare_model(self.net_g).state_dict())
+        warning = fit_weights(net, content, load_path, key, strict, param_key, self.is_train)
+        if warning is not None and not is_average:
+            get_root_logger().warning(warning)
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
         """Move and wrap a network as BasicSR does, with support for several CPU processes."""

@@ -110,6 +110,8 @@ class MTKDFusionModel(DistillBase):
                 self.precision,
                 allow_precomputed=True,
             )
+            for warning in self._ensemble.warnings:
+                get_root_logger().warning(warning)
         return self._ensemble
 
     def feed_data(self, data: dict[str, Any]) -> None:

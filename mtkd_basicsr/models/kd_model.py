@@ -52,6 +52,8 @@ class KDModel(DistillBase):
             broadcast_parameters(self.adapters.values())
         for line in self.distiller.describe():
             get_root_logger().info(line)
+        for warning in self.distiller.teachers.warnings():
+            get_root_logger().warning(warning)
         self.use_precisions()
         if self.config.speed.channels_last:
             student.to(memory_format=torch.channels_last)

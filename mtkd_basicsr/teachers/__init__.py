@@ -2,7 +2,7 @@
 
 from .base import Teacher
 from .ensemble import TeacherEnsemble
-from .fused import FusedTeachers, check_channels, match_teachers
+from .fused import FusedTeachers, build_fusion, check_channels, match_teachers
 from .kinds import build_teacher
 from .network import NetworkTeacher
 from .precomputed import FolderTeacher
@@ -15,6 +15,7 @@ __all__ = [
     'SpandrelNetwork',
     'Teacher',
     'TeacherEnsemble',
+    'build_fusion',
     'build_teacher',
     'check_channels',
     'match_teachers',

@@ -170,6 +170,12 @@ class TeacherEnsemble(Frozen):
         """Compute the mean of the outputs: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
         return self(lq).unflatten(1, (-1, 3)).mean(1)
 
+    @property
+    def warnings(self) -> list[str]:
+        """Return what teachers took from their files only in part, for the log."""
+        found = [getattr(module, 'warning', None) for module in self._teacher_modules]
+        return [str(warning) for warning in found if warning is not None]
+
     def describe(self) -> list[str]:
         """Return one line per teacher, for the log."""
         lines = []

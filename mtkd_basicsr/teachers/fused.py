@@ -8,7 +8,7 @@ from torch import nn
 
 from ..config import TeacherOptions
 from ..errors import OptionError
-from ..weights.loading import load_weights
+from ..weights.loading import load_weights, recorded_network
 from ..weights.metadata import METADATA
 from ..weights.networks import build
 from .base import Frozen
@@ -70,6 +70,21 @@ def check_channels(network: nn.Module, teachers: Sequence[str], key: str) -> Non
         )
 
 
+def build_fusion(fusion: TeacherOptions) -> nn.Module:
+    """Build a fusion network, with random weights.
+
+    Raises:
+        OptionError: The options have no network, and the file of the weights records none; or the
+            network cannot be built.
+    """
+    block = fusion.network or recorded_network(fusion.weights, 'fusion.weights')
+    if block is None:
+        raise OptionError(
+            f"fusion.network: missing; '{fusion.weights}' does not record its network"
+        )
+    return build(block, 'fusion.network')
+
+
 class FusedTeachers(Frozen):
     """All teachers followed by the frozen fusion network, which compute the target of stage 2.
 
@@ -84,6 +99,7 @@ class FusedTeachers(Frozen):
 
     Attributes:
         order_known: Whether the checkpoint of the fusion network names its teachers.
+        own_warnings: What the fusion network took from its file only in part.
 
     Shape:
         - Input: As for the ensemble.
@@ -98,15 +114,21 @@ class FusedTeachers(Frozen):
     ) -> None:
         super().__init__()
         self.ensemble = ensemble
-        self.fusion = build(fusion.network, 'fusion.network')
+        self.fusion = build_fusion(fusion)
         check_channels(self.fusion, ensemble.names, 'fusion.network')
-        content = load_weights(
+        content, warning = load_weights(
             self.fusion, fusion.weights, 'fusion.weights', fusion.strict, fusion.param_key
         )
+        self.own_warnings = [] if warning is None else [warning]
         order = match_teachers(ensemble.names, content.get(METADATA), fusion.weights)
         self.order_known = order is not None
         ensemble.reorder(order or ensemble.names)
         self.freeze(device, ensemble.channels_last)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return what teachers and fusion network took from their files only in part."""
+        return [*self.ensemble.warnings, *self.own_warnings]
 
     def set_precision(self, precision: str) -> None:
         """Run teachers and fusion network in ``'fp32'`` or ``'bf16'`` from now on."""

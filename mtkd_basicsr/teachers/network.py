@@ -9,7 +9,7 @@ from torch import nn
 from ..config import TeacherOptions
 from ..errors import OptionError
 from ..functional.padding import run_padded
-from ..weights.loading import load_weights
+from ..weights.loading import load_weights, recorded_network
 from ..weights.networks import SPANDREL, arch_name, build, size_multiple
 from .spandrel import load_spandrel
 
@@ -26,6 +26,8 @@ class NetworkTeacher(nn.Module):
 
     Attributes:
         network: The bare network.
+        warning: Says what of the network stays random, or which option is not used; None if there
+            is nothing to say.
 
     Raises:
         OptionError: The network cannot be built.
@@ -37,20 +39,33 @@ class NetworkTeacher(nn.Module):
     def __init__(self, options: TeacherOptions, key: str) -> None:
         super().__init__()
         self.network: nn.Module
-        if options.network.get('type') == SPANDREL:
+        self.warning: str | None = None
+        block = options.network or recorded_network(options.weights, f'{key}.weights')
+        if block is None or block.get('type') == SPANDREL:
             self.network = load_spandrel(options, key)
         else:
-            self.network = build(options.network, f'{key}.network')
-            load_weights(
+            self.network = build(block, f'{key}.network')
+            self.warning = load_weights(
                 self.network,
                 options.weights,
                 f'{key}.weights',
                 options.strict,
                 options.param_key,
-            )
+            ).warning
+            self.warning = self.warning or self._other_mean(block.get('rgb_mean'), key)
         self.arch_name = arch_name(self.network)
         # Only networks of spandrel declare it.
         self.supports_bf16 = bool(getattr(self.network, 'supports_bf16', True))
+
+    def _other_mean(self, given: Sequence[float] | None, key: str) -> str | None:
+        """Return a warning if the weights brought another colour mean than that of the options."""
+        mean = getattr(self.network, 'mean', None)
+        if given is None or not isinstance(mean, torch.Tensor):
+            return None
+        if torch.allclose(mean.flatten(), torch.tensor(given, dtype=mean.dtype), atol=1e-4):
+            return None
+        used = [round(value, 4) for value in mean.flatten().tolist()]
+        return f'{key}.network.rgb_mean: {given}; that of the weights is used instead, {used}'
 
     def enlarge(self, lq: torch.Tensor, scale: int) -> torch.Tensor:
         """Run the network, with padding: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""

@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn.functional import pad
 
 from ..errors import OptionError, WeightsError
-from ..weights.loading import read_weights, state_dict_of
+from ..weights.loading import read_weights
 from ..weights.networks import SPANDREL
+from ..weights.state_dicts import state_dict_of
 
 if TYPE_CHECKING:
     from spandrel import ImageModelDescriptor  # an extra, which need not be installed
@@ -57,52 +58,64 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
     """Build and load a teacher whose architecture is inferred from its weights.
 
     Args:
-        options: Options with ``network: {type: Spandrel}``.
+        options: Options with ``network: {type: Spandrel}``, or without a network.
         key: Option key of the teacher, for messages.
 
     Returns:
         A super-resolution network for RGB images.
 
     Raises:
-        OptionError: Spandrel is not installed, or ``network`` has arguments.
+        OptionError: ``network`` has arguments; and see :func:`read_spandrel`.
         WeightsError: See :func:`read_spandrel`.
     """
-    arguments = [name for name in options.network if name != 'type']
+    block = options.network or {}
+    arguments = [name for name in block if name != 'type']
     if arguments:
         raise OptionError(
             f'{key}.network.{arguments[0]}: {SPANDREL} takes no arguments, because it infers them '
             'from the weights; remove it'
         )
+    network_key = f'{key}.network.type' if block else f'{key}.network'
     return read_spandrel(
-        options.weights, f'{key}.weights', f'{key}.network.type', options.param_key
+        options.weights, f'{key}.weights', network_key, options.param_key, asked_for=bool(block)
     )
 
 
 def read_spandrel(
-    weights: str, key: str, network_key: str, param_key: str | None = None
+    weights: str,
+    key: str,
+    network_key: str,
+    param_key: str | None = None,
+    asked_for: bool = True,
 ) -> SpandrelNetwork:
     """Build and load the network that spandrel infers from a weight file.
 
     Args:
         weights: The file.
         key: Option that names the file, for messages.
-        network_key: Option that asks for spandrel, for messages.
+        network_key: Option that names the network, for messages.
         param_key: Entry of the file to load; None for the usual ones.
+        asked_for: Whether that option asks for spandrel; else it is missing.
 
     Returns:
         A super-resolution network for RGB images.
 
     Raises:
-        OptionError: Spandrel is not installed.
+        OptionError: Spandrel is not installed, or it was not asked for and knows no such network.
         WeightsError: The file is unreadable, or its architecture is unknown to spandrel or not for
             super-resolution of RGB images.
     """
     try:
         from spandrel import MAIN_REGISTRY, ImageModelDescriptor, canonicalize_state_dict
     except ImportError as error:
+        extra = "pip install 'mtkd_basicsr[spandrel]'"
+        if not asked_for:
+            raise OptionError(
+                f"{network_key}: missing; '{weights}' does not record its network. Set it, "
+                f'or let spandrel find it: {extra} ({error})'
+            ) from error
         raise OptionError(
-            f"{network_key}: {SPANDREL} needs an extra: pip install 'mtkd_basicsr[spandrel]' "
-            f'({error})'
+            f'{network_key}: {SPANDREL} needs an extra: {extra} ({error})'
         ) from error
     content = read_weights(weights, key)
     try:
@@ -117,6 +130,11 @@ def read_spandrel(
     # Spandrel has one loader per architecture, and they raise many types for unknown weights.
     except Exception as error:
         first_keys = ', '.join(str(name) for name in list(state)[:5])
+        if not asked_for:
+            raise OptionError(
+                f"{network_key}: missing; '{weights}' does not record its network, and "
+                f'spandrel knows none that it fits; its first keys are {first_keys}'
+            ) from error
         raise WeightsError(
             f"{key}: '{weights}': spandrel knows no network that it fits "
             f'({type(error).__name__}); its first keys are {first_keys}'

@@ -13,7 +13,8 @@ PRECISIONS = ('auto', 'bf16', 'fp32')
 # How several processes are started, as BasicSR knows it.
 LAUNCHERS = ('none', 'pytorch', 'slurm')
 
-EXPORT_FORMATS = ('onnx', 'torchscript', 'safetensors')
+# Formats of exported students, with the endings of their files.
+EXPORT_FORMATS = {'onnx': '.onnx', 'torchscript': '.pt', 'safetensors': '.safetensors'}
 
 # Formats of upscaled images, with the endings of their names; the first one is written.
 PICTURE_FORMATS = {'png': ('.png',), 'jpg': ('.jpg', '.jpeg'), 'webp': ('.webp',)}

@@ -1,14 +1,15 @@
 """Convert released weights to the names that BasicSR's networks use.
 
-EDSR-PyTorch, ``.pt``, [0, 255]:
+EDSR-PyTorch, ``.pt``, [0, 255] or [0, 1]:
     ``head.0``, ``body.{i}.body.{0,2}``, ``body.{n}``, ``tail.0.*``, ``tail.1``
-official RCAN, ``.pt``, [0, 255]:
+official RCAN, ``.pt``, [0, 255] or [0, 1]:
     ``head.0``, ``body.{g}.body.{b}.body.{0,2}``, ``….3.conv_du.{0,2}``, ``tail.*``
 official SwinIR, ``.pth``:
     BasicSR's names
 
 The first two subtract the colour mean by 1×1 convolutions, ``sub_mean`` and ``add_mean``, whose
-biases are ∓255 times the mean of their training images; DF2K and DIV2K have different means.
+biases are ∓255 times (with ``--rgb_range 1`` ∓1 times) the mean of their training images; DF2K and
+DIV2K have different means.
 
 A further format is one more entry in :data:`SOURCE_FORMATS`.
 """
@@ -47,8 +48,13 @@ _RCAN = [
     (r'body\.(\d+)\.body\.(\d+)\.body\.([02])\.', r'body.\1.residual_group.\2.rcab.\3.'),
 ]
 _MEANS = ('sub_mean', 'add_mean')
-# The range of pixel values that weights with a colour mean are made for.
-RELEASED_IMG_RANGE = 255.0
+# The range of pixel values that nearly all weights with a colour mean are made for.
+_RELEASED_IMG_RANGE = 255.0
+# Biases that are smaller are a mean in [0, 1], not in [0, 255]: no photographs are that dark.
+_LARGEST_MEAN = 1.5
+# The 1×1 convolutions are the identity, unless they divide by a standard deviation. Where they were
+# trained along they are nearly so.
+_IDENTITY_TOLERANCE = 0.2
 
 
 class SourceFormat(NamedTuple):
@@ -84,8 +90,48 @@ def _convert(
             renamed[_renamed(name, rules)] = value
     if 'sub_mean.bias' not in state:
         return renamed, None
-    mean = -state['sub_mean.bias'].float() / RELEASED_IMG_RANGE
+    mean = -state['sub_mean.bias'].float() / released_img_range(state)
     return renamed, mean.view(1, -1, 1, 1)
+
+
+def released_img_range(state: Mapping[str, torch.Tensor]) -> float:
+    """Return the range of pixel values that weights are made for, 255 or 1.
+
+    Args:
+        state: A state dict under the names of its release.
+    """
+    bias = state.get('sub_mean.bias')
+    if bias is not None and 0 < bias.abs().max().item() < _LARGEST_MEAN:
+        return 1.0
+    return _RELEASED_IMG_RANGE
+
+
+def colour_problems(state: Mapping[str, torch.Tensor]) -> list[str]:
+    """List why ``sub_mean`` and ``add_mean`` are more than the colour mean of a network.
+
+    Args:
+        state: A state dict under the names of its release.
+    """
+    problems = []
+    for name in _MEANS:
+        weight = state.get(f'{name}.weight')
+        if weight is None or weight.ndim != 4 or weight.shape[0] != weight.shape[1]:
+            continue
+        difference = weight.float()[:, :, 0, 0] - torch.eye(weight.shape[0])
+        if difference.abs().max().item() > _IDENTITY_TOLERANCE:
+            problems.append(
+                f'{name}.weight: not the identity (a standard deviation?); expected weights that '
+                'only subtract a mean'
+            )
+    bias = state.get('sub_mean.bias')
+    if bias is not None:
+        mean = -bias.float() / released_img_range(state)
+        if mean.min().item() < 0 or mean.max().item() > 1:
+            problems.append(
+                f'sub_mean.bias: {bias.tolist()}; expected the negative of a mean in [0, 255] or '
+                '[0, 1]'
+            )
+    return problems
 
 
 def _has_head_and_tail(state: Mapping[str, torch.Tensor]) -> bool:

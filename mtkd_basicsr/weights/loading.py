@@ -1,24 +1,30 @@
-"""Read weight files, find the state dict in them, and load it into a network."""
+"""Read weight files, and load them into networks."""
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import safe_open
 
-from ..errors import OptionError, WeightsError, first_line, why_unreadable
+from ..errors import OptionError, WeightsError, why_unreadable
 from ..host.yaml_loader import read_options
 from ..utils.resources import weights_file
-from .conversions import RELEASED_IMG_RANGE, infer_arguments, set_colour_mean, to_basicsr
+from .fitting import fit_weights
 from .metadata import METADATA, invalid_entry, metadata_of_texts
 
-# Buffers of Swin networks that are computed from the sizes in the option file. In a checkpoint they
-# have the sizes of the training that wrote it, which may be others; the parameters do not depend on
-# them.
-_COMPUTED_BUFFERS = ('attn_mask', 'relative_position_index')
-# How many differences, or keys, a message lists.
-_MAX_LISTED = 5
+
+class Loaded(NamedTuple):
+    """What was loaded into a network.
+
+    Attributes:
+        content: The whole content of the file.
+        warning: Names the tensors of the network that the file does not have, and that stay random;
+            None if there are none.
+    """
+
+    content: dict[str, Any]
+    warning: str | None
 
 
 def _read_safetensors(path: str) -> dict[str, Any]:
@@ -30,15 +36,35 @@ def _read_safetensors(path: str) -> dict[str, Any]:
 
 
 def _read_torch(path: str) -> Any:
-    return torch.load(path, map_location='cpu', weights_only=True)
+    # Given a path, torch looks at its ending.
+    with open(path, 'rb') as file:
+        return torch.load(file, map_location='cpu', weights_only=True)
 
 
+# The first bytes of what torch.save writes, now and before version 1.6.
+_ZIP = b'PK'
+_PICKLE = b'\x80'
 # How a file is read, by the ending of its name; with any other ending, by torch.load.
 READERS: dict[str, Callable[[str], Any]] = {
     '.pth': _read_torch,
     '.pt': _read_torch,
     '.safetensors': _read_safetensors,
 }
+
+
+def _reader_of(path: str, ending: str) -> Callable[[str], Any]:
+    """Return what reads a file: of the formats known here by its content, others by its ending."""
+    reader = READERS.get(ending, _read_torch)
+    if reader not in (_read_torch, _read_safetensors):
+        return reader
+    with open(path, 'rb') as file:
+        head = file.read(9)
+    # safetensors: the length of a JSON header, 8 bytes, and the header. The other two have other
+    # characters there.
+    length = int.from_bytes(head[:8], 'little')
+    if head[8:] == b'{' and length < os.path.getsize(path):
+        return _read_safetensors
+    return _read_torch if head.startswith((_ZIP, _PICKLE)) else reader
 
 
 def read_weights(path: str, key: str) -> dict[str, Any]:
@@ -61,7 +87,7 @@ def read_weights(path: str, key: str) -> dict[str, Any]:
         raise WeightsError(f"{key}: no file '{path}'")
     ending = os.path.splitext(path)[1]
     try:
-        content = READERS.get(ending, _read_torch)(path)
+        content = _reader_of(path, ending)(path)
     except Exception as error:
         hint = '' if ending in READERS else f'; known formats: {", ".join(READERS)}'
         raise WeightsError(
@@ -75,6 +101,20 @@ def read_weights(path: str, key: str) -> dict[str, Any]:
             f"{key}: '{path}': {wrong} is not what mtkd_basicsr writes into a checkpoint"
         )
     return content
+
+
+def recorded_network(weights: str, key: str) -> dict[str, Any] | None:
+    """Return the block of the network that a checkpoint records; None if it records none.
+
+    Args:
+        weights: The checkpoint.
+        key: The option that names it, for messages.
+
+    Raises:
+        WeightsError: If the checkpoint cannot be read.
+    """
+    metadata = read_weights(weights, key).get(METADATA) or {}
+    return metadata.get('network')
 
 
 def network_of(opt: str | None, weights: str, safe: bool = False) -> tuple[dict[str, Any], int]:
@@ -113,188 +153,27 @@ def network_of(opt: str | None, weights: str, safe: bool = False) -> tuple[dict[
     return metadata['network'], metadata['scale']
 
 
-def _first_keys(content: Mapping[Any, Any]) -> str:
-    return ', '.join(str(name) for name in list(content)[:_MAX_LISTED])
-
-
-def _has_nan(tensor: torch.Tensor) -> bool:
-    # Sparse tensors have no isnan; loading them into a network fails later on.
-    if tensor.layout != torch.strided or not tensor.is_floating_point():
-        return False
-    return bool(tensor.isnan().any())
-
-
-def state_dict_of(
-    content: dict[str, Any], path: str, key: str, param_key: str | None = None
-) -> dict[str, torch.Tensor]:
-    """Find the state dict in the content of a weight file.
-
-    Args:
-        content: As :func:`read_weights` returns it.
-        path: The file, for messages.
-        key: The option that names the file, for messages.
-        param_key: The entry to take; None takes ``params_ema``, else ``params``, else the whole
-            content.
-
-    Returns:
-        Tensors by name, without the prefix ``module.`` of DistributedDataParallel.
-
-    Raises:
-        WeightsError: If there is no state dict, or it contains NaN.
-    """
-    if param_key is None:
-        if 'params_ema' in content:
-            param_key = 'params_ema'
-        elif 'params' in content:
-            param_key = 'params'
-    elif param_key not in content:
-        raise WeightsError(f"{key}: '{path}' has no '{param_key}'; it has {_first_keys(content)}")
-    state = content if param_key is None else content[param_key]
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
-    ):
-        raise WeightsError(
-            f"{key}: '{path}' holds no state dict; its first keys are {_first_keys(content)}"
-        )
-    for name, value in state.items():
-        if _has_nan(value):
-            raise WeightsError(
-                f"{key}: '{path}': {name} contains NaN: the training that wrote it diverged"
-            )
-    if all(name.startswith('module.') for name in state):
-        return {name.removeprefix('module.'): value for name, value in state.items()}
-    return dict(state)
-
-
-def pretrained_key(content: Mapping[str, Any], param_key: str | None) -> str | None:
-    """Return the entry of a file that BasicSR takes for ``path.param_key_g``.
-
-    Args:
-        content: The content of the file.
-        param_key: The value of the option; None stands for the content itself.
-
-    Returns:
-        ``param_key``, or ``'params'`` if the file lacks the former and has the latter.
-    """
-    if param_key is not None and param_key not in content and 'params' in content:
-        return 'params'
-    return param_key
-
-
 def load_weights(
     net: torch.nn.Module, path: str, key: str, strict: bool = True, param_key: str | None = None
-) -> dict[str, Any]:
+) -> Loaded:
     """Load the weights of a file into a network.
 
     Args:
         net: The network.
-        path: BasicSR's format (``params_ema`` preferred, ``params``), or a bare state
-            dict; names as in BasicSR, or in one of
-            :data:`~mtkd_basicsr.weights.conversions.SOURCE_FORMATS`. A colour mean in the file is
-            handed to the network.
+        path: BasicSR's format (``params_ema`` preferred, ``params``), a bare state dict, or a
+            mapping with one state dict; names as in BasicSR, or in one of
+            :data:`~mtkd_basicsr.weights.conversions.SOURCE_FORMATS`, with or without what wrappers
+            add to them. A colour mean in the file is handed to the network.
         key: The option that names the file, for messages.
-        strict: Whether all names must match. Shapes must match in any case.
+        strict: Whether all names must match, and not only half of them. Shapes must match in any
+            case.
         param_key: The entry of the file to take instead.
 
     Returns:
-        The whole content of the file.
+        The content of the file, and a warning if it does not have all of the network.
 
     Raises:
         WeightsError: If the file cannot be read or does not fit; lists the first differences.
     """
     content = read_weights(path, key)
-    fit_weights(net, content, path, key, strict, param_key)
-    return content
-
-
-def fit_weights(
-    net: torch.nn.Module,
-    content: dict[str, Any],
-    path: str,
-    key: str,
-    strict: bool = True,
-    param_key: str | None = None,
-) -> None:
-    """Load the weights in the content of a file into a network.
-
-    Args:
-        net: The network.
-        content: As :func:`read_weights` returns it.
-        path, key, strict, param_key: As for :func:`load_weights`.
-
-    Raises:
-        WeightsError: If the weights do not fit; lists the first differences.
-    """
-    state, mean = to_basicsr(state_dict_of(content, path, key, param_key))
-    wanted = net.state_dict()
-    for name in list(state):
-        if _is_computed(name) and (name not in wanted or wanted[name].shape != state[name].shape):
-            del state[name]
-    differences = _argument_differences(net, state, wanted, mean, strict)
-    differences += _tensor_differences(state, wanted, strict)
-    misfit = f"{key}: '{path}' does not fit {type(net).__name__}: "
-    if differences:
-        hidden = len(differences) - _MAX_LISTED
-        more = f' and {hidden} more' if hidden > 0 else ''
-        raise WeightsError(misfit + '; '.join(differences[:_MAX_LISTED]) + more)
-    try:
-        net.load_state_dict(state, strict=False)
-    except RuntimeError as error:  # sparse tensors, for example
-        raise WeightsError(misfit + first_line(error)) from error
-    if mean is not None:
-        set_colour_mean(net, mean)
-
-
-def _is_computed(name: str) -> bool:
-    return name.rsplit('.', 1)[-1] in _COMPUTED_BUFFERS
-
-
-def _argument_differences(
-    net: torch.nn.Module,
-    state: Mapping[str, torch.Tensor],
-    wanted: Mapping[str, torch.Tensor],
-    mean: torch.Tensor | None,
-    strict: bool,
-) -> list[str]:
-    """List the arguments in which the network differs from the one that had these weights."""
-    try:
-        in_file = infer_arguments(state)
-        in_network = infer_arguments(wanted)
-    except (ValueError, ArithmeticError, LookupError):
-        # Shapes that no network has: they are listed as differences of tensors.
-        return []
-    differences = []
-    if strict and set(in_file) == set(in_network):
-        for name, value in in_file.items():
-            if value != in_network[name]:
-                differences.append(
-                    f'{name}: {value} in the file, {in_network[name]} in the network'
-                )
-    img_range = getattr(net, 'img_range', RELEASED_IMG_RANGE)
-    if mean is not None and img_range != RELEASED_IMG_RANGE:
-        differences.append(
-            f'img_range: the weights of the file are for 255., {img_range} in the network'
-        )
-    return differences
-
-
-def _tensor_differences(
-    state: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], strict: bool
-) -> list[str]:
-    """List tensors of other shapes and, with ``strict``, those on one side only."""
-    differences = []
-    for name, value in state.items():
-        if name in wanted and value.shape != wanted[name].shape:
-            differences.append(
-                f'{name}: {tuple(value.shape)} in the file, {tuple(wanted[name].shape)} in the '
-                'network'
-            )
-    if not strict:
-        return differences
-    for name in wanted:
-        if name not in state and not _is_computed(name):
-            differences.append(f'{name}: only in the network')
-    for name in state:
-        if name not in wanted:
-            differences.append(f'{name}: only in the file')
-    return differences
+    return Loaded(content, fit_weights(net, content, path, key, strict, param_key))

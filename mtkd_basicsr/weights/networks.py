@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 
 from ..errors import OptionError, did_you_mean, first_line
-from ..host.api import ARCH_REGISTRY, build_network
+from ..host.api import ARCH_REGISTRY, build_network, registered_name
 
 # The `type` of a teacher whose arch spandrel infers from its weights.
 SPANDREL = 'Spandrel'
@@ -26,12 +26,13 @@ def build(network: dict[str, Any], key: str) -> torch.nn.Module:
         OptionError: If the arch is unknown or rejects its arguments.
     """
     name = network.get('type')
-    if not isinstance(name, str) or name not in ARCH_REGISTRY:
+    known = registered_name(ARCH_REGISTRY, name)
+    if known is None:
         raise OptionError(
             f"{key}.type: unknown arch '{name}'; {did_you_mean(name, sorted(ARCH_REGISTRY.keys()))}"
         )
     try:
-        return build_network(network)
+        return build_network({**network, 'type': known})
     except Exception as error:  # each arch raises errors of its own
         raise OptionError(
             f'{key}: {name} cannot be built: {error or type(error).__name__}'

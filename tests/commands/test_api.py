@@ -399,7 +399,7 @@ def test_what_basicsr_would_read_otherwise_is_refused(value, make_options, tmp_p
 
 def page_scripts():
     blocks = re.findall(r'(?ms)^```python\n(.*?)^```', PAGE)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     return blocks
 
 
@@ -438,6 +438,21 @@ def test_the_third_example_of_the_page(tmp_path):
     (tmp_path / 'mtkd.yml').write_text('name: x\n')
     expected = re.search(r'(?ms)^```text\n(.*?)^```', PAGE)[1]
     assert script(tmp_path, page_scripts()[2]) == expected
+
+
+@pytest.mark.slow
+def test_the_example_of_an_exported_file(here, photographs, tmp_path):
+    here('export', '--weights', 'reference:edsr_x4', '--out', tmp_path / 'student.onnx')
+    photo = photographs / 'val' / 'LRx4' / 'coffee.png'
+    (tmp_path / 'photo.png').write_bytes(photo.read_bytes())
+    example = page_scripts()[3]
+    assert len([line for line in example.splitlines() if line and 'import' not in line]) <= 5
+    script(tmp_path, example)
+    here('upscale', photo, '--weights', 'reference:edsr_x4', '--out', tmp_path / 'ours')
+    expected = cv2.imread(str(tmp_path / 'ours' / 'coffee_x4.png')).astype(int)
+    found = cv2.imread(str(tmp_path / 'large.png')).astype(int)
+    assert found.shape == expected.shape
+    assert abs(found - expected).max() <= 1
 
 
 SCRIPT = """

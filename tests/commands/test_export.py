@@ -23,6 +23,7 @@ from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.functional.padding import run_padded
 from mtkd_basicsr.utils.version import __version__
 from mtkd_basicsr.weights.loading import load_weights
+from mtkd_basicsr.weights.networks import build as build_network
 
 SUFFIXES = {'onnx': '.onnx', 'torchscript': '.pt', 'safetensors': '.safetensors'}
 # Both orientations, one window, one row and one column of windows, SwinIR's own image size, less
@@ -445,3 +446,48 @@ def test_wrong_arguments_are_refused(here, tmp_path, weights, arguments, text):
     before = sorted(tmp_path.iterdir())
     assert text in here('export', *arguments, '--format', 'onnx', expect=1)
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize('name', ['torchscript', 'safetensors'])
+def test_the_ending_decides_the_format(here, tmp_path, weights, name):
+    weights('EDSR')
+    out = tmp_path / f'mine{SUFFIXES[name]}'
+    here('export', '--weights', 'student.pth', '--out', out)
+    if name == 'safetensors':
+        assert 'conv_first.weight' in load_file(out)
+    else:
+        assert torch.jit.load(out)(torch.rand(1, 3, 5, 7)).shape == (1, 3, 10, 14)
+    text = (
+        'expected onnx, torchscript, safetensors, or --out with one of the endings .onnx, .pt, .saf'
+    )
+    for wrong in ([], ['--out', tmp_path / 'mine.pth'], ['--out', tmp_path / 'mine']):
+        assert text in here('export', '--weights', 'student.pth', *wrong, expect=1)
+    other = 'onnx' if name == 'torchscript' else 'torchscript'
+    printed = here('export', '--weights', 'student.pth', '--out', out, '--format', other, expect=1)
+    assert f'expected a name that ends with {SUFFIXES[other]}' in printed
+
+
+@pytest.mark.parametrize(
+    ('network', 'known'),
+    [
+        (tiny('SwinIR', 2), True),
+        ({'type': 'SRVGGNetCompact', 'num_feat': 8, 'num_conv': 3, 'upscale': 2}, True),
+        (tiny('EDSR', 2), False),
+        (tiny('RCAN', 2), False),
+    ],
+    ids=lambda value: value['type'] if isinstance(value, dict) else '',
+)
+def test_spandrel_reads_what_the_documentation_says(here, tmp_path, network, known):
+    spandrel = pytest.importorskip('spandrel')
+    net = build_network(network, 'network').eval()
+    mtkd = {'network': network, 'scale': 2, 'version': __version__}
+    torch.save({'params': net.state_dict(), 'mtkd': mtkd}, tmp_path / 'student.pth')
+    here('export', '--weights', 'student.pth', '--out', tmp_path / 'a.safetensors')
+    if not known:
+        with pytest.raises(spandrel.UnsupportedModelError):
+            spandrel.ModelLoader().load_from_file(tmp_path / 'a.safetensors')
+        return
+    loaded = spandrel.ModelLoader().load_from_file(tmp_path / 'a.safetensors').eval()
+    lq = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        assert (loaded(lq) - net(lq).clamp(0, 1)).abs().max() < 1e-5

@@ -13,8 +13,10 @@ from conftest import ROOT, build, parsed, run, tiny, write_options, write_weight
 from helpers.wrong_inputs import RunsCode, saved
 
 import mtkd_basicsr
+from mtkd_basicsr.checks.networks import load_pretrained
 from mtkd_basicsr.commands._option_files import OptionFile, parse_like_basicsr
 from mtkd_basicsr.config import apply_overrides
+from mtkd_basicsr.distillers import training_config
 from mtkd_basicsr.errors import OptionError, WeightsError
 from mtkd_basicsr.host.yaml_loader import (
     SafeLoader,
@@ -197,12 +199,19 @@ def test_networks_are_loaded_as_basicsr_loads_them(testing, tmp_path):
         assert all(torch.equal(state[k], expected[k]) for k in expected), (name, key)
 
 
-def test_weights_that_need_not_fit_are_left_out(testing, tmp_path, caplog):
+def test_weights_that_need_not_fit_are_left_out_of_a_training(testing, tmp_path):
     other = write_weights(tmp_path / 'x3.pth', tiny('EDSR', 3), 5)
-    state = loaded(testing, tmp_path, pretrain_network_g=other, strict_load_g=False)
     theirs = build(tiny('EDSR', 3), 5).state_dict()
-    assert torch.equal(state['conv_first.weight'], theirs['conv_first.weight'])
-    assert state['upsample.0.weight'].shape[0] == 8 * 4
+    testing['path'].update(pretrain_network_g=other, strict_load_g=False)
+    testing['train']['kd'] = {'type': 'Scratch'}
+    config = training_config(testing)
+    net = build(testing['network_g'], 6)
+    assert 'stay random: upsample.0.weight, upsample.0.bias' in load_pretrained(config, net)
+    assert torch.equal(net.conv_first.weight, theirs['conv_first.weight'])
+    assert net.upsample[0].weight.shape[0] == 8 * 4
+    # A test of a network that is random in part measures nothing.
+    with pytest.raises(WeightsError, match=r'upsample.0.weight: \(72, 8, 3, 3\) in the file'):
+        loaded(testing, tmp_path, strict_load_g=False)
     with pytest.raises(WeightsError, match='upscale: 3 in the file, 2 in the network'):
         loaded(testing, tmp_path, strict_load_g=True)
 

@@ -23,7 +23,7 @@ def test_order_of_teachers_is_kept():
         ([TEACHER], r'teachers: \[.*\]; expected a mapping'),
         (
             {'edsr': 'edsr.pth'},
-            "teachers.edsr: 'edsr.pth'; expected a mapping with the keys network, weights",
+            "teachers.edsr: 'edsr.pth'; expected a mapping with the keys weights, network",
         ),
         ({'edsr': {'network': {'type': 'EDSR'}}}, "teachers.edsr: key 'weights' is missing"),
         (

@@ -106,7 +106,7 @@ def test_all_that_is_wrong_is_found_at_once(make_options):
     opt['train'].update(total_itr=5, max_skipped=-1, amp='fp8', kd={'type': 'MTKD', 'also': ['x']})
     opt['train'].pop('pixel_opt')
     opt['logger']['keep_last'] = 0
-    opt['teachers']['edsr'] = {'weights': 'x.pth'}
+    opt['teachers']['edsr'] = {'network': tiny('EDSR', 2)}
     opt['fusion'] = {'network': tiny('DCTSwin', 2, in_chans=9)}
     findings = Findings()
     training_config(opt, errors=findings)
@@ -118,7 +118,7 @@ def test_all_that_is_wrong_is_found_at_once(make_options):
         "train.kd.also[0].type: unknown method 'x'; known: ",
         'train.pixel_opt: missing',
         'logger.keep_last: 0; expected a number of checkpoints, from 1 on',
-        "teachers.edsr: key 'network' is missing",
+        "teachers.edsr: key 'weights' is missing",
         "fusion: key 'weights' is missing",
     ):
         assert [line for line in found if line.startswith(text)], (text, found)

@@ -3,14 +3,9 @@ import torch
 from conftest import build, tiny
 from torch import nn
 
-from mtkd_basicsr.distillers.features import (
-    FeatureTap,
-    Splice,
-    body_end,
-    default_positions,
-    image_range,
-    widths,
-)
+from mtkd_basicsr.distillers.features import FeatureTap, image_range, widths
+from mtkd_basicsr.distillers.positions import body_end, default_positions
+from mtkd_basicsr.distillers.splice import Splice
 from mtkd_basicsr.errors import OptionError
 
 NETWORKS = {
@@ -70,9 +65,7 @@ def test_default_positions_of_edsr_are_after_5_and_10_of_16_blocks():
 
 
 def test_other_archs_have_no_default():
-    with pytest.raises(
-        OptionError, match='features: no default positions for Conv2d; .*EDSR, RCAN, SwinIR'
-    ):
+    with pytest.raises(OptionError, match='no default positions for Conv2d .*EDSR, RCAN, SwinIR'):
         default_positions(nn.Conv2d(3, 3, 1))
 
 

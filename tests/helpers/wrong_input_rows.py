@@ -45,6 +45,29 @@ def nested(times):
     return 'a: ' + '[' * times + ']' * times
 
 
+def changed(path, change):
+    """Changes the state dict of a file."""
+
+    def make():
+        content = torch.load(path, weights_only=True)
+        torch.save({'params': change(content['params'])}, path)
+
+    return make
+
+
+# What of an EDSR is in the file, how it is made, part of the text.
+PARTIAL = [
+    (
+        'nothing',
+        lambda state: {f'other.{name}': value for name, value in state.items()},
+        'does not fit EDSR: it has 0 of the 12 tensors, expected at least half of them; missing: ',
+    ),
+    (
+        'a third',
+        lambda state: {name: value for name, value in state.items() if name.startswith('body')},
+        'does not fit EDSR: it has 4 of the 12 tensors, expected at least half of them; missing: ',
+    ),
+]
 # What is in the file, content, part of the text.
 FILES = [
     ('no file', None, "-opt: no file 'options.yml'"),
@@ -980,6 +1003,99 @@ ROWS = [
         options(path__pretrain_network_g='gone.pth'),
     ),
     *(
+        Row(
+            f'weights that need not fit, {what}, of a teacher',
+            command,
+            WeightsError,
+            f"teachers.edsr.weights: 'EDSR_x2.pth' {text}",
+            both(options(**CACHED, teachers__edsr__strict=False), changed('EDSR_x2.pth', change)),
+        )
+        for command in (TRAIN, CACHE)
+        for what, change, text in PARTIAL
+    ),
+    *(
+        Row(
+            f'weights that need not fit, {what}, to start from',
+            TRAIN,
+            WeightsError,
+            f"path.pretrain_network_g: 'EDSR_x2.pth' {text}",
+            both(
+                options(path__pretrain_network_g='EDSR_x2.pth', path__strict_load_g=False),
+                changed('EDSR_x2.pth', change),
+            ),
+        )
+        for what, change, text in PARTIAL
+    ),
+    *(
+        Row(
+            f'weights that need not fit, {what}, to test, {model}',
+            TEST,
+            WeightsError,
+            f"path.pretrain_network_g: 'EDSR_x2.pth' {text}",
+            both(
+                options(
+                    model,
+                    'test',
+                    path__pretrain_network_g='EDSR_x2.pth',
+                    path__strict_load_g=False,
+                ),
+                changed('EDSR_x2.pth', change),
+            ),
+        )
+        for model in ('KDModel', 'SRModel')
+        for what, change, text in PARTIAL
+    ),
+    Row(
+        'weights that need not fit, of the fusion',
+        TRAIN,
+        WeightsError,
+        "fusion.weights: 'EDSR_x2.pth' does not fit DCTSwin: it has ",
+        options(fusion__weights='EDSR_x2.pth', fusion__strict=False),
+    ),
+    *(
+        Row(
+            f'no weights to test, {model}',
+            TEST,
+            OptionError,
+            'path.pretrain_network_g: missing; without trained weights the test would measure',
+            options(model, 'test', path__pretrain_network_g=None),
+        )
+        for model in ('KDModel', 'SRModel')
+    ),
+    Row(
+        'weights to test: an entry that is misspelled',
+        TEST,
+        WeightsError,
+        "'student.pth' has no 'parms'; it has params, mtkd",
+        options(
+            'KDModel', 'test', path__pretrain_network_g='student.pth', path__param_key_g='parms'
+        ),
+    ),
+    Row(
+        'a training state as a teacher',
+        TRAIN,
+        WeightsError,
+        "teachers.edsr.weights: '5.state' is the training state of iteration 5, which has no",
+        both(
+            options(teachers__edsr__weights='5.state'),
+            saved('5.state', {'epoch': 1, 'iter': 5, 'optimizers': [], 'schedulers': []}),
+        ),
+    ),
+    Row(
+        'a teacher that does not record its network',
+        TRAIN,
+        OptionError,
+        "teachers.edsr.network: missing; 'EDSR_x2.pth' does not record its network",
+        options(teachers__edsr__network=GONE),
+    ),
+    Row(
+        'a fusion that does not record its network',
+        TRAIN,
+        OptionError,
+        "fusion.network: missing; 'fusion_x2.pth' does not record its network",
+        options(fusion__network=GONE),
+    ),
+    *(
         Row(f'images: {what}', command, DataError, text, both(options(**CACHED), make))
         for command in (TRAIN, CACHE)
         for what, make, text in [
@@ -1508,8 +1624,9 @@ ROWS = [
     Row(
         'export: no format',
         'export --weights student.pth',
-        USAGE,
-        'the following arguments are required: --format',
+        OptionError,
+        '--format: missing; expected onnx, torchscript, safetensors, or --out with one of the '
+        'endings .onnx, .pt, .safetensors',
     ),
     Row(
         'export: an unknown format',

@@ -16,7 +16,7 @@ import mtkd_basicsr
 from mtkd_basicsr.commands.cli import main
 from mtkd_basicsr.commands.options.network_templates import STUDENTS
 from mtkd_basicsr.commands.options.paper_files import files
-from mtkd_basicsr.distillers.features import default_positions
+from mtkd_basicsr.distillers.positions import default_positions
 from mtkd_basicsr.weights.networks import build
 
 # Plans have tests of their own.

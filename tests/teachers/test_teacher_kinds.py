@@ -99,19 +99,17 @@ def test_an_entry_of_the_file_can_be_named(tmp_path):
 
 
 def test_a_foreign_teacher_gives_features(tmp_path, make_options, photographs):
-    """A method that reads features takes the positions that it is given; there are no defaults for
-    an arch that nobody here knows.
-    """
+    """A method that reads features takes the positions that it is given, or finds the blocks."""
     from mtkd_basicsr.distillers import Distiller, training_config
 
     _, block = foreign('SPAN', tmp_path / 'net.pth')
     opt = make_options('KDModel')
     opt['teachers'] = {'a': block}
     opt['train'].update(distill_opt={'type': 'L1Loss'}, kd={'type': 'FAKD'})
-    with pytest.raises(
-        OptionError, match='no default positions for SpandrelNetwork; set them in train.kd'
-    ):
-        Distiller(training_config(opt), 'cpu', build(opt['network_g']))
+    distiller = Distiller(training_config(opt), 'cpu', build(opt['network_g']))
+    assert distiller.describe()[-1] == (
+        'train.kd.teacher_features: model.block_2, model.block_4, model.block_6 of SPAN (spandrel)'
+    )
     opt['train']['kd'].update(
         teacher_features=['model.conv_1', 'model.upsampler:input'],
         student_features=['body.0', 'upsample:input'],

@@ -163,7 +163,7 @@ def test_scale_is_checked_at_the_start(tmp_path):
 )
 def test_networks_that_cannot_be_built_are_refused(network, text):
     with pytest.raises(OptionError, match=text):
-        TeacherEnsemble({'a': TeacherOptions(network, 'x.pth')}, 2)
+        TeacherEnsemble({'a': TeacherOptions('x.pth', network)}, 2)
 
 
 def fused(folder, order, trained, scale=2):

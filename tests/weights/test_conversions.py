@@ -16,6 +16,7 @@ from mtkd_basicsr.weights.conversions import (
     infer_arguments,
     to_basicsr,
 )
+from mtkd_basicsr.weights.fitting import fit_weights
 from mtkd_basicsr.weights.loading import READERS, load_weights
 from mtkd_basicsr.weights.networks import build as build_network
 
@@ -93,10 +94,106 @@ def test_the_colour_mean_is_that_of_the_file(tmp_path, name):
     assert difference(net, case) > 1e-3
 
 
+def of_range_1(state):
+    """Weights that compute the same as those for [0, 255] from images in [0, 1], as a training with
+    ``--rgb_range 1`` would have them.
+
+    Convolutions and ReLU keep a factor if their biases have it; the attention of RCAN, which ends
+    in a sigmoid, gets it back in its first weights.
+    """
+    scaled = {}
+    for name, value in state.items():
+        if 'conv_du.0.weight' in name:
+            value = 255 * value
+        elif name.endswith('bias') and 'conv_du' not in name:
+            value = value / 255
+        scaled[name] = value
+    return scaled
+
+
+@pytest.mark.parametrize('name', RELEASED)
+@pytest.mark.parametrize('write', [torch.save, with_prefix, in_params])
+def test_weights_of_rgb_range_1(tmp_path, name, write):
+    write(of_range_1(state_of(name)), tmp_path / 'range_1.pt')
+    case = CASES[name]
+    network = {**case['network'], 'img_range': 1.0}
+    net = loaded(network, tmp_path / 'range_1.pt')
+    assert torch.allclose(net.mean.flatten(), torch.tensor([0.4488, 0.4371, 0.4040]), atol=1e-4)
+    assert difference(net, case) < 1e-5
+    text = re.escape('img_range: the weights of the file are for 1., 255.0 in the network')
+    with pytest.raises(WeightsError, match=f'{text}; write img_range: 1.'):
+        loaded({**network, 'img_range': 255.0}, tmp_path / 'range_1.pt')
+
+
+@pytest.mark.parametrize('name', RELEASED)
+@pytest.mark.parametrize(
+    ('change', 'text'),
+    [
+        ({'sub_mean.weight': torch.eye(3).view(3, 3, 1, 1) / 0.25}, 'sub_mean.weight: not the id'),
+        ({'add_mean.weight': torch.eye(3).view(3, 3, 1, 1) * 0.25}, 'add_mean.weight: not the id'),
+        ({'sub_mean.bias': torch.tensor([114.0, 111.0, 103.0])}, 'expected the negative of a mean'),
+        ({'sub_mean.bias': torch.tensor([-29000.0, -29000.0, -2e4])}, 'a mean in .0, 255. or'),
+    ],
+)
+def test_a_colour_mean_that_cannot_be_converted_is_refused(tmp_path, name, change, text):
+    torch.save({**state_of(name), **change}, tmp_path / 'a.pt')
+    with pytest.raises(WeightsError, match=f'teachers.t.weights: .*{text}'):
+        loaded(CASES[name]['network'], tmp_path / 'a.pt')
+
+
+def test_weights_of_grey_images_are_refused(tmp_path):
+    """EDSR-PyTorch with ``--n_colors 1``."""
+    state = state_of('edsr_pytorch_x3.pt')
+    for name in ('head.0.weight', 'sub_mean.weight', 'add_mean.weight'):
+        state[name] = state[name][:, :1]
+    for name in ('tail.1.weight', 'tail.1.bias', 'sub_mean.weight', 'sub_mean.bias'):
+        state[name] = state[name][:1]
+    torch.save(state, tmp_path / 'grey.pt')
+    with pytest.raises(
+        WeightsError, match=r'conv_first.weight: \(16, 1, 3, 3\) in the file, \(16, 3'
+    ):
+        loaded(CASES['edsr_pytorch_x3.pt']['network'], tmp_path / 'grey.pt')
+
+
+@pytest.mark.parametrize('name', RELEASED)
+def test_another_colour_mean_than_in_the_options_is_said(tmp_path, name):
+    """It is that of the weights which is used; the checkpoints of a training do not hold it."""
+    mean = [0.4690, 0.4490, 0.4036]
+    network = {**CASES[name]['network'], 'rgb_mean': mean}
+    teachers = TeacherEnsemble(
+        {'t': TeacherOptions(str(GOLDEN / name), network)}, network['upscale']
+    )
+    assert teachers.warnings == [
+        f'teachers.t.network.rgb_mean: {mean}; that of the weights is used instead, '
+        '[0.4488, 0.4371, 0.404]'
+    ]
+    content = torch.load(GOLDEN / name, weights_only=True)
+    with pytest.raises(WeightsError, match=r'write rgb_mean: \[0.4488, 0.4371, 0.404\]'):
+        fit_weights(build_network(network, 'n'), content, name, 'key', initial=True)
+    fit_weights(build_network(CASES[name]['network'], 'n'), content, name, 'key', initial=True)
+
+
+def test_a_network_of_ones_own_with_the_names_of_a_release(tmp_path):
+    """A port of EDSR-PyTorch that is registered in BasicSR keeps its names."""
+
+    class Port(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.sub_mean = torch.nn.Conv2d(3, 3, 1)
+            self.head = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3))
+            self.tail = torch.nn.Sequential(torch.nn.Identity(), torch.nn.Conv2d(8, 3, 3))
+
+    port = Port()
+    torch.save({'params': port.state_dict()}, tmp_path / 'port.pth')
+    other = Port()
+    load_weights(other, str(tmp_path / 'port.pth'), 'teachers.t.weights')
+    assert torch.equal(other.sub_mean.bias, port.sub_mean.bias)
+
+
 def test_a_teacher_of_a_released_file(tmp_path):
     case = CASES['rcan_official_x2.pt']
     teachers = TeacherEnsemble(
-        {'rcan': TeacherOptions(case['network'], str(GOLDEN / case['file']))}, 2
+        {'rcan': TeacherOptions(str(GOLDEN / case['file']), case['network'])}, 2
     )
     example = case['examples'][0]
     assert (teachers(example['input']) - example['output'].clamp(0, 1)).abs().max() < 1e-5

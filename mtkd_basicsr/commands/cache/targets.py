@@ -52,6 +52,8 @@ class _Targets:
         self.network: TeacherEnsemble | FusedTeachers = ensemble
         if fusion is not None:
             self.network = FusedTeachers(ensemble, fusion, device)
+        for warning in self.network.warnings:
+            say(f'WARNING {warning}')
         self.ensemble = ensemble
         self.contents: CacheContents = 'teachers' if fusion is None else 'target'
         self.scale = scale

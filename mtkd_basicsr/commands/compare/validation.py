@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...config import PRECOMPUTED_TYPES, DatasetConfig
+from ...config import PRECOMPUTED_TYPES, DatasetConfig, TeacherOptions
 from ...config.plan import PlanOptions
+from ...config.teachers import parse_teacher
 from ...errors import DataError, OptionError, WeightsError
 from ...host.option_schema import is_number
+from ...teachers import NetworkTeacher
 from ...utils.resources import weights_file
 from ...weights.networks import SPANDREL, build
 from .overlay import fill
@@ -34,6 +36,9 @@ def _check_networks(run: Run, seen: set[str]) -> None:
                 'teachers on every test set; expected network and weights'
             )
         network = teacher.get('network') if isinstance(teacher, dict) else teacher
+        if network is None and isinstance(teacher, dict) and teacher.get('weights') is not None:
+            _check_recorded(teacher, f'{run.name}: teachers.{name}')
+            continue
         blocks[f'teachers.{name}.network'] = network
     if run.options.get('fusion'):
         blocks['fusion.network'] = run.options['fusion'].get('network')
@@ -47,6 +52,14 @@ def _check_networks(run: Run, seen: set[str]) -> None:
         if text not in seen and block.get('type') != SPANDREL:
             build(block, f'{run.name}: {key}')
             seen.add(text)
+
+
+def _check_recorded(teacher: dict[str, Any], key: str) -> None:
+    """Raise if a teacher without a network has weights that do not tell which it is."""
+    options = parse_teacher(teacher, key)
+    # A file that a run of the plan writes records its network.
+    if isinstance(options, TeacherOptions) and os.path.isfile(os.path.expanduser(options.weights)):
+        NetworkTeacher(options, key)
 
 
 def _check_weights(run: Run, runs: list[Run], out: Path) -> None:

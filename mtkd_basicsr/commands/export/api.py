@@ -19,7 +19,7 @@ from .._validation import (
 def export(
     weights: StrPath | None = None,
     *,
-    format: str,
+    format: str | None = None,
     options_file: StrPath | None = None,
     out: StrPath | None = None,
     half: bool = False,
@@ -38,7 +38,8 @@ def export(
 
     Args:
         weights: Checkpoint of a student; None for ``path.pretrain_network_g`` of the option file.
-        format: ``'onnx'``, ``'torchscript'`` or ``'safetensors'``.
+        format: ``'onnx'``, ``'torchscript'`` or ``'safetensors'``; None for that of the ending of
+            ``out``: ``.onnx``, ``.pt`` or ``.safetensors``.
         options_file: Option file with the ``network_g`` of the student; not needed for checkpoints
             of ``mtkd train``.
         out: The new file; None for one next to the weights.
@@ -56,13 +57,15 @@ def export(
         ExportError: The file cannot be written, or its outputs differ from PyTorch's; no file is
             left behind.
     """
-    check_choice('format', format, EXPORT_FORMATS)
     check_flags(half=half, overwrite=overwrite, safe=safe)
-    if half and format != 'safetensors':
-        raise OptionError(f'{spelled("half")}: {spelled("format")} {format}; expected safetensors')
     for keyword, path in (('weights', weights), ('out', out)):
         if path is not None:
             check_path(keyword, path)
+    if format is None:
+        format = _format_of(out)
+    check_choice('format', format, EXPORT_FORMATS)
+    if half and format != 'safetensors':
+        raise OptionError(f'{spelled("half")}: {spelled("format")} {format}; expected safetensors')
     if options_file is not None:
         check_file('options_file', options_file)
     with basicsr_ready():
@@ -77,3 +80,15 @@ def export(
             overwrite=overwrite,
             safe=safe,
         )
+
+
+def _format_of(out: StrPath | None) -> str:
+    """Return the format that the ending of a file name stands for."""
+    ending = '' if out is None else Path(out).suffix
+    for format, suffix in EXPORT_FORMATS.items():
+        if ending == suffix:
+            return format
+    raise OptionError(
+        f'{spelled("format")}: missing; expected {", ".join(EXPORT_FORMATS)}, or {spelled("out")} '
+        f'with one of the endings {", ".join(EXPORT_FORMATS.values())}'
+    )

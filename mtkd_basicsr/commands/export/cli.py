@@ -15,7 +15,11 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
-    parser.add_argument('--format', required=True, choices=EXPORT_FORMATS, help='file format')
+    parser.add_argument(
+        '--format',
+        choices=list(EXPORT_FORMATS),
+        help=f'file format; default: by the ending of --out, {", ".join(EXPORT_FORMATS.values())}',
+    )
     add_student_option_file(parser)
     parser.add_argument(
         '--weights',

@@ -18,6 +18,7 @@ from ...errors import ExportError, OptionError, first_line
 from ...functional.padding import run_padded
 from ...host.yaml_loader import read_options
 from ...utils.atomic import replacing
+from ...utils.choices import EXPORT_FORMATS
 from ...utils.image_tensors import to_tensor
 from ...utils.json_types import to_json_types
 from ...utils.resources import REFERENCE
@@ -130,9 +131,11 @@ class Format:
 
 
 FORMATS = {
-    'onnx': Format('.onnx', _write_onnx, _open_onnx, ('onnx', 'onnxruntime', 'onnxscript')),
-    'torchscript': Format('.pt', _write_torchscript, torch.jit.load),
-    'safetensors': Format('.safetensors', _write_safetensors, _open_safetensors),
+    'onnx': Format(
+        EXPORT_FORMATS['onnx'], _write_onnx, _open_onnx, ('onnx', 'onnxruntime', 'onnxscript')
+    ),
+    'torchscript': Format(EXPORT_FORMATS['torchscript'], _write_torchscript, torch.jit.load),
+    'safetensors': Format(EXPORT_FORMATS['safetensors'], _write_safetensors, _open_safetensors),
 }
 
 

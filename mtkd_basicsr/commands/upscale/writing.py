@@ -78,10 +78,11 @@ def _with_pillow(
 def on_white(pixels: np.ndarray) -> np.ndarray:
     """Lay an image with transparency on white: (h, w, 4), uint8 -> (h, w, 3)."""
     result = np.empty((*pixels.shape[:2], 3), np.uint8)
+    white = np.uint16(255)
     alpha = pixels[..., 3].astype(np.uint16)
     for channel in range(3):  # one at a time, for the sake of memory
-        mixed = pixels[..., channel] * alpha + 255 * (255 - alpha) + 127
-        result[..., channel] = mixed // 255
+        mixed = pixels[..., channel] * alpha + white * (white - alpha)
+        result[..., channel] = (mixed + white // 2) // white
     return result
 
 

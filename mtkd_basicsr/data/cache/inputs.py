@@ -29,7 +29,8 @@ class CacheInput:
     """A network, or a folder of images, from which targets are computed.
 
     Attributes:
-        network: ``type`` and arguments; for a folder ``{type: images}``.
+        network: ``type`` and arguments; for a folder ``{type: images}``; empty for the network that
+            the weights record.
         sha256: Digest of the weights, or of the listing of the folder; None if they are not on this
             machine.
         param_key: Entry of the weights file.
@@ -51,7 +52,9 @@ class CacheInput:
             wanted: The input in the option file.
             key: Its option key.
         """
-        for name in sorted({*self.network, *wanted.network}):
+        # An entry without a network uses the one that the file records: then the digest decides.
+        both_named = self.network and wanted.network
+        for name in sorted({*self.network, *wanted.network}) if both_named else ():
             cached = self.network.get(name)
             required = wanted.network.get(name)
             if cached != required:

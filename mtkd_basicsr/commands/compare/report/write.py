@@ -1,5 +1,6 @@
 """The report of a comparison."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import torch
 
 from ....config.plan import PlanOptions
-from ....errors import DataError
+from ....errors import DataError, MTKDError
 from ....evaluation.measure import cost, weights_path
+from ....weights.loading import recorded_network
 from ....weights.networks import SPANDREL, build
 from ..precisions import MARK
 from ..results import Cell, Results, collect
@@ -50,11 +52,24 @@ def _networks(results: Results, scale: int) -> dict[str, dict[str, Any]]:
         if networks.setdefault(f'student {run.student}', student) != student:
             networks[f'student {run.student}, {run.method}'] = student
         for name, teacher in (run.options.get('teachers') or {}).items():
-            if teacher['network']['type'] != SPANDREL:  # cannot be built without its weights
-                networks.setdefault(f'teacher {name}', teacher['network'])
+            network = _network_of(teacher)
+            # Spandrel cannot build one without its weights.
+            if network is not None and network['type'] != SPANDREL:
+                networks.setdefault(f'teacher {name}', network)
         if run.options.get('fusion'):
-            networks.setdefault('fusion', run.options['fusion']['network'])
+            network = _network_of(run.options['fusion'])
+            if network is not None:
+                networks.setdefault('fusion', network)
     return networks
+
+
+def _network_of(entry: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the network of a teacher, or that which its weights record; None if unknown."""
+    if entry.get('network') is not None:
+        return entry['network']
+    with contextlib.suppress(MTKDError):  # the weights may be gone
+        return recorded_network(entry['weights'], 'weights')
+    return None
 
 
 def introduction(results: Results) -> Iterator[Block]:
