@@ -114,9 +114,7 @@ def read_spandrel(
                 f"{network_key}: missing; '{weights}' does not record its network. Set it, "
                 f'or let spandrel find it: {extra} ({error})'
             ) from error
-        raise OptionError(
-            f'{network_key}: {SPANDREL} needs an extra: {extra} ({error})'
-        ) from error
+        raise OptionError(f'{network_key}: {SPANDREL} needs an extra: {extra} ({error})') from error
     content = read_weights(weights, key)
     try:
         # If the state dict is nested under other names than BasicSR's, spandrel unpacks it.

@@ -62,9 +62,7 @@ def test_the_scale_is_that_of_the_weights(here, tmp_path, picture):
     span(tmp_path / 'span.pth', upscale=3)
     here('upscale', 'cat.png', '--weights', 'span.pth')
     assert cv2.imread(str(tmp_path / 'upscaled' / 'cat_x3.png')).shape == (72, 90, 3)
-    options = write_options(
-        tmp_path / 'span.yml', {'scale': 2, 'network_g': {'type': 'Spandrel'}}
-    )
+    options = write_options(tmp_path / 'span.yml', {'scale': 2, 'network_g': {'type': 'Spandrel'}})
     printed = here('upscale', 'cat.png', '--weights', 'span.pth', '-opt', options, expect=1)
     assert 'network_g: output (1, 3, 6, 6) for input (1, 3, 2, 2); scale is 2' in printed
 
@@ -130,7 +128,5 @@ def test_a_fusion_network_of_an_option_file_is_refused(here, tmp_path, picture, 
         network = {'type': arch, 'upscale': 2, 'in_chans': 6, 'embed_dim': 8, 'depths': [1]}
     write_weights(tmp_path / 'fusion.pth', network, 3)
     options = write_options(tmp_path / 'fusion.yml', {'scale': 2, 'network_g': network})
-    printed = here(
-        'upscale', 'cat.png', '--weights', 'fusion.pth', '-opt', options, expect=1
-    )
+    printed = here('upscale', 'cat.png', '--weights', 'fusion.pth', '-opt', options, expect=1)
     assert f'network_g: {arch}: this is a fusion network: it takes the outputs of' in printed
