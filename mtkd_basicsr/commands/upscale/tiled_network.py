@@ -82,7 +82,9 @@ class TiledNetwork:
         if self.pixel_bytes is None:
             x = torch.zeros(1, 3, probe, probe)
             self.pixel_bytes = peak_bytes(self, x) / probe**2
-        free = available_memory(self.device) or _UNKNOWN_MEMORY
+        free = available_memory(self.device)
+        if free is None:
+            free = _UNKNOWN_MEMORY
         if self.device.type != 'cuda':
             free = max(free - reserved, 0)
         side = math.isqrt(int(_SHARE * free / self.pixel_bytes))
