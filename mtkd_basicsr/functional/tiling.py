@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 
 
-class _Span(NamedTuple):
+class Span(NamedTuple):
     """The extent of a tile along one axis, in input pixels.
 
     Attributes:
@@ -38,6 +38,13 @@ class _Span(NamedTuple):
         return slice((self.kept_start - self.start) * scale, (self.kept_end - self.start) * scale)
 
 
+class Tile(NamedTuple):
+    """The extent of a tile along both axes."""
+
+    rows: Span
+    columns: Span
+
+
 def _starts(size: int, tile: int, overlap: int) -> list[int]:
     if size <= tile:
         return [0]
@@ -46,7 +53,7 @@ def _starts(size: int, tile: int, overlap: int) -> list[int]:
     return starts + [size - tile]
 
 
-def _spans(size: int, tile: int, overlap: int) -> list[_Span]:
+def _spans(size: int, tile: int, overlap: int) -> list[Span]:
     """Divide a row of pixels among tiles; neighbours meet in the middle of their overlap."""
     starts = _starts(size, tile, overlap)
     spans = []
@@ -55,9 +62,54 @@ def _spans(size: int, tile: int, overlap: int) -> list[_Span]:
         end = min(start + tile, size)
         is_last = i + 1 == len(starts)
         kept_end = size if is_last else (end + starts[i + 1]) // 2
-        spans.append(_Span(start, end, kept_start, kept_end))
+        spans.append(Span(start, end, kept_start, kept_end))
         kept_start = kept_end
     return spans
+
+
+def tiles(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> list[Tile]:
+    """Divide an image among overlapping tiles of one size.
+
+    Args:
+        size: Height and width of the image.
+        tile: Height and width of a tile; where the image is smaller, tiles are as large as it is.
+        overlap: Pixels that neighbouring tiles share at least; less than the sides of a tile.
+
+    Returns:
+        The tiles, row by row. The pixels that are kept of them cover the image exactly once.
+    """
+    found = []
+    for rows in _spans(size[0], tile[0], overlap):
+        for columns in _spans(size[1], tile[1], overlap):
+            found.append(Tile(rows, columns))
+    return found
+
+
+def balanced_side(size: int, largest: int, overlap: int, multiple: int = 1) -> int:
+    """Return a side for tiles that cover a row of pixels without more overlap than needed.
+
+    The last of several tiles is moved inwards. With the largest tiles it can be one that computes
+    little but pixels that are thrown away: of 600 pixels, two tiles of 512 compute 1,024, and
+    two of 320 compute 640.
+
+    Args:
+        size: Pixels of the row.
+        largest: Largest side, a multiple of ``multiple``.
+        overlap: See :func:`tiles`.
+        multiple: What the side is rounded up to, for networks that pad their input.
+
+    Returns:
+        The side, at most ``largest``; ``size`` if one tile is enough.
+
+    Example:
+        >>> balanced_side(600, 512, 32, 8)
+        320
+    """
+    if size <= largest:
+        return size
+    count = -(-(size - overlap) // (largest - overlap))
+    side = -(-(size + (count - 1) * overlap) // count)
+    return min(-(-side // multiple) * multiple, largest)
 
 
 def run_tiled(
@@ -89,15 +141,14 @@ def run_tiled(
     if tile is None or (h <= tile and w <= tile):
         return function(x) if large is None else function(x, large)
     out: torch.Tensor | None = None
-    for rows in _spans(h, tile, overlap):
-        for columns in _spans(w, tile, overlap):
-            inputs = [x[..., rows.input(), columns.input()]]
-            if large is not None:
-                inputs.append(large[..., rows.covered(scale), columns.covered(scale)])
-            part = function(*inputs)
-            if out is None:
-                out = part.new_empty(*part.shape[:-2], h * scale, w * scale)
-            kept = part[..., rows.kept_in_tile(scale), columns.kept_in_tile(scale)]
-            out[..., rows.kept(scale), columns.kept(scale)] = kept
+    for rows, columns in tiles((h, w), (tile, tile), overlap):
+        inputs = [x[..., rows.input(), columns.input()]]
+        if large is not None:
+            inputs.append(large[..., rows.covered(scale), columns.covered(scale)])
+        part = function(*inputs)
+        if out is None:
+            out = part.new_empty(*part.shape[:-2], h * scale, w * scale)
+        kept = part[..., rows.kept_in_tile(scale), columns.kept_in_tile(scale)]
+        out[..., rows.kept(scale), columns.kept(scale)] = kept
     assert out is not None  # there is at least one tile
     return out

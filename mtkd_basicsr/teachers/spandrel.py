@@ -55,7 +55,7 @@ class SpandrelNetwork(nn.Module):
 
 
 def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
-    """Build and load a network whose architecture is inferred from its weights.
+    """Build and load a teacher whose architecture is inferred from its weights.
 
     Args:
         options: Options with ``network: {type: Spandrel}``, or without a network.
@@ -65,9 +65,8 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
         A super-resolution network for RGB images.
 
     Raises:
-        OptionError: Spandrel is not installed, or ``network`` has arguments.
-        WeightsError: The file is unreadable, or its architecture is unknown to spandrel or not for
-            super-resolution of RGB images.
+        OptionError: ``network`` has arguments; and see :func:`read_spandrel`.
+        WeightsError: See :func:`read_spandrel`.
     """
     block = options.network or {}
     arguments = [name for name in block if name != 'type']
@@ -76,25 +75,52 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
             f'{key}.network.{arguments[0]}: {SPANDREL} takes no arguments, because it infers them '
             'from the weights; remove it'
         )
+    network_key = f'{key}.network.type' if block else f'{key}.network'
+    return read_spandrel(
+        options.weights, f'{key}.weights', network_key, options.param_key, asked_for=bool(block)
+    )
+
+
+def read_spandrel(
+    weights: str,
+    key: str,
+    network_key: str,
+    param_key: str | None = None,
+    asked_for: bool = True,
+) -> SpandrelNetwork:
+    """Build and load the network that spandrel infers from a weight file.
+
+    Args:
+        weights: The file.
+        key: Option that names the file, for messages.
+        network_key: Option that names the network, for messages.
+        param_key: Entry of the file to load; None for the usual ones.
+        asked_for: Whether that option asks for spandrel; else it is missing.
+
+    Returns:
+        A super-resolution network for RGB images.
+
+    Raises:
+        OptionError: Spandrel is not installed, or it was not asked for and knows no such network.
+        WeightsError: The file is unreadable, or its architecture is unknown to spandrel or not for
+            super-resolution of RGB images.
+    """
     try:
         from spandrel import MAIN_REGISTRY, ImageModelDescriptor, canonicalize_state_dict
     except ImportError as error:
         extra = "pip install 'mtkd_basicsr[spandrel]'"
-        if not block:
+        if not asked_for:
             raise OptionError(
-                f"{key}.network: missing; '{options.weights}' does not record its network. Set it, "
+                f"{network_key}: missing; '{weights}' does not record its network. Set it, "
                 f'or let spandrel find it: {extra} ({error})'
             ) from error
-        raise OptionError(
-            f'{key}.network.type: {SPANDREL} needs an extra: {extra} ({error})'
-        ) from error
-    path = f'{key}.weights'
-    content = read_weights(options.weights, path)
+        raise OptionError(f'{network_key}: {SPANDREL} needs an extra: {extra} ({error})') from error
+    content = read_weights(weights, key)
     try:
         # If the state dict is nested under other names than BasicSR's, spandrel unpacks it.
-        state = state_dict_of(content, options.weights, path, options.param_key)
+        state = state_dict_of(content, weights, key, param_key)
     except WeightsError:
-        if options.param_key is not None:
+        if param_key is not None:
             raise
         state = content
     try:
@@ -102,13 +128,13 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
     # Spandrel has one loader per architecture, and they raise many types for unknown weights.
     except Exception as error:
         first_keys = ', '.join(str(name) for name in list(state)[:5])
-        if not block:
+        if not asked_for:
             raise OptionError(
-                f"{key}.network: missing; '{options.weights}' does not record its network, and "
+                f"{network_key}: missing; '{weights}' does not record its network, and "
                 f'spandrel knows none that it fits; its first keys are {first_keys}'
             ) from error
         raise WeightsError(
-            f"{path}: '{options.weights}': spandrel knows no network that it fits "
+            f"{key}: '{weights}': spandrel knows no network that it fits "
             f'({type(error).__name__}); its first keys are {first_keys}'
         ) from error
     inputs = descriptor.input_channels
@@ -118,7 +144,7 @@ def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:
     )
     if not is_super_resolution or (inputs, outputs) != (3, 3):
         raise WeightsError(
-            f"{path}: '{options.weights}' is {descriptor.architecture.name} for "
+            f"{key}: '{weights}' is {descriptor.architecture.name} for "
             f'{descriptor.purpose}, {inputs} to {outputs} channels; expected super-resolution (SR) '
             'of RGB images, 3 to 3'
         )

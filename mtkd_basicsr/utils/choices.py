@@ -16,6 +16,9 @@ LAUNCHERS = ('none', 'pytorch', 'slurm')
 # Formats of exported students, with the endings of their files.
 EXPORT_FORMATS = {'onnx': '.onnx', 'torchscript': '.pt', 'safetensors': '.safetensors'}
 
+# Formats of upscaled images, with the endings of their names; the first one is written.
+PICTURE_FORMATS = {'png': ('.png',), 'jpg': ('.jpg', '.jpeg'), 'webp': ('.webp',)}
+
 # Overlap of neighbouring tiles, in low-resolution pixels. Measured with three networks on
 # photographs, ×4 (benchmarks/tiling.py).
 TILE_OVERLAP = 32

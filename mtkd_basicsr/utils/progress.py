@@ -29,6 +29,7 @@ class _Lines:
         unit: str,
         desc: str,
         disable: bool,
+        end: bool,
     ) -> None:
         self.iterable = iterable
         self.total = total
@@ -36,6 +37,7 @@ class _Lines:
         self.unit = unit
         self.desc = desc
         self.disable = disable
+        self.end = end
         self.n = initial
         self.postfix = ''
         self.start = time.monotonic()
@@ -68,7 +70,7 @@ class _Lines:
 
     def close(self) -> None:
         """Print a last line, unless nothing was counted or that line has been printed already."""
-        if self.n != self.initial and self.n != self.printed:
+        if self.end and self.n != self.initial and self.n != self.printed:
             self._print(time.monotonic())
 
     def _print(self, now: float) -> None:
@@ -97,6 +99,7 @@ def progress(
     desc: str = '',
     disable: bool = False,
     lines: bool = True,
+    end: bool = True,
     **bar: Any,
 ) -> 'tqdm[Any] | _Lines':
     """Show the progress of a task.
@@ -113,6 +116,7 @@ def progress(
         disable: Whether to show nothing, for example in the second of two processes.
         lines: Whether to print lines where there is no terminal: at most one in ten seconds, and a
             last one.
+        end: Whether to print that last line.
         **bar: Further arguments of tqdm, on a terminal.
 
     Returns:
@@ -124,7 +128,7 @@ def progress(
         return tqdm(
             iterable, total=total, initial=initial, unit=unit, desc=desc, disable=disable, **bar
         )
-    return _Lines(iterable, total, initial, unit, desc, disable or not lines)
+    return _Lines(iterable, total, initial, unit, desc, disable or not lines, end)
 
 
 def say(text: str) -> None:

@@ -52,6 +52,15 @@ def option_file(*parts: str) -> Path:
     raise FileNotFoundError(f"no option file '{'/'.join(parts)}' in this installation")
 
 
+def reference_names() -> list[str]:
+    """Return the names of the weights that come with the package: ``reference:edsr_x4``, …"""
+    return [f'{REFERENCE}{file.stem}' for file in _reference_files()]
+
+
+def _reference_files() -> list[Path]:
+    return sorted((_PACKAGE / 'reference').glob('*.safetensors'))
+
+
 def weights_file(path: _Value, key: str) -> _Value | str:
     """Resolve the path of a weight file.
 
@@ -70,7 +79,7 @@ def weights_file(path: _Value, key: str) -> _Value | str:
     if not isinstance(path, str) or not path.startswith(REFERENCE):
         return path
     files = {}
-    for file in sorted((_PACKAGE / 'reference').glob('*.safetensors')):
+    for file in _reference_files():
         files[f'{REFERENCE}{file.stem}'] = str(file)
     if path not in files:
         raise OptionError(f"{key}: '{path}'; {did_you_mean(path, files)}")

@@ -118,8 +118,8 @@ def test_the_command_line_hands_everything_on(name, monkeypatch):
         'compare': '-opt f --out o --jobs 2 --safe --only r',
         'demo': '--out o --quick',
         'export': '--weights w --format safetensors -opt f --out o --half --overwrite --safe',
-        'upscale': 'a b --weights w -opt f --out o --tile 64 --tile-overlap 8 --device cpu '
-        '--overwrite --safe',
+        'upscale': 'a b --weights w -opt f --out o --format jpg --tile 64 --tile-overlap 8 '
+        '--device cpu --safe',
         'data': 'a --out o --scale 3 5 --multiple 30 --sub-image 60 --step 30 --validation 2 '
         '--workers 3 '
         '--verify Set5',
@@ -137,8 +137,11 @@ def test_the_command_line_hands_everything_on(name, monkeypatch):
         cli.run(parser_of(name).parse_args(words.split()))
     (given,) = calls
     parameters = inspect.signature(function).parameters
-    # Of those that exclude each other one is there.
-    same = {'report_only', 'list_commands'} if name == 'compare' else set()
+    # Of those that exclude each other one is there, or none.
+    same = {
+        'compare': {'report_only', 'list_commands'},
+        'upscale': {'overwrite', 'skip_existing'},
+    }.get(name, set())
     for keyword, parameter in parameters.items():
         if (name, keyword) in NO_ARGUMENT or keyword in same:
             continue
@@ -155,6 +158,16 @@ def test_compare_hands_on_what_excludes_each_other(words, monkeypatch, tmp_path)
     cli.run(parser_of('compare').parse_args(['-opt', 'f', *words]))
     assert calls[0]['report_only'] is (words == ['--report-only'])
     assert calls[0]['list_commands'] is (words == ['--list'])
+
+
+@pytest.mark.parametrize('keyword', ['overwrite', 'skip_existing'])
+def test_upscale_hands_on_what_excludes_each_other(keyword, monkeypatch):
+    calls = []
+    cli = COMMANDS['upscale']
+    monkeypatch.setattr(cli, 'upscale', lambda *_, **given: calls.append(given))
+    cli.run(parser_of('upscale').parse_args(['a', '--weights', 'w', option_of(keyword)]))
+    for other in ('overwrite', 'skip_existing'):
+        assert calls[0][other] is (other == keyword)
 
 
 @pytest.mark.parametrize('name', commands.__all__)
@@ -221,6 +234,21 @@ WRONG = [
     ('upscale', {'images': 'a.png', 'weights': 'w'}, "images: 'a.png'; expected a list of files"),
     ('upscale', {'images': [], 'weights': 'w'}, r'images: \[\]; expected a list of files'),
     ('upscale', {'images': ['a'], 'weights': None}, 'weights: None; expected a path'),
+    (
+        'upscale',
+        {'images': ['a'], 'weights': 'w', 'format': 'tiff'},
+        "format: 'tiff'; known: png, jpg, webp",
+    ),
+    (
+        'upscale',
+        {'images': ['a'], 'weights': 'w', 'overwrite': True, 'skip_existing': True},
+        'overwrite: not allowed with skip_existing; expected at most one of them',
+    ),
+    (
+        'upscale',
+        {'images': ['a'], 'weights': 'w', 'skip_existing': 1},
+        'skip_existing: 1; expected True or False',
+    ),
     ('prepare_data', {'scales': [2, 2]}, 'scales: 2 2; expected different numbers from 2 on'),
     ('prepare_data', {'scales': ['2']}, "scales: '2'; expected a whole number"),
     ('prepare_data', {'scales': []}, r'scales: \[\]; expected a list of whole numbers'),
@@ -297,6 +325,13 @@ def test_wrong_arguments_are_refused(name, arguments, text, tmp_path, monkeypatc
         ('options', '--out a --method x', 'write_options', {'methods': ['x']}),
         ('upscale', 'a --weights w --tile x', 'upscale', {'tile': 'x'}),
         ('upscale', '--weights w', 'upscale', {'images': []}),
+        ('upscale', 'a --weights w --format gif', 'upscale', {'format': 'gif'}),
+        (
+            'upscale',
+            'a --weights w --overwrite --skip-existing',
+            'upscale',
+            {'overwrite': True, 'skip_existing': True},
+        ),
         ('export', '--format x', 'export', {'format': 'x'}),
     ],
 )

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from mtkd_basicsr.functional.padding import pad_to_multiple, run_padded
-from mtkd_basicsr.functional.tiling import run_tiled
+from mtkd_basicsr.functional.tiling import balanced_side, run_tiled, tiles
 
 
 @pytest.mark.parametrize(('h', 'w', 'multiple'), [(13, 20, 8), (16, 24, 8), (9, 31, 16)])
@@ -71,3 +71,25 @@ def test_one_tile_is_the_whole_image():
     calls = []
     run_tiled(lambda t: calls.append(t.shape) or t, torch.rand(1, 3, 9, 9), 1, None)
     assert calls == [(1, 3, 9, 9)]
+
+
+@pytest.mark.parametrize(
+    ('size', 'largest', 'overlap', 'multiple', 'side'),
+    [
+        (500, 512, 32, 8, 500),
+        (512, 512, 32, 8, 512),
+        (513, 512, 32, 8, 280),
+        (600, 512, 32, 8, 320),
+        (6000, 512, 32, 8, 496),
+        (100, 64, 48, 16, 64),
+        (1000, 64, 0, 1, 63),
+    ],
+)
+def test_balanced_tiles_cover_a_row_without_more_of_them(size, largest, overlap, multiple, side):
+    found = balanced_side(size, largest, overlap, multiple)
+    assert found == side
+    with_largest = tiles((1, size), (1, largest), overlap)
+    balanced = tiles((1, size), (1, found), overlap)
+    assert len(balanced) == len(with_largest)
+    kept = [n for tile in balanced for n in range(tile.columns.kept_start, tile.columns.kept_end)]
+    assert kept == list(range(size))

@@ -1615,12 +1615,18 @@ ROWS = [
         )
         for what, make, kind, text, arguments in [
             ('no such picture', lambda: None, DataError, "'dog.png': no such file", ''),
-            ('a folder', lambda: os.mkdir('dog.png'), DataError, "'dog.png': no such file", ''),
+            (
+                'an empty folder',
+                lambda: os.mkdir('dog.png'),
+                DataError,
+                "'dog.png': no pictures in this folder",
+                '',
+            ),
             (
                 'zero bytes',
                 raw(b'', 'dog.png'),
                 DataError,
-                "'dog.png': cannot be read as an image",
+                "'dog.png': cannot be read as an image: it is empty",
                 '',
             ),
             (
@@ -1634,7 +1640,7 @@ ROWS = [
                 'cut off',
                 both(picture('dog.png', GREY), cut('dog.png')),
                 DataError,
-                "'dog.png': cannot be read as an image",
+                "'dog.png': cannot be read as an image: it is damaged: its end is missing",
                 '',
             ),
             (

@@ -2,30 +2,53 @@
 
 import argparse
 
+from ...utils.choices import PICTURE_FORMATS
+from ...utils.resources import reference_names
 from .._arguments import add_safe_argument, add_student_option_file, add_tile_arguments
 from .api import upscale
 
-HELP = 'upscale images with a trained student'
+HELP = 'upscale images with a trained network'
 DESCRIPTION = (
-    'Upscale images with a trained student; greyscale, transparency and 16-bit depth are kept.'
+    'Upscale images with a trained student, or with any network that spandrel knows. Orientation '
+    'is applied; greyscale, transparency, 16-bit depth and colour profile are kept. Networks that '
+    f'come with the package: --weights {", ".join(reference_names())}.'
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
-    parser.add_argument('images', nargs='+', metavar='IMAGE', help='image file')
-    parser.add_argument('--weights', required=True, metavar='FILE', help='checkpoint of a student')
+    parser.add_argument('images', nargs='+', metavar='IMAGE', help='image file, or folder')
+    parser.add_argument(
+        '--weights',
+        required=True,
+        metavar='FILE',
+        help='checkpoint of a student, weights that spandrel knows, or '
+        f'{" or ".join(reference_names())}',
+    )
     add_student_option_file(parser)
     parser.add_argument(
         '--out',
         default='upscaled',
         metavar='DIR',
-        help='folder for the results, NAME_x4.png; default: upscaled',
+        help='folder for the results, NAME_x4.png, which keeps the structure of folders; for one '
+        'image also a file; default: upscaled',
+    )
+    parser.add_argument(
+        '--format',
+        choices=list(PICTURE_FORMATS),
+        help='format of the results; default: that of --out FILE, else png',
     )
     add_tile_arguments(
-        parser, 'size of a tile, in low-resolution pixels, for images that do not fit into memory'
+        parser,
+        'size of a tile, in low-resolution pixels; default: at most 512, less if memory is short',
     )
-    parser.add_argument('--overwrite', action='store_true', help='replace existing results')
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument('--overwrite', action='store_true', help='replace existing results')
+    existing.add_argument(
+        '--skip-existing',
+        action='store_true',
+        help='leave existing results as they are, and do the others',
+    )
     add_safe_argument(parser)
 
 
@@ -36,9 +59,11 @@ def run(args: argparse.Namespace) -> None:
         weights=args.weights,
         options_file=args.opt,
         out=args.out,
+        format=args.format,
         tile=args.tile,
         tile_overlap=args.tile_overlap,
         device=args.device,
         overwrite=args.overwrite,
+        skip_existing=args.skip_existing,
         safe=args.safe,
     )

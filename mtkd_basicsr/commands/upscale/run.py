@@ -1,146 +1,173 @@
-"""``mtkd upscale``: upscale images with a trained student."""
+"""``mtkd upscale``: upscale images of all kinds with a trained network."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import torch
 
 from ...errors import DataError, OptionError
-from ...functional.padding import run_padded
-from ...functional.tiling import run_tiled
-from ...host.resize import resize_bicubic
-from ...utils.atomic import write_bytes
-from ...utils.image_tensors import to_array, to_tensor
-from ...utils.images import decode
+from ...utils.memory import is_out_of_memory
+from ...utils.picture import Picture, read_picture
 from ...utils.progress import progress, say
-from ...weights.loading import load_weights, network_of
-from ...weights.networks import build, check_scale, size_multiple
 from .._arguments import device_of, make_folder
 from .._validation import spelled
+from .enlarging import enlarge
+from .names import check_results, find_sources, format_of, name_results, names_a_file
+from .network import load_network
+from .tiled_network import TiledNetwork
+from .writing import fitting_profile, on_white, write_picture
 
-_DTYPES = (np.uint8, np.uint16)
-# Formats without transparency whose files may hold an EXIF orientation. OpenCV applies it in
-# this mode only.
-_EXIF_SUFFIXES = ('.jpg', '.jpeg')
-_EXIF_MODE = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
+# Bytes that are needed beside the network for each byte of a result: itself, another order of its
+# colours, and the file.
+_COPIES = 3
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read an image with all of its channels and its full bit depth.
+@dataclass(frozen=True)
+class Settings:
+    """How results are written.
 
-    Args:
-        path: Path of the image, in any format that OpenCV reads.
+    Attributes:
+        format: A key of ``PICTURE_FORMATS``.
+        overwrite: Whether to replace existing files.
+    """
 
-    Returns:
-        (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16.
+    format: str
+    overwrite: bool
+
+
+def _notes(picture: Picture) -> list[str]:
+    """Say what of a picture is not in its result, or is there in another form."""
+    notes = []
+    if picture.frames > 1:
+        notes.append(f'first of {picture.frames} frames')
+    if picture.cmyk == 'profile':
+        notes.append('CMYK converted to sRGB by its profile')
+    if picture.cmyk == 'naive':
+        notes.append('CMYK without a usable profile: its colours are a guess')
+    return notes
+
+
+def _upscale(picture: Picture, network: TiledNetwork, format: str, name: str) -> np.ndarray:
+    """Return the enlarged pixels of a picture, in the type that the format takes.
 
     Raises:
-        DataError: The file does not exist, is not an image, or has an unsupported type.
+        DataError: Memory is not enough for the smallest tiles.
+        MemoryError: It is not enough for the result.
     """
-    if not path.is_file():
-        raise DataError(f"'{path}': no such file")
-    has_orientation = path.suffix.lower() in _EXIF_SUFFIXES
-    image = decode(path.read_bytes(), _EXIF_MODE if has_orientation else cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise DataError(f"'{path}': cannot be read as an image")
-    if image.dtype not in _DTYPES or (image.ndim == 3 and image.shape[2] not in (3, 4)):
-        raise DataError(
-            f"'{path}': {image.shape} {image.dtype}; expected greyscale or colour, with or without "
-            'transparency, of 8 or 16 bits'
-        )
-    return image
+    h, w, *channels = picture.pixels.shape
+    dtype = picture.pixels.dtype if format == 'png' else np.dtype(np.uint8)
+    result = np.empty((network.scale * h, network.scale * w, *(channels or [1])), dtype)
+    while True:
+        tile = network.tile_size(h, w, _COPIES * result.nbytes)
+        try:
+            enlarge(
+                picture.pixels,
+                result,
+                network,
+                tile,
+                network.overlap,
+                is_grey=picture.is_grey,
+                name=name,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return result if channels else result[..., 0]
+        # Here the tensors of the failed call are gone, because the error is.
+        network.reduce_tiles(min(max(tile), max(h, w)))
 
 
-def enlarge(
-    image: np.ndarray, function: Callable[[torch.Tensor], torch.Tensor], scale: int
-) -> np.ndarray:
-    """Upscale colours with a network, and transparency with bicubic interpolation.
-
-    Args:
-        image: (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16.
-        function: (1, 3, h, w) -> (1, 3, scale · h, scale · w), RGB, [0, 1].
-        scale: Factor.
-
-    Returns:
-        An image with the same channels and type, ``scale`` times as high and as wide.
-    """
-    lq = to_tensor(image)
-    channels = lq.shape[1]
-    colours = lq[:, :3] if channels > 1 else lq.expand(1, 3, *lq.shape[2:])
-    result = function(colours).float().cpu()
-    if channels == 1:
-        result = result.mean(1, keepdim=True)
-    if channels == 4:
-        result = torch.cat([result, resize_bicubic(lq[:, 3:], scale)], 1)
-    pixels = to_array(result, image.dtype)
-    return pixels[..., 0] if image.ndim == 2 else pixels
-
-
-def _output_paths(images: list[Path], out: Path, scale: int, overwrite: bool) -> list[Path]:
-    """Return the path of each result.
+def _enlarge_file(path: Path, output: Path, network: TiledNetwork, settings: Settings) -> None:
+    """Upscale a picture, write the result, and print its size.
 
     Raises:
-        OptionError: Two results have the same path, or results exist and must not be overwritten.
+        DataError: The picture cannot be read, memory is not enough, or the file cannot be written.
+        OptionError: The folder of the result cannot be created.
     """
-    outputs = [out / f'{image.stem}_x{scale}.png' for image in images]
-    duplicate = next((output for output in outputs if outputs.count(output) > 1), None)
-    if duplicate is not None:
+    format = settings.format
+    picture = read_picture(path, str(path))
+    notes = _notes(picture)
+    pixels = _upscale(picture, network, format, path.name)
+    if format == 'jpg' and pixels.shape[2:] == (4,):
+        pixels = on_white(pixels)
+        notes.append('transparency on white')
+    # Greyscale with transparency and 16 bits becomes colours; WebP has nothing else.
+    is_grey = pixels.ndim == 2 or (picture.is_grey and pixels.dtype == np.uint8)
+    is_grey = is_grey and format != 'webp' and pixels.shape[2:] != (3,)
+    profile, note = fitting_profile(picture.profile, is_grey)
+    if note is not None:
+        notes.append(note)
+    make_folder(output.parent)
+    if output.exists() and not settings.overwrite:
+        raise DataError(f"'{path}': '{output}' has appeared in the meantime, and is kept")
+    write_picture(output, pixels, format, profile, is_grey)
+    h, w = pixels.shape[:2]
+    say('; '.join([f'{output}: {w}×{h}', *notes]))
+
+
+def _results(
+    inputs: list[Path],
+    out: str,
+    scale: int,
+    format: str | None,
+    overwrite: bool,
+    skip_existing: bool,
+) -> tuple[list[tuple[Path, Path]], str]:
+    """Pair each picture with its result, and choose the format.
+
+    Raises:
+        MTKDError: A folder has no pictures, results have one name, or exist and must not be
+            overwritten, or ``out`` names one file for several pictures.
+    """
+    is_file = names_a_file(out)
+    folder = Path(out).parent if is_file else Path(out)
+    chosen = format_of(Path(out), is_file, format)
+    sources = find_sources(inputs, None if is_file else folder)
+    if is_file and (len(sources) > 1 or any(path.is_dir() for path in inputs)):
         raise OptionError(
-            f"two images have the same output '{duplicate}'; upscale them into two folders with "
-            f'{spelled("out")}'
+            f"{spelled('out')}: '{out}' is one file, for {len(sources)} images; name a folder"
         )
-    existing = [str(output) for output in outputs if output.exists()]
-    if existing and not overwrite:
-        verb = 'exists' if len(existing) == 1 else 'exist'
-        raise OptionError(
-            f'{spelled("out")}: {", ".join(existing[:3])} already {verb}; use another folder, or '
-            f'{spelled("overwrite")}'
-        )
-    return outputs
+    names = [Path(out)] if is_file else name_results(sources, folder, scale, chosen)
+    check_results(sources, names, overwrite, skip_existing)
+    return [(source.path, name) for source, name in zip(sources, names, strict=True)], chosen
 
 
 def enlarge_files(
-    paths: list[Path],
+    inputs: list[Path],
     *,
     weights: str,
     options_file: str | None,
-    out: Path,
+    out: str,
+    format: str | None,
     tile: int | None,
     tile_overlap: int,
     device: str,
     overwrite: bool,
+    skip_existing: bool,
     safe: bool,
 ) -> list[Path]:
     """Upscale files; see :func:`mtkd_basicsr.commands.upscale`."""
     torch_device = device_of(device)
-    network, scale = network_of(options_file, weights, safe)
-    outputs = _output_paths(paths, out, scale, overwrite)
-    net = build(network, 'network_g').eval().requires_grad_(False)
-    load_weights(net, weights, spelled('weights'))
-    check_scale(net, scale, 'network_g')
-    net.to(torch_device)
-
-    def run_padded_tile(part: torch.Tensor) -> torch.Tensor:
-        return run_padded(net, part, size_multiple(net), scale)
-
-    def run_network(colours: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            return run_tiled(run_padded_tile, colours.to(torch_device), scale, tile, tile_overlap)
-
+    net, scale = load_network(options_file, weights, safe)
+    pairs, chosen = _results(inputs, out, scale, format, overwrite, skip_existing)
+    network = TiledNetwork(net, scale, torch_device, tile, tile_overlap)
+    settings = Settings(chosen, overwrite)
+    wanted = [pair for pair in pairs if not (skip_existing and pair[1].exists())]
+    if len(wanted) < len(pairs):
+        say(f'{len(pairs) - len(wanted)} of {len(pairs)} results exist and are skipped')
     errors = []
-    pairs = list(zip(paths, outputs, strict=True))
-    for path, output in progress(pairs, unit='image', lines=False):
+    for path, output in progress(wanted, unit='image', lines=False, disable=len(wanted) < 2):
         try:
-            result = enlarge(read_image(path), run_network, scale)
+            _enlarge_file(path, output, network, settings)
         except DataError as error:
-            errors.append(str(error))
-            continue
-        make_folder(out)
-        write_bytes(output, cv2.imencode('.png', result)[1].tobytes())
-        say(f'{output}: {result.shape[1]}×{result.shape[0]}')
+            text = str(error)
+            errors.append(text if str(path) in text else f"'{path}': {text}")
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            errors.append(f"'{path}': not enough memory for its result")
     if errors:
-        summary = f'{len(errors)} of {len(paths)} images cannot be upscaled:'
+        summary = f'{len(errors)} of {len(wanted)} images cannot be upscaled:'
         raise DataError('\n'.join([summary, *errors]))
-    return outputs
+    return [output for _, output in pairs]
