@@ -55,9 +55,13 @@ def test_targets_without_teachers(here, stages, no_teachers, tile):
         for kind in ('lq', 'gt'):
             assert np.array_equal(reader.array(i, kind), direct.array(i, kind))
         difference = np.abs(reader.array(i, 'target').astype(int) - direct.array(i, 'target'))
-        # Outputs rounded to 8 bits move the target by a level or so; tiles move it more.
-        assert difference.mean() < (2 if tile else 0.5)
-        assert difference.max() <= (30 if tile else 2)
+        # Outputs rounded to 8 bits move the target by a level or so. Tiles move it where they meet:
+        # the windows of the random fusion network lie elsewhere.
+        if tile:
+            assert difference.mean() < 2
+            assert np.median(difference) <= 1
+        else:
+            assert difference.max() <= 2
     assert len(build_dataset(parsed(opt)['datasets']['train'])) == 3
     assert 'is complete' in cache(here, stages, '--from', outputs, *tile)
 
