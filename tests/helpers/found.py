@@ -7,7 +7,15 @@ from mtkd_basicsr.checks.preflight import _check_test
 from mtkd_basicsr.checks.static import check_fast
 from mtkd_basicsr.distillers import training_config
 
-GONE = object()  # a key that is taken out
+
+class _Gone:
+    """Stands for a key that is taken out; its name is the same in every process."""
+
+    def __repr__(self):
+        return 'GONE'
+
+
+GONE = _Gone()
 
 
 def changed(opt, changes):

@@ -21,9 +21,9 @@ import torch
 import yaml
 from conftest import options_for, override, tiny, write_options, write_photographs, write_weights
 
+from helpers.found import GONE as GONE
 from mtkd_basicsr.commands import cli
 
-GONE = object()  # a key that is taken out
 USAGE = SystemExit  # what argparse ends with
 
 
