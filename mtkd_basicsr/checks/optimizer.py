@@ -2,13 +2,12 @@
 
 import copy
 import inspect
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
 
-from ..config import TrainingConfig, require
+from ..config import DatasetConfig, TrainingConfig, require
 from ..errors import OptionError, did_you_mean, first_line
 from ..host.api import METRIC_REGISTRY, MODEL_REGISTRY, BaseModel, registered_name
 from ..host.option_schema import is_number
@@ -129,7 +128,7 @@ def check_loaders(config: TrainingConfig, findings: Findings) -> None:
             )
         if dataset.phase == 'train':
             if mode == 'cuda':
-                _check_cuda_prefetcher(config, options, findings)
+                _check_cuda_prefetcher(config, dataset, findings)
             continue
         # Training images are prefetched by all modes, others by one.
         if mode not in (None, 'cpu'):
@@ -143,17 +142,16 @@ def check_loaders(config: TrainingConfig, findings: Findings) -> None:
 
 
 def _check_cuda_prefetcher(
-    config: TrainingConfig, options: Mapping[str, Any], findings: Findings
+    config: TrainingConfig, train: DatasetConfig, findings: Findings
 ) -> None:
     key = "datasets.train.prefetch_mode: 'cuda'"
     if not torch.cuda.is_available():
         findings.error(f'{key}, but torch finds no CUDA device; use cpu, or nothing (~)')
     elif not config.wants_gpu:
         findings.error(f'{key}, but num_gpu is 0; use cpu, or nothing (~)')
-    if options.get('pin_memory') is not True:
-        findings.error(
-            f'{key} needs datasets.train.pin_memory: true; it is {options.get("pin_memory")!r}'
-        )
+    pinned = train.options.get('pin_memory')
+    if pinned is not True:
+        findings.error(f'{key} needs datasets.train.pin_memory: true; it is {pinned!r}')
 
 
 def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:

@@ -48,10 +48,10 @@ def recorded_options(config: 'TrainingConfig') -> dict[str, Any]:
     return json.loads(json.dumps(recorded, default=str))  # type: ignore[no-any-return]
 
 
-def _flat(options: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
-    """Return all values by dotted key."""
+def _flat(nested: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Return all values of nested mappings by dotted key."""
     values: dict[str, Any] = {}
-    for key, value in options.items():
+    for key, value in nested.items():
         if isinstance(value, dict):
             values.update(_flat(value, f'{prefix}{key}.'))
         else:
