@@ -13,6 +13,7 @@ from ..config import MODELS, TrainingConfig, model_of, parse_datasets, parse_sca
 from ..distillers import training_config
 from ..errors import DataError, MTKDError, OptionError, first_line
 from ..host.api import build_dataset, build_model, initialized_logger
+from ..host.one_gpu import use_one_gpu
 from ..host.option_schema import structure_errors
 from ..utils.resources import weights_file
 from ..weights.fitting import refuse_random
@@ -199,6 +200,8 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
     """
     findings = Findings()
     if model_of(opt.get('model_type')) is not None:
+        if is_train:
+            use_one_gpu(opt)
         if not is_train:
             add_network(opt)
         for text in structure_errors(opt, is_train):

@@ -17,6 +17,7 @@ from ..errors import OptionError, WeightsError
 from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
 from ..host.distributed import of_the_first
+from ..host.one_gpu import several_gpus_error
 from ..utils.atomic import save_atomically, write_atomically
 from ..utils.moving_average import decay_at
 from ..utils.precision import Precision
@@ -29,6 +30,7 @@ from ..weights.metadata import METADATA
 from ..weights.networks import size_multiple
 from ..weights.state_dicts import pretrained_key
 from .checkpoint_rotation import remove_old_checkpoints
+from .inference import eager_inference
 from .loss_guard import LossGuard
 from .option_changes import recorded_options
 from .resuming import BEST, ResumableModel
@@ -76,6 +78,8 @@ class DistillBase(ResumableModel):
             raise OptionError(
                 f'num_gpu: {opt["num_gpu"]}, but torch finds no CUDA device; use 0, or auto'
             )
+        if opt['is_train'] and not opt['dist'] and opt['num_gpu'] > 1:
+            raise several_gpus_error(opt['num_gpu'])
         if opt['dist'] and opt['num_gpu'] == 0 and torch.distributed.get_backend() != 'gloo':
             raise OptionError(
                 'num_gpu: 0, but each of several processes has a GPU here; use auto, or hide the '
@@ -91,6 +95,8 @@ class DistillBase(ResumableModel):
     def init_training_settings(self) -> None:
         """Set up the training as BasicSR does; warn of an average that stays at its start."""
         super().init_training_settings()
+        if self.channels_last and hasattr(self, 'net_g_ema'):
+            self.net_g_ema.to(memory_format=torch.channels_last)
         warning = self.config.ema_warning()
         if warning is not None:
             get_root_logger().warning(warning)
@@ -173,6 +179,9 @@ class DistillBase(ResumableModel):
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
         """Move and wrap a network as BasicSR does, with support for several CPU processes."""
+        if self.channels_last:
+            # Before it is wrapped: DistributedDataParallel lays out its buckets by the strides.
+            net = net.to(memory_format=torch.channels_last)
         if not self.opt['dist']:
             return super().model_to_device(net)
         if self.device.type == 'cpu':
@@ -187,6 +196,11 @@ class DistillBase(ResumableModel):
         # https://github.com/pytorch/pytorch/issues/175024
         wrapped.broadcast_buffers = False
         return wrapped
+
+    @property
+    def channels_last(self) -> bool:
+        """Return whether weights are stored in channels_last."""
+        return bool(self.opt['is_train'] and self.config.speed.channels_last)
 
     # Inference
 
@@ -207,7 +221,7 @@ class DistillBase(ResumableModel):
         net = self.get_bare_model(getattr(self, 'net_g_ema', self.net_g))
         training = net.training
         net.eval()
-        with torch.no_grad():
+        with torch.no_grad(), eager_inference():
             self.output = run_tiled(
                 lambda *images: self.run_network(net, *images),
                 self.lq,

@@ -5,11 +5,10 @@ from typing import Any
 import torch
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
-from torch.nn.parallel import DataParallel
 
 from ..config import MODELS
 from ..distillers import Batch, Distiller, TeacherProvider
-from ..errors import OptionError, WeightsError
+from ..errors import WeightsError
 from ..host.distributed import average_gradients, broadcast_parameters
 from ..utils.json_types import to_json_types
 from ..utils.precision import Precision, student_precision, teacher_precision
@@ -44,11 +43,6 @@ class KDModel(DistillBase):
             teachers = TeacherProvider(self.config, self.device, student)
             self.distiller = Distiller(self.config, teachers)
         self.adapters = dict(self.distiller.named_parameters())
-        if isinstance(self.net_g, DataParallel) and self.distiller.teachers.student_tap.positions:
-            raise OptionError(
-                f'num_gpu: {self.opt["num_gpu"]}, but reading features needs one process per GPU; '
-                'use 1, or torchrun with --launcher pytorch'
-            )
         if self.opt['dist']:
             broadcast_parameters(self.adapters.values())
         for line in self.distiller.describe():
@@ -56,8 +50,6 @@ class KDModel(DistillBase):
         for warning in self.distiller.teachers.warnings():
             get_root_logger().warning(warning)
         self.use_precisions()
-        if self.config.speed.channels_last:
-            student.to(memory_format=torch.channels_last)
         super().init_training_settings()
         if self.config.speed.compile:
             self.get_bare_model(self.net_g).compile()

@@ -27,6 +27,7 @@ from ...teachers import FusedTeachers, TeacherEnsemble
 from ...utils.choices import CacheContents
 from ...utils.image_tensors import to_array, to_tensor
 from ...utils.images import psnr_y
+from ...utils.memory import is_out_of_memory
 from ...utils.precision import Precision, teacher_precision
 from ...utils.progress import progress, say
 from .._arguments import device_of
@@ -38,10 +39,17 @@ from .outputs import CachedEnsemble, open_outputs, say_hint, settings_of
 from .request import CacheRequest
 
 _SMALLEST_TILE = 64  # low-resolution pixels
+# Number of images that a message names.
+_MAX_LISTED = 3
 
 
 class _Targets:
-    """Computes the targets of one image, in tiles if GPU memory runs out."""
+    """Computes the targets of one image, in tiles if memory runs out.
+
+    Attributes:
+        tiled: Names of the images that did not fit, and the tiles that they were computed in. The
+            next image is tried as asked for again: only this one may be too large.
+    """
 
     def __init__(
         self,
@@ -70,6 +78,7 @@ class _Targets:
         self.tile = args.tile
         self.overlap = args.tile_overlap
         self.self_ensemble = args.self_ensemble
+        self.tiled: dict[str, int] = {}
 
     def _run(
         self, lq: torch.Tensor, precomputed: torch.Tensor | None, tile: int | None
@@ -80,22 +89,39 @@ class _Targets:
         return run_tiled(whole, lq, self.scale, tile, self.overlap, precomputed)
 
     def _run_with_smaller_tiles(
-        self, lq: torch.Tensor, precomputed: torch.Tensor | None
+        self, name: str, lq: torch.Tensor, precomputed: torch.Tensor | None
     ) -> torch.Tensor:
-        """Run the network, and halve the tiles for as long as GPU memory runs out."""
+        """Run the network, and halve the tiles for as long as memory runs out."""
+        tile = self.tile
         while True:
             try:
-                return self._run(lq, precomputed, self.tile)
-            except torch.cuda.OutOfMemoryError as error:
+                output = self._run(lq, precomputed, tile)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                tile = self._smaller_tile(name, tile, max(lq.shape[-2:]), error)
+            else:
+                if tile is not None and tile != self.tile:
+                    self.tiled[name] = tile
+                return output
+            # Here, where no exception holds the tensors of the failed attempt.
+            if self.device.type == 'cuda':
                 torch.cuda.empty_cache()
-                smaller = (self.tile or max(lq.shape[-2:])) // 2
-                if smaller < max(_SMALLEST_TILE, self.overlap + 1):
-                    raise DataError(
-                        f'out of GPU memory even with tiles of {self.tile} pixels; use --device cpu'
-                    ) from error
-                size = 'whole images' if self.tile is None else f'tiles of {self.tile} pixels'
-                say(f'out of GPU memory with {size}; continuing with tiles of {smaller} pixels')
-                self.tile = smaller
+
+    def _smaller_tile(self, name: str, tile: int | None, side: int, error: Exception) -> int:
+        """Return half the tile, and say so.
+
+        Raises:
+            DataError: It would be too small.
+        """
+        kind = 'GPU memory' if self.device.type == 'cuda' else 'memory'
+        smaller = (tile or side) // 2
+        size = 'as a whole' if tile is None else f'in tiles of {tile} pixels'
+        if smaller < max(_SMALLEST_TILE, self.overlap + 1):
+            other = '; use --device cpu' if self.device.type == 'cuda' else ''
+            raise DataError(f"out of {kind} for '{name}' {size}{other}") from error
+        say(f"out of {kind} for '{name}' {size}; it is computed in tiles of {smaller} pixels")
+        return smaller
 
     def check_folders(self, images: Sequence[CachedImage]) -> None:
         """Raise if a folder of precomputed outputs lacks an image."""
@@ -113,7 +139,7 @@ class _Targets:
         """
         size = [self.scale * n for n in lq.shape[:2]]
         precomputed = self.ensemble.precomputed_outputs(name, size)
-        output = self._run_with_smaller_tiles(to_tensor(lq, self.device), precomputed)
+        output = self._run_with_smaller_tiles(name, to_tensor(lq, self.device), precomputed)
         if self.contents == 'target':
             return {'target': to_array(output)}
         return {
@@ -195,12 +221,24 @@ def _compute(
                 raise index
             outputs = targets(images[index].name, lq)
             truth = gt.numpy()
-            writer.put(index, {'lq': lq.numpy(), 'gt': truth, **outputs}, sources)
+            writer.put(
+                index,
+                {'lq': lq.numpy(), 'gt': truth, **outputs},
+                sources,
+                targets.tiled.get(images[index].name),
+            )
             for name, output in outputs.items():
                 psnr.setdefault(name, []).append(psnr_y(output, truth, targets.scale))
             bar.set_postfix_str(_format_means(psnr))
     if psnr:
         print(f'PSNR on Y of {len(missing)} images: {_format_means(psnr)}')
+    if targets.tiled:
+        print(
+            f'WARNING: {len(targets.tiled)} images did not fit into memory and were computed in '
+            f'tiles, which changes them a little: {", ".join(list(targets.tiled)[:_MAX_LISTED])}'
+            f'{", …" if len(targets.tiled) > _MAX_LISTED else ""}',
+            file=sys.stderr,
+        )
 
 
 def run(args: CacheArguments) -> Path:

@@ -279,6 +279,7 @@ class CacheWriter:
         index: int,
         arrays: dict[str, np.ndarray],
         sources: Mapping[str, Sequence[int]] | None = None,
+        tile: int | None = None,
     ) -> None:
         """Add an image.
 
@@ -288,6 +289,8 @@ class CacheWriter:
             index: Index of the image in the manifest.
             arrays: All arrays by name (:func:`~.format.array_names`), (h, w, 3), BGR, uint8.
             sources: Notes about the files of ``'lq'`` and ``'gt'`` (:func:`~.sources.notes_of`).
+            tile: Side of the tiles that it was computed in because it did not fit into memory; None
+                if it was computed as the key says. It is noted beside ``sources``.
 
         Raises:
             CacheError: Another process is replacing this cache.
@@ -306,8 +309,10 @@ class CacheWriter:
             self._pending_bytes += array.nbytes
             crc[name] = zlib.crc32(array.data)
         self._pending[entry_name(index, 'crc')] = json.dumps(crc).encode()
-        if sources:
-            notes = {kind: [*values, crc[kind]] for kind, values in sources.items()}
+        notes = {kind: [*values, crc[kind]] for kind, values in (sources or {}).items()}
+        if tile is not None:
+            notes['tile'] = [tile]
+        if notes:
             self._pending[entry_name(index, 'source')] = json.dumps(notes).encode()
         # A transaction waits for the disk, so images share one.
         if (

@@ -1,0 +1,65 @@
+"""One process trains on one GPU.
+
+BasicSR trains on all GPUs that ``num_gpu`` names in one process, by ``DataParallel``. It multiplies
+the batch size by their number and leaves the learning rate as it is; its replicas run under
+autocast in float16, whatever dtype the model asks for, and they cannot be compiled.
+"""
+
+import argparse
+import sys
+from typing import Any
+
+from ..errors import MTKDError, OptionError
+from .yaml_loader import read_options
+
+
+def several_gpus_error(count: int) -> OptionError:
+    """Return the error for a training on several GPUs in one process."""
+    return OptionError(
+        f'num_gpu: {count}, but one process trains on one GPU; use num_gpu: 1, or start one '
+        f'process for each GPU: torchrun --standalone --nproc_per_node={count} -m '
+        'mtkd_basicsr train -opt FILE --launcher pytorch'
+    )
+
+
+def _asked_for() -> Any:
+    """Return ``num_gpu`` as BasicSR's command line and its option file have it, before BasicSR
+    replaces ``auto``; None if they do not say.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument('-opt')
+    parser.add_argument('--force_yml', nargs='+', default=[])
+    arguments, _ = parser.parse_known_args(sys.argv[1:])
+    values = [e.partition('=')[2] for e in arguments.force_yml if e.split('=')[0] == 'num_gpu']
+    if values:
+        return values[-1].strip()
+    if arguments.opt is None:
+        return None
+    try:
+        return read_options(arguments.opt, safe=True).get('num_gpu')
+    except MTKDError:
+        # It has Python tags, which have been executed already.
+        return read_options(arguments.opt).get('num_gpu')
+
+
+def use_one_gpu(opt: dict[str, Any]) -> None:
+    """Make ``num_gpu: auto`` one GPU in a training without a launcher.
+
+    Args:
+        opt: Options of a training as parsed by BasicSR, which replaces ``auto`` by the number of
+            GPUs; ``num_gpu`` is modified.
+
+    Raises:
+        OptionError: The option file or the command line names several GPUs.
+    """
+    count = opt.get('num_gpu')
+    if opt.get('dist') or not isinstance(count, int) or count < 2:
+        return
+    if _asked_for() != 'auto':
+        raise several_gpus_error(count)
+    opt['num_gpu'] = 1
+    print(
+        f'num_gpu: auto: 1 of the {count} GPUs here; for all of them start with torchrun and '
+        '--launcher pytorch',
+        file=sys.stderr,
+    )
