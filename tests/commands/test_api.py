@@ -113,7 +113,7 @@ def test_the_command_line_hands_everything_on(name, monkeypatch):
         '--force_yml a=1 b=2',
         'cache': '-opt f --what teachers --self-ensemble --tile 64 --tile-overlap 8 --device cpu '
         '--precision bf16 --workers 3 --overwrite --verify --safe --force_yml a=1 b=2',
-        'check': '-opt f --no-steps --safe --force_yml a=1 b=2',
+        'check': '-opt f --no-steps --all-images --safe --force_yml a=1 b=2',
         'compare': '-opt f --out o --jobs 2 --safe --only r',
         'demo': '--out o --quick',
         'export': '--weights w --format safetensors -opt f --out o --half --overwrite --safe',
@@ -200,6 +200,7 @@ WRONG = [
     ('test', {'debug': 1}, 'debug: 1; expected True or False'),
     ('test', {'launcher': None}, 'launcher: None; known: none, pytorch, slurm'),
     ('check', {'steps': 0}, 'steps: 0; expected True or False'),
+    ('check', {'all_images': 1}, 'all_images: 1; expected True or False'),
     ('check', {'safe': None}, 'safe: None; expected True or False'),
     ('cache', {'contents': 'targets'}, r"contents: 'targets'; .*did you mean 'target'\?"),
     ('cache', {'precision': 'bf-16'}, r"precision: 'bf-16'; .*did you mean 'bf16'\?"),

@@ -19,6 +19,8 @@ from mtkd_basicsr.errors import MTKDError
 from mtkd_basicsr.utils.registry import register
 
 REGISTRIES = (ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY)
+# BasicSR's own datasets, whose errors name no file.
+REPLACED = ('PairedImageDataset', 'SingleImageDataset')
 PACKAGE = Path(mtkd_basicsr.__file__).parent
 
 
@@ -28,7 +30,7 @@ def registered():
         name: value
         for registry in REGISTRIES
         for name, value in registry
-        if value.__module__.split('.')[0] == 'mtkd_basicsr'
+        if value.__module__.split('.')[0] == 'mtkd_basicsr' and name not in REPLACED
     }
 
 
@@ -52,6 +54,14 @@ def test_what_is_registered_is_what_the_package_exports():
     exported = {name: getattr(mtkd_basicsr, name) for name in mtkd_basicsr.__all__}
     assert exported == registered()
     assert set(_registration.__all__) == set(mtkd_basicsr.__all__)
+
+
+def test_datasets_that_name_files_take_the_place_of_basicsrs():
+    for name in REPLACED:
+        ours = DATASET_REGISTRY.get(name)
+        assert ours.__module__ == 'mtkd_basicsr.data.paired_images'
+        assert ours.__bases__[0].__module__.startswith('basicsr.data.')
+        assert ours.__name__ == ours.__bases__[0].__name__
 
 
 def test_a_second_import_registers_again():
