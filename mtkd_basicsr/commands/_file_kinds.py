@@ -25,9 +25,11 @@ def _kind_of(content: Mapping[str, Any]) -> str | None:
         return 'plan' if is_plan else None
     datasets = content.get('datasets')
     phases = list(datasets) if isinstance(datasets, dict) else []
-    if 'train' in content or 'train' in phases:
+    if 'train' in phases:
         return 'training'
-    return 'test' if any(str(phase).startswith('test') for phase in phases) else None
+    if any(str(phase).startswith('test') for phase in phases):
+        return 'test'  # BasicSR ignores the `train` of a training that it was made from
+    return 'training' if 'train' in content else None
 
 
 def refuse_other_kind(

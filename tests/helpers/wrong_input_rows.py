@@ -1459,7 +1459,7 @@ ROWS = [
                 'images that are not there',
                 {'options__datasets__val__dataroot_lq': 'gone'},
                 DataError,
-                "EDSR_scratch_x2_s0: no folder 'gone'",
+                "EDSR_scratch_x2_s0: datasets.val.dataroot_lq: no folder 'gone'",
                 '',
             ),
         ]

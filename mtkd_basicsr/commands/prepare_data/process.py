@@ -80,7 +80,7 @@ def process_image(task: tuple[Path, Layout, SourceRecord | None]) -> Processed:
         unchanged = known is not None and known.has_status_of(path)
         content = known.content if known and unchanged else zlib.crc32(path.read_bytes())
     except OSError as error:
-        return Processed([], f"'{path}': {error.strerror}")
+        return Processed([], f"'{path}': cannot be read as an image: {error.strerror}")
     if known is not None and content == known.content:
         parts = parts_of(path, known.height, known.width, layout)
         files = [
