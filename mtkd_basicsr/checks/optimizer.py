@@ -120,12 +120,6 @@ def check_loaders(config: TrainingConfig, findings: Findings) -> None:
     for dataset in config.datasets.values():
         options = dataset.options
         mode = options.get('prefetch_mode')
-        workers = options.get('num_worker_per_gpu') if dataset.phase == 'train' else 0
-        if options.get('persistent_workers') and workers == 0:
-            findings.error(
-                f'{dataset.key}.persistent_workers: true, but there are no workers; expected '
-                'num_worker_per_gpu above 0, in datasets.train'
-            )
         if dataset.phase == 'train':
             if mode == 'cuda':
                 _check_cuda_prefetcher(config, dataset, findings)

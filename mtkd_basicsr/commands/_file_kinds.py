@@ -11,9 +11,9 @@ _PLAN_KEYS = ('scales', 'seeds', 'lq_size', 'students', 'methods', 'prepare', 'w
 _OPTION_KEYS = ('model_type', 'network_g', 'datasets')
 
 _WHAT = {
-    'plan': 'the plan of a comparison',
-    'test': 'the option file of a test',
-    'training': 'the option file of a training',
+    'plan': 'is the plan of a comparison',
+    'test': 'is the option file of a test',
+    'training': 'is the option file of a training',
 }
 _COMMANDS = {'plan': ('compare',), 'test': ('test',), 'training': ('train', 'check', 'cache')}
 
@@ -49,5 +49,5 @@ def refuse_other_kind(
     if kind is not None and command not in _COMMANDS[kind]:
         takes_it = _COMMANDS[kind][0]
         raise OptionError(
-            f"-opt: '{path}' is {_WHAT[kind]}; use it with: mtkd {takes_it} -opt {path}"
+            f"-opt: '{path}' {_WHAT[kind]}; use it with: mtkd {takes_it} -opt {path}"
         )

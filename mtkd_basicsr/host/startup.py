@@ -133,21 +133,22 @@ def open_text(path: str | os.PathLike[str], mode: str = 'r', **keywords: Any) ->
         OSError: The file cannot be opened.
         ValueError: The file is in UTF-16.
     """
-    if 'b' in mode or 'encoding' in keywords:
-        return open(path, mode, **keywords)
-    keywords['encoding'] = 'utf-8'
+    encoding = keywords.pop('encoding', None)
+    if 'b' in mode or encoding is not None:
+        return open(path, mode, encoding=encoding, **keywords)
+    encoding = 'utf-8'
     if mode.startswith('r'):
         with open(path, 'rb') as file:
             content = file.read()
         try:
-            keywords['encoding'] = encoding_of(content)
+            encoding = encoding_of(content)
         except ValueError as error:
             raise ValueError(f"'{path}': {error}") from None
     if '+' in mode:
         # BasicSR writes the command line into its copy of the option file, whose names of files may
         # be in another encoding.
         keywords['errors'] = 'surrogateescape'
-    return open(path, mode, **keywords)
+    return open(path, mode, encoding=encoding, **keywords)
 
 
 class TextFinder:

@@ -36,7 +36,7 @@ def test_paths_of_option_files(home, spelling):
     cache = cache_path({'target_cache': spelling.format('c.lmdb')})
     assert os.path.realpath(cache) == str(home / 'c.lmdb')
     write_weights(home / 'w.pth', {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 4})
-    teacher = TeacherOptions({'type': 'EDSR'}, spelling.format('w.pth'))
+    teacher = TeacherOptions(spelling.format('w.pth'), {'type': 'EDSR'})
     assert teacher.cache_identity([])[1] is not None
     assert list(teacher.problems('teachers.a', Surroundings())) == []
     assert 'params' in read_weights(spelling.format('w.pth'), 'teachers.a.weights')

@@ -299,6 +299,7 @@ def test_a_compiled_student_learns_the_same_from_features(make, tmp_path, monkey
 
 def test_scratch_is_basicsr_itself(make, tmp_path):
     opt = make('Scratch')
+    opt['train']['ema_warmup'] = False
     assert 'teachers' not in opt
     ours = model_of(opt, tmp_path)
     plain = copy.deepcopy(opt)

@@ -356,14 +356,13 @@ VALUES = [
                 'train',
                 'persistent_workers',
                 True,
-                'datasets.train.persistent_workers: true, but there are no workers; expected '
-                'num_worker_per_gpu above 0',
+                'datasets.train.persistent_workers: True, but num_worker_per_gpu is 0; remove it',
             ),
             (
                 'val',
                 'persistent_workers',
                 True,
-                'datasets.val.persistent_workers: true, but there are no workers',
+                'datasets.val.persistent_workers: True, but BasicSR validates without workers',
             ),
             (
                 'val',

@@ -126,7 +126,7 @@ def test_folders_are_made_without_torch_by_workers_too(script, photographs, tmp_
     # Lines of two processes that write at once run into each other, and a quick first worker leaves
     # the second nothing.
     names = re.findall(r'\| +([a-zA-Z_][\w.]*)', process.stderr)
-    assert names.count('mtkd_basicsr.commands.prepare_data.run') >= 2  # here, and in a worker
+    assert names.count('mtkd_basicsr.commands.prepare_data.process') >= 2  # here, and in a worker
     assert not {name.split('.')[0] for name in names} & {'torch', 'torchvision', 'basicsr'}
 
 
@@ -213,7 +213,7 @@ def test_our_command_is_known_by_its_arguments(monkeypatch, tmp_path):
 
 
 def test_choices_are_those_of_the_code():
-    assert tuple(export.FORMATS) == EXPORT_FORMATS
+    assert tuple(export.FORMATS) == tuple(EXPORT_FORMATS)
     names = {what: array_names(CacheKey(what, 2, {'a': CacheInput({})})) for what in CACHE_CONTENTS}
     assert names == {'target': ['lq', 'gt', 'target'], 'teachers': ['lq', 'gt', 'teacher/a']}
     helps = [command.HELP for command in COMMANDS.values()]

@@ -379,7 +379,7 @@ def test_teachers_are_one_line_each_in_the_log(make_options, tmp_path, caplog):
             'MTKDModel',
             {'train__amp': True},
             OptionError,
-            'train.amp: True; expected a string or nothing',
+            'train.amp: True; expected one of auto, bf16, fp32, or nothing',
         ),
         (
             'MTKDModel',

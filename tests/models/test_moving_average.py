@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
-from conftest import tiny
+from conftest import build, tiny
 from helpers.trainings import batch_of, model_of
 from torch import nn
 
@@ -123,8 +123,9 @@ def test_an_average_by_hand(make_options, tmp_path, kind, warmup, skipped):
 
 def test_what_an_incomplete_file_lacks_is_the_same_in_both(make_options, tmp_path):
     """BasicSR would average with other random weights."""
-    state = {'params': {'conv_first.bias': torch.ones(8)}}
-    torch.save(state, tmp_path / 'part.pth')
+    state = build(tiny('EDSR', 2)).state_dict()
+    del state['conv_last.weight']
+    torch.save({'params': {**state, 'conv_first.bias': torch.ones(8)}}, tmp_path / 'part.pth')
     opt = make_options(
         'KDModel',
         path__pretrain_network_g=str(tmp_path / 'part.pth'),

@@ -124,6 +124,7 @@ def wrong_commands(text):
         '--gres',
         '--kill-on-bad-exit',  # SLURM's, as the two above
         '--dist',  # of pytest-xdist
+        '--shm-size',  # of Docker
     }
     for code in inline + lines:
         script = re.match(r'python (benchmarks/\w+\.py)', code)

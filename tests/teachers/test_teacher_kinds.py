@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from basicsr.archs import build_network
 from basicsr.metrics import calculate_psnr
 from conftest import ROOT, build, dataset, mtkd, parsed, tiny, write_options, write_weights
 
@@ -307,8 +308,11 @@ def test_validation_of_stage_1_takes_the_images_of_the_validation(
     make_options, outputs, photographs, tmp_path
 ):
     """A fusion network that is the mean of a folder alone measures what the folder measures."""
+    network = tiny('DCTSwin', 2, in_chans=3, skip='mean')
+    weights = tmp_path / 'mean.pth'
+    torch.save({'params': build_network(dict(network)).state_dict()}, weights)
     opt = with_folder(
-        make_options('MTKDFusionModel', network_g=tiny('DCTSwin', 2, in_chans=3, skip='mean')),
+        make_options('MTKDFusionModel', network_g=network, path__pretrain_network_g=str(weights)),
         outputs,
         val_images=str(outputs / 'val'),
     )

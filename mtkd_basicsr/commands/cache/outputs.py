@@ -11,7 +11,7 @@ from torch import nn
 
 from ...data.cache.format import data_file
 from ...data.cache.key import Use
-from ...data.cache.reader import CacheReader, close_map
+from ...data.cache.reader import CacheReader, close_map, is_mapped
 from ...data.cache.sources import Extent, compare
 from ...data.source_files import SourceFiles
 from ...errors import CacheError, OptionError
@@ -108,9 +108,11 @@ def say_hint(request: 'CacheRequest', key: 'CacheKey') -> None:
 
 def _holds_outputs(path: str, wanted: 'CacheKey') -> bool:
     # Another LMDB, or a damaged one, is not what is looked for.
+    was_mapped = is_mapped(path)
     with contextlib.suppress(CacheError):
         found = _differences(CacheReader(path).key, wanted)
-        close_map(path)
+        if not was_mapped:
+            close_map(path)
         return not found
     return False
 

@@ -152,6 +152,17 @@ class CacheReader:
             )
         if state == 'none':
             raise CacheError(f"no target cache at '{path}'; create it with mtkd cache -opt FILE")
+        was_mapped = is_mapped(path)
+        try:
+            self._read_manifest()
+        except CacheError:
+            # An LMDB of images must not stay open: BasicSR could not open it then.
+            if not was_mapped:
+                close_map(path)
+            raise
+
+    def _read_manifest(self) -> None:
+        path = self.path
         content = self._get(b'manifest')
         if content is None:
             raise CacheError(f"'{path}' is an LMDB, but not a target cache")
