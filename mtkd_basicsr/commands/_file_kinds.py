@@ -48,6 +48,4 @@ def refuse_other_kind(
     kind = _kind_of(content)
     if kind is not None and command not in _COMMANDS[kind]:
         takes_it = _COMMANDS[kind][0]
-        raise OptionError(
-            f"-opt: '{path}' {_WHAT[kind]}; use it with: mtkd {takes_it} -opt {path}"
-        )
+        raise OptionError(f"-opt: '{path}' {_WHAT[kind]}; use it with: mtkd {takes_it} -opt {path}")

@@ -1,6 +1,7 @@
 """A comparison takes the results of version 0.1.0 as finished."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,9 @@ def change_self_ensemble(plan):
 
 
 def change_images(plan):
-    plan['options']['datasets']['train']['filename_tmpl'] = '{}x2'
+    block = plan['options']['datasets']['train']
+    shutil.copytree(block['dataroot_gt'], 'other_images')
+    block['dataroot_gt'] = 'other_images'
 
 
 def change_test_sets(plan):

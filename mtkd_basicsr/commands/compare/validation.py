@@ -52,8 +52,10 @@ def _check_networks(run: Run, seen: set[str]) -> None:
             raise OptionError(
                 f'{run.name}: {key}: {block!r}; expected a mapping with the type of a network'
             )
-        # The archs of BasicSR and of this package call their factor so.
-        factor = block.get('upscale')
+        # The archs of BasicSR call their factor so. A fusion network enlarges nothing, and its
+        # `upscale` may be any: it is the size that it works at.
+        is_fusion = key == 'fusion.network' or (key == 'network_g' and run.config.is_fusion_stage)
+        factor = None if is_fusion else block.get('upscale')
         if is_number(factor, 1) and factor != run.scale:
             raise OptionError(
                 f'{run.name}: {key}.upscale: {factor}; the scale of the run is {run.scale}; '
