@@ -14,6 +14,7 @@ rehearses all of it without a GPU, on small networks.
 
 import argparse
 import os
+import runpy
 import subprocess
 import sys
 import time
@@ -48,6 +49,7 @@ def parser():
     result.add_argument('--jobs', type=int, default=4, help='checks at a time')
     result.add_argument('--only', nargs='+', metavar='ITEM', help='these items; see --list')
     result.add_argument('--list', action='store_true', help='names of the items, and what they do')
+    result.add_argument('--items', type=Path, help='a Python file with more items')
     result.add_argument('--worker', nargs='+', metavar='ITEM', help=argparse.SUPPRESS)
     result.add_argument('--until', type=float, default=0, help=argparse.SUPPRESS)
     return result
@@ -86,6 +88,7 @@ class Worker:
     def start(self):
         command = [sys.executable, __file__, '--out', self.args.out, '--device', self.args.device]
         command += ['--until', str(self.until), *(['--tiny'] if self.args.tiny else [])]
+        command += ['--items', self.args.items] if self.args.items else []
         with open(self.log, 'ab') as log:
             self.process = subprocess.Popen(
                 [*map(str, command), '--worker', *self.names], stdout=log, stderr=log
@@ -159,6 +162,8 @@ def run_all(args, chosen):
 
 def main():
     args = parser().parse_args()
+    if args.items:
+        runpy.run_path(str(args.items))
     if args.list:
         for checks in (True, False):
             for item in frame.items(checks):

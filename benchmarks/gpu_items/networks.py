@@ -120,7 +120,7 @@ def teachers_precision(context):
         cpu = ensemble.network(name)
         device = copy.deepcopy(cpu).to(context.device)
         cast = _cast_once(device)
-        pictures = photographs(context, context.pick(256, 48))
+        pictures = photographs(context, context.pick(256, 64))
         worst = {}
         for gt, lq in pictures:
             gt = torch.from_numpy(gt.copy()).permute(2, 0, 1)[None].double() / 255

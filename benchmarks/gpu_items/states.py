@@ -15,6 +15,7 @@ def _everything(model):
             'student': model.net_g.state_dict(),
             'average': model.net_g_ema.state_dict(),
             'optimizer': model.optimizer_g.state_dict()['state'],
+            'updates': model.ema_updates,
         }
     )
 
@@ -29,6 +30,7 @@ def _restored(model, saved):
     model.net_g_ema.load_state_dict(content['average'])
     state = model.optimizer_g.state_dict()
     model.optimizer_g.load_state_dict({**state, 'state': content['optimizer']})
+    model.ema_updates = content['updates']
 
 
 def _steps(model, data, first, last):

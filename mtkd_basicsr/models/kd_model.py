@@ -52,6 +52,9 @@ class KDModel(DistillBase):
         self.use_precisions()
         super().init_training_settings()
         if self.config.speed.compile:
+            # What was compiled for another student of the same class in this process does not see
+            # the hooks of this one, with which features are read.
+            torch.compiler.reset()
             self.get_bare_model(self.net_g).compile()
 
     def choose_precisions(self, saved: dict[str, str]) -> dict[str, tuple[str, Precision]]:
