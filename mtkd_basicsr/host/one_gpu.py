@@ -9,6 +9,8 @@ import argparse
 import sys
 from typing import Any
 
+import torch
+
 from ..errors import MTKDError, OptionError
 from .yaml_loader import read_options
 
@@ -63,3 +65,24 @@ def use_one_gpu(opt: dict[str, Any]) -> None:
         '--launcher pytorch',
         file=sys.stderr,
     )
+
+
+def check_gpus(opt: dict[str, Any]) -> None:
+    """Raise if a model cannot run on the GPUs that its options ask for.
+
+    Args:
+        opt: Options of a training or a test as parsed by BasicSR.
+
+    Raises:
+        OptionError: Names ``num_gpu``.
+    """
+    count = opt['num_gpu']
+    if count != 0 and not torch.cuda.is_available():
+        raise OptionError(f'num_gpu: {count}, but torch finds no CUDA device; use 0, or auto')
+    if opt['is_train'] and not opt['dist'] and count > 1:
+        raise several_gpus_error(count)
+    if opt['dist'] and count == 0 and torch.distributed.get_backend() != 'gloo':
+        raise OptionError(
+            'num_gpu: 0, but each of several processes has a GPU here; use auto, or hide the GPUs '
+            '(CUDA_VISIBLE_DEVICES=)'
+        )

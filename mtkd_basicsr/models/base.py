@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader
 
 from ..config import ModelSpec
 from ..distillers import training_config
-from ..errors import OptionError, WeightsError
+from ..errors import WeightsError
 from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
 from ..host.distributed import of_the_first
-from ..host.one_gpu import several_gpus_error
+from ..host.one_gpu import check_gpus
 from ..utils.atomic import save_atomically, write_atomically
 from ..utils.moving_average import decay_at
 from ..utils.precision import Precision
@@ -74,17 +74,7 @@ class DistillBase(ResumableModel):
             self._ended = False
             self._validated: dict[int, int | str] = {}
             self._image_names: list[str] = []
-        if opt['num_gpu'] != 0 and not torch.cuda.is_available():
-            raise OptionError(
-                f'num_gpu: {opt["num_gpu"]}, but torch finds no CUDA device; use 0, or auto'
-            )
-        if opt['is_train'] and not opt['dist'] and opt['num_gpu'] > 1:
-            raise several_gpus_error(opt['num_gpu'])
-        if opt['dist'] and opt['num_gpu'] == 0 and torch.distributed.get_backend() != 'gloo':
-            raise OptionError(
-                'num_gpu: 0, but each of several processes has a GPU here; use auto, or hide the '
-                'GPUs (CUDA_VISIBLE_DEVICES=)'
-            )
+        check_gpus(opt)
         super().__init__(opt)
         if not opt['is_train'] and self.config.pretrained_network is None:
             refuse_random(self.net_g)
@@ -95,7 +85,7 @@ class DistillBase(ResumableModel):
     def init_training_settings(self) -> None:
         """Set up the training as BasicSR does; warn of an average that stays at its start."""
         super().init_training_settings()
-        if self.channels_last and hasattr(self, 'net_g_ema'):
+        if self.config.speed.channels_last and hasattr(self, 'net_g_ema'):
             self.net_g_ema.to(memory_format=torch.channels_last)
         warning = self.config.ema_warning()
         if warning is not None:
@@ -179,7 +169,7 @@ class DistillBase(ResumableModel):
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
         """Move and wrap a network as BasicSR does, with support for several CPU processes."""
-        if self.channels_last:
+        if self.is_train and self.config.speed.channels_last:
             # Before it is wrapped: DistributedDataParallel lays out its buckets by the strides.
             net = net.to(memory_format=torch.channels_last)
         if not self.opt['dist']:
@@ -196,11 +186,6 @@ class DistillBase(ResumableModel):
         # https://github.com/pytorch/pytorch/issues/175024
         wrapped.broadcast_buffers = False
         return wrapped
-
-    @property
-    def channels_last(self) -> bool:
-        """Return whether weights are stored in channels_last."""
-        return bool(self.opt['is_train'] and self.config.speed.channels_last)
 
     # Inference
 
