@@ -87,25 +87,24 @@ def refuse_damage(content: bytes, name: str) -> None:
         raise DataError(f'{name} cannot be read as an image: it is damaged: {damage}')
 
 
-@_in_place_of(BasicSRPairedImageDataset)
-class PairedImageDataset(BasicSRPairedImageDataset):
-    """BasicSR's ``PairedImageDataset``, whose errors name the file."""
+class _NamesItsFiles:
+    """Base of datasets whose errors name the file."""
 
+    io_backend_opt: dict[str, Any]
     file_client: Any  # which BasicSR opens in the process that needs it
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if self.file_client is None:
             self.file_client = CheckedClient(self.io_backend_opt)
-        return super().__getitem__(index)
+        item: dict[str, Any] = super().__getitem__(index)  # type: ignore[misc]
+        return item
+
+
+@_in_place_of(BasicSRPairedImageDataset)
+class PairedImageDataset(_NamesItsFiles, BasicSRPairedImageDataset):
+    """BasicSR's ``PairedImageDataset``, whose errors name the file."""
 
 
 @_in_place_of(BasicSRSingleImageDataset)
-class SingleImageDataset(BasicSRSingleImageDataset):
+class SingleImageDataset(_NamesItsFiles, BasicSRSingleImageDataset):
     """BasicSR's ``SingleImageDataset``, whose errors name the file."""
-
-    file_client: Any  # which BasicSR opens in the process that needs it
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if self.file_client is None:
-            self.file_client = CheckedClient(self.io_backend_opt)
-        return super().__getitem__(index)

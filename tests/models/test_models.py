@@ -154,6 +154,34 @@ def test_with_the_options_off_nothing_changes_by_a_bit(make_options, tmp_path):
     assert all(torch.equal(plain[k], off[k]) for k in plain)
 
 
+def test_all_networks_are_in_channels_last_before_they_are_wrapped(
+    make_options, tmp_path, monkeypatch
+):
+    """DistributedDataParallel lays out its buckets by the strides that it finds."""
+    from mtkd_basicsr.models import base
+
+    found = []
+
+    def wrap(net, **_):
+        found.append(all_in_channels_last(net))
+        return torch.nn.Sequential(net)
+
+    def all_in_channels_last(net):
+        weights = [p for p in net.parameters() if p.dim() == 4 and p.shape[1] > 1]
+        assert weights
+        return all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+
+    opt = make_options('MTKDModel', train__channels_last=True)
+    model = model_of(opt, tmp_path)
+    assert all_in_channels_last(model.net_g)
+    # An average in another format would be mixed with it in strides.
+    assert all_in_channels_last(model.net_g_ema)
+    monkeypatch.setattr(base, 'DistributedDataParallel', wrap)
+    model.opt['dist'] = True
+    model.model_to_device(build(opt['network_g']))
+    assert found == [True]
+
+
 def test_student_in_channels_last_learns_the_same(make_options, tmp_path):
     batch = batch_of(make_options('MTKDModel'), tmp_path)
     plain = weights_after_a_step(make_options('MTKDModel'), batch, tmp_path)
