@@ -1,7 +1,9 @@
 """Images that do not fit into memory while a cache is computed."""
 
 import re
+import shutil
 
+import cv2
 import pytest
 import torch
 from conftest import with_cache, write_options
@@ -64,6 +66,29 @@ def test_one_large_image_is_tiled_and_the_others_are_whole(
         assert same or name == names[1]
         assert ('tile' in tiled.sources(index)) == (name == names[1])
     assert tiled.sources(1)['tile'][0] <= 20
+
+
+def test_what_was_tiled_stays_noted_when_another_image_is_computed_anew(
+    make_options, here, tmp_path, monkeypatch, small_tiles
+):
+    opt = with_cache(make_options('MTKDModel'), tmp_path / 'c.lmdb')
+    block = opt['datasets']['train']
+    for key in ('dataroot_gt', 'dataroot_lq'):
+        block[key] = str(shutil.copytree(block[key], tmp_path / key))
+    options = write_options(tmp_path / 'o.yml', opt)
+    names = sorted(path.name for path in (tmp_path / 'dataroot_gt').iterdir())
+    limit(monkeypatch, names[1], 20, ERRORS[0])
+    here('cache', '-opt', options, '--tile-overlap', '4')
+    before = CacheReader(tmp_path / 'c.lmdb')
+    assert [image.name for image in before.key.images] == names
+    sources = before.sources(1)
+    changed = tmp_path / 'dataroot_lq' / names[0]
+    cv2.imwrite(str(changed), cv2.imread(str(changed)) // 2)
+    here('cache', '-opt', options, '--tile-overlap', '4', '--overwrite')
+    after = CacheReader(tmp_path / 'c.lmdb')
+    assert after.sources(1) == sources
+    assert 'tile' in sources
+    assert 'tile' not in after.sources(0)
 
 
 def test_without_any_tile_that_fits_the_image_is_named(

@@ -117,7 +117,9 @@ def copy_intact_images(
     """Copy the other images of a share from a cache made with the same options."""
     names = array_names(cache.key)
     for index in set(share) - set(redone) - writer.done():
+        notes = cache.sources(index)
+        tile = notes.pop('tile', [None])[0]
         # The writer adds the last value of a note, the checksum of the image.
-        sources = {kind: note[:-1] for kind, note in cache.sources(index).items()}
-        writer.put(index, {name: cache.array(index, name) for name in names}, sources)
+        sources = {kind: note[:-1] for kind, note in notes.items()}
+        writer.put(index, {name: cache.array(index, name) for name in names}, sources, tile)
     writer.flush()

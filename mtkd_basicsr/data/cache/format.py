@@ -120,6 +120,9 @@ def parse_checksums(value: memoryview | bytes | None, key: CacheKey) -> dict[str
 def parse_sources(value: memoryview | bytes | None) -> dict[str, list[int]]:
     """Parse the notes about the files of an image; without any, return an empty mapping.
 
+    ``lq`` and ``gt`` have the values of a :class:`~.sources.SourceNote`; ``tile`` has one value,
+    the side of the tiles of an image that did not fit into memory.
+
     Args:
         value: The entry ``source`` of the image.
     """
