@@ -16,6 +16,7 @@ from ..config import TrainingConfig
 from ..data.cache.format import state_of
 from ..data.cache.writer import free_bytes
 from ..host.api import BaseModel, build_model
+from ..utils.cudnn import cudnn_flags
 from ..weights.networks import build
 from .findings import Findings
 
@@ -113,14 +114,8 @@ def _seconds_of_a_step(
         Seconds of a step, the median.
     """
     times = []
-    cudnn = torch.backends.cudnn
     # BasicSR's training script switches this on.
-    with cudnn.flags(
-        enabled=cudnn.enabled,
-        benchmark=True,
-        deterministic=cudnn.deterministic,
-        allow_tf32=cudnn.allow_tf32,
-    ):
+    with cudnn_flags(benchmark=True):
         for i in range(1, _WARM_UP[device.type] + _STEPS[device.type] + 1):
             start = time.perf_counter()
             model.feed_data(images)

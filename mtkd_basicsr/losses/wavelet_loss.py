@@ -9,6 +9,7 @@ from torch import nn
 from ..errors import OptionError, did_you_mean
 from ..functional.wavelet import band_l1, haar_bands, haar_l1
 from ..host import patches
+from ..utils.cudnn import cudnn_flags
 from ..utils.registry import register
 
 REDUCTIONS = ('mean', 'sum')
@@ -98,14 +99,7 @@ class WaveletLoss(nn.Module):
     def _transform_in_fp32(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Run the transform of pytorch_wavelets, a convolution, without TF32 on a GPU."""
         assert self.transform is not None
-        cudnn = torch.backends.cudnn
-        # The defaults of the function would switch cuDNN off.
-        with cudnn.flags(
-            enabled=cudnn.enabled,
-            benchmark=cudnn.benchmark,
-            deterministic=cudnn.deterministic,
-            allow_tf32=False,
-        ):
+        with cudnn_flags(allow_tf32=False):
             return cast(tuple[torch.Tensor, list[torch.Tensor]], self.transform(x))
 
     def forward(self, pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,8 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
+from ..utils.cudnn import cudnn_flags
+
 
 @contextmanager
 def eager_inference() -> Iterator[None]:
@@ -13,16 +15,8 @@ def eager_inference() -> Iterator[None]:
     A training does both for its one size of patches. Validation images have many: each would cost a
     compilation, or seconds of trials of cuDNN, for a single use.
     """
-    cudnn = torch.backends.cudnn
     with ExitStack() as stack:
-        stack.enter_context(
-            cudnn.flags(
-                enabled=cudnn.enabled,
-                benchmark=False,
-                deterministic=cudnn.deterministic,
-                allow_tf32=cudnn.allow_tf32,
-            )
-        )
+        stack.enter_context(cudnn_flags(benchmark=False))
         if hasattr(torch.compiler, 'set_stance'):  # torch < 2.6 compiles
             stack.enter_context(torch.compiler.set_stance('force_eager'))
         yield
