@@ -137,8 +137,8 @@ def _check_names(dataset: DatasetConfig, findings: Findings) -> None:
 
 def _check_loader(dataset: DatasetConfig, findings: Findings) -> None:
     for name in ('pin_memory', 'persistent_workers'):
-        value: Any = dataset.options.get(name, False)
-        if not isinstance(value, bool):
+        value: Any = dataset.options.get(name)
+        if value is not None and not isinstance(value, bool):
             findings.error(f'{dataset.key}.{name}: {value!r}; expected true or false')
     workers = dataset.options.get('num_worker_per_gpu') if dataset.phase == 'train' else 0
     if dataset.options.get('persistent_workers') is True and workers == 0:

@@ -36,6 +36,7 @@ ERRORS = [
     ('io_backend.type', {'io_backend': {'type': 'memcached'}}, 'its module mc is not installed'),
     ('pin_memory', {'pin_memory': 'yes'}, "'yes'; expected true or false"),
     ('persistent_workers', {'persistent_workers': True}, 'True, but '),
+    ('persistent_workers', {'persistent_workers': 'yes'}, "'yes'; expected true or false"),
     ('type', {'type': 'FFHQDataset'}, "'FFHQDataset'; it has no low-resolution images"),
     ('type', {'type': 'RealESRGANDataset_basicsr'}, 'but kernels to make some; expected'),
     ('type', {'type': 'REDSDataset'}, f"'REDSDataset'; {VIDEO}"),
