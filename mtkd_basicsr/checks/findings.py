@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..errors import MTKDError, OptionError
+from ..utils import texts
 
 # Number of images that a message names.
 _MAX_LISTED = 3
@@ -15,8 +16,7 @@ OK = 'ok'
 
 def listed(names: Sequence[str]) -> str:
     """Join the first few names for a message, and say how many more there are."""
-    more = f' and {len(names) - _MAX_LISTED} more' if len(names) > _MAX_LISTED else ''
-    return '; '.join(names[:_MAX_LISTED]) + more
+    return texts.listed(names, _MAX_LISTED, '; ')
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..errors import OptionError, first_line
+from ..utils.texts import begun
 from ..weights.networks import arch_name, size_multiple
 from .features import first_tensor
 
@@ -198,8 +199,7 @@ def listed_features(net: nn.Module) -> str:
     for name in sorted(outputs, key=lambda name: (name.count('.'), outputs[name].order)):
         kind = type(net.get_submodule(name)).__name__
         listed.append(f'{name} ({kind}, {outputs[name].channels} channels)')
-    more = ', …' if len(listed) > _MAX_LISTED else ''
-    return ', '.join(listed[:_MAX_LISTED]) + more or 'none'
+    return begun(listed, _MAX_LISTED) or 'none'
 
 
 def _found_blocks(net: nn.Module) -> Sequence[str]:

@@ -6,6 +6,7 @@ import torch
 from basicsr.utils import get_root_logger
 
 from ..errors import TrainingError
+from ..utils.texts import begun
 
 # Number of images that a log line names.
 _MAX_LISTED = 8
@@ -81,11 +82,10 @@ class LossGuard:
             self.skipped = 0
             return True
         self.skipped += 1
-        listed = ', '.join(images[:_MAX_LISTED]) or 'unknown'
-        more = ', …' if len(images) > _MAX_LISTED else ''
+        listed = begun(images, _MAX_LISTED) or 'unknown'
         text = (
             f'iteration {iteration}: {", ".join(wrong)}; the step is skipped, number '
-            f'{self.skipped} in a row. Images: {listed}{more}'
+            f'{self.skipped} in a row. Images: {listed}'
         )
         get_root_logger().warning(text)
         if self.skipped > self.max_skipped:

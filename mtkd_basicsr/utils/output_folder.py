@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import DataError
 from .output_files import OutputFiles
+from .texts import begun
 
 # How many missing files a message lists.
 _MAX_LISTED = 3
@@ -67,10 +68,9 @@ class OutputFolder:
         found = {name: files.find(name) for name, _, _ in images}
         missing = [name for name, path in found.items() if path is None]
         if missing:
-            more = ', …' if len(missing) > _MAX_LISTED else ''
             raise DataError(
                 f"{files.key}: '{files.path}' has no image for {len(missing)} of {len(images)} "
-                f'ground truths ({", ".join(missing[:_MAX_LISTED])}{more}); expected their names '
+                f'ground truths ({begun(missing, _MAX_LISTED)}); expected their names '
                 "with any file extension, or a pattern such as 'FOLDER/{}_SR.png'"
             )
         for name, h, w in images:

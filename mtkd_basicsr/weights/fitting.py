@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ..errors import OptionError, WeightsError, first_line
+from ..utils.texts import listed
 from .conversions import StateDict, set_colour_mean, to_basicsr
 from .differences import (
     argument_differences,
@@ -19,11 +20,6 @@ from .state_dicts import state_dict_of, unwrap
 # How many differences, and how many random tensors, a message lists.
 _MAX_LISTED = 5
 _MAX_RANDOM = 20
-
-
-def _listed(names: list[str], most: int) -> str:
-    hidden = len(names) - most
-    return ', '.join(names[:most]) + (f' and {hidden} more' if hidden > 0 else '')
 
 
 def _count_fitting(state: StateDict, wanted: Mapping[str, torch.Tensor]) -> tuple[int, int]:
@@ -102,9 +98,7 @@ def fit_weights(
         differences += colour_differences(net, in_file, mean, initial)
     differences += tensor_differences(state, wanted, strict, skip_shapes=initial and not strict)
     if differences:
-        hidden = len(differences) - _MAX_LISTED
-        more = f' and {hidden} more' if hidden > 0 else ''
-        raise WeightsError(misfit + '; '.join(differences[:_MAX_LISTED]) + more)
+        raise WeightsError(misfit + listed(differences, _MAX_LISTED, '; '))
     for name in list(state):
         if name not in wanted or state[name].shape != wanted[name].shape:
             del state[name]
@@ -148,8 +142,8 @@ def _require_half(
     if 2 * len(missing) > len(needed):
         raise WeightsError(
             f'{misfit}it has {len(needed) - len(missing)} of the {len(needed)} tensors, expected '
-            f'at least half of them; missing: {_listed(missing, _MAX_LISTED)}; in the file: '
-            f'{_listed(list(state), _MAX_LISTED)}'
+            f'at least half of them; missing: {listed(missing, _MAX_LISTED)}; in the file: '
+            f'{listed(list(state), _MAX_LISTED)}'
         )
 
 
@@ -171,8 +165,8 @@ def _random_tensors(
     text = (
         f'{where}: {len(random)} of the {len(needed)} tensors of {type(net).__name__} '
         f'({100 * share / total:.0f} % of its weights) are not in the file and stay random: '
-        f'{_listed(random, _MAX_RANDOM)}'
+        f'{listed(random, _MAX_RANDOM)}'
     )
     return (
-        f'{text}; in the file with other shapes: {_listed(others, _MAX_RANDOM)}' if others else text
+        f'{text}; in the file with other shapes: {listed(others, _MAX_RANDOM)}' if others else text
     )

@@ -30,6 +30,7 @@ from ...utils.images import psnr_y
 from ...utils.memory import is_out_of_memory
 from ...utils.precision import Precision, teacher_precision
 from ...utils.progress import progress, say
+from ...utils.texts import begun
 from .._arguments import device_of
 from .._option_files import OptionFile, parse_like_basicsr
 from .._validation import spelled
@@ -235,8 +236,7 @@ def _compute(
     if targets.tiled:
         print(
             f'WARNING: {len(targets.tiled)} images did not fit into memory and were computed in '
-            f'tiles, which changes them a little: {", ".join(list(targets.tiled)[:_MAX_LISTED])}'
-            f'{", …" if len(targets.tiled) > _MAX_LISTED else ""}',
+            f'tiles, which changes them a little: {begun(list(targets.tiled), _MAX_LISTED)}',
             file=sys.stderr,
         )
 

@@ -8,6 +8,7 @@ from ...config.plan import PlanOptions
 from ...data import sample_photographs
 from ...errors import OptionError, did_you_mean
 from ...utils.gpus import visible_gpus
+from ...utils.texts import listed
 from .._arguments import make_folder
 from .._jobs import Job, chosen_threads, mtkd_command, run_jobs
 from .._validation import StrPath, spelled
@@ -136,9 +137,8 @@ class Comparison:
         )
         changed = [run.name for run in unfinished if has_other_options(run, self.out)]
         if changed:
-            more = f' and {len(changed) - 3} more' if len(changed) > 3 else ''
             print(
-                f'the folder has results of other options for {", ".join(changed[:3])}{more}; they '
+                f'the folder has results of other options for {listed(changed, 3)}; they '
                 'are kept as …_archived_…, and the runs are done anew',
                 flush=True,
             )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...errors import OptionError
 from ...utils.atomic import write_text
+from ...utils.texts import listed
 from .._arguments import make_folder
 from .._validation import spelled
 from .baselines import METHODS
@@ -50,9 +51,7 @@ def write(out: Path, texts: dict[str, str], overwrite: bool) -> list[Path]:
         if content((out / path).read_text(encoding='utf-8')) != content(texts[path]):
             different.append(path)
     if different and not overwrite:
-        names = ', '.join(different[:3])
-        if len(different) > 3:
-            names += f' and {len(different) - 3} more'
+        names = listed(different, 3)
         raise OptionError(
             f"{spelled('out')}: '{out}' has different files with these names: {names}; nothing was "
             'written; choose another folder, move the files, or replace them with '

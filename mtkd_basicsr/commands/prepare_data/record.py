@@ -13,6 +13,7 @@ import numpy as np
 from ...errors import OptionError
 from ...utils.atomic import write_json
 from ...utils.images import decode
+from ...utils.texts import begun
 from .._validation import spelled
 
 # Number of files that a message names.
@@ -127,7 +128,7 @@ class Records:
                 removed.append(stem)
         if not removed:
             return None
-        listed = ', '.join(removed[:_MAX_LISTED]) + (', …' if len(removed) > _MAX_LISTED else '')
+        listed = begun(removed, _MAX_LISTED)
         return (
             f"WARNING: '{out}' has images of {len(removed)} pictures that are no longer in "
             f"'{self.settings['folder']}' ({listed}); they are kept, but are not in "
@@ -199,9 +200,8 @@ def files_to_write(
 
 def describe_obstacle(path: Path, out: Path, names: Sequence[str]) -> str:
     """Return the error text for files that are in the way of a new or changed picture."""
-    listed = ', '.join(f"'{out / name}'" for name in names[:_MAX_LISTED])
-    more = ', …' if len(names) > _MAX_LISTED else ''
+    listed = begun([f"'{out / name}'" for name in names], _MAX_LISTED)
     return (
-        f"'{path}': there is another image in {listed}{more}, which this command did not write or "
+        f"'{path}': there is another image in {listed}, which this command did not write or "
         'which was edited since; move or delete it to have it made anew'
     )

@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import DataError
 from ...utils.color_profile import is_srgb, profile_name
 from ...utils.picture import Picture, read_picture
+from ...utils.texts import listed
 
 SUFFIXES = (
     '.png',
@@ -109,12 +110,7 @@ def print_notes(notes: Iterable[Note]) -> None:
     for note in notes:
         pictures.setdefault(note.kind, []).append(note.picture)
     for kind, names in pictures.items():
-        print(f'Warning: {len(names)} images {kind}: {_first(names)}', file=sys.stderr)
-
-
-def _first(names: list[str]) -> str:
-    more = f' and {len(names) - _MAX_LISTED} more' if len(names) > _MAX_LISTED else ''
-    return ', '.join(names[:_MAX_LISTED]) + more
+        print(f'Warning: {len(names)} images {kind}: {listed(names, _MAX_LISTED)}', file=sys.stderr)
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -137,7 +133,10 @@ def find_images(folder: Path) -> list[Path]:
         )
     others = sorted({path.name for path in files if path.is_file()} - {p.name for p in paths})
     if others:
-        print(f'{len(others)} files left out, by their endings: {_first(others)}', file=sys.stderr)
+        print(
+            f'{len(others)} files left out, by their endings: {listed(others, _MAX_LISTED)}',
+            file=sys.stderr,
+        )
     stems = [path.stem for path in paths]
     duplicates = sorted({stem for stem in stems if stems.count(stem) > 1})
     if duplicates:

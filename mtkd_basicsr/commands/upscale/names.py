@@ -11,6 +11,7 @@ from PIL import Image
 from ...errors import DataError, OptionError
 from ...utils.choices import PICTURE_FORMATS
 from ...utils.progress import say
+from ...utils.texts import listed
 from .._validation import spelled
 
 # Files of a folder with these endings are pictures even if they cannot be read, which is said.
@@ -31,12 +32,6 @@ class Source(NamedTuple):
 
     path: Path
     folder: Path
-
-
-def listed(texts: list[str], most: int = _MAX_LISTED) -> str:
-    """Join the first texts of a list by commas, and say how many more there are."""
-    more = f' and {len(texts) - most} more' if len(texts) > most else ''
-    return ', '.join(texts[:most]) + more
 
 
 def _is_picture(path: Path) -> bool:
@@ -79,7 +74,7 @@ def _pictures_below(folder: Path, out: Path | None) -> list[Path]:
     if not pictures:
         raise DataError(f"'{folder}': no pictures in this folder")
     if others:
-        names = listed([str(path) for path in others])
+        names = listed([str(path) for path in others], _MAX_LISTED)
         say(f"'{folder}': left out, because they are no pictures: {names}")
     return pictures
 
@@ -119,11 +114,11 @@ def _refuse_same_names(sources: list[Source], names: list[Path]) -> None:
     clashes = []
     for name, paths in by_name.items():
         if len(paths) > 1:
-            clashes.append(f"'{name}' of {listed(paths)}")
+            clashes.append(f"'{name}' of {listed(paths, _MAX_LISTED)}")
     if clashes:
         raise OptionError(
-            f'several pictures have one result: {listed(clashes)}; name a folder that holds them '
-            f'all, whose structure is kept, or use several folders with {spelled("out")}'
+            f'several pictures have one result: {listed(clashes, _MAX_LISTED)}; name a folder that '
+            f'holds them all, whose structure is kept, or use several folders with {spelled("out")}'
         )
 
 
@@ -193,13 +188,13 @@ def check_results(
     same = [str(result) for result in results if result.resolve() in originals]
     if same and not skip_existing:
         raise OptionError(
-            f'{spelled("out")}: {listed(same)}: also among the pictures to upscale; use another '
-            'folder'
+            f'{spelled("out")}: {listed(same, _MAX_LISTED)}: also among the pictures to upscale; '
+            'use another folder'
         )
     existing = [str(result) for result in results if result.exists()]
     if existing and not overwrite and not skip_existing:
         verb = 'exists' if len(existing) == 1 else 'exist'
         raise OptionError(
-            f'{spelled("out")}: {listed(existing)} already {verb}; use another folder, '
-            f'{spelled("skip_existing")} or {spelled("overwrite")}'
+            f'{spelled("out")}: {listed(existing, _MAX_LISTED)} already {verb}; use another '
+            f'folder, {spelled("skip_existing")} or {spelled("overwrite")}'
         )

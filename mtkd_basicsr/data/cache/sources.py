@@ -23,6 +23,7 @@ import numpy as np
 
 from ...utils.atomic import write_text
 from ...utils.progress import progress
+from ...utils.texts import begun
 from ..source_files import SourceFiles, Status
 
 KINDS = ('lq', 'gt')
@@ -122,11 +123,10 @@ class Comparison:
         for kind in KINDS:
             indices = [index for index in sorted(self.changed) if kind in self.changed[index]]
             if indices:
-                listed = ', '.join(names[index] for index in indices[:_MAX_LISTED])
-                more = ', …' if len(indices) > _MAX_LISTED else ''
+                listed = begun([names[index] for index in indices], _MAX_LISTED)
                 found.append(
                     f'datasets.train.dataroot_{kind}: {len(indices)} of {self.compared} images '
-                    f'have other contents than in the cache ({listed}{more})'
+                    f'have other contents than in the cache ({listed})'
                 )
         return '; '.join(found)
 

@@ -11,6 +11,7 @@ from ....config.plan import PlanOptions
 from ....errors import DataError, MTKDError
 from ....evaluation.measure import cost
 from ....host.training_loop import weights_path
+from ....utils.texts import listed
 from ....weights.loading import recorded_network
 from ....weights.networks import SPANDREL, build
 from ..collection import collect
@@ -98,9 +99,7 @@ def introduction(results: Results) -> Iterator[Block]:
     )
     yield from mixed_precisions(results)
     if results.missing:
-        names = ', '.join(results.missing[:8])
-        if len(results.missing) > 8:
-            names += f' and {len(results.missing) - 8} more'
+        names = listed(results.missing, 8)
         yield Text(f'NOT FINISHED, {len(results.missing)} of {len(results.runs)} runs: {names}.')
 
 
