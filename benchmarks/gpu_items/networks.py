@@ -14,12 +14,12 @@ from mtkd_basicsr.teachers import TeacherEnsemble
 from .frame import check, relative, same, tf32, weigh
 from .setups import (
     SCALE,
-    basicsr_network,
     paper_networks,
     photographs,
     quiet,
     random_network,
     read_yaml,
+    swinir_pair,
 )
 
 
@@ -159,10 +159,7 @@ def teachers_precision(context):
 @check(seconds=60, rank=10)
 def swinir_masks(context):
     """SwinIR as this package builds it against BasicSR's, at several sizes."""
-    options = next(o for o in paper_networks(context).values() if o['type'] == 'SwinIR')
-    ours = random_network(options, context.device)
-    theirs = basicsr_network(options, context.device)
-    theirs.load_state_dict(ours.state_dict())
+    ours, theirs = swinir_pair(context)
     for h, w in context.pick(((32, 32), (48, 40), (120, 120), (64, 64)), ((16, 16), (24, 16))):
         with context.part(f'{h}×{w}'), torch.no_grad():
             x = torch.rand(1, 3, h, w, device=context.device)

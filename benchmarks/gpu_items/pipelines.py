@@ -27,7 +27,6 @@ from .setups import (
     SCALE,
     STUDENTS,
     all_methods,
-    basicsr_network,
     batch,
     paper_networks,
     patch_size,
@@ -35,6 +34,7 @@ from .setups import (
     random_network,
     stepper,
     student_options,
+    swinir_pair,
     training,
 )
 
@@ -81,10 +81,7 @@ def training_step(context):
 @timing(seconds=40, rank=4)
 def swinir(context):
     """SwinIR with the package's attention masks against BasicSR's."""
-    options = next(o for o in paper_networks(context).values() if o['type'] == 'SwinIR')
-    ours = random_network(options, context.device)
-    theirs = basicsr_network(options, context.device)
-    theirs.load_state_dict(ours.state_dict())
+    ours, theirs = swinir_pair(context)
     sizes = context.pick(((16, 32, 32), (1, 120, 120), (1, 340, 512)), ((1, 16, 16),))
     for number, h, w in sizes:
         x = torch.rand(number, 3, h, w, device=context.device)
@@ -155,8 +152,6 @@ def methods_step(context):
     data = batch(context, patch_size(context), device=context.device)
     steps = {}
     for name, opt in all_methods(context).items():
-        if name.endswith('x'):
-            continue
         with context.part(name):
             step = stepper(training(opt, context.device), data)
             step()

@@ -47,8 +47,11 @@ def quiet():
 def all_methods(context, student='EDSR'):
     """Return the options of a student's training with every method, in fp32, with random weights of
     the teachers in files.
+
+    Longer trainings with the same method, whose names end with a factor, are left out.
     """
     found = options_of(plan_name(context), student, context.device)
+    found = {name: opt for name, opt in found.items() if not name.endswith('x')}
     for opt in found.values():
         opt['train']['teacher_precision'] = 'fp32'
         opt.setdefault('path', {})
@@ -167,3 +170,12 @@ def basicsr_network(options, device):
     torch.manual_seed(0)
     with quiet():
         return build_network(copy.deepcopy(dict(options))).to(device).eval()
+
+
+def swinir_pair(context):
+    """Return SwinIR as this package builds it and as BasicSR does, with the same weights."""
+    options = next(o for o in paper_networks(context).values() if o['type'] == 'SwinIR')
+    ours = random_network(options, context.device)
+    theirs = basicsr_network(options, context.device)
+    theirs.load_state_dict(ours.state_dict())
+    return ours, theirs

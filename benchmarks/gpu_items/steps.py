@@ -42,8 +42,6 @@ def methods(context):
     """One step of every method on the device against the CPU: losses and all gradients."""
     data = batch(context, patch_size(context), context.pick(4, 2))
     for name, opt in all_methods(context).items():
-        if name.endswith('x'):  # the same method, trained for longer
-            continue
         with context.part(name), tf32(False):
             expected = _one_step(opt, 'cpu', data)
             found = _one_step(opt, context.device, data)
@@ -179,8 +177,6 @@ def synchronising(context):
     if isinstance(data['lq'], torch.Tensor):
         data = {name: x.pin_memory() for name, x in data.items()}
     for name, opt in all_methods(context).items():
-        if name.endswith('x'):
-            continue
         with context.part(name):
             step = stepper(training(opt, context.device), data)
             step()

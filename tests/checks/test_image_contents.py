@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 from conftest import options_for, parsed, write_options
-from PIL import Image, ImageCms
+from helpers.profiles import swapped_profile
+from PIL import Image
 
 from mtkd_basicsr.checks.findings import Findings
 from mtkd_basicsr.checks.image_contents import ALL, SOME, spread
@@ -286,15 +287,6 @@ def test_images_that_are_too_small_for_a_metric_are_an_error(train, tmp_path):
         'more on each side: '
     )
     assert 'coffee.png 16×16' in error
-
-
-def swapped_profile():
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes())
-    red = profile.index(b'rXYZ')
-    blue = profile.index(b'bXYZ')
-    profile[red : red + 4] = b'bXYZ'
-    profile[blue : blue + 4] = b'rXYZ'
-    return bytes(profile)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from helpers.profiles import swapped_profile
 from PIL import Image, ImageCms, ImageDraw
 
 from mtkd_basicsr.commands.upscale.enlarging import fill_transparent
@@ -15,17 +16,6 @@ from mtkd_basicsr.data.sample_photographs import load
 PICTURE = np.ascontiguousarray(load('chelsea')[100:130, 120:160])  # RGB
 TURNED = Image.Exif()
 TURNED[0x0112] = 6
-
-
-def swapped_profile():
-    """sRGB whose primaries of red and blue have changed places: nobody takes it for sRGB."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
-    entries = {profile[i : i + 4]: i for i in range(132, 132 + 12 * profile[131], 12)}
-    red, blue = entries[b'rXYZ'], entries[b'bXYZ']
-    swapped = bytearray(profile)
-    swapped[red + 4 : red + 12] = profile[blue + 4 : blue + 12]
-    swapped[blue + 4 : blue + 12] = profile[red + 4 : red + 12]
-    return bytes(swapped)
 
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()

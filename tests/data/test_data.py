@@ -15,6 +15,7 @@ from basicsr.data import build_dataset
 from basicsr.metrics import calculate_psnr
 from basicsr.utils.matlab_functions import imresize
 from conftest import mtkd
+from helpers.profiles import swapped_profile
 from PIL import Image, ImageCms
 
 from mtkd_basicsr.data.sample_photographs import load
@@ -288,21 +289,11 @@ def test_names_with_a_dot_first_are_left_out(images, tmp_path, here):
     assert '1 files left out, by their endings: notes.txt' in printed
 
 
-def press_profile():
-    """sRGB whose red and blue primaries have changed places."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes())
-    red = profile.index(b'rXYZ')
-    blue = profile.index(b'bXYZ')
-    profile[red : red + 4] = b'bXYZ'
-    profile[blue : blue + 4] = b'rXYZ'
-    return bytes(profile)
-
-
 def test_what_is_special_about_pictures_is_said(images, tmp_path, here):
     photograph = Image.fromarray(load('coffee')[:60, :84])
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
     photograph.save(images / 'srgb.png', icc_profile=srgb)
-    photograph.save(images / 'wide.png', icc_profile=press_profile())
+    photograph.save(images / 'wide.png', icc_profile=swapped_profile())
     photograph.convert('CMYK').save(images / 'press.jpg')
     photograph.save(images / 'pages.tif', save_all=True, append_images=[photograph] * 2)
     opaque = photograph.copy()

@@ -8,8 +8,8 @@ import lmdb
 import numpy as np
 import pytest
 from conftest import changed, parsed, snapshot
+from helpers.caches import record_computed
 
-from mtkd_basicsr.commands.cache.targets import _Targets
 from mtkd_basicsr.data.cache.checksums import damaged_images
 from mtkd_basicsr.data.cache.format import id_of, manifest_of, partial_path, state_of
 from mtkd_basicsr.data.cache.reader import CacheReader
@@ -22,15 +22,7 @@ STAGES = {'stage_1': 'teachers', 'stage_2': 'target'}
 @pytest.fixture
 def computed(monkeypatch):
     """The names of the images that a teacher runs on from now on."""
-    names = []
-    compute = _Targets.__call__
-
-    def counted(self, name, lq):
-        names.append(name)
-        return compute(self, name, lq)
-
-    monkeypatch.setattr(_Targets, '__call__', counted)
-    return names
+    return record_computed(monkeypatch)
 
 
 def another_version(path, version):

@@ -11,8 +11,8 @@ import pytest
 from basicsr.data import build_dataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from conftest import parsed, write_options
+from helpers.caches import record_computed
 
-from mtkd_basicsr.commands.cache.targets import _Targets
 from mtkd_basicsr.data.cache import sources
 from mtkd_basicsr.data.cache.format import data_file, partial_path
 from mtkd_basicsr.data.cache.reader import CacheReader, close_map
@@ -271,15 +271,7 @@ def test_images_in_lmdbs(case, here, decoded):
 @pytest.fixture
 def computed(monkeypatch):
     """The names of the images whose targets are computed from now on."""
-    names = []
-    compute = _Targets.__call__
-
-    def counted(self, name, lq):
-        names.append(name)
-        return compute(self, name, lq)
-
-    monkeypatch.setattr(_Targets, '__call__', counted)
-    return names
+    return record_computed(monkeypatch)
 
 
 def test_overwrite_computes_only_what_has_changed(case, here, computed):
