@@ -148,6 +148,7 @@ def _check_test(config: TrainingConfig, findings: Findings) -> None:
     """Check the options of a test that no file is read for."""
     check_metrics(config, findings)
     check_metric_use(config, findings)
+    check_loaders(config, findings)
     check_datasets(config, findings)
     if config.model is not None:  # BasicSR's own models read what they like
         check_unread_keys(config, findings)
@@ -175,7 +176,6 @@ def before_test(opt: dict[str, Any]) -> None:
     with findings.collect_errors():
         load_pretrained(config, build(config.network, 'network_g'))
     _check_test(config, findings)
-    check_loaders(config, findings)
     findings.raise_errors()
     check_images(config, findings)
     findings.raise_errors()

@@ -164,3 +164,18 @@ def test_a_missing_backend_is_named(make_options):
     opt = changed(_with(make_options, 'train', {}), {'datasets__train__io_backend': GONE})
     errors, _ = found_in_training(opt)
     assert errors == ['datasets.train.io_backend: None; expected a mapping, such as {type: disk}']
+
+
+@pytest.mark.parametrize(
+    ('block', 'text'),
+    [
+        ({'prefetch_mode': 'cuda'}, "prefetch_mode: 'cuda'; BasicSR has only ~ and cpu"),
+        ({'prefetch_mode': 'cpu', 'num_prefetch_queue': 0}, 'num_prefetch_queue: 0; expected a'),
+    ],
+)
+def test_a_stock_test_script_finds_wrong_loaders(block, text, make_options):
+    """As ``mtkd test`` does: both ask the same checks."""
+    opt = make_options('KDModel', train__kd={'type': 'Scratch'})
+    opt['datasets'] = {'test': {**opt['datasets']['val'], **block}}
+    errors, _ = found_in_test(opt)
+    assert [error for error in errors if error.startswith(f'datasets.test.{text}')]
