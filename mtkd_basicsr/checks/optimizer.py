@@ -74,6 +74,8 @@ _NUMBERS = (
 )
 _CHOICES = (
     _Choice('datasets.train', 'prefetch_mode', (None, 'cpu', 'cuda'), required=False),
+    _Choice('datasets.train', 'pin_memory', (None, True, False), required=False),
+    _Choice('datasets.train', 'persistent_workers', (None, True, False), required=False),
     _Choice('datasets.train', 'use_hflip', (True, False)),
     _Choice('datasets.train', 'use_rot', (True, False)),
     _Choice('logger', 'use_tb_logger', (None, True, False), required=False),
