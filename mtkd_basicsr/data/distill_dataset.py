@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.data.transforms import augment, paired_random_crop
-from basicsr.utils import get_root_logger
-from basicsr.utils.registry import DATASET_REGISTRY
 from torchvision.transforms.functional import normalize
 
 from ..config import cache_path
 from ..errors import CacheError, OptionError
+from ..host.api import DATASET_REGISTRY, augment, get_root_logger, paired_random_crop
 from ..utils.registry import register
 from .cache.format import array_names, state_of
 from .cache.inputs import CachedImage

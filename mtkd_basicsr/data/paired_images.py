@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from basicsr.data.paired_image_dataset import PairedImageDataset as BasicSRPairedImageDataset
-from basicsr.data.single_image_dataset import SingleImageDataset as BasicSRSingleImageDataset
-from basicsr.utils import FileClient
-from basicsr.utils.registry import DATASET_REGISTRY
-
 from ..errors import DataError, first_line
+from ..host.api import DATASET_REGISTRY, FileClient
+from ..host.api import PairedImageDataset as BasicSRPairedImageDataset
+from ..host.api import SingleImageDataset as BasicSRSingleImageDataset
 from ..utils.image_damage import find_damage, is_png
 from ..utils.images import decode
 
