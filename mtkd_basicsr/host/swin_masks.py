@@ -15,14 +15,27 @@ from basicsr.archs.swinir_arch import SwinTransformerBlock
 from torch import nn
 
 from ..utils.compiling import is_compiling
+from ..utils.precision import autocast_type
 
-MaskFunction: TypeAlias = Callable[[Any, tuple[int, int]], torch.Tensor]
+
+class NoMask:
+    """Stands for a mask that is all zero, which blocks without a shift have.
+
+    Without a mask their attention is the same, and adds nothing to its scores.
+    """
+
+    def to(self, device: torch.device) -> None:
+        """Return no mask: blocks call this before they attend."""
+
+
+MaskFunction: TypeAlias = Callable[[Any, tuple[int, int]], torch.Tensor | NoMask]
 
 # How many masks are kept, and of how many bytes together. With windows of 8×8 a mask has 256 bytes
 # for each pixel of a low-resolution image.
 _MAX_MASKS = 16
 _MAX_BYTES = 2**28
 
+_NO_MASK = NoMask()
 # Masks by all that they depend on, those used last at the end.
 _masks: dict[tuple[Any, ...], torch.Tensor] = {}
 _lock = threading.Lock()
@@ -53,14 +66,25 @@ def shifted_mask(
 
 
 def _compute(
-    original: MaskFunction, block: Any, x_size: tuple[int, int], device: torch.device
+    original: Any, block: Any, x_size: tuple[int, int], device: torch.device
 ) -> torch.Tensor:
     # Not a tensor for inference alone: a training may use it next.
     with torch.inference_mode(False), torch.device(device):
-        mask = original(block, x_size)
+        mask: torch.Tensor = original(block, x_size)
         if block.shift_size == 0:  # all zero
             mask = torch.zeros(()).expand(mask.shape)
     return mask
+
+
+def _changes_nothing(block: Any) -> bool:
+    """Return whether a mask that is all zero changes nothing.
+
+    In fp32 beside scores in another type, it would change theirs.
+    """
+    weight = block.norm1.weight
+    if block.shift_size or autocast_type(weight.device) is not None:
+        return False
+    return torch.promote_types(weight.dtype, torch.get_default_dtype()) is weight.dtype
 
 
 def _is_lasting(mask: torch.Tensor) -> bool:
@@ -80,11 +104,13 @@ def _bytes(masks: dict[tuple[Any, ...], torch.Tensor]) -> int:
 
 def _caching(original: MaskFunction) -> MaskFunction:
     @functools.wraps(original)
-    def calculate_mask(self: Any, x_size: tuple[int, int]) -> torch.Tensor:
+    def calculate_mask(self: Any, x_size: tuple[int, int]) -> torch.Tensor | NoMask:
         # When a graph is traced, the size is a tensor, which the graph follows. A mask of that
         # resolution becomes a buffer of its block.
         if torch.jit.is_tracing() or x_size == self.input_resolution:
             return original(self, x_size)
+        if _changes_nothing(self):
+            return _NO_MASK
         h, w = x_size
         device = self.norm1.weight.device
         if is_compiling():

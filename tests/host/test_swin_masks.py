@@ -55,7 +55,9 @@ def test_masks_are_those_of_basicsr(window, shift):
     for rows, columns in ((1, 1), (1, 3), (5, 2), (4, 4)):
         size = (rows * window, columns * window)
         expected = ORIGINAL(block, size)
-        for mask in (block.calculate_mask(size), swin_masks.shifted_mask(*size, window, shift)):
+        with torch.autocast('cpu', torch.bfloat16):
+            ours = block.calculate_mask(size)
+        for mask in (ours, swin_masks.shifted_mask(*size, window, shift)):
             assert torch.equal(mask, expected)
             assert torch.equal(mask.signbit(), expected.signbit())  # no -0
             assert mask.dtype == expected.dtype
@@ -74,6 +76,19 @@ def test_the_network_gives_the_same_bits(originally, size, amp):
     expected = originally(run)
     for _ in range(2):
         assert all_equal(run(), expected)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_blocks_without_a_shift_have_no_mask(originally, dtype):
+    """Where it does not decide on the type of the scores, as in bfloat16."""
+    net = build(NETWORK, 3).to(dtype)
+    block = net.layers[0].residual_group.blocks[0]
+    assert block.calculate_mask((24, 16)).to(torch.device('cpu')) is None
+    x = torch.rand(1, 3, 24, 16, dtype=dtype)
+    assert all_equal(output_and_gradients(net, x), originally(output_and_gradients, net, x))
+    with torch.autocast('cpu', torch.bfloat16):
+        assert block.calculate_mask((24, 16)).dtype == torch.float32
+    assert block.to(torch.bfloat16).calculate_mask((24, 16)).dtype == torch.float32
 
 
 def test_each_mask_is_computed_once():
@@ -97,7 +112,7 @@ def test_few_masks_are_kept(monkeypatch):
         net(torch.rand(1, 3, 8, 8 * columns))
     assert len(swin_masks._masks) == swin_masks._MAX_MASKS
     kept = {key[2] for key in swin_masks._masks}
-    assert kept == {8 * columns for columns in range(22, 30)}  # the last ones, two for each
+    assert kept == {8 * columns for columns in range(14, 30)}
     monkeypatch.setattr(swin_masks, '_MAX_BYTES', 8 * 232 * 256)
     net(torch.rand(1, 3, 8, 240))  # larger than that: alone
     assert len(swin_masks._masks) == 1
