@@ -14,7 +14,7 @@ import torch
 from basicsr.archs.swinir_arch import SwinTransformerBlock
 from torch import nn
 
-from ..utils.compiling import is_compiling
+from ..utils.compiling import is_compiling, is_lasting
 from ..utils.precision import autocast_type
 
 
@@ -87,17 +87,6 @@ def _changes_nothing(block: Any) -> bool:
     return torch.promote_types(weight.dtype, torch.get_default_dtype()) is weight.dtype
 
 
-def _is_lasting(mask: torch.Tensor) -> bool:
-    """Return whether a mask is of use to others.
-
-    A fake tensor, with which operations are counted, has no values; one in a CUDA graph that is
-    being recorded has none yet.
-    """
-    if type(mask) is not torch.Tensor:
-        return False
-    return mask.device.type != 'cuda' or not torch.cuda.is_current_stream_capturing()
-
-
 def _bytes(masks: dict[tuple[Any, ...], torch.Tensor]) -> int:
     return sum(mask.untyped_storage().nbytes() for mask in masks.values())
 
@@ -121,7 +110,7 @@ def _caching(original: MaskFunction) -> MaskFunction:
             mask = _masks.pop(key, None)
             if mask is None:
                 mask = _compute(original, self, x_size, device)
-            if _is_lasting(mask):
+            if is_lasting(mask):
                 _masks[key] = mask
             while len(_masks) > 1 and (len(_masks) > _MAX_MASKS or _bytes(_masks) > _MAX_BYTES):
                 del _masks[next(iter(_masks))]

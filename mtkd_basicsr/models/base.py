@@ -20,6 +20,7 @@ from ..host.distributed import of_the_first
 from ..host.one_gpu import check_gpus
 from ..utils.atomic import save_atomically, write_atomically
 from ..utils.moving_average import MovingAverage, decay_at
+from ..utils.plain_tensors import move_plain_tensors
 from ..utils.precision import Precision
 from ..utils.progress import on_terminal
 from ..utils.random_state import seed_of, unchanged
@@ -86,8 +87,10 @@ class DistillBase(ResumableModel):
     def init_training_settings(self) -> None:
         """Set up the training as BasicSR does; warn of an average that stays at its start."""
         super().init_training_settings()
-        if self.config.speed.channels_last and hasattr(self, 'net_g_ema'):
-            self.net_g_ema.to(memory_format=torch.channels_last)
+        if hasattr(self, 'net_g_ema'):
+            move_plain_tensors(self.net_g_ema, self.device)
+            if self.config.speed.channels_last:
+                self.net_g_ema.to(memory_format=torch.channels_last)
         warning = self.config.ema_warning()
         if warning is not None:
             get_root_logger().warning(warning)
@@ -173,6 +176,7 @@ class DistillBase(ResumableModel):
         if self.is_train and self.config.speed.channels_last:
             # Before it is wrapped: DistributedDataParallel lays out its buckets by the strides.
             net = net.to(memory_format=torch.channels_last)
+        move_plain_tensors(net, self.device)
         if not self.opt['dist']:
             return super().model_to_device(net)
         if self.device.type == 'cpu':
