@@ -23,12 +23,13 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import mtkd_basicsr  # noqa: F401  (registers)
-from mtkd_basicsr.utils.cast_once import Conv2dCastOnce, LinearCastOnce, cast_once
+from mtkd_basicsr.utils import cast_once as layers
+from mtkd_basicsr.utils.cast_once import cast_once
 from mtkd_basicsr.utils.moving_average import MovingAverage
 from mtkd_basicsr.utils.resources import option_file
 from mtkd_basicsr.weights.networks import build
 
-TORCHS_OWN = {Conv2dCastOnce: nn.Conv2d, LinearCastOnce: nn.Linear}
+TORCHS_OWN = {layers.Conv2d: nn.Conv2d, layers.Linear: nn.Linear}
 
 
 class Operations(TorchDispatchMode):

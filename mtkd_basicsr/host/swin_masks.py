@@ -12,9 +12,8 @@ from typing import Any, TypeAlias
 
 import torch
 from basicsr.archs.swinir_arch import SwinTransformerBlock
-from torch import nn
 
-from ..utils.compiling import is_compiling, is_lasting
+from ..utils.compiling import is_compiling, is_lasting, is_recording
 from ..utils.precision import autocast_type
 
 
@@ -102,8 +101,8 @@ def _caching(original: MaskFunction) -> MaskFunction:
             return _NO_MASK
         h, w = x_size
         device = self.norm1.weight.device
-        if is_compiling():
-            # A part of the graph, which computes it once for all blocks.
+        if is_compiling() or is_recording(device):
+            # A part of the graph, which does not keep what it takes from outside.
             return shifted_mask(h, w, self.window_size, self.shift_size, device)
         key = (original, h, w, self.window_size, self.shift_size, device, torch.get_default_dtype())
         with _lock:
@@ -119,18 +118,16 @@ def _caching(original: MaskFunction) -> MaskFunction:
     return calculate_mask
 
 
-def cache_masks(block: type[nn.Module]) -> None:
+def cache_masks(block: Any) -> None:
     """Make a class of Swin blocks compute each mask once.
 
     Calling it twice is harmless.
 
     Args:
-        block: A class with ``calculate_mask(self, x_size)``, ``window_size`` and ``shift_size``.
+        block: Their class, which is BasicSR's or has its code.
     """
-    original: Any = block.calculate_mask
-    if hasattr(original, '__wrapped__'):
-        return
-    block.calculate_mask = _caching(original)
+    if not hasattr(block.calculate_mask, '__wrapped__'):
+        block.calculate_mask = _caching(block.calculate_mask)
 
 
 def install() -> None:

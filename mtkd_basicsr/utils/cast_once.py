@@ -4,7 +4,7 @@ Autocast keeps its casts of weights that are trained, within one forward pass, a
 frozen network whenever they are used: in RCAN two of five operations are such casts.
 """
 
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
@@ -14,57 +14,53 @@ from .compiling import is_compiling, is_lasting
 from .precision import autocast_type
 
 # Weight and bias, and where and in which version the weight was when they were cast.
-_Cast = tuple[torch.Tensor, torch.Tensor | None, tuple[Any, ...]]
+_Cast: TypeAlias = tuple[torch.Tensor, torch.Tensor | None, tuple[Any, ...]]
 
 
-class _CastOnce(nn.Module):
-    """What both layers share: weight and bias in the type of autocast.
+class Conv2d(nn.Conv2d):
+    """A frozen ``nn.Conv2d``, of the same name in messages."""
 
-    The parameters stay as they are, for passes without autocast and for files.
-    """
-
-    weight: nn.Parameter
-    bias: nn.Parameter | None
     _cast: _Cast | None = None
-
-    def cast_weights(self) -> tuple[torch.Tensor, torch.Tensor | None] | None:
-        """Return weight and bias in the type of autocast; None if torch has to cast them."""
-        weight = self.weight
-        if is_compiling() or type(weight) is not nn.Parameter or weight.requires_grad:
-            return None
-        dtype = autocast_type(weight.device)
-        if dtype is None or weight.dtype != torch.float32:
-            return None
-        state = (weight.data_ptr(), weight._version, weight.device, dtype)
-        if self._cast is not None and self._cast[2] == state:
-            return self._cast[:2]
-        # Not tensors for inference alone: a gradient may have to pass the layer.
-        with torch.inference_mode(False), torch.no_grad():
-            cast = weight.to(dtype)
-            bias = None if self.bias is None else self.bias.to(dtype)
-        self._cast = (cast, bias, state) if is_lasting(cast) else None
-        return cast, bias
-
-
-class Conv2dCastOnce(_CastOnce, nn.Conv2d):
-    """A frozen ``nn.Conv2d``."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run the convolution: (b, in_channels, h, w) -> (b, out_channels, h', w')."""
-        weight, bias = self.cast_weights() or (self.weight, self.bias)
-        return self._conv_forward(x, weight, bias)
+        return cast(torch.Tensor, self._conv_forward(x, *_cast_weights(self)))
 
 
-class LinearCastOnce(_CastOnce, nn.Linear):
-    """A frozen ``nn.Linear``."""
+class Linear(nn.Linear):
+    """A frozen ``nn.Linear``, of the same name in messages."""
+
+    _cast: _Cast | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run the layer: (..., in_features) -> (..., out_features)."""
-        weight, bias = self.cast_weights() or (self.weight, self.bias)
-        return F.linear(x, weight, bias)
+        return F.linear(x, *_cast_weights(self))
 
 
-_KINDS: dict[type, type[nn.Module]] = {nn.Conv2d: Conv2dCastOnce, nn.Linear: LinearCastOnce}
+def _cast_weights(layer: Conv2d | Linear) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return weight and bias in the type of autocast; as they are where torch has to cast them.
+
+    The parameters stay in fp32, for passes without autocast and for files.
+    """
+    weight = layer.weight
+    bias = layer.bias
+    if is_compiling() or type(weight) is not nn.Parameter or weight.requires_grad:
+        return weight, bias
+    dtype = autocast_type(weight.device)
+    if dtype is None or weight.dtype != torch.float32:
+        return weight, bias
+    state = (weight.data_ptr(), weight._version, weight.device, dtype)
+    if layer._cast is not None and layer._cast[2] == state:
+        return layer._cast[:2]
+    # Not tensors for inference alone: a gradient may have to pass the layer.
+    with torch.inference_mode(False), torch.no_grad():
+        weight = weight.to(dtype)
+        bias = None if bias is None else bias.to(dtype)
+    layer._cast = (weight, bias, state) if is_lasting(weight) else None
+    return weight, bias
+
+
+_KINDS: dict[type, type[nn.Module]] = {nn.Conv2d: Conv2d, nn.Linear: Linear}
 
 
 def cast_once(net: nn.Module) -> None:
@@ -86,5 +82,5 @@ def cast_once(net: nn.Module) -> None:
 def forget_casts(net: nn.Module) -> None:
     """Free the memory of all casts."""
     for module in net.modules():
-        if isinstance(module, _CastOnce):
+        if isinstance(module, (Conv2d, Linear)):
             module._cast = None

@@ -12,9 +12,10 @@ from torch.nn.utils import parametrizations
 
 from mtkd_basicsr.config import TeacherOptions
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
-from mtkd_basicsr.utils.cast_once import Conv2dCastOnce, LinearCastOnce, cast_once, forget_casts
+from mtkd_basicsr.utils import cast_once as layers
+from mtkd_basicsr.utils.cast_once import cast_once, forget_casts
 
-ORIGINAL = {Conv2dCastOnce: nn.Conv2d, LinearCastOnce: nn.Linear}
+ORIGINAL = {layers.Conv2d: nn.Conv2d, layers.Linear: nn.Linear}
 CASTS = 'aten._to_copy.default'
 
 
@@ -38,7 +39,7 @@ def frozen(network):
 
 
 def casts(net):
-    return [m._cast for m in net.modules() if isinstance(m, (Conv2dCastOnce, LinearCastOnce))]
+    return [m._cast for m in net.modules() if isinstance(m, (layers.Conv2d, layers.Linear))]
 
 
 @pytest.mark.parametrize('arch', ['EDSR', 'RCAN', 'SwinIR', 'DCTSwin', 'ConvFusion'])
