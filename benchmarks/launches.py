@@ -144,13 +144,14 @@ def main():
     torch.manual_seed(0)
     options = networks(args.small)
     clock = time.process_time if args.device == 'cpu' else time.perf_counter
-    rows = []
+    print(f'{machine(args.device)}\n\n| | before | now | ratio |\n|---|---|---|---|', flush=True)
 
     def row(text, before, now, unit):
-        rows.append(f'| {text} | {before:,.4g} {unit} | {now:,.4g} {unit} | {before / now:.2f} |')
+        values = f'{before:.4g}{unit} | {now:.4g}{unit} | {before / now:.2f}'
+        print(f'| {text} | {values} |', flush=True)
 
     def timed(text, before, now, runs=args.runs):
-        row(text, *interleaved_medians([before, now], runs, args.device, clock=clock), 's')
+        row(text, *interleaved_medians([before, now], runs, args.device, clock=clock), ' s')
 
     student = build(options['student'], 'network_g').to(args.device)
     size = 16 if args.small else 32
@@ -188,9 +189,6 @@ def main():
 
     plain, fused = (adam_step(options['rcan_student'], args.device, x) for x in (None, True))
     timed('a step of Adam for the RCAN student: as it is / with fused: true', plain, fused)
-
-    print(f'{machine(args.device)}\n\n| | before | now | ratio |\n|---|---|---|---|')
-    print('\n'.join(rows))
 
 
 if __name__ == '__main__':
