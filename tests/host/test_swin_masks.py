@@ -11,6 +11,7 @@ from basicsr.archs.swinir_arch import SwinTransformerBlock
 from conftest import build, snapshot, tiny
 from helpers.operations import Operations
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.parallel import DistributedDataParallel
 
 from mtkd_basicsr.config import TeacherOptions
 from mtkd_basicsr.host import patches, swin_masks
@@ -221,6 +222,20 @@ def test_threads(originally):
     with ThreadPoolExecutor(4) as pool:
         for i, output in enumerate(pool.map(net, images * 6)):
             assert torch.equal(output, expected[i % 5])
+
+
+def test_distributed(originally, tmp_path):
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{tmp_path / "store"}', rank=0, world_size=1
+    )
+    try:
+        net = DistributedDataParallel(build(NETWORK, 3).train())
+        x = torch.rand(2, 3, 24, 24)
+        expected = originally(output_and_gradients, net, x)
+        for _ in range(2):
+            assert all_equal(output_and_gradients(net, x), expected)
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_it_is_installed_once():
