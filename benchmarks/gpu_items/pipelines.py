@@ -14,6 +14,7 @@ from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.utils.options import ordered_yaml
 from cache import write_images, write_options
+from launches import with_basicsr_masks
 from timing import write_weights
 
 from mtkd_basicsr.commands import cache as run_cache
@@ -28,6 +29,7 @@ from .setups import (
     STUDENTS,
     all_methods,
     batch,
+    cast_pair,
     paper_networks,
     patch_size,
     quiet,
@@ -78,9 +80,19 @@ def training_step(context):
         context.expect(f'{student}: MTKD with a cache / alone', ratio, context.pick(1.05, 99))
 
 
+def _swinir_step(context):
+    data = batch(context, patch_size(context), device=context.device)
+    student = context.pick('SwinIR', 'EDSR')  # the small plan has no SwinIR
+    step = stepper(training(student_options(context, student), context.device), data)
+    functions = {"a step, BasicSR's": with_basicsr_masks(step), "a step, the package's": step}
+    medians = list(report_times(context, functions, runs=20).values())
+    context.record('a step: ratio', medians[0] / medians[1])
+
+
 @timing(seconds=40, rank=4)
 def swinir(context):
-    """SwinIR with the package's attention masks against BasicSR's."""
+    """SwinIR with the package's attention masks against BasicSR's, forward and a training step."""
+    _swinir_step(context)
     ours, theirs = swinir_pair(context)
     sizes = context.pick(((16, 32, 32), (1, 120, 120), (1, 340, 512)), ((1, 16, 16),))
     for number, h, w in sizes:
@@ -105,11 +117,7 @@ def teachers(context):
     for name, options in networks.items():
         if name == 'student':
             continue
-        net = random_network(options, context.device, spread=0.02)
-        cast = copy.deepcopy(net)
-        for module in cast.modules():
-            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear) and name != 'fusion':
-                module.to(torch.bfloat16)
+        cast, net = cast_pair(options, context)
         for number, h, w in sizes:
             factor = SCALE if name == 'fusion' else 1
             channels = options.get('in_chans', 9) if name == 'fusion' else 3

@@ -1,11 +1,14 @@
 """Training steps: all methods, precisions, compilation, the moving average, the guard."""
 
 import copy
+import io
 import warnings
 
 import torch
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
+
+from mtkd_basicsr.models.schedule import AskedSchedule
 
 from .frame import check, relative, same, tf32
 from .setups import (
@@ -131,6 +134,35 @@ def fused_adam(context):
             results[fused] = dict(model.get_bare_model(model.net_g).named_parameters())
     errors = [relative(results[True][n], p) for n, p in results[False].items()]
     context.expect('parameters', max(errors), 1e-3)
+    for before in (False, True):
+        part = f'resumed with fused: {not before}'
+        with context.part(part):
+            _resume_with(context, data, before)
+            context.expect_true(part, True)
+
+
+def _resume_with(context, data, before):
+    """Make a step, and another one that resumes it with the other kind of Adam."""
+    opt = student_options(context)
+    opt['train']['optim_g']['fused'] = before
+    model = training(opt, context.device)
+    stepper(model, data)()
+    state = {
+        'epoch': 0,
+        'iter': 1,
+        'optimizers': [optimizer.state_dict() for optimizer in model.optimizers],
+        'schedulers': [scheduler.state_dict() for scheduler in model.schedulers],
+    }
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    opt['train']['optim_g']['fused'] = not before
+    model = training(opt, context.device)
+    asked = AskedSchedule(model, -1)
+    saved = torch.load(file, map_location='cpu', weights_only=True)
+    BaseModel.resume_training(model, saved)
+    asked.use(saved, -1)
+    stepper(model, data)()
 
 
 @check(seconds=30, rank=30)

@@ -18,7 +18,8 @@ from ..host.api import get_root_logger, master_only
 from ..host.distributed import of_the_first
 from ..host.one_gpu import check_gpus
 from ..utils.atomic import save_atomically, write_atomically
-from ..utils.moving_average import decay_at
+from ..utils.moving_average import MovingAverage, decay_at
+from ..utils.plain_tensors import move_plain_tensors
 from ..utils.precision import Precision
 from ..utils.progress import on_terminal
 from ..utils.random_state import seed_of, unchanged
@@ -69,6 +70,7 @@ class DistillBase(ResumableModel):
             # Updates of the moving average, last iteration, whether BasicSR's loop is over, and
             # the iteration of the last validation by loader.
             self.ema_updates = 0
+            self._average: MovingAverage | None = None
             self._iteration = 0
             self._ended = False
             self._validated: dict[int, int | str] = {}
@@ -84,8 +86,10 @@ class DistillBase(ResumableModel):
     def init_training_settings(self) -> None:
         """Set up the training as BasicSR does; warn of an average that stays at its start."""
         super().init_training_settings()
-        if self.config.speed.channels_last and hasattr(self, 'net_g_ema'):
-            self.net_g_ema.to(memory_format=torch.channels_last)
+        if hasattr(self, 'net_g_ema'):
+            move_plain_tensors(self.net_g_ema, self.device)
+            if self.config.speed.channels_last:
+                self.net_g_ema.to(memory_format=torch.channels_last)
         warning = self.config.ema_warning()
         if warning is not None:
             get_root_logger().warning(warning)
@@ -171,6 +175,7 @@ class DistillBase(ResumableModel):
         if self.is_train and self.config.speed.channels_last:
             # Before it is wrapped: DistributedDataParallel lays out its buckets by the strides.
             net = net.to(memory_format=torch.channels_last)
+        move_plain_tensors(net, self.device)
         if not self.opt['dist']:
             return super().model_to_device(net)
         if self.device.type == 'cpu':
@@ -337,12 +342,10 @@ class DistillBase(ResumableModel):
 
         Statistics of BatchNorm would stay those of an untrained network.
         """
-        super().model_ema(decay)
-        averaged = dict(self.net_g_ema.named_buffers())
-        for name, buffer in self.get_bare_model(self.net_g).named_buffers():
-            # A network may keep buffers for the last size of an image, which differ in shape.
-            if name in averaged and averaged[name].shape == buffer.shape:
-                averaged[name].copy_(buffer)
+        network = self.get_bare_model(self.net_g)
+        if self._average is None or not self._average.belongs_to(self.net_g_ema, network):
+            self._average = MovingAverage(self.net_g_ema, network)
+        self._average.update(decay)
 
     def before_step(self) -> None:
         """Hook between the backward pass and the optimizer step; does nothing by default."""

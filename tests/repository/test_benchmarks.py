@@ -9,6 +9,7 @@ from conftest import ROOT, run
 CALLS = {
     'step.py': ['--runs', '1', '--batch', '1', '--size', '8', '--small'],
     'loader.py': ['--runs', '1', '--images', '1'],
+    'launches.py': ['--runs', '1', '--small'],
     'wavelet.py': ['--runs', '1'],
     'methods.py': ['--runs', '1', '--batch', '1', '--small'],
     'cache.py': ['--runs', '1', '--images', '2'],
