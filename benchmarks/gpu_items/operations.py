@@ -3,15 +3,16 @@
 import functools
 
 import torch
+from affinity import by_passes, formula
 from basicsr.models.sr_model import SRModel
 from fusion import NETWORK, VARIANTS, reference, step
 
 from mtkd_basicsr.archs import DCTSwin
-from mtkd_basicsr.functional.affinity import affinity_distance, normalize_pixels
+from mtkd_basicsr.functional.affinity import affinity_distance
 from mtkd_basicsr.functional.wavelet import band_l1, haar_bands, haar_l1
 from mtkd_basicsr.losses import WaveletLoss
 
-from .frame import report_times, timing
+from .frame import report_times, tf32, timing
 from .setups import STUDENTS, batch, patch_size, stepper, student_options, training
 
 
@@ -94,30 +95,26 @@ def haar_loss(context):
             report_times(context, functions)
 
 
-def _formula(student, teacher):
-    s = normalize_pixels(student)
-    t = normalize_pixels(teacher)
-    return (s.mT @ s - t.mT @ t).abs().mean()
-
-
-@timing(seconds=20, rank=9)
+@timing(seconds=25, rank=9)
 def affinity_loss(context):
-    """FAKD's distance at several strips against the formula with autograd."""
+    """FAKD's distance at several strips and with TF32, against the formula and single passes."""
     for side in context.pick((24, 32, 48), (12,)):
         student = torch.randn(context.pick(16, 2), 64, side, side, device=context.device)
         student.requires_grad_()
         teacher = torch.randn(student.shape[0], 256, side, side, device=context.device)
+
+        def run(distance, allowed=False, student=student, teacher=teacher):
+            with tf32(allowed):
+                _forward_and_backward(lambda x: distance(x, teacher), student)
+
         functions = {
-            f'{side}², formula': lambda s=student, t=teacher: _forward_and_backward(
-                lambda x: _formula(x, t), s
-            )
+            f'{side}², formula': functools.partial(run, formula),
+            f'{side}², a pass for each operation': functools.partial(run, by_passes),
         }
-        for strip in (16, 64, 256):
-            functions[f'{side}², strips of {strip} MiB'] = (
-                lambda s=student, t=teacher, strip=strip: _forward_and_backward(
-                    lambda x: affinity_distance(x, t, strip << 20), s
-                )
-            )
+        for strip in (16, 64, 256, 1024):
+            distance = functools.partial(affinity_distance, strip_bytes=strip << 20)
+            functions[f'{side}², strips of {strip} MiB'] = functools.partial(run, distance)
+        functions[f'{side}², TF32'] = functools.partial(run, affinity_distance, True)
         report_times(context, functions, runs=15, warmup=3)
 
 

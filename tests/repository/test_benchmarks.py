@@ -10,6 +10,7 @@ CALLS = {
     'step.py': ['--runs', '1', '--batch', '1', '--size', '8', '--small'],
     'loader.py': ['--runs', '1', '--images', '1'],
     'wavelet.py': ['--runs', '1'],
+    'affinity.py': ['--runs', '1', '--batch', '1'],
     'methods.py': ['--runs', '1', '--batch', '1', '--small'],
     'cache.py': ['--runs', '1', '--images', '2'],
     'kills.py': ['--kills', '3'],
