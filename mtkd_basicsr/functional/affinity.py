@@ -8,8 +8,8 @@ from typing import Any, cast
 import torch
 
 _EPS = 1e-8
-# Size of a strip: on a CPU one that fits its caches; on a GPU, whose kernels are short compared with
-# the time to launch them, one of several whole maps.
+# Size of a strip: on a CPU one that fits its caches; on a GPU, whose kernels are short beside the
+# time to launch them, one of several whole maps.
 _CPU_STRIP_BYTES = 1 << 20
 _STRIP_BYTES = 256 << 20
 
