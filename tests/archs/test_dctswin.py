@@ -7,8 +7,9 @@ import torch
 from conftest import build
 
 from mtkd_basicsr.archs import DCTSwin, dct_attention
-from mtkd_basicsr.archs.dct_attention import WindowAttention, window_order
+from mtkd_basicsr.archs.dct_attention import WindowAttention
 from mtkd_basicsr.archs.upsampling import Upsample, upsample_to_image
+from mtkd_basicsr.archs.window_layout import window_order
 from mtkd_basicsr.errors import OptionError
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
