@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..utils.recent_tensors import is_recording
+from ..utils.compiling import is_compiling, is_lasting
 
 
 class Upsample(nn.Sequential):
@@ -91,17 +91,21 @@ class MergedConvolution:
 
     def of(self, layers: Sequence[nn.Module], scale: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return weight and bias of the convolution; see :func:`_merged_convolution`."""
-        weights = [p.detach() for layer in layers for p in layer.parameters()]
-        if is_recording() or not all(map(_can_be_watched, layers)):
+        # Where all tensors are fake, operations are counted: those of a whole forward pass.
+        is_traced = torch.jit.is_tracing() or is_compiling() or not is_lasting(torch.empty(0))
+        if is_traced or not all(map(_can_be_watched, layers)):
             return _merged_convolution(layers, scale)
-        if self._merged is None or not self._is_unchanged(weights):
-            # Tensors that were made in inference mode could not be used in a training.
-            with torch.inference_mode(False), torch.no_grad():
-                self._merged = _merged_convolution(layers, scale)
-            # They share the memory of the weights, which therefore is not used for others.
-            self._weights = weights
-            self._versions = [w._version for w in weights]
-        return self._merged
+        weights = [p.detach() for layer in layers for p in layer.parameters()]
+        if self._merged is not None and self._is_unchanged(weights):
+            return self._merged
+        # Tensors that were made in inference mode could not be used in a training.
+        with torch.inference_mode(False), torch.no_grad():
+            merged = _merged_convolution(layers, scale)
+        self._merged = merged if is_lasting(merged[0]) else None
+        # They share the memory of the weights, which therefore is not used for others.
+        self._weights = weights
+        self._versions = [w._version for w in weights]
+        return merged
 
     def _is_unchanged(self, weights: Sequence[torch.Tensor]) -> bool:
         if len(weights) != len(self._weights):

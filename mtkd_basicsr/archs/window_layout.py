@@ -5,7 +5,8 @@ from typing import Any, cast
 import torch
 
 from ..functional.dct import window_dct_matrices
-from ..utils.recent_tensors import RecentTensors, is_recording
+from ..utils.compiling import is_compiling
+from ..utils.recent_tensors import RecentTensors
 
 _MASKED = -100.0  # the value that Swin adds to a masked score
 # Sizes of images whose orders are kept: validation images have several, which alternate.
@@ -90,7 +91,8 @@ def rearrange(
         key = (h, w, size, start, end, x.device)
         return _orders.get(key, lambda: _order_between(h, w, size, start, end, x.device))
 
-    if is_recording() or not (x.requires_grad and torch.is_grad_enabled()):
+    is_traced = torch.jit.is_tracing() or is_compiling()
+    if is_traced or not (x.requires_grad and torch.is_grad_enabled()):
         return x.index_select(1, order(start, end))
     return cast(torch.Tensor, _Permute.apply(x, order(start, end), order(end, start)))
 

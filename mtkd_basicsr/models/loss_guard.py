@@ -48,7 +48,8 @@ class LossGuard:
         self._names = list(losses)
         if values.is_cuda:
             self._host = torch.empty(values.shape, pin_memory=True).copy_(values, non_blocking=True)
-            self._event = torch.cuda.Event()
+            # Blocking: the thread sleeps instead of keeping a core busy, which loaders can use.
+            self._event = torch.cuda.Event(blocking=True)
             self._event.record()
         else:
             self._host = values

@@ -4,17 +4,7 @@ from collections.abc import Callable, Hashable
 
 import torch
 
-
-def is_recording() -> bool:
-    """Return whether torch records or imitates operations, so that no value must be kept.
-
-    A graph has to compute everything for any size; in ``FakeTensorMode`` tensors have no values.
-    """
-    # torch < 2.3 has no name for the second question.
-    is_compiling: Callable[[], bool] = getattr(torch.compiler, 'is_compiling', bool)
-    if torch.jit.is_tracing() or is_compiling():
-        return True
-    return type(torch.empty(0, device='cpu')) is not torch.Tensor
+from .compiling import is_compiling, is_lasting
 
 
 class RecentTensors:
@@ -38,6 +28,8 @@ class RecentTensors:
     def get(self, key: Hashable, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
         """Return a tensor, computed if it is not kept.
 
+        A graph that is being traced has to compute it, for any size.
+
         Args:
             key: What it follows from, its device included.
             compute: Computes it.
@@ -45,13 +37,15 @@ class RecentTensors:
         Returns:
             The tensor, which must not be modified; it has no gradient.
         """
-        if is_recording():
+        if torch.jit.is_tracing() or is_compiling():
             return compute()
         tensor = self._kept.pop(key, None)
         if tensor is None:
             # Tensors that were made in inference mode could not be used in a training.
             with torch.inference_mode(False), torch.no_grad():
                 tensor = compute()
+            if not is_lasting(tensor):
+                return tensor
         self._kept[key] = tensor
         while len(self._kept) > self.count:
             del self._kept[next(iter(self._kept))]

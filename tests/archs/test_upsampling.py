@@ -4,6 +4,8 @@ import pickle
 import pytest
 import torch
 from conftest import build
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from mtkd_basicsr.archs import upsampling
 
@@ -146,3 +148,16 @@ def test_a_gradient_goes_through_frozen_layers_after_inference_mode():
     with torch.inference_mode():
         made_there = frozen()
         made_there(x)
+
+
+def test_operations_are_counted_with_those_of_merging():
+    net = frozen()
+    counts = []
+    for _ in range(2):
+        with FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False) as counter:
+            net(torch.empty(1, 9, 32, 32))
+        counts.append(counter.get_total_flops())
+        y = output(net, torch.rand(1, 9, 32, 32))
+        assert type(y) is torch.Tensor
+        assert y.isfinite().all()
+    assert counts[0] == counts[1]

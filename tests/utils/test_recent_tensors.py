@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mtkd_basicsr.utils.recent_tensors import RecentTensors, is_recording
+from mtkd_basicsr.utils import recent_tensors
+from mtkd_basicsr.utils.recent_tensors import RecentTensors
 
 
 def test_the_one_not_used_for_longest_is_dropped():
@@ -36,20 +37,31 @@ def test_tensors_can_be_used_in_a_training():
     assert not tensors.get('b', lambda: weight * 2).requires_grad
 
 
-def test_nothing_is_kept_while_operations_are_recorded():
+def test_nothing_is_kept_of_graphs_and_fake_tensors():
     tensors = RecentTensors(2)
-    seen = []
 
     def function(x):
-        seen.append(is_recording())
         return x + tensors.get('a', lambda: torch.ones(2))
 
     traced = torch.jit.trace(function, torch.zeros(2), check_trace=False)
     assert traced(torch.zeros(2)).eq(1).all()
-    torch.compile(function, backend='eager')(torch.zeros(2))
+    compiled = torch.compile(function, backend='eager', fullgraph=True)
+    assert compiled(torch.zeros(2)).eq(1).all()
     with FakeTensorMode():
         function(torch.zeros(2))
-    assert seen
-    assert all(seen)
     assert len(tensors) == 0
-    assert not is_recording()
+    function(torch.zeros(2))
+    assert len(tensors) == 1
+
+
+def test_what_a_cuda_graph_computes_while_it_is_recorded_is_not_kept(monkeypatch):
+    tensors = RecentTensors(2)
+    lasting = []
+    monkeypatch.setattr(recent_tensors, 'is_lasting', lambda _: bool(lasting))
+    tensors.get('a', lambda: torch.ones(2))
+    assert len(tensors) == 0
+    lasting.append(True)
+    kept = tensors.get('a', lambda: torch.ones(2))
+    lasting.clear()
+    assert tensors.get('a', lambda: torch.ones(2)) is kept
+    assert len(tensors) == 1
