@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import OptionError, did_you_mean
 from ..functional.dct import NORMS, window_dct_matrices
 from ..functional.padding import run_padded
+from ..utils.cudnn import cudnn_flags
 from ..utils.registry import register
 from .dct_attention import SHIFT_MASKS, DCTSwinBlock
 from .upsampling import MergedConvolution, Upsample, upsample_to_image
@@ -302,10 +303,11 @@ class DCTSwin(nn.Module):
         return y + self._mixed(x)
 
     def _mixed(self, x: torch.Tensor) -> torch.Tensor:
-        """Mix the teachers, in fp32 also under autocast.
+        """Mix the teachers, in full fp32 also under autocast, and where a GPU would use TF32.
 
-        bfloat16 has steps of 1/256 between 0.5 and 1: it would round the target to 8 bits.
+        bfloat16 has steps of 1/256 between 0.5 and 1: it would round the target to 8 bits. TF32 has
+        steps of 1/2048 there.
         """
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(x.device.type, enabled=False), cudnn_flags(allow_tf32=False):
             weight = at_least_fp32(self.mix.weight)
             return F.conv2d(x.to(weight.dtype), weight)
