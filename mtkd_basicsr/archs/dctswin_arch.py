@@ -1,6 +1,7 @@
 """DCTSwin, a network that fuses the outputs of several super-resolution teachers."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -12,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import OptionError, did_you_mean
 from ..functional.dct import NORMS, window_dct_matrices
 from ..functional.padding import run_padded
+from ..utils.compiling import is_compiling
 from ..utils.cudnn import cudnn_flags
 from ..utils.registry import register
 from .dct_attention import SHIFT_MASKS, DCTSwinBlock
@@ -308,6 +310,8 @@ class DCTSwin(nn.Module):
         bfloat16 has steps of 1/256 between 0.5 and 1: it would round the target to 8 bits. TF32 has
         steps of 1/2048 there.
         """
-        with torch.autocast(x.device.type, enabled=False), cudnn_flags(allow_tf32=False):
+        # torch.compile would break its graph at these flags.
+        full_fp32 = nullcontext() if is_compiling() else cudnn_flags(allow_tf32=False)
+        with torch.autocast(x.device.type, enabled=False), full_fp32:
             weight = at_least_fp32(self.mix.weight)
             return F.conv2d(x.to(weight.dtype), weight)

@@ -11,12 +11,15 @@ def is_compiling() -> bool:
     return hasattr(torch.compiler, 'is_compiling') and torch.compiler.is_compiling()
 
 
+def is_recording(device: torch.device) -> bool:
+    """Return whether a CUDA graph is being recorded on a device."""
+    return device.type == 'cuda' and torch.cuda.is_current_stream_capturing()
+
+
 def is_lasting(tensor: torch.Tensor) -> bool:
     """Return whether a tensor that has just been computed may be kept for later.
 
     A fake tensor, with which operations are counted, has no values; one in a CUDA graph that is
     being recorded has none yet.
     """
-    if type(tensor) is not torch.Tensor:
-        return False
-    return tensor.device.type != 'cuda' or not torch.cuda.is_current_stream_capturing()
+    return type(tensor) is torch.Tensor and not is_recording(tensor.device)

@@ -130,6 +130,16 @@ def test_a_traced_network_computes_its_orders_for_any_size():
             torch.testing.assert_close(traced(x), net(x))
 
 
+@pytest.mark.parametrize('mask', ['none', 'authors'])
+def test_a_compiled_network_is_one_graph(mask):
+    net = build({**NETWORK, 'shift_mask': mask}).train()
+    expected = results(copy.deepcopy(net))
+    net.compile(backend='eager', fullgraph=True)
+    for ours, wanted in zip(results(net), expected, strict=True):
+        torch.testing.assert_close(ours, wanted)
+    assert len(window_layout._orders) > 0, 'of the network that was not compiled'
+
+
 # Masks
 
 
