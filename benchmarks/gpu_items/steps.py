@@ -70,6 +70,25 @@ def modes(context):
                     _compare(context, part, one, plain, limits)
 
 
+@check(seconds=120, rank=34)
+def cuda_graphs(context):
+    """Several steps of a student whose kernels are CUDA graphs against plain ones."""
+    data = batch(context, patch_size(context), context.pick(4, 2))
+    found = all_methods(context)
+    # DUKD runs the student twice in a step, and FAKD reads its features.
+    for method in context.pick(('MTKD', 'FAKD', 'DUKD'), ('MTKD',)):
+        with context.part(method), tf32(False):
+            results = []
+            for mode in (False, 'reduce-overhead'):
+                model = training(found[method], context.device, compile=mode)
+                step = stepper(model, data)
+                # The first ones warm up and record.
+                for _ in range(context.pick(8, 2)):
+                    step()
+                results.append((dict(model.log_dict), gradients(model)))
+            _compare(context, method, results[1], results[0], (1e-2, 5e-2))
+
+
 @check(seconds=120, rank=27)
 def compilation(context):
     """Compiled students: graphs, breaks, and compilations after the third step."""

@@ -136,13 +136,15 @@ class SpeedOptions:
             they also use channels_last. ``~`` is ``auto`` on a GPU and ``fp32`` on a CPU.
         channels_last: Store the student's images and weights with the channels of a pixel side
             by side, which speeds up convolutions.
-        compile: Compile the student with ``torch.compile``.
+        compile: Compile the student with ``torch.compile``. ``reduce-overhead`` in the place of
+            ``true`` also records its kernels as CUDA graphs, which are launched as a whole; that
+            takes more memory. On a CPU it is the same as ``true``.
     """
 
     amp: str | None = None
     teacher_precision: str | None = None
     channels_last: bool = False
-    compile: bool = False
+    compile: bool | str = False
 
 
 # The keys that this package adds to each block of BasicSR. A key that nearly equals one of them is

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import OptionError, did_you_mean
-from ..utils.choices import PRECISIONS
+from ..utils.choices import CUDA_GRAPHS, PRECISIONS
 from .collecting import ErrorCollector, RaiseFirst
 from .keys import check_near_misses, check_train_keys
 from .method_parser import parse_distillation
@@ -72,6 +72,9 @@ def _parse_speed(train: dict[str, Any]) -> SpeedOptions:
         raise OptionError(
             f'train.amp: {train["amp"]}; expected one of {", ".join(PRECISIONS)}, or nothing (~)'
         )
+    compiled = train.get('compile', SpeedOptions.compile)
+    if not isinstance(compiled, bool) and compiled != CUDA_GRAPHS:
+        raise OptionError(f'train.compile: {compiled!r}; expected true or false, or {CUDA_GRAPHS}')
     speed = parse(SpeedOptions, _plugin_part(SpeedOptions, train), 'train')
     defaults = {'amp': 'fp32', 'teacher_precision': 'auto on a GPU and fp32 on a CPU'}
     for name, default in defaults.items():

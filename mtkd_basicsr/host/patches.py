@@ -8,7 +8,6 @@ import sys
 import types
 from collections.abc import Iterator
 
-import torch
 from basicsr.utils import dist_util
 
 from . import shared_lmdb, startup, swin_masks
@@ -31,12 +30,8 @@ def apply() -> None:
 
 def _patch_launchers() -> None:
     # BasicSR initializes its processes with nccl and a CUDA device for each, whatever num_gpu says.
-    if torch.cuda.is_available():
-        dist_util._init_dist_pytorch = launched('pytorch', dist_util._init_dist_pytorch)
-        dist_util._init_dist_slurm = launched('slurm', dist_util._init_dist_slurm)
-        return
-    dist_util._init_dist_pytorch = init_gloo
-    dist_util._init_dist_slurm = refuse_slurm
+    dist_util._init_dist_pytorch = launched('pytorch', dist_util._init_dist_pytorch, init_gloo)
+    dist_util._init_dist_slurm = launched('slurm', dist_util._init_dist_slurm, refuse_slurm)
 
 
 @contextlib.contextmanager

@@ -44,6 +44,18 @@ Loader: TypeAlias = DataLoader[Any]
 Nets: TypeAlias = nn.Module | list[nn.Module]
 
 
+def _first_not_finite(net: nn.Module) -> str | None:
+    """Return the name of the first parameter with a value that is not finite; None if all are.
+
+    On a GPU that waits once for all of them, not for each.
+    """
+    parameters = dict(net.named_parameters())
+    if not parameters:
+        return None
+    finite = torch.stack([torch.isfinite(p).all() for p in parameters.values()]).tolist()
+    return next((name for name, ok in zip(parameters, finite, strict=True) if not ok), None)
+
+
 class DistillBase(ResumableModel):
     """BasicSR's ``SRModel`` with padding to any input size, and tiles if ``val.tile`` is set.
 
@@ -362,13 +374,12 @@ class DistillBase(ResumableModel):
         If a weight is not finite, nothing is written, so the last good checkpoint remains.
         """
         self._ended = current_iter == -1
-        for name, parameter in self.get_bare_model(self.net_g).named_parameters():
-            if not torch.isfinite(parameter).all():
-                get_root_logger().error(
-                    f'iteration {current_iter}: {name} is no longer finite: no checkpoint is '
-                    'written'
-                )
-                return
+        name = _first_not_finite(self.get_bare_model(self.net_g))
+        if name is not None:
+            get_root_logger().error(
+                f'iteration {current_iter}: {name} is no longer finite: no checkpoint is written'
+            )
+            return
         super().save(epoch, current_iter)
         if self.config.keep_last is not None and self.opt['rank'] == 0:
             path = self.opt['path']

@@ -242,3 +242,24 @@ def test_an_average_that_stays_at_its_start_is_said(make_options, tmp_path, capl
         total = changes['train__total_iter']
         assert f'after {total} iterations {share} % of the moving average' in warning
         assert warning in caplog.text
+
+
+def test_a_validated_average_is_that_of_the_present_weights(make_options, tmp_path):
+    # BasicSR writes the average in a way that torch does not count.
+    opt = make_options('MTKDFusionModel')
+    model = model_of(opt, tmp_path)
+    torch.nn.init.normal_(model.net_g.conv_last.weight, std=0.1)
+    batch = batch_of(opt, tmp_path)
+    outputs = []
+    for iteration in (1, 2, 3):
+        model.feed_data(batch)
+        model.optimize_parameters(iteration)
+        model.feed_data(batch)
+        model.test()
+        outputs.append(model.output)
+        average = model.net_g_ema
+        model.net_g_ema = copy.deepcopy(average)
+        model.test()
+        assert torch.equal(model.output, outputs[-1])
+        model.net_g_ema = average
+    assert not torch.equal(outputs[0], outputs[2])

@@ -11,6 +11,7 @@ CALLS = {
     'loader.py': ['--runs', '1', '--images', '1'],
     'launches.py': ['--runs', '1', '--small'],
     'wavelet.py': ['--runs', '1'],
+    'affinity.py': ['--runs', '1', '--batch', '1'],
     'methods.py': ['--runs', '1', '--batch', '1', '--small'],
     'cache.py': ['--runs', '1', '--images', '2'],
     'kills.py': ['--kills', '3'],
