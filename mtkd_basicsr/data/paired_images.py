@@ -91,11 +91,16 @@ class _NamesItsFiles:
     """Base of datasets whose errors name the file."""
 
     io_backend_opt: dict[str, Any]
-    file_client: Any  # which BasicSR opens in the process that needs it
+    file_client: CheckedClient | None  # which BasicSR's class uses if it is there
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def open_client(self) -> CheckedClient:
+        """Return the client that reads the files, opened in the process that needs it."""
         if self.file_client is None:
             self.file_client = CheckedClient(self.io_backend_opt)
+        return self.file_client
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        self.open_client()
         item: dict[str, Any] = super().__getitem__(index)  # type: ignore[misc]
         return item
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from basicsr.utils import MessageLogger as BasicSRMessageLogger
-from basicsr.utils.registry import DATASET_REGISTRY
+from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
+from torch.utils.data import DataLoader
 
 
 def steps_of_an_epoch(
@@ -83,6 +84,32 @@ def with_enough_epochs(create: Callable[..., tuple[Any, ...]]) -> Callable[..., 
         if len(loader):
             epochs = max(epochs, math.ceil(iterations / len(loader)))
         return loader, sampler, validations, epochs, iterations
+
+    return create_train_val_dataloader
+
+
+def with_prepared_loader(create: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """Wrap BasicSR's ``create_train_val_dataloader``, so that the model can prepare its loader.
+
+    A model class with a method ``prepare_loader`` gets the loader of its training before that
+    starts. A training on a CPU does not pin memory: that would occupy a GPU of the machine.
+
+    Args:
+        create: As for :func:`with_enough_epochs`.
+
+    Returns:
+        The same function with a prepared loader.
+    """
+
+    def create_train_val_dataloader(opt: dict[str, Any], *args: Any) -> tuple[Any, ...]:
+        loader, *others = create(opt, *args)
+        if isinstance(loader, DataLoader):
+            if opt['num_gpu'] == 0:
+                loader.pin_memory = False
+            if opt['model_type'] in MODEL_REGISTRY:
+                model = MODEL_REGISTRY.get(opt['model_type'])
+                getattr(model, 'prepare_loader', lambda _: None)(loader)
+        return (loader, *others)
 
     return create_train_val_dataloader
 
