@@ -68,7 +68,7 @@ def write_cache(folder, source, contents):
     """A cache of the decoded images, with targets that differ from them."""
     # BasicSR's class changes its options.
     block = copy.deepcopy({**dataset(folder, 'val', 2), **source, 'phase': 'val', 'scale': 2})
-    pairs = [item for item in BasicSRPairedImageDataset(block)]
+    pairs = list(BasicSRPairedImageDataset(block))
     listed = []
     for path in sorted(pair['gt_path'] for pair in pairs):
         name = path.rpartition('/')[2]
