@@ -13,22 +13,15 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import get_worker_info
 from torchvision.transforms.functional import normalize
+
+from .batch_memory import new_bytes
 
 # Entries of a packed batch: its bytes; name and shape of each part, in order; mean and standard
 # deviation of BasicSR's datasets, or None.
 _PIXELS = 'pixels'
 _LAYOUT = 'layout'
 _NORMALIZATION = 'normalization'
-
-
-def _shared_bytes(size: int) -> torch.Tensor:
-    """Return a tensor of bytes, in a worker process in shared memory, as torch collates batches."""
-    if get_worker_info() is None:
-        return torch.empty(size, dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(size)
-    return torch.empty(0, dtype=torch.uint8).set_(storage)
 
 
 def new_batch(
@@ -46,7 +39,7 @@ def new_batch(
         h, w), uint8, in the order of the layout.
     """
     sizes = [math.prod(shape) for shape in layout.values()]
-    pixels = _shared_bytes(sum(sizes))
+    pixels, sent = new_bytes(sum(sizes))
     places: list[list[np.ndarray]] = []
     for shape, part in zip(layout.values(), pixels.split(sizes), strict=True):
         count, _, h, w = shape
@@ -55,7 +48,7 @@ def new_batch(
             of_sample.extend(images)
     has_normalization = mean is not None or std is not None
     batch = {
-        _PIXELS: pixels,
+        _PIXELS: sent,
         _LAYOUT: {name: list(shape) for name, shape in layout.items()},
         _NORMALIZATION: [mean, std] if has_normalization else None,
     }
@@ -108,7 +101,8 @@ def to_device(data: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     batch = {}
     for name, value in data.items():
         is_tensor = isinstance(value, torch.Tensor)
-        batch[name] = value.to(device, non_blocking=True) if is_tensor else value
+        # CUDA reads memory that is not pinned before it returns; of other devices that is not said.
+        batch[name] = value.to(device, non_blocking=device.type == 'cuda') if is_tensor else value
     if _PIXELS not in batch:
         return batch
     pixels = batch.pop(_PIXELS)
