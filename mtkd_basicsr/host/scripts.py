@@ -144,6 +144,7 @@ def repair(script: ModuleType | None, check: Check) -> None:
         # The first function that the script calls with its options.
         module.load_resume_state = _checked(load_resume_state, check, is_train=True)
         _replace(module, 'init_wandb_logger', _with_run_ids)
+        _replace(module, 'CPUPrefetcher', lambda _: prefetching.CPUPrefetcher)
         if getattr(module, 'MessageLogger', MessageLogger) is not MessageLogger:
             module.MessageLogger = MessageLogger
             _replace(
