@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
@@ -12,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import OptionError, did_you_mean
 from ..functional.dct import NORMS, window_dct_matrices
 from ..functional.padding import run_padded
+from ..host.api import ARCH_REGISTRY
 from ..utils.registry import register
 from .dct_attention import SHIFT_MASKS, DCTSwinBlock, window_order
 from .upsampling import Upsample, upsample_to_image

@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.data.transforms import augment, paired_random_crop
-from basicsr.utils import get_root_logger, imfrombytes
-from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import DataLoader, default_collate
 from torchvision.transforms.functional import normalize
 
 from ..config import cache_path
 from ..errors import CacheError, OptionError
+from ..host.api import DATASET_REGISTRY, augment, get_root_logger, paired_random_crop
 from ..utils.registry import register
 from .cache.format import array_names, state_of
 from .cache.inputs import CachedImage
@@ -220,12 +218,9 @@ class DistillImageDataset(PairedImageDataset):
         if self.cache is not None:
             cache_index = self.cache_indices[index]
             return [self.cache.array(cache_index, name) for name in self.array_names]
-        paths = self.paths[index]
-        client = self.open_client()
         # In BasicSR's order, so that errors name the same file.
-        gt = imfrombytes(client.get(paths['gt_path'], 'gt'))
-        lq = imfrombytes(client.get(paths['lq_path'], 'lq'))
-        return [lq, gt]
+        gt = self.read_image(index, 'gt')
+        return [self.read_image(index, 'lq'), gt]
 
     def _crops(self, index: int) -> tuple[list[np.ndarray], tuple[bool, bool, bool]]:
         """Crop the images of a sample, with the random numbers of ``PairedImageDataset``.

@@ -5,8 +5,6 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import torch
-from basicsr.utils import get_root_logger
-from basicsr.utils.dist_util import master_only
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
@@ -18,6 +16,7 @@ from ..distillers import training_config
 from ..errors import WeightsError
 from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
+from ..host.api import get_root_logger, master_only
 from ..host.distributed import of_the_first
 from ..host.one_gpu import check_gpus
 from ..utils.atomic import save_atomically, write_atomically

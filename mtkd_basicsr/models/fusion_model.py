@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from basicsr.utils import get_root_logger
-from basicsr.utils.registry import MODEL_REGISTRY
 
 from ..config import MODELS
 from ..data.cache.validation import matching_cache
 from ..data.packed_batches import to_device
 from ..functional.least_squares_mix import normal_equations, solve_mix
+from ..host.api import MODEL_REGISTRY, get_root_logger
 from ..teachers import TeacherEnsemble, check_channels, match_teachers
 from ..utils.precision import Precision, teacher_precision
 from ..utils.registry import register

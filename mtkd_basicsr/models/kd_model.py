@@ -3,13 +3,12 @@
 from typing import Any
 
 import torch
-from basicsr.utils import get_root_logger
-from basicsr.utils.registry import MODEL_REGISTRY
 
 from ..config import MODELS
 from ..data.packed_batches import to_device
 from ..distillers import Batch, Distiller, TeacherProvider
 from ..errors import WeightsError
+from ..host.api import MODEL_REGISTRY, get_root_logger
 from ..host.distributed import average_gradients, broadcast_parameters
 from ..utils.json_types import to_json_types
 from ..utils.precision import Precision, student_precision, teacher_precision

@@ -3,9 +3,9 @@
 import math
 
 import torch
-from basicsr.utils import get_root_logger
 
 from ..errors import TrainingError
+from ..host.api import get_root_logger
 from ..utils.texts import begun
 
 # Number of images that a log line names.

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from basicsr.models.base_model import BaseModel
-from basicsr.models.lr_scheduler import CosineAnnealingRestartLR, MultiStepRestartLR
 
 from ..errors import OptionError, WeightsError
+from ..host.api import BaseModel, CosineAnnealingRestartLR, MultiStepRestartLR
 from .option_changes import Change, differences
 
 # The schedulers of BasicSR, and their arguments.
