@@ -210,7 +210,7 @@ def loop(context):
             sampler = EnlargedSampler(dataset, 1, 0, 100)
             loader = build_dataloader(dataset, dict(block), sampler=sampler, seed=0)
             if packs:
-                model.prepare_loader(loader)
+                dataset.pack_batches(loader)
             batches = iter(loader)
             waiting = 0.0
             for iteration in range(-5, steps):

@@ -88,11 +88,28 @@ def with_enough_epochs(create: Callable[..., tuple[Any, ...]]) -> Callable[..., 
     return create_train_val_dataloader
 
 
-def with_prepared_loader(create: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
-    """Wrap BasicSR's ``create_train_val_dataloader``, so that the model can prepare its loader.
+def prepare_loader(model: type, loader: DataLoader[Any]) -> None:
+    """Let the dataset of a training pack its batches, if the model unpacks them.
 
-    A model class with a method ``prepare_loader`` gets the loader of its training before that
-    starts. A training on a CPU does not pin memory: that would occupy a GPU of the machine.
+    That is a model of this package, or a class derived from one without a ``feed_data`` of its own.
+    All others get batches as BasicSR's datasets give them.
+
+    Args:
+        model: Class of the model.
+        loader: The loader of the training, which has not started yet.
+    """
+    feed_data = getattr(model, 'feed_data', None)
+    ours = f'{__name__.partition(".")[0]}.models.'
+    if getattr(feed_data, '__module__', '').startswith(ours):
+        pack_batches = getattr(loader.dataset, 'pack_batches', None)
+        if pack_batches is not None:
+            pack_batches(loader)
+
+
+def with_prepared_loader(create: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """Wrap BasicSR's ``create_train_val_dataloader``, so that the loader suits model and device.
+
+    A training on a CPU does not pin memory: that would occupy a GPU of the machine.
 
     Args:
         create: As for :func:`with_enough_epochs`.
@@ -107,8 +124,7 @@ def with_prepared_loader(create: Callable[..., tuple[Any, ...]]) -> Callable[...
             if opt['num_gpu'] == 0:
                 loader.pin_memory = False
             if opt['model_type'] in MODEL_REGISTRY:
-                model = MODEL_REGISTRY.get(opt['model_type'])
-                getattr(model, 'prepare_loader', lambda _: None)(loader)
+                prepare_loader(MODEL_REGISTRY.get(opt['model_type']), loader)
         return (loader, *others)
 
     return create_train_val_dataloader

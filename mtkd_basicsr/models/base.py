@@ -10,7 +10,6 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from ..config import ModelSpec
-from ..data.distill_dataset import DistillImageDataset
 from ..data.packed_batches import to_device
 from ..distillers import training_config
 from ..errors import WeightsError
@@ -271,19 +270,6 @@ class DistillBase(ResumableModel):
         return False
 
     # Steps
-
-    @classmethod
-    def prepare_loader(cls, loader: Loader) -> None:
-        """Let the dataset of a training pack its batches for :meth:`feed_data`.
-
-        A class with a ``feed_data`` of its own gets them as BasicSR's datasets give them.
-
-        Args:
-            loader: The loader of a training of this class, which has not started yet.
-        """
-        is_ours = cls.feed_data.__module__.startswith(f'{__package__}.')
-        if is_ours and isinstance(loader.dataset, DistillImageDataset):
-            loader.dataset.pack_batches(loader)
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch from BasicSR's dataloader, floats or packed bytes."""

@@ -19,7 +19,7 @@ from mtkd_basicsr.data.cache.key import CacheKey
 from mtkd_basicsr.data.cache.writer import CacheWriter
 from mtkd_basicsr.data.packed_batches import to_device
 from mtkd_basicsr.data.sample_photographs import load, low_resolution
-from mtkd_basicsr.host.training_loop import with_prepared_loader
+from mtkd_basicsr.host.training_loop import prepare_loader, with_prepared_loader
 
 CPU = torch.device('cpu')
 TEACHERS = {'one': CacheInput({'type': 'EDSR'}), 'two': CacheInput({'type': 'RCAN'})}
@@ -98,7 +98,7 @@ def batches(block, workers=0, packed=False, kind=None):
     order = torch.utils.data.RandomSampler(data, replacement=True, num_samples=12)
     loader = build_dataloader(data, block, num_gpu=0, seed=0, sampler=order)
     if packed:
-        MTKDModel.prepare_loader(loader)
+        prepare_loader(MTKDModel, loader)
     prefetcher = CPUPrefetcher(loader)
     found = []
     for _ in range(2):
@@ -227,7 +227,7 @@ class OwnLosses(KDModel):
 def test_classes_of_users_get_floats(block_of, model, kind, changes, packed):
     block = block_of(**changes)
     loader = build_dataloader(kind(copy.deepcopy(block)), block, num_gpu=0, seed=0)
-    model.prepare_loader(loader)
+    prepare_loader(model, loader)
     batch = next(iter(loader))
     assert ('pixels' in batch) == packed
     assert packed or batch['lq'].dtype == torch.float32
@@ -255,7 +255,7 @@ def test_only_our_models_get_packed_batches_in_basicsrs_loop(block_of, name, gpu
 def test_a_gpu_gives_the_same_bits(block_of, contents):
     block = block_of(contents=contents, **NORMALIZED)
     loader = build_dataloader(build_dataset(block), {**block, 'pin_memory': True}, seed=0)
-    MTKDModel.prepare_loader(loader)
+    prepare_loader(MTKDModel, loader)
     for batch in loader:
         assert batch['pixels'].is_pinned()
         found = to_device(batch, torch.device('cuda'))
@@ -270,6 +270,6 @@ def test_crops_of_images_that_are_too_small_are_refused_as_before(block_of):
     loader = build_dataloader(build_dataset(block), block, num_gpu=0, seed=0)
     with pytest.raises(ValueError, match='is smaller than patch size'):
         next(iter(loader))
-    MTKDModel.prepare_loader(loader)
+    prepare_loader(MTKDModel, loader)
     with pytest.raises(ValueError, match='is smaller than patch size'):
         next(iter(loader))
