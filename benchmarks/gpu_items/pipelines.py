@@ -183,9 +183,9 @@ def _random_images(folder, number, side):
     return roots
 
 
-@timing(seconds=50, rank=6)
+@timing(seconds=80, rank=6)
 def loop(context):
-    """Iterations per second of the real loop, from a cache on disk to the optimizer."""
+    """Iterations per second of the real loop, with batches of floats and of packed bytes."""
     number = context.pick(200, 4)
     folder = context.out / 'loop'
     gt, lq = _random_images(folder, number, context.pick(480, 64))
@@ -207,15 +207,18 @@ def loop(context):
     block.update(phase='train', scale=SCALE)
     model = training(student_options(context), context.device)
     steps = context.pick(60, 2)
-    workers = context.pick((2, 6, 12), (0,))
-    for worker, pin in itertools.product(workers, (False, True)):
-        if pin and context.device != 'cuda':
-            continue
+    workers = context.pick((2, 6, 12), (1,))
+    pinned = (False, True) if context.device == 'cuda' else (False,)
+    for worker, pin, packs in itertools.product(workers, pinned, (False, True)):
         block.update(num_worker_per_gpu=worker, pin_memory=pin, dataset_enlarge_ratio=100)
-        with context.part(f'{worker} workers, pin_memory {pin}'), quiet():
+        kind = 'packed bytes' if packs else 'floats'
+        part = f'{worker} workers, pin_memory {pin}, {kind}'
+        with context.part(part), quiet():
             dataset = build_dataset(dict(block))
             sampler = EnlargedSampler(dataset, 1, 0, 100)
             loader = build_dataloader(dataset, dict(block), sampler=sampler, seed=0)
+            if packs:
+                dataset.pack_batches(loader)
             batches = iter(loader)
             waiting = 0.0
             for iteration in range(-5, steps):
@@ -230,7 +233,6 @@ def loop(context):
                 model.optimize_parameters(iteration + 6)
             context.synchronize()
             seconds = time.perf_counter() - start
-            part = f'{worker} workers, pin_memory {pin}'
             text = f'{steps / seconds:.1f} ({100 * waiting / seconds:.0f} % of it waiting for data)'
             context.record(part, text, 'it/s')
             del batches

@@ -15,6 +15,7 @@ from timing import write_weights
 
 import mtkd_basicsr  # noqa: F401  (registers)
 from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.data.packed_batches import new_batch
 from mtkd_basicsr.data.sample_photographs import load, low_resolution
 from mtkd_basicsr.utils.cast_once import cast_once
 from mtkd_basicsr.utils.resources import option_file
@@ -76,6 +77,16 @@ def batch(context, size, number=None, device='cpu'):
     target = (gt + 0.05 * torch.randn(gt.shape, generator=generator)).clamp(0, 1)
     lq = torch.nn.functional.avg_pool2d(gt, SCALE)
     return {name: x.to(device) for name, x in (('lq', lq), ('gt', gt), ('target', target))}
+
+
+def packed(data):
+    """Return a batch of floats in [0, 1] as bytes, as the dataset of the package packs it."""
+    result, places = new_batch({name: x.shape for name, x in data.items()}, None, None)
+    for i, of_sample in enumerate(places):
+        images = [image for x in data.values() for image in x[i].split(3)]
+        for place, image in zip(of_sample, images):
+            place[...] = (255 * image).round().byte().numpy()
+    return result
 
 
 def training(opt, device, cached=True, **changes):

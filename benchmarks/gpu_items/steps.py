@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import warnings
 
 import torch
@@ -16,6 +17,7 @@ from .setups import (
     all_methods,
     batch,
     gradients,
+    packed,
     patch_size,
     stepper,
     student_options,
@@ -224,10 +226,15 @@ def synchronising(context):
     if context.device != 'cuda':
         context.record('without a GPU', 'nothing waits')
         return
-    data = batch(context, patch_size(context))
-    if isinstance(data['lq'], torch.Tensor):
-        data = {name: x.pin_memory() for name, x in data.items()}
-    for name, opt in all_methods(context).items():
+    floats = batch(context, patch_size(context))
+    batches = {
+        'floats': {name: x.pin_memory() for name, x in floats.items()},
+        'packed bytes': packed(floats),
+    }
+    batches['packed bytes']['pixels'] = batches['packed bytes']['pixels'].pin_memory()
+    methods = all_methods(context).items()
+    for (name, opt), (kind, data) in itertools.product(methods, batches.items()):
+        name = f'{name}, {kind}'
         with context.part(name):
             step = stepper(training(opt, context.device), data)
             step()

@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from ..config import ModelSpec
+from ..data.packed_batches import to_device
 from ..distillers import training_config
 from ..errors import WeightsError
 from ..functional.padding import run_padded
@@ -288,8 +289,8 @@ class DistillBase(ResumableModel):
     # Steps
 
     def feed_data(self, data: dict[str, Any]) -> None:
-        """Take a batch from BasicSR's dataloader."""
-        super().feed_data(data)
+        """Take a batch from BasicSR's dataloader, floats or packed bytes."""
+        super().feed_data(to_device(data, self.device))
         if self.is_train:
             self._image_names = data.get('gt_path', data.get('lq_path', []))
 

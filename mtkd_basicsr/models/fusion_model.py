@@ -7,6 +7,7 @@ import torch
 
 from ..config import MODELS
 from ..data.cache.validation import matching_cache
+from ..data.packed_batches import to_device
 from ..functional.least_squares_mix import normal_equations, solve_mix
 from ..host.api import MODEL_REGISTRY, get_root_logger
 from ..teachers import TeacherEnsemble, check_channels, match_teachers
@@ -115,12 +116,13 @@ class MTKDFusionModel(DistillBase):
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch; its ``teachers``, if any, replace running the teachers."""
-        super().feed_data(data)
+        batch = to_device(data, self.device)
+        super().feed_data(batch)
         self.inputs = None
-        self._image_paths = data.get('gt_path', data.get('lq_path'))
-        if self.is_train and 'teachers' in data:
+        self._image_paths = batch.get('gt_path', batch.get('lq_path'))
+        if self.is_train and 'teachers' in batch:
             assert self.cached_names is not None  # a batch with teachers is out of a cache
-            outputs = data['teachers'].to(self.device).split(3, 1)
+            outputs = batch['teachers'].split(3, 1)
             by_name = dict(zip(self.cached_names, outputs, strict=True))
             self.inputs = torch.cat([by_name[name] for name in self.names], 1)
 

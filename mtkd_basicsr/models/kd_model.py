@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from ..config import MODELS
+from ..data.packed_batches import to_device
 from ..distillers import Batch, Distiller, TeacherProvider
 from ..errors import OptionError, WeightsError
 from ..host.api import MODEL_REGISTRY, get_root_logger
@@ -110,9 +111,9 @@ class KDModel(DistillBase):
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch; its ``target`` or ``teachers``, if any, replace running the teachers."""
-        super().feed_data(data)
-        cached = data.get('target', data.get('teachers'))
-        self.target: torch.Tensor | None = None if cached is None else cached.to(self.device)
+        batch = to_device(data, self.device)
+        super().feed_data(batch)
+        self.target: torch.Tensor | None = batch.get('target', batch.get('teachers'))
 
     def student(self, lq: torch.Tensor) -> torch.Tensor:
         """Run the student on a batch.

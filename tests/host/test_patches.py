@@ -109,14 +109,19 @@ def script(path):
     module.__file__ = str(path)
     module.load_resume_state = module.make_exp_dirs = lambda opt: 'original'
     module.get_env_info = lambda: 'environment'
-    module.MessageLogger = object
+    module.MessageLogger = module.CPUPrefetcher = object
     module.create_train_val_dataloader = lambda opt, logger: (range(4), None, [], 2, 12)
     return module
 
 
 def test_scripts_of_basicsr_alone_are_repaired(tmp_path):
     (tmp_path / 'basicsr').mkdir()
-    of_train = ('load_resume_state', 'create_train_val_dataloader', 'MessageLogger')
+    of_train = (
+        'load_resume_state',
+        'create_train_val_dataloader',
+        'MessageLogger',
+        'CPUPrefetcher',
+    )
     names = (*of_train, 'make_exp_dirs', 'get_env_info')
     for name, changed in (
         ('basicsr/train.py', {*of_train, 'get_env_info'}),

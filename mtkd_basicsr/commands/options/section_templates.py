@@ -40,6 +40,7 @@ datasets:
     num_worker_per_gpu: 6
     batch_size_per_gpu: 16
     dataset_enlarge_ratio: 100
+    pin_memory: true  # copies to a GPU do not wait; of no effect on a CPU
     prefetch_mode: ~
 
   val:
