@@ -13,6 +13,7 @@ import lmdb
 import numpy as np
 import pytest
 from conftest import with_cache, write_options
+from helpers.caches import record_computed
 from test_cache_attacks import (
     IMAGES,
     NEW,
