@@ -36,7 +36,7 @@ def to_tensor(image: np.ndarray | torch.Tensor, device: str | torch.device = 'cp
         pixels = pixels[..., None]
     if pixels.ndim == 3:
         pixels = pixels[None]
-    return _swap_red_and_blue(pixels).permute(0, 3, 1, 2).float() / largest
+    return _swap_red_and_blue(pixels).movedim(-1, -3).float() / largest
 
 
 def to_pixels(tensor: torch.Tensor, largest: int = 255) -> torch.Tensor:
@@ -52,7 +52,7 @@ def to_pixels(tensor: torch.Tensor, largest: int = 255) -> torch.Tensor:
     pixels = (tensor.detach().float().clamp(0, 1) * largest).round()
     if largest == 255:
         pixels = pixels.byte()  # before it leaves a GPU
-    return _swap_red_and_blue(pixels.permute(0, 2, 3, 1)).contiguous()
+    return _swap_red_and_blue(pixels.movedim(-3, -1)).contiguous()
 
 
 def to_array(tensor: torch.Tensor, dtype: np.dtype | type = np.uint8) -> np.ndarray:
