@@ -1,8 +1,10 @@
 """Times of what a user runs: steps, teachers, loaders, caches, validation."""
 
+import contextlib
 import copy
 import functools
 import itertools
+import shutil
 import statistics
 import time
 
@@ -13,7 +15,7 @@ import yaml
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.utils.options import ordered_yaml
-from cache import write_images, write_options
+from cache import batches_of, one_at_a_time, write_images, write_options
 from launches import with_basicsr_masks
 from timing import write_weights
 
@@ -238,26 +240,39 @@ def loop(context):
             del batches
 
 
-@timing(seconds=60, rank=7)
+@timing(seconds=90, rank=7)
 def cache_command(context):
-    """``mtkd cache`` against the bare forward pass of its networks."""
-    count = context.pick(48, 2)
-    folder = context.out / 'cache'
+    """``mtkd cache`` against one image at a time, and the bare forward pass of its networks."""
+    for size, count in context.pick(((480, 64), (96, 256)), ((64, 4),)):
+        with context.part(f'{size}×{size}'):
+            _cache_command(context, size, count)
+
+
+def _cache_command(context, size, count):
+    """Time the command for images of one size: as it is, in turn, and what its networks need."""
+    folder = context.out / f'cache_{size}'
     folder.mkdir()
-    lqs = [lq.to(context.device) for lq in write_images(folder, count, context.pick(480, 96))]
+    lqs = [lq.to(context.device) for lq in write_images(folder, count, size)]
     opt, path = write_options(folder, not context.tiny)
-    with quiet():
-        start = time.perf_counter()
-        run_cache(path, device=context.device)
-        seconds = time.perf_counter() - start
-    context.record('mtkd cache', count / seconds, 'images/s')
+    # The start of both is the same: building networks, hashing weights.
+    rates = {}
+    for name, way in (('in batches', contextlib.nullcontext), ('in turn', one_at_a_time)):
+        with quiet(), way():
+            start = time.perf_counter()
+            workers = 1 if name == 'in turn' else None
+            run_cache(path, device=context.device, overwrite=True, tile_overlap=16, workers=workers)
+            seconds = time.perf_counter() - start
+        shutil.rmtree(folder / 'target.lmdb')
+        rates[name] = count / seconds
+        context.record(f'{size}×{size}, mtkd cache, {name}', rates[name], 'images/s')
+    context.record(f'{size}×{size}, in batches / in turn', rates['in batches'] / rates['in turn'])
     ensemble = TeacherEnsemble(parse_teachers(opt), SCALE, context.device)
     target = FusedTeachers(ensemble, parse_fusion(opt), context.device)
-    for number in context.pick((1, 8), (1,)):
-        x = torch.cat(lqs[:1] * number)
-        medians = report_times(context, {f'bare, {number}': lambda x=x: target(x)}, 5, 2)
-        rate = number / medians[f'bare, {number}']
-        context.record(f'bare forward, {number} at a time', rate, 'images/s')
+    for x in (lqs[0], batches_of(lqs, context.device)[0]):
+        number = len(x)
+        name = f'{size}×{size}, bare forward, {number}'
+        medians = report_times(context, {name: lambda x=x: target(x)}, 5, 2)
+        context.record(f'{name} at a time', number / medians[name], 'images/s')
 
 
 @timing(seconds=20, rank=12)

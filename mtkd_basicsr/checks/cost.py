@@ -14,9 +14,9 @@ import torch
 
 from ..config import TrainingConfig
 from ..data.cache.format import state_of
-from ..data.cache.writer import free_bytes
 from ..host.api import BaseModel, build_model
 from ..utils.cudnn import cudnn_flags
+from ..utils.machine import free_bytes
 from ..weights.networks import build
 from .findings import Findings
 

@@ -13,7 +13,7 @@ CALLS = {
     'wavelet.py': ['--runs', '1'],
     'affinity.py': ['--runs', '1', '--batch', '1'],
     'methods.py': ['--runs', '1', '--batch', '1', '--small'],
-    'cache.py': ['--runs', '1', '--images', '2'],
+    'cache.py': ['--runs', '1', '--images', '8', '--size', '64'],
     'kills.py': ['--kills', '3'],
     'memory.py': ['--iterations', '20', '--points', '2'],
     'cache_start.py': ['--images', '3', '--size', '96', '144'],

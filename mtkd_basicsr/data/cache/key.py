@@ -67,6 +67,9 @@ class CacheSettings:
         tile_overlap: Overlap of neighbouring tiles, in low-resolution pixels.
         outputs_from: Settings of the cache whose outputs, rounded to 8 bits, were fused; None if
             the teachers ran.
+        batch_pixels: Low-resolution pixels that were computed at once, which images of one size
+            share: floating-point sums depend on it. It is not compared: an existing cache keeps
+            its own.
         unknown: Settings of other versions, by name.
     """
 
@@ -75,6 +78,7 @@ class CacheSettings:
     tile: int | None = None
     tile_overlap: int = 32
     outputs_from: Mapping[str, Any] | None = None
+    batch_pixels: int = 1
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -286,6 +290,7 @@ KEYS = (
     KeyPart('tile', _WRITE, _compare_setting('tile')),
     KeyPart('tile_overlap', _WRITE, _compare_setting('tile_overlap')),
     KeyPart('outputs_from', _WRITE, _compare_setting('outputs_from')),
+    KeyPart('batch_pixels', Use.NOWHERE, _never),
     KeyPart('unknown settings', _WRITE, _compare_unknown),
     KeyPart('version', Use.NOWHERE, _never),
 )

@@ -13,6 +13,7 @@ import lmdb
 import numpy as np
 import pytest
 from conftest import with_cache, write_options
+from helpers.caches import record_computed
 from test_cache_attacks import (
     IMAGES,
     NEW,
@@ -203,13 +204,7 @@ def test_overwrite_computes_what_is_damaged_and_nothing_else(here, path, make_op
     assert 'is complete' in here('cache', '-opt', options, '--overwrite')
     assert CacheReader(path).file == reader.file
     flip(path, reader.array(1, 'target').tobytes())
-    computed = []
-    compute = targets._Targets.__call__
-    monkeypatch.setattr(
-        targets._Targets,
-        '__call__',
-        lambda self, *args: computed.append(args[0]) or compute(self, *args),
-    )
+    computed = record_computed(monkeypatch)
     name = reader.key.images[1].name
     printed = here('cache', '-opt', options, '--overwrite', '--workers', '0')
     assert f"is damaged: 1 of 3 images: target of '{name}'; recomputing these images" in printed
@@ -301,7 +296,7 @@ def test_a_read_only_folder(read_only):
 def test_the_command_finds_that_it_cannot_write_before_it_builds_a_teacher(
     here, tmp_path, make_options, monkeypatch
 ):
-    monkeypatch.setattr(targets, '_Targets', None)
+    monkeypatch.setattr(targets, 'Targets', None)
     options = write_options(
         tmp_path / 'options.yml', with_cache(make_options('MTKDModel'), '/proc/nowhere/cache.lmdb')
     )
