@@ -12,12 +12,11 @@ item: a random image, a random crop, flips, and the conversion to tensors.
   (posix_fadvise); the time of that is not counted.
 - ``quarter``: samples per second while a quarter of the file, at most, may be in the page cache.
   Parts of the file chosen at random are dropped as others are read.
-- ``warm``: samples per second with the whole file in memory and mapped.
+- ``warm``: samples per second of a processor with the whole file in memory and mapped.
 
 The images are mosaics of photographs of scikit-image at their own resolution, because enlarged ones
-are smooth and compress better than photographs; the noise of a camera (standard deviation 1 of 255)
-is added. The table begins with the size of their PNG files: those of DIV2K take 0.53 of the pixels'
-bytes (3.53 GB for 800 images of about 2.77 megapixels). A target is the ground truth smoothed a
+are smooth and compress better than photographs. The table begins with the size of their PNG files: those of DIV2K take about 0.53 of the
+pixels' bytes (3.53 GB for 2.2 gigapixels). A target is the ground truth smoothed a
 little, as outputs of networks are. The compressed layouts need the packages ``zstandard`` and
 ``lz4``. Linux only.
 """
@@ -49,10 +48,9 @@ SCALE = 4
 PATCHES = (128, 192)
 PAGE = mmap.PAGESIZE
 NAMES = ('rocket', 'motorcycle_left', 'coffee', 'chelsea', 'astronaut', 'motorcycle_right')
-NOISE = 0.0
 CHUNK = 1 << 20
 # Of <linux/mman.h>; Python has the names from 3.13 on.
-MADV_RANDOM, MADV_WILLNEED, MADV_DONTNEED, MADV_POPULATE_READ = 1, 3, 4, 22
+MADV_DONTNEED, MADV_POPULATE_READ = 4, 22
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -73,8 +71,7 @@ def mosaic(seed):
             tile = np.rot90(source[y : y + 256, x : x + 256], draw.integers(4))
             part = image[top : top + 256, left : left + 256]
             part[...] = tile[: part.shape[0], : part.shape[1], ::-1]
-    noisy = image + draw.normal(0, NOISE, image.shape)
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    return image
 
 
 class Rows:
@@ -86,18 +83,19 @@ class Rows:
     def encode(self, image):
         return np.ascontiguousarray(image).tobytes()
 
-    def crop(self, value, shape, top, left, h, w):
+    def crop(self, mapped, offset, shape, top, left, h, w):
         """Cuts a part out of what :meth:`encode` returned.
 
         Args:
-            value (memoryview): In the map.
+            mapped (buffer): What it lies in.
+            offset (int): Where it begins.
             shape (tuple[int]): Of the image.
             top, left, h, w (int): The part.
 
         Returns:
             np.ndarray: (h, w, 3); a view where that is possible.
         """
-        image = np.frombuffer(value, np.uint8).reshape(shape)
+        image = np.ndarray(shape, np.uint8, mapped, offset)
         return image[top : top + h, left : left + w]
 
 
@@ -113,10 +111,10 @@ class RowsAhead(Rows):
 
     name = 'rows, asked ahead'
 
-    def crop(self, value, shape, top, left, h, w):
-        image = np.frombuffer(value, np.uint8).reshape(shape)
-        advise(image[top : top + h])
-        return image[top : top + h, left : left + w]
+    def crop(self, mapped, offset, shape, top, left, h, w):
+        row = shape[1] * 3
+        mapped.madvise(mmap.MADV_WILLNEED, *pages(offset + top * row, h * row))
+        return super().crop(mapped, offset, shape, top, left, h, w)
 
 
 class Blocks:
@@ -138,10 +136,10 @@ class Blocks:
     def encode(self, image):
         return self.blocks(image).tobytes()
 
-    def crop(self, value, shape, top, left, h, w):
+    def crop(self, mapped, offset, shape, top, left, h, w):
         n = self.side
         grid = -(-shape[0] // n), -(-shape[1] // n)
-        blocks = np.frombuffer(value, np.uint8).reshape(*grid, n, n, 3)
+        blocks = np.ndarray((*grid, n, n, 3), np.uint8, mapped, offset)
         result = np.empty((h, w, 3), np.uint8)
         for y in range(top // n, -(-(top + h) // n)):
             rows, to_rows = overlap(y * n, n, top, h)
@@ -174,20 +172,18 @@ class Strips:
             np.ascontiguousarray(image[:, x : x + self.width]).tobytes() for x in starts
         )
 
-    def crop(self, value, shape, top, left, h, w):
-        flat = np.frombuffer(value, np.uint8)
+    def crop(self, mapped, offset, shape, top, left, h, w):
         height, width = shape[:2]
         parts = []
         for start in range(left // self.width * self.width, left + w, self.width):
             columns = min(self.width, width - start)
-            begin = (start * height + top * columns) * 3
-            strip = flat[begin : begin + h * columns * 3].reshape(h, columns, 3)
-            parts.append((start, columns, strip))
+            parts.append((start, columns, (start * height + top * columns) * 3))
         if self.ahead:
-            for _, _, strip in parts:
-                advise(strip)
+            for _, columns, begin in parts:
+                mapped.madvise(mmap.MADV_WILLNEED, *pages(offset + begin, h * columns * 3))
         result = np.empty((h, w, 3), np.uint8)
-        for start, columns, strip in parts:
+        for start, columns, begin in parts:
+            strip = np.ndarray((h, columns, 3), np.uint8, mapped, offset + begin)
             source, target = overlap(start, columns, left, w)
             result[:, target] = strip[:, source]
         return result
@@ -219,12 +215,12 @@ class Packed(Blocks):
         ends = np.cumsum([0, *map(len, packed)], dtype=np.uint32)
         return ends.tobytes() + b''.join(packed)
 
-    def crop(self, value, shape, top, left, h, w):
+    def crop(self, mapped, offset, shape, top, left, h, w):
         n = self.side
         across = -(-shape[1] // n)
         count = across * -(-shape[0] // n) + 1
-        ends = np.frombuffer(value, np.uint32, count)
-        content = value[4 * count :]
+        ends = np.frombuffer(mapped, np.uint32, count, offset)
+        content = memoryview(mapped)[offset + 4 * count :]
         result = np.empty((h, w, 3), np.uint8)
         for y in range(top // n, -(-(top + h) // n)):
             rows, to_rows = overlap(y * n, n, top, h)
@@ -241,16 +237,15 @@ class Packed(Blocks):
         return result
 
 
-def advise(array, advice=MADV_WILLNEED):
-    """Tells the system what will be done with the pages of a contiguous array."""
-    begin = array.ctypes.data
-    advise_range(begin, array.nbytes, advice)
-
-
-def advise_range(begin, length, advice):
+def pages(begin, length):
+    """The first byte and the length of the pages that a part of a map lies in."""
     start = begin // PAGE * PAGE
-    size = ctypes.c_size_t(begin + length - start)
-    if libc.madvise(ctypes.c_void_p(start), size, advice):
+    return start, begin + length - start
+
+
+def advise_range(address, length, advice):
+    """Calls madvise for a part of any map of this process."""
+    if libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), advice):
         raise OSError(ctypes.get_errno(), 'madvise')
 
 
@@ -280,15 +275,17 @@ def layouts():
 class Lazy:
     """An image in a layout, cut by :func:`paired_random_crop` as if it were an array."""
 
-    def __init__(self, layout, value, shape):
+    def __init__(self, layout, mapped, offset, shape):
         self.layout = layout
-        self.value = value
+        self.mapped = mapped
+        self.offset = offset
         self.shape = shape
 
     def __getitem__(self, key):
         rows, columns = key[:2]
         return self.layout.crop(
-            self.value,
+            self.mapped,
+            self.offset,
             self.shape,
             rows.start,
             columns.start,
@@ -358,9 +355,8 @@ class File:
         shape = HEIGHT // divisor, WIDTH // divisor, 3
         key = f'{index}/{name}'.encode()
         if self.layout.by_key:
-            return Lazy(self.layout, self.txn.get(key), shape)
-        offset, size = self.positions[key]
-        return Lazy(self.layout, memoryview(self.map)[offset : offset + size], shape)
+            return Lazy(self.layout, self.txn.get(key), 0, shape)
+        return Lazy(self.layout, self.map, self.positions[key].offset, shape)
 
     def sample(self, patch, index=None):
         """What ``DistillImageDataset`` does, with the bytes of the pixels as they are."""
@@ -423,10 +419,11 @@ def quarter(file, patch, samples):
 
 
 def warm(file, patch, samples):
-    start = time.perf_counter()
+    """Seconds of the processor for a sample of a file in memory, whatever else runs beside."""
+    start = time.process_time()
     for _ in range(samples):
         file.sample(patch)
-    return (time.perf_counter() - start) / samples
+    return (time.process_time() - start) / samples
 
 
 def check(files):

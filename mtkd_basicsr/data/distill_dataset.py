@@ -137,6 +137,7 @@ class DistillImageDataset(PairedImageDataset):
         )
         if warning is not None:
             get_root_logger().warning(warning)
+        self.cache.locate()
         key = self.cache.key
         self.array_names = array_names(key)
         get_root_logger().info(
@@ -150,7 +151,7 @@ class DistillImageDataset(PairedImageDataset):
         paths = self.paths[index]
         cache_index = self.cache_indices[index]
         # The low-resolution image; ground truth and targets.
-        small, *large = [self.cache.array(cache_index, name) for name in self.array_names]
+        small, *large = [self.cache.image(cache_index, name) for name in self.array_names]
         large, small = paired_random_crop(
             large, small, self.opt['gt_size'], self.opt['scale'], paths['gt_path']
         )

@@ -54,8 +54,8 @@ def large_values(file: BinaryIO) -> dict[bytes, Position] | None:
         meta = max(metas, key=lambda values: values[-1])
         if any(values[:2] != (_MAGIC, _DATA_VERSION) for values in metas):
             return None
-        root = meta[19]
-        return {} if root == _NO_PAGE else dict(_walk(file, meta[4], root))
+        *_, depth, _, _, _, _, root, _, _ = meta
+        return {} if root == _NO_PAGE else dict(_walk(file, meta[4], root, depth))
     except (struct.error, ValueError):
         return None
 
@@ -65,8 +65,16 @@ def _page_size(file: BinaryIO) -> int:
     return int(_META.unpack(file.read(_META.size))[4])
 
 
-def _walk(file: BinaryIO, page_size: int, number: int) -> Iterator[tuple[bytes, Position]]:
+def _walk(
+    file: BinaryIO, page_size: int, number: int, depth: int
+) -> Iterator[tuple[bytes, Position]]:
     """Yield key and position of all large values below a page of the tree.
+
+    Args:
+        file: The data file.
+        page_size: Of its pages, in bytes.
+        number: Number of the page.
+        depth: Number of levels of the tree from this page on.
 
     Raises:
         ValueError: It is no such page.
@@ -74,12 +82,12 @@ def _walk(file: BinaryIO, page_size: int, number: int) -> Iterator[tuple[bytes, 
     file.seek(number * page_size)
     page = file.read(page_size)
     found, _, flags, lower, _ = _HEADER.unpack_from(page)
-    if found != number or not flags & (_BRANCH | _LEAF):
+    if found != number or not flags & (_BRANCH if depth > 1 else _LEAF):
         raise ValueError(f'page {number} does not belong to the tree')
     for (start,) in struct.iter_unpack('<H', page[_HEADER.size : lower]):
         low, high, node_flags, key_size = _NODE.unpack_from(page, start)
         if flags & _BRANCH:
-            yield from _walk(file, page_size, low | high << 16 | node_flags << 32)
+            yield from _walk(file, page_size, low | high << 16 | node_flags << 32, depth - 1)
         elif node_flags & _LARGE:
             end = start + _NODE.size + key_size
             (first,) = struct.unpack_from('<Q', page, end)

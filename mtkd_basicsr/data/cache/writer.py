@@ -32,6 +32,7 @@ from .format import (
     shape_of,
 )
 from .key import CacheKey, Use
+from .layout import to_stored
 from .lock import CacheLock, lock_path
 from .reader import close_map
 
@@ -86,6 +87,8 @@ class CacheWriter:
         self._last_flush = time.monotonic()
         self._env: lmdb.Environment | None = None
         self._id = b''
+        # That of an unfinished cache of an older version is kept.
+        self._format = key.format
         if os.path.isfile(self._final_path):
             raise CacheError(
                 f"target_cache: '{path}' is a file; expected the folder of an LMDB, or nothing"
@@ -182,10 +185,13 @@ class CacheWriter:
         assert self._env is not None
         known = txn.get(b'id')
         if known is not None:
-            found = self._differences(txn.get(b'manifest'), known)
+            manifest = txn.get(b'manifest')
+            found = self._differences(manifest, known)
             if not found:
                 # It keeps its manifest, with the version that started it and its order of teachers.
                 self._id = bytes(known)
+                assert manifest is not None
+                self._format = key_in(manifest).format
                 return
             if not self.overwrite:
                 raise CacheError(
@@ -305,7 +311,7 @@ class CacheWriter:
                     f'{self.key.images[index].name}: {name} is {array.dtype} {array.shape}; '
                     f'expected uint8 {shape}'
                 )
-            self._pending[entry_name(index, name)] = array.data
+            self._pending[entry_name(index, name)] = to_stored(array, self._format).data
             self._pending_bytes += array.nbytes
             crc[name] = zlib.crc32(array.data)
         self._pending[entry_name(index, 'crc')] = json.dumps(crc).encode()
