@@ -10,21 +10,25 @@ item: a random image, a random crop, flips, and the conversion to tensors.
   counts them (``read_bytes`` in /proc/self/io).
 - ``cold``: samples per second then. Between two samples the file is dropped from the page cache
   (posix_fadvise); the time of that is not counted.
+- ``four``: samples per second of four processes together, of a file that was dropped before. It is
+  so large that they seldom meet.
 - ``quarter``: samples per second while a quarter of the file, at most, may be in the page cache.
   Parts of the file chosen at random are dropped as others are read.
-- ``warm``: samples per second of a processor with the whole file in memory and mapped.
+- ``warm``: samples per second of a processor, of images that are in memory and mapped.
 
 The images are mosaics of photographs of scikit-image at their own resolution, because enlarged ones
-are smooth and compress better than photographs. The table begins with the size of their PNG files: those of DIV2K take about 0.53 of the
-pixels' bytes (3.53 GB for 2.2 gigapixels). A target is the ground truth smoothed a
-little, as outputs of networks are. The compressed layouts need the packages ``zstandard`` and
-``lz4``. Linux only.
+are smooth and compress better than photographs. The table begins with the size of their PNG files:
+those of DIV2K take about 0.53 of the pixels' bytes (3.53 GB for 2.2 gigapixels). A target is the
+ground truth smoothed a little, as outputs of networks are. The compressed layouts need the packages
+``zstandard`` and ``lz4``. Linux only.
 """
 
+import collections
 import csv
 import ctypes
 import functools
 import mmap
+import multiprocessing
 import os
 import random
 import shutil
@@ -49,6 +53,9 @@ PATCHES = (128, 192)
 PAGE = mmap.PAGESIZE
 NAMES = ('rocket', 'motorcycle_left', 'coffee', 'chelsea', 'astronaut', 'motorcycle_right')
 CHUNK = 1 << 20
+# Images in memory, of the samples of a warm file.
+WARM = 4
+TIMES = ('cold', 'four', 'quarter', 'warm')
 # Of <linux/mman.h>; Python has the names from 3.13 on.
 MADV_DONTNEED, MADV_POPULATE_READ = 4, 22
 libc = ctypes.CDLL(None, use_errno=True)
@@ -342,13 +349,13 @@ class File:
         libc.mincore(ctypes.c_void_p(self.addresses[0]), ctypes.c_size_t(self.length), found)
         return int((np.frombuffer(found, np.uint8) & 1).sum()) * PAGE
 
-    def populate(self):
-        """Reads the whole file, and maps it."""
-        while os.read(self.descriptor, 1 << 24):
-            pass
-        os.lseek(self.descriptor, 0, os.SEEK_SET)
+    def populate(self, count):
+        """Reads the first images, and maps them."""
+        size = min(self.length, self.length * count // self.count + CHUNK) // PAGE * PAGE
+        for start in range(0, size, CHUNK):
+            os.pread(self.descriptor, CHUNK, start)
         for address in self.addresses:
-            advise_range(address, self.length, MADV_POPULATE_READ)
+            advise_range(address, size, MADV_POPULATE_READ)
 
     def image(self, index, name):
         divisor = SCALE if name == 'lq' else 1
@@ -422,8 +429,32 @@ def warm(file, patch, samples):
     """Seconds of the processor for a sample of a file in memory, whatever else runs beside."""
     start = time.process_time()
     for _ in range(samples):
-        file.sample(patch)
+        file.sample(patch, random.randrange(WARM))
     return (time.process_time() - start) / samples
+
+
+def four(file, patch, samples):
+    """Seconds of a sample while four processes read at once."""
+    file.drop()
+    barrier = multiprocessing.Barrier(5)
+
+    def work(seed):
+        random.seed(seed)
+        barrier.wait()
+        for _ in range(samples):
+            file.sample(patch)
+
+    fork = multiprocessing.get_context('fork')
+    seeds = [random.random() for _ in range(4)]
+    workers = [fork.Process(target=work, args=(seed,)) for seed in seeds]
+    for worker in workers:
+        worker.start()
+    barrier.wait()
+    start = time.perf_counter()
+    for worker in workers:
+        worker.join()
+    assert all(worker.exitcode == 0 for worker in workers)
+    return (time.perf_counter() - start) / (4 * samples)
 
 
 def check(files):
@@ -443,23 +474,25 @@ def measure(files, args):
     """One row for each layout and size of patches."""
     rows = []
     for patch in PATCHES:
-        found = {id(file): {'cold': [], 'quarter': [], 'warm': []} for file in files}
+        found = {id(file): collections.defaultdict(list) for file in files}
         for run in range(args.runs):
             for file in files:
                 results = found[id(file)]
                 random.seed(run)
                 seconds, read, resident = cold(file, patch, args.samples)
                 results['cold'].append(seconds)
-                results.setdefault('read', []).append(read)
-                results.setdefault('resident', []).append(resident)
+                results['read'].append(read)
+                results['resident'].append(resident)
                 results['quarter'].append(quarter(file, patch, args.samples))
+                # A map of LMDB must not be used after a fork.
+                if not file.layout.by_key:
+                    results['four'].append(four(file, patch, args.samples))
                 file.drop()
-        for file in files:
-            file.populate()
-        for run in range(-1, args.runs * 4):
+        for run in range(-1, args.runs * 8):
             for file in files:
+                file.populate(WARM)
                 random.seed(run)
-                seconds = warm(file, patch, args.samples * 4)
+                seconds = warm(file, patch, args.samples * 8)
                 if run >= 0:
                     found[id(file)]['warm'].append(seconds)
         for file in files:
@@ -476,9 +509,7 @@ def row(file, patch, found):
         'file / pixels': round(file.size / (file.count * 3 * HEIGHT * WIDTH * (2 + 1 / 16)), 3),
         'bytes': round(statistics.mean(found['read'])),
         'pages': round(statistics.mean(found['resident']) / PAGE, 1),
-        'cold': round(1 / middle['cold'], 1),
-        'quarter': round(1 / middle['quarter'], 1),
-        'warm': round(1 / middle['warm'], 1),
+        **{name: round(1 / middle[name], 1) for name in TIMES if name in middle},
     }
 
 
@@ -486,26 +517,22 @@ def report(rows, png, args):
     print(f'PNG files of the images / their pixels: {png:.2f}')
     print(
         f'{args.images} images of {WIDTH}×{HEIGHT}, ×{SCALE}, one process; samples per second, '
-        f'medians of {args.runs} runs of {args.samples} samples (warm: {4 * args.runs} of '
-        f'{4 * args.samples}) in turns'
+        f'medians of {args.runs} runs of {args.samples} samples (warm: {8 * args.runs} of '
+        f'{8 * args.samples}) in turns'
     )
     print(machine('cpu'))
     for patch in PATCHES:
         chosen = [r for r in rows if r['patch'] == patch]
         first = chosen[0]
         print(f'\npatches of {patch}×{patch}\n')
-        print('| layout | file / pixels | kB | pages | cold | quarter | warm | kB / rows | cold / ')
-        print('|---|---|---|---|---|---|---|---|---|---|')
+        print('| layout | file / pixels | kB | pages | cold | four | quarter | warm |')
+        print('|---|---|---|---|---|---|---|---|')
         for r in chosen:
-            ratios = [f'{r[key] / first[key]:.2f}' for key in ('bytes', 'cold', 'quarter', 'warm')]
-            cells = [
-                r['layout'],
-                f'{r["file / pixels"]:.3f}',
-                f'{r["bytes"] / 1000:.0f}',
-                f'{r["pages"]:.0f}',
-                *(f'{r[key]:.0f}' for key in ('cold', 'quarter', 'warm')),
-                *ratios,
-            ]
+            cells = [r['layout'], f'{r["file / pixels"]:.3f}']
+            cells.append(f'{r["bytes"] / 1000:.0f} ({r["bytes"] / first["bytes"]:.2f})')
+            cells.append(f'{r["pages"]:.0f}')
+            for key in TIMES:
+                cells.append(f'{r[key]:.0f} ({r[key] / first[key]:.2f})' if key in r else '–')
             print(f'| {" | ".join(cells)} |')
 
 
@@ -541,7 +568,7 @@ def main():
     report(rows, statistics.mean(png), args)
     if args.csv:
         with open(args.csv, 'w', newline='', encoding='utf-8') as file:
-            writer = csv.DictWriter(file, rows[0].keys())
+            writer = csv.DictWriter(file, rows[0].keys(), lineterminator='\n')
             writer.writeheader()
             writer.writerows(rows)
 
