@@ -10,8 +10,6 @@ item: a random image, a random crop, flips, and the conversion to tensors.
   counts them (``read_bytes`` in /proc/self/io).
 - ``cold``: samples per second then. Between two samples the file is dropped from the page cache
   (posix_fadvise); the time of that is not counted.
-- ``four``: samples per second of four processes together, of a file that was dropped before. It is
-  so large that they seldom meet.
 - ``quarter``: samples per second while a quarter of the file, at most, may be in the page cache.
   Parts of the file chosen at random are dropped as others are read.
 - ``warm``: samples per second of a processor, of images that are in memory and mapped.
@@ -28,7 +26,6 @@ import csv
 import ctypes
 import functools
 import mmap
-import multiprocessing
 import os
 import random
 import shutil
@@ -47,7 +44,7 @@ from timing import machine, parser
 from mtkd_basicsr.data.cache.positions import large_values
 from mtkd_basicsr.data.sample_photographs import load, low_resolution
 
-WIDTH, HEIGHT = 2040, 1356
+SIZE = (1356, 2040)
 SCALE = 4
 PATCHES = (128, 192)
 PAGE = mmap.PAGESIZE
@@ -55,7 +52,7 @@ NAMES = ('rocket', 'motorcycle_left', 'coffee', 'chelsea', 'astronaut', 'motorcy
 CHUNK = 1 << 20
 # Images in memory, of the samples of a warm file.
 WARM = 4
-TIMES = ('cold', 'four', 'quarter', 'warm')
+TIMES = ('cold', 'quarter', 'warm')
 # Of <linux/mman.h>; Python has the names from 3.13 on.
 MADV_DONTNEED, MADV_POPULATE_READ = 4, 22
 libc = ctypes.CDLL(None, use_errno=True)
@@ -66,13 +63,14 @@ def photograph(name):
     return load(name)
 
 
-def mosaic(seed):
+def mosaic(seed, size=SIZE):
     """An image of photographs side by side, at their own resolution, turned and mirrored."""
+    height, width = size
     draw = np.random.default_rng(seed)
     photographs = [photograph(name) for name in NAMES]
-    image = np.empty((HEIGHT, WIDTH, 3), np.uint8)
-    for top in range(0, HEIGHT, 256):
-        for left in range(0, WIDTH, 256):
+    image = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, 256):
+        for left in range(0, width, 256):
             source = photographs[draw.integers(len(photographs))]
             y, x = (draw.integers(0, n - 256) for n in source.shape[:2])
             tile = np.rot90(source[y : y + 256, x : x + 256], draw.integers(4))
@@ -304,9 +302,10 @@ class Lazy:
 class File:
     """The images in one layout, in an LMDB that is opened as a training opens a cache."""
 
-    def __init__(self, folder, layout, count):
+    def __init__(self, folder, layout, count, size):
         self.layout = layout
         self.count = count
+        self.height, self.width = size
         self.folder = folder
         self.path = folder / 'data.mdb'
 
@@ -359,7 +358,7 @@ class File:
 
     def image(self, index, name):
         divisor = SCALE if name == 'lq' else 1
-        shape = HEIGHT // divisor, WIDTH // divisor, 3
+        shape = self.height // divisor, self.width // divisor, 3
         key = f'{index}/{name}'.encode()
         if self.layout.by_key:
             return Lazy(self.layout, self.txn.get(key), 0, shape)
@@ -429,32 +428,8 @@ def warm(file, patch, samples):
     """Seconds of the processor for a sample of a file in memory, whatever else runs beside."""
     start = time.process_time()
     for _ in range(samples):
-        file.sample(patch, random.randrange(WARM))
+        file.sample(patch, random.randrange(min(WARM, file.count)))
     return (time.process_time() - start) / samples
-
-
-def four(file, patch, samples):
-    """Seconds of a sample while four processes read at once."""
-    file.drop()
-    barrier = multiprocessing.Barrier(5)
-
-    def work(seed):
-        random.seed(seed)
-        barrier.wait()
-        for _ in range(samples):
-            file.sample(patch)
-
-    fork = multiprocessing.get_context('fork')
-    seeds = [random.random() for _ in range(4)]
-    workers = [fork.Process(target=work, args=(seed,)) for seed in seeds]
-    for worker in workers:
-        worker.start()
-    barrier.wait()
-    start = time.perf_counter()
-    for worker in workers:
-        worker.join()
-    assert all(worker.exitcode == 0 for worker in workers)
-    return (time.perf_counter() - start) / (4 * samples)
 
 
 def check(files):
@@ -484,13 +459,10 @@ def measure(files, args):
                 results['read'].append(read)
                 results['resident'].append(resident)
                 results['quarter'].append(quarter(file, patch, args.samples))
-                # A map of LMDB must not be used after a fork.
-                if not file.layout.by_key:
-                    results['four'].append(four(file, patch, args.samples))
                 file.drop()
         for run in range(-1, args.runs * 8):
             for file in files:
-                file.populate(WARM)
+                file.populate(min(WARM, file.count))
                 random.seed(run)
                 seconds = warm(file, patch, args.samples * 8)
                 if run >= 0:
@@ -502,21 +474,22 @@ def measure(files, args):
 
 
 def row(file, patch, found):
+    pixels = file.count * file.height * file.width * (2 + 1 / SCALE**2)
     middle = {name: statistics.median(values) for name, values in found.items()}
     return {
         'layout': file.layout.name,
         'patch': patch,
-        'file / pixels': round(file.size / (file.count * 3 * HEIGHT * WIDTH * (2 + 1 / 16)), 3),
+        'file / pixels': round(file.size / (3 * pixels), 3),
         'bytes': round(statistics.mean(found['read'])),
         'pages': round(statistics.mean(found['resident']) / PAGE, 1),
-        **{name: round(1 / middle[name], 1) for name in TIMES if name in middle},
+        **{name: round(1 / middle[name], 1) for name in TIMES},
     }
 
 
 def report(rows, png, args):
     print(f'PNG files of the images / their pixels: {png:.2f}')
     print(
-        f'{args.images} images of {WIDTH}×{HEIGHT}, ×{SCALE}, one process; samples per second, '
+        f'{args.images} images of {args.size[1]}×{args.size[0]}, ×{SCALE}, one process; samples per second, '
         f'medians of {args.runs} runs of {args.samples} samples (warm: {8 * args.runs} of '
         f'{8 * args.samples}) in turns'
     )
@@ -525,14 +498,14 @@ def report(rows, png, args):
         chosen = [r for r in rows if r['patch'] == patch]
         first = chosen[0]
         print(f'\npatches of {patch}×{patch}\n')
-        print('| layout | file / pixels | kB | pages | cold | four | quarter | warm |')
-        print('|---|---|---|---|---|---|---|---|')
+        print('| layout | file / pixels | kB | pages | cold | quarter | warm |')
+        print('|---|---|---|---|---|---|---|')
         for r in chosen:
             cells = [r['layout'], f'{r["file / pixels"]:.3f}']
-            cells.append(f'{r["bytes"] / 1000:.0f} ({r["bytes"] / first["bytes"]:.2f})')
+            cells.append(f'{r["bytes"] / 1000:.0f} ({r["bytes"] / max(1, first["bytes"]):.2f})')
             cells.append(f'{r["pages"]:.0f}')
             for key in TIMES:
-                cells.append(f'{r[key]:.0f} ({r[key] / first[key]:.2f})' if key in r else '–')
+                cells.append(f'{r[key]:.0f} ({r[key] / first[key]:.2f})')
             print(f'| {" | ".join(cells)} |')
 
 
@@ -540,6 +513,7 @@ def main():
     p = parser(__doc__.splitlines()[0], runs=5)
     p.add_argument('--images', type=int, default=40)
     p.add_argument('--samples', type=int, default=20, help='of a run')
+    p.add_argument('--size', type=int, nargs=2, default=SIZE, help='height and width of an image')
     p.add_argument('--csv', help='file for the table')
     p.add_argument('--folder', help='on the disk to measure; default: for temporary files')
     args = p.parse_args()
@@ -549,11 +523,11 @@ def main():
         files = []
         for i, layout in enumerate(layouts()):
             (folder / str(i)).mkdir()
-            files.append(File(folder / str(i), layout, args.images))
+            files.append(File(folder / str(i), layout, args.images, args.size))
         png = []
         images = []
         for seed in range(args.images):
-            gt = mosaic(seed)
+            gt = mosaic(seed, args.size)
             png.append(len(cv2.imencode('.png', gt)[1]) / gt.nbytes)
             target = cv2.GaussianBlur(gt, None, 0.7)
             images.append({'lq': low_resolution(gt, SCALE), 'gt': gt, 'target': target})

@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import yaml
 from basicsr.utils.options import ordered_yaml
+from layouts import mosaic
 from timing import machine, parser, write_weights
 
 from mtkd_basicsr.commands import cache, prepare_data
@@ -112,16 +113,14 @@ def seconds():
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def measure(count):
+def measure(count, size):
     """Makes the folders and the caches of both, and prints what that took."""
-    from layouts import mosaic
-
     found = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / 'HR').mkdir()
         for i in range(count):
-            cv2.imwrite(str(folder / 'HR' / f'{i}.png'), mosaic(i))
+            cv2.imwrite(str(folder / 'HR' / f'{i}.png'), mosaic(i, size))
         for end, sub in (('', 0), ('_sub', SUB)):
             data = folder / f'data{end}'
             with (
@@ -136,7 +135,7 @@ def measure(count):
             size = (path / 'data.mdb').stat().st_size
             files = sum(p.stat().st_size for f in (1, SCALE) for p in folders[f].iterdir())
             found.append((len(CacheReader(path).key.images), files, size, spent))
-    print(f'\n{count} images of {LONG}×{SIZES[0][0]}, {machine("cpu")}\n')
+    print(f'\n{count} images of {size[1]}×{size[0]}\n{machine("cpu")}\n')
     print('| | files | PNG, MB | cache, MB | mtkd cache, CPU seconds |\n|---|---|---|---|---|')
     for name, (number, files, size, spent) in zip(('whole', 'sub-images'), found):
         print(f'| {name} | {number} | {files / 1e6:.1f} | {size / 1e6:.1f} | {spent:.1f} |')
@@ -147,10 +146,11 @@ def measure(count):
 def main():
     p = parser(__doc__.splitlines()[0], runs=1)
     p.add_argument('--images', type=int, default=2)
+    p.add_argument('--size', type=int, nargs=2, default=SIZES[0], help='height and width of one')
     args = p.parse_args()
     pixels()
     places()
-    measure(args.images)
+    measure(args.images, args.size)
 
 
 if __name__ == '__main__':

@@ -87,7 +87,6 @@ class CacheWriter:
         self._last_flush = time.monotonic()
         self._env: lmdb.Environment | None = None
         self._id = b''
-        # That of an unfinished cache of an older version is kept.
         self._format = key.format
         if os.path.isfile(self._final_path):
             raise CacheError(
@@ -185,13 +184,12 @@ class CacheWriter:
         assert self._env is not None
         known = txn.get(b'id')
         if known is not None:
-            manifest = txn.get(b'manifest')
-            found = self._differences(manifest, known)
+            cached = self._unfinished_key(txn.get(b'manifest'), known)
+            found = cached.differences(self.key, Use.RESUME)
             if not found:
                 # It keeps its manifest, with the version that started it and its order of teachers.
                 self._id = bytes(known)
-                assert manifest is not None
-                self._format = key_in(manifest).format
+                self._format = cached.format
                 return
             if not self.overwrite:
                 raise CacheError(
@@ -205,14 +203,14 @@ class CacheWriter:
         txn.put(b'id', self._id)
         txn.put(b'manifest', manifest)
 
-    def _differences(
+    def _unfinished_key(
         self, manifest: bytes | memoryview | None, known: bytes | memoryview
-    ) -> list[str]:
-        """List the differences between an unfinished cache and the required key."""
+    ) -> CacheKey:
+        """Return the key of an unfinished cache."""
         if manifest is None or id_of(manifest) != known:
             raise self._damaged('its manifest was changed')
         try:
-            return key_in(manifest).differences(self.key, Use.RESUME)
+            return key_in(manifest)
         except ValueError as error:
             raise self._damaged(error) from error
 
@@ -321,10 +319,8 @@ class CacheWriter:
         if notes:
             self._pending[entry_name(index, 'source')] = json.dumps(notes).encode()
         # A transaction waits for the disk, so images share one.
-        if (
-            self._pending_bytes > _FLUSH_BYTES
-            or time.monotonic() - self._last_flush > _FLUSH_SECONDS
-        ):
+        is_old = time.monotonic() - self._last_flush > _FLUSH_SECONDS
+        if is_old or self._pending_bytes > _FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
