@@ -408,10 +408,11 @@ def cold(file, patch, samples):
 
 def quarter(file, patch, samples):
     """Seconds of a sample while at most a quarter of the file is in the page cache."""
-    chunks = range(0, file.length - CHUNK, CHUNK)
+    size = max(PAGE, min(CHUNK, file.length // 16 // PAGE * PAGE))
+    chunks = range(0, file.length - size + 1, size)
     file.drop()
     for start in random.sample(chunks, len(chunks) // 4):
-        os.pread(file.descriptor, CHUNK, start)
+        os.pread(file.descriptor, size, start)
     limit = file.length / 4
     before = time.perf_counter()
     pause = 0.0
@@ -419,7 +420,7 @@ def quarter(file, patch, samples):
         file.sample(patch)
         paused = time.perf_counter()
         while file.resident() > limit:
-            file.drop(random.choice(chunks), CHUNK)
+            file.drop(random.choice(chunks), size)
         pause += time.perf_counter() - paused
     return (time.perf_counter() - before - pause) / samples
 
@@ -489,8 +490,8 @@ def row(file, patch, found):
 def report(rows, png, args):
     print(f'PNG files of the images / their pixels: {png:.2f}')
     print(
-        f'{args.images} images of {args.size[1]}×{args.size[0]}, ×{SCALE}, one process; samples per second, '
-        f'medians of {args.runs} runs of {args.samples} samples (warm: {8 * args.runs} of '
+        f'{args.images} images of {args.size[1]}×{args.size[0]}, ×{SCALE}, one process; samples '
+        f'per second, medians of {args.runs} runs of {args.samples} samples (warm: {8 * args.runs} of '
         f'{8 * args.samples}) in turns'
     )
     print(machine('cpu'))

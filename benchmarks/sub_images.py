@@ -132,13 +132,13 @@ def measure(count, size):
                 cache(write_options(folder, data, end))
             spent = seconds() - start
             path = folder / f'cache{end}.lmdb'
-            size = (path / 'data.mdb').stat().st_size
+            stored = (path / 'data.mdb').stat().st_size
             files = sum(p.stat().st_size for f in (1, SCALE) for p in folders[f].iterdir())
-            found.append((len(CacheReader(path).key.images), files, size, spent))
+            found.append((len(CacheReader(path).key.images), files, stored, spent))
     print(f'\n{count} images of {size[1]}×{size[0]}\n{machine("cpu")}\n')
     print('| | files | PNG, MB | cache, MB | mtkd cache, CPU seconds |\n|---|---|---|---|---|')
-    for name, (number, files, size, spent) in zip(('whole', 'sub-images'), found):
-        print(f'| {name} | {number} | {files / 1e6:.1f} | {size / 1e6:.1f} | {spent:.1f} |')
+    for name, (number, files, stored, spent) in zip(('whole', 'sub-images'), found):
+        print(f'| {name} | {number} | {files / 1e6:.1f} | {stored / 1e6:.1f} | {spent:.1f} |')
     ratios = ' | '.join(f'{a / b:.3f}' for a, b in zip(*found))
     print(f'| whole / sub-images | {ratios} |')
 

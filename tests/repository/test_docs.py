@@ -7,7 +7,6 @@ import contextlib
 import io
 import re
 import shlex
-import subprocess
 from dataclasses import dataclass, fields
 from pathlib import Path
 

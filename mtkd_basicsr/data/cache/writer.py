@@ -42,6 +42,7 @@ _SPARE = 1 << 24
 _FLUSH_BYTES = 1 << 26
 _FLUSH_SECONDS = 5.0
 _Result = TypeVar('_Result')
+_Value = bytes | memoryview
 
 
 def free_bytes(path: str | os.PathLike[str]) -> int:
@@ -203,9 +204,7 @@ class CacheWriter:
         txn.put(b'id', self._id)
         txn.put(b'manifest', manifest)
 
-    def _unfinished_key(
-        self, manifest: bytes | memoryview | None, known: bytes | memoryview
-    ) -> CacheKey:
+    def _unfinished_key(self, manifest: _Value | None, known: _Value) -> CacheKey:
         """Return the key of an unfinished cache."""
         if manifest is None or id_of(manifest) != known:
             raise self._damaged('its manifest was changed')
