@@ -491,8 +491,8 @@ def report(rows, png, args):
     print(f'PNG files of the images / their pixels: {png:.2f}')
     print(
         f'{args.images} images of {args.size[1]}×{args.size[0]}, ×{SCALE}, one process; samples '
-        f'per second, medians of {args.runs} runs of {args.samples} samples (warm: {8 * args.runs} of '
-        f'{8 * args.samples}) in turns'
+        f'per second, medians of {args.runs} runs of {args.samples} samples '
+        f'(warm: {8 * args.runs} of {8 * args.samples}) in turns'
     )
     print(machine('cpu'))
     for patch in PATCHES:
