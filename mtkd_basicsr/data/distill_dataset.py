@@ -147,6 +147,7 @@ class DistillImageDataset(PairedImageDataset):
         )
         if warning is not None:
             get_root_logger().warning(warning)
+        self.cache.locate()
         key = self.cache.key
         self.array_names = array_names(key)
         get_root_logger().info(
@@ -213,11 +214,14 @@ class DistillImageDataset(PairedImageDataset):
             batch[key] = [self.paths[index][key] for index in indices]
         return batch
 
-    def _images(self, index: int) -> list[np.ndarray]:
-        """Return low-resolution image, ground truth and targets: (h, w, 3), BGR, uint8."""
+    def _images(self, index: int) -> list[Any]:
+        """Return low-resolution image, ground truth and targets: (h, w, 3), BGR, uint8.
+
+        Those in a cache are no arrays: they are read where they are cut.
+        """
         if self.cache is not None:
             cache_index = self.cache_indices[index]
-            return [self.cache.array(cache_index, name) for name in self.array_names]
+            return [self.cache.image(cache_index, name) for name in self.array_names]
         # In BasicSR's order, so that errors name the same file.
         gt = self.read_image(index, 'gt')
         return [self.read_image(index, 'lq'), gt]

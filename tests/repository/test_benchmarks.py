@@ -17,6 +17,8 @@ CALLS = {
     'kills.py': ['--kills', '3'],
     'memory.py': ['--iterations', '20', '--points', '2'],
     'cache_start.py': ['--images', '3', '--size', '96', '144'],
+    'layouts.py': ['--runs', '1', '--images', '2', '--samples', '1', '--size', '240', '320'],
+    'sub_images.py': ['--images', '1', '--size', '480', '720'],
     'cache_kills.py': ['--kills', '2', '--images', '2'],
 }
 

@@ -157,7 +157,10 @@ def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
         + f'# {paper}\n'
         + _SAME
     )
-    cache = '~  # there are no targets'
+    cache = (
+        f'datasets/DIV2K/teachers_x{scale}.lmdb  # of mtkd cache -opt options/fusion_x{scale}.yml; '
+        'only its images are used, and without it they are decoded for every patch'
+    )
     teachers = ''
     if method != 'scratch':
         cache = (

@@ -27,7 +27,9 @@ from .inputs import (
     teacher_differences,
 )
 
-FORMAT = 1
+# Of new caches: images in strips (see layout.py). In format 1 they are stored row by row.
+FORMAT = 2
+READABLE = (1, FORMAT)
 
 
 class Use(enum.Flag):
@@ -121,7 +123,7 @@ class CacheKey:
         images: The ground truths, in the order of the cache.
         settings: Settings with which the targets are computed.
         version: Version of the package that started the cache.
-        format: Format of the manifest. If it is not :data:`FORMAT`, the other fields are unknown.
+        format: Format of the cache. If it is not in :data:`READABLE`, the other fields are unknown.
     """
 
     contents: CacheContents
@@ -140,7 +142,7 @@ class CacheKey:
         Raises:
             KeyError, TypeError, ValueError: The mapping is not the manifest of a target cache.
         """
-        if manifest['format'] != FORMAT:
+        if manifest['format'] not in READABLE:
             return cls('target', 0, format=manifest['format'])
         fusion = manifest['fusion']
         return cls(
@@ -154,6 +156,7 @@ class CacheKey:
             images=tuple(CachedImage(*image) for image in manifest['images']),
             settings=CacheSettings.from_manifest(manifest['made_with']),
             version=manifest.get('version'),
+            format=manifest['format'],
         )
 
     def to_manifest(self) -> dict[str, Any]:
@@ -182,8 +185,9 @@ class CacheKey:
         Returns:
             One description per difference, naming the option key; empty if the cache matches.
         """
-        if self.format != FORMAT:
-            return [f'format: {self.format} in the cache, but this version reads {FORMAT}']
+        if self.format not in READABLE:
+            known = ' and '.join(map(str, READABLE))
+            return [f'format: {self.format} in the cache, but this version reads {known}']
         found: list[str] = []
         for row in KEYS:
             if row.decides & use:

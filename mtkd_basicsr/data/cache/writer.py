@@ -34,6 +34,7 @@ from .format import (
     shape_of,
 )
 from .key import CacheKey, Use
+from .layout import to_stored
 from .lock import CacheLock, lock_path
 from .reader import close_map
 
@@ -63,8 +64,7 @@ class CacheWriter:
         DataError: The folder cannot be written, or the disk has too little space.
 
     Attributes:
-        recorded: The key in the manifest of the cache: of a resumed one that with which it was
-            started.
+        recorded: The key in the manifest: of a resumed cache that with which it was started.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class CacheWriter:
         self._env: lmdb.Environment | None = None
         self._id = b''
         self._writing = threading.Lock()
+        self._format = key.format
         if os.path.isfile(self._final_path):
             raise CacheError(
                 f"target_cache: '{path}' is a file; expected the folder of an LMDB, or nothing"
@@ -188,6 +189,7 @@ class CacheWriter:
                 # It keeps its manifest, with the version that started it and its order of teachers.
                 self._id = bytes(known)
                 self.recorded = recorded
+                self._format = recorded.format
                 return
             if not self.overwrite:
                 raise CacheError(
@@ -305,7 +307,7 @@ class CacheWriter:
                     f'{self.key.images[index].name}: {name} is {array.dtype} {array.shape}; '
                     f'expected uint8 {shape}'
                 )
-            self._pending[entry_name(index, name)] = array.data
+            self._pending[entry_name(index, name)] = to_stored(array, self._format).data
             self._pending_bytes += array.nbytes
             crc[name] = zlib.crc32(array.data)
         self._pending[entry_name(index, 'crc')] = json.dumps(crc).encode()
@@ -315,10 +317,8 @@ class CacheWriter:
         if notes:
             self._pending[entry_name(index, 'source')] = json.dumps(notes).encode()
         # A transaction waits for the disk, so images share one.
-        if (
-            self._pending_bytes > _FLUSH_BYTES
-            or time.monotonic() - self._last_flush > _FLUSH_SECONDS
-        ):
+        is_old = time.monotonic() - self._last_flush > _FLUSH_SECONDS
+        if is_old or self._pending_bytes > _FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
