@@ -322,8 +322,8 @@ class DCTSwin(nn.Module):
         """
         if self.skip not in ('learned', 'adaptive') or x.device.type != 'cpu':
             return False
-        # Neither for an export, whose graph has to hold for all weights; torch < 2.3 has no name for
-        # the second question.
+        # Nor in an export, whose graph has to hold for all weights. torch < 2.3 has no function for
+        # the last question.
         is_compiling = getattr(torch.compiler, 'is_compiling', bool)
         if torch.is_grad_enabled() or torch.jit.is_tracing() or is_compiling():
             return False
