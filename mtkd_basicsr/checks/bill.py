@@ -55,7 +55,7 @@ def _cached_outputs(model: BaseModel, config: TrainingConfig) -> dict[str, int]:
     return {'target': provider.cached.stop}
 
 
-def _measure_steps(
+def measure_steps(
     model: BaseModel, config: TrainingConfig, device: torch.device
 ) -> tuple[Estimate[tuple[int, int]], float | None]:
     """Return the seconds of a step, and the peak memory in bytes if the system reports it."""
@@ -89,7 +89,7 @@ def _step_bill(
     total = config.total_iterations
     if config.only_fits:
         return Bill()
-    estimate, peak = _measure_steps(model, config, device)
+    estimate, peak = measure_steps(model, config, device)
     notes = ''
     if config.target_cache is not None and config.uses_teachers:
         notes += ', with the outputs of mtkd cache'
@@ -115,13 +115,14 @@ def _teachers(config: TrainingConfig, device: torch.device) -> TeacherEnsemble |
 
 
 def teacher_bill(
-    config: TrainingConfig, pixels: float, device: torch.device, written: bool = True
+    config: TrainingConfig, pixels: float, images: int, device: torch.device, written: bool = True
 ) -> Bill:
     """Measure what ``mtkd cache`` takes, or stage 1 that fits without a cache.
 
     Args:
         config: The option file.
-        pixels: Pixels of all ground truths of the training.
+        pixels: Pixels of all ground truths.
+        images: Number of images; a few of those of the training are decoded.
         device: Device of the teachers.
         written: Whether a cache is written.
 
@@ -130,26 +131,27 @@ def teacher_bill(
         no time.
     """
     dataset = build_paired(config.train_dataset, config.scale)
-    images = len(dataset)
     mega = pixels / _MEGA
     decoding = seconds_of_decoding(dataset, config.scale)
-    parts = [Part('decoding', mega, 'megapixels', decoding * _MEGA)]
+    parts = [Part('mtkd cache, decoding', mega, 'megapixels', decoding * _MEGA)]
     if all(teacher.runs_here for teacher in config.teachers.values()):
         size = pixels / images / config.scale**2
         estimate = seconds_of_networks(_teachers(config, device), size, device)
-        name = 'teachers' if outputs(config) > 1 else 'teachers and fusion'
+        name = 'teachers' if config.cache_contents == 'teachers' else 'teachers and fusion'
         seconds = estimate.value / (pixels / images) * _MEGA
-        parts.append(Part(name, mega, 'megapixels', seconds, estimate.extrapolated))
+        parts.append(
+            Part(f'mtkd cache, {name}', mega, 'megapixels', seconds, estimate.extrapolated)
+        )
     if not written:
         return Bill(tuple(parts))
     side = _WRITTEN_SIDE - _WRITTEN_SIDE % config.scale
     writing = seconds_of_writing(side, config.scale, outputs(config))
-    parts.append(Part('writing', mega, 'megapixels', writing * _MEGA))
+    parts.append(Part('mtkd cache, writing', mega, 'megapixels', writing * _MEGA))
     size = cache_bytes(pixels, images, config.scale, outputs(config))
     return Bill(tuple(parts), (('cache', size),))
 
 
-def _validations(config: TrainingConfig) -> int:
+def validations(config: TrainingConfig) -> int:
     """Return how often a training validates; at its end in any case."""
     freq = (config.options.get('val') or {}).get('val_freq')
     total = config.total_iterations
@@ -158,7 +160,7 @@ def _validations(config: TrainingConfig) -> int:
     return int(total // freq) + int(total % freq > 0 or total == 0)
 
 
-def _validation_parts(
+def validation_parts(
     model: BaseModel, config: TrainingConfig, device: torch.device
 ) -> Iterator[Part]:
     """Time the network and the metrics on an image of each validation set."""
@@ -183,13 +185,13 @@ def _validation_part(
         lambda lq: model.run_network(net, lq), pixels / config.scale**2, device
     )
     seconds = estimate.value + seconds_of_metrics(config, pixels)
-    count = _validations(config) * len(dataset)
+    count = validations(config) * len(dataset)
     return Part(f'validation on {entry.phase}', count, 'images', seconds, estimate.extrapolated)
 
 
 def check_costs(
     config: TrainingConfig, pixels: float, device: torch.device, findings: Findings
-) -> None:
+) -> Bill:
     """Measure each part of a training on a little of it; report time, memory and their sum.
 
     Args:
@@ -197,6 +199,9 @@ def check_costs(
         pixels: Pixels of all ground truths of the training; 0 if unknown.
         device: The device of the training.
         findings: Results are added to it.
+
+    Returns:
+        The sum; of what was measured, if something fails.
     """
     logger = logging.getLogger('basicsr')
     saved = logger.disabled
@@ -209,7 +214,7 @@ def check_costs(
             bill += _step_bill(model, config, device, findings)
             if pixels and (makes_cache(config) or config.only_fits):
                 bill += _outputs_bill(config, pixels, device)
-            bill += Bill(tuple(_validation_parts(model, config, device)))
+            bill += Bill(tuple(validation_parts(model, config, device)))
             for part in bill.parts:
                 if part.name != 'steps':
                     findings.ok(str(part))
@@ -218,16 +223,23 @@ def check_costs(
         findings.error(f'train: a step fails: {type(error).__name__}: {error}')
     finally:
         logger.disabled = saved
+    return bill
 
 
 def _outputs_bill(config: TrainingConfig, pixels: float, device: torch.device) -> Bill:
     """Measure the outputs of the teachers for all images, and a fit of their mix."""
     bill = Bill()
+    images = len(build_paired(config.train_dataset, config.scale))
     if makes_cache(config):
-        bill += teacher_bill(config, pixels, device)
+        bill += teacher_bill(config, pixels, images, device)
     elif config.target_cache is None:
-        bill += teacher_bill(config, pixels, device, written=False)
+        bill += teacher_bill(config, pixels, images, device, written=False)
     if config.only_fits:
-        seconds = seconds_of_fit(len(config.teachers)) * _MEGA
-        bill += Bill((Part('fit of the mix', pixels / _MEGA, 'megapixels', seconds),))
+        bill += fit_bill(config, pixels)
     return bill
+
+
+def fit_bill(config: TrainingConfig, pixels: float) -> Bill:
+    """Measure the sums of a fit of the mix; reading them from the cache is not in it."""
+    seconds = seconds_of_fit(len(config.teachers)) * _MEGA
+    return Bill((Part('fit of the mix', pixels / _MEGA, 'megapixels', seconds),))

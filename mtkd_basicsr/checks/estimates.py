@@ -35,14 +35,16 @@ class Part:
         count = f'{self.count:,.0f}' if self.count >= 100 else f'{self.count:.3g}'
         note = ', extrapolated from less' if self.extrapolated else ''
         return (
-            f'{self.name}: {count} {self.unit} of {self.seconds:.3g} s are {hours(self.total)}'
+            f'{self.name}: {count} {self.unit} of {self.seconds:.3g} s are {duration(self.total)}'
             f'{note}'
         )
 
 
-def hours(seconds: float) -> str:
-    """Return a time as text, in hours."""
-    return f'{seconds / _HOUR:,.1f} hours' if seconds >= _HOUR else f'{seconds / _HOUR:.2g} hours'
+def duration(seconds: float) -> str:
+    """Return a time as text, in hours, minutes or seconds."""
+    if seconds >= _HOUR:
+        return f'{seconds / _HOUR:,.1f} hours'
+    return f'{seconds / 60:.1f} minutes' if seconds >= 60 else f'{seconds:.1f} s'
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Bill:
         return sum(size for _, size in self.disk)
 
     def __str__(self) -> str:
-        return f'{hours(self.seconds)} and {self.bytes / 1e9:,.1f} GB of disk'
+        return f'{duration(self.seconds)} and {self.bytes / 1e9:,.1f} GB of disk'
 
 
 def cache_bytes(pixels: float, images: int, scale: int, outputs: int) -> float:
