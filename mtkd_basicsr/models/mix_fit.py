@@ -182,13 +182,13 @@ def fit_mix(
             sums.add(index, arrays)
     if opt['dist']:
         sums.gather()
-    return _solve(sums, names, mean.to(sums.all), start)
+    return _solve(sums, names, mean.cpu().double(), start)
 
 
 def _solve(sums: _Sums, names: Sequence[str], mean: torch.Tensor, start: float) -> MixFit:
     n = 3 * len(names)
-    mix = solve_mix(sums.all[:n, :n], sums.all[n:, :n], mean).cpu()
-    mean = mean.cpu()
+    products = sums.all.cpu()  # on any device the same bits, and so the same mix
+    mix = solve_mix(products[:n, :n], products[n:, :n], mean)
     mixes: dict[str, torch.Tensor] = {}
     for i, name in enumerate(names):
         mixes[name] = torch.zeros_like(mean)
