@@ -1,15 +1,15 @@
 """What the whole way costs at DIV2K's size: hours and gigabytes of each stage, on this machine.
 
     python benchmarks/pipeline.py [--device cpu|cuda] [--threads N] [--student NAME] [--small]
-                                     [--process-time]
+                                     [--process-time] [--budget SECONDS] [--verify]
 
 The option files of the paper, ×4, with random weights: options/fusion_x4.yml and
 options/mtkd_STUDENT.yml, and the four test sets. Each part is timed on a little of it, as by mtkd
 check: decoding and writing of a few images, teachers and fusion on squares of growing size, steps
 of few and more patches. The sum multiplies these by the images, megapixels and iterations of DIV2K,
 as whole images and as sub-images of 480×480. Loading of data in a training is left out, because
-worker processes do it. With --small the networks are those of the demo, and what is extrapolated is
-also measured as a whole.
+worker processes do it. With --small the networks are those of the demo. --verify also measures as a
+whole what is extrapolated.
 """
 
 import dataclasses
@@ -242,7 +242,14 @@ def main():
         action='store_true',
         help='count CPU seconds of this process, for one thread on a machine with other work',
     )
+    p.add_argument(
+        '--budget', type=float, default=timings.budget, help='seconds that a measurement may take'
+    )
+    p.add_argument(
+        '--verify', action='store_true', help='also measure as a whole what is extrapolated'
+    )
     args = p.parse_args()
+    timings.budget = args.budget
     if args.process_time:
         timings.clock = time.process_time
     torch.set_num_threads(args.threads)
@@ -251,7 +258,7 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         found, peaks = bills(folder, args, device)
-        errors = extrapolation_errors(folder / 'sub-images', args, device) if args.small else None
+        errors = extrapolation_errors(folder / 'sub-images', args, device) if args.verify else None
     print_table(found, peaks, args)
     if errors is not None:
         print(f'extrapolated / measured: step {errors[0]:.2f}, teachers {errors[1]:.2f}')

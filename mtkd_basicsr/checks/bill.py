@@ -10,6 +10,7 @@ from ..config import DatasetConfig, TrainingConfig
 from ..data.whole_images import WholeImagePairs
 from ..host.api import BaseModel
 from ..teachers import FusedTeachers, TeacherEnsemble
+from . import timings
 from .cost import (
     build_model_silently,
     checkpoints,
@@ -23,7 +24,6 @@ from .estimates import Bill, Estimate, Part, cache_bytes, extrapolate, on_line
 from .findings import Findings
 from .images import build_paired, has_folders
 from .timings import (
-    BUDGET,
     mean_pixels,
     seconds_of_a_step,
     seconds_of_decoding,
@@ -75,7 +75,7 @@ def measure_steps(
 
     batch = train['batch_size_per_gpu']
     sizes = step_sizes(batch, train['gt_size'], config.scale, device)
-    estimate = extrapolate(measure, sizes, BUDGET)
+    estimate = extrapolate(measure, sizes, timings.budget)
     whole = sizes[-1][0]
     # What does not grow with a batch is most of it: no share of a single measurement.
     peak = on_line(peaks, whole) if len(peaks) > 1 else peaks[0][1]

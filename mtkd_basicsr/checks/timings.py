@@ -21,10 +21,10 @@ from ..utils.image_tensors import to_array
 from .estimates import Estimate, extrapolate
 from .image_contents import spread
 
-# The clock of all measurements. A benchmark on a machine with other work takes that of the process.
+# The clock of all measurements, and the seconds that one of them may take on a CPU; more is
+# extrapolated. A benchmark may set both: on a machine with other work, to the time of the process.
 clock = time.perf_counter
-# Seconds that a measurement on a CPU may take; more is extrapolated. A GPU does all of it.
-BUDGET = 3.0
+budget = 3.0
 # Steps before the clock starts: torch loads kernels and allocates, and compiles once more when a
 # constant of the network has moved to the device. On a CPU one is enough.
 _WARM_UP = {'cpu': 1, 'cuda': 4}
@@ -97,7 +97,7 @@ def seconds_of_networks(
     pixels: float,
     device: torch.device,
     sides: Sequence[int] = _SIDES,
-    budget: float = BUDGET,
+    seconds: float | None = None,
 ) -> Estimate[float]:
     """Time networks on squares of random numbers, up to the size of an image.
 
@@ -106,27 +106,28 @@ def seconds_of_networks(
         pixels: Low-resolution pixels of the image, the size that is asked for.
         device: Device of the network.
         sides: Sides of the squares before it.
-        budget: Seconds that a measurement may take.
+        seconds: Seconds that a measurement may take; None for :data:`budget`.
     """
+    most = budget if seconds is None else seconds
 
     def measure(amount: float) -> float:
         side = max(round(amount**0.5), 1)
         image = torch.rand(1, 3, side, side, device=device)
-        seconds = 0.0
+        taken = 0.0
         with torch.no_grad():
             for _ in range(2):  # kernels are loaded in the first
                 start = clock()
                 network(image)
                 if device.type == 'cuda':
                     torch.cuda.synchronize(device)
-                seconds = clock() - start
-                if seconds > budget / 2:
+                taken = clock() - start
+                if taken > most / 2:
                     break
-        return seconds
+        return taken
 
     sizes = [float(side**2) for side in sides if side**2 < 0.8 * pixels]
     sizes.append(float(pixels))
-    return extrapolate(measure, [(size, size) for size in sizes], budget)
+    return extrapolate(measure, [(size, size) for size in sizes], most)
 
 
 def mean_pixels(pairs: WholeImagePairs) -> float:

@@ -129,10 +129,10 @@ def test_networks_are_measured_on_growing_squares_and_scaled_to_the_image():
     def network(image):
         seen.append(tuple(image.shape))
 
-    estimate = timings.seconds_of_networks(network, 1000.0, CPU, sides=(16, 24, 32), budget=10)
+    estimate = timings.seconds_of_networks(network, 1000.0, CPU, sides=(16, 24, 32), seconds=10)
     assert set(seen) == {(1, 3, 16, 16), (1, 3, 24, 24), (1, 3, 32, 32)}
     assert not estimate.extrapolated
-    estimate = timings.seconds_of_networks(network, 1e6, CPU, sides=(16,), budget=0)
+    estimate = timings.seconds_of_networks(network, 1e6, CPU, sides=(16,), seconds=0)
     assert estimate.extrapolated
     assert estimate.measured == 16**2
 
