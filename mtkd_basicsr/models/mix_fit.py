@@ -20,14 +20,12 @@ from ..functional.least_squares_mix import (
     without_border,
 )
 from ..utils.image_tensors import to_array
-from ..utils.images import psnr
+from ..utils.images import LUMA, psnr
 from ..utils.progress import progress
 
 # Names of what is measured beside the teachers.
 MEAN = 'mean of teachers'
 FITTED = 'fitted mix'
-# Y of RGB in [0, 255], after ITU-R BT.601 as MATLAB has it; its constant is in both images.
-_LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)
 # Runs the teachers on the low-resolution image, (h, w, 3), BGR, uint8, of a ground truth with this
 # path: (1, 3 · N, scale · h, scale · w), RGB, [0, 1].
 Enlarge = Callable[[str, torch.Tensor], torch.Tensor]
@@ -127,7 +125,7 @@ class _Sums:
 
     def psnr(self, mix: torch.Tensor) -> float:
         """Return the mean PSNR on Y of a mix, (3, 3 · N), in dB."""
-        luma = torch.tensor(_LUMA, dtype=torch.float64)
+        luma = torch.from_numpy(LUMA[0, ::-1].astype(np.float64))  # of RGB
         weights = torch.cat([luma @ mix, -luma])
         values = []
         for products, pixels in zip(self.inner.cpu(), self.sizes[:, 1].tolist(), strict=True):
