@@ -24,7 +24,7 @@ import cv2
 import torch
 import yaml
 from basicsr.utils.options import ordered_yaml
-from timing import machine, parser
+from timing import machine, parser, random_weights
 
 import mtkd_basicsr  # noqa: F401  (registers)
 from mtkd_basicsr.commands import cache
@@ -40,7 +40,6 @@ from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
 from mtkd_basicsr.utils.choices import TILE_OVERLAP
 from mtkd_basicsr.utils.images import psnr_y
 from mtkd_basicsr.utils.resources import option_file
-from mtkd_basicsr.weights.networks import build
 
 NAMES = ('rocket', 'motorcycle_left', 'hubble_deep_field', 'astronaut', 'retina')
 SIZE = 480
@@ -71,8 +70,7 @@ def write_options(folder, paper):
         target_cache=str(folder / 'target.lmdb'),
     )
     for name, block in {**opt['teachers'], 'fusion': opt['fusion']}.items():
-        torch.manual_seed(0)
-        torch.save({'params': build(block['network'], name).state_dict()}, folder / f'{name}.pth')
+        torch.save({'params': random_weights(block['network'], name)}, folder / f'{name}.pth')
         block['weights'] = str(folder / f'{name}.pth')
     path = folder / 'options.yml'
     path.write_text(yaml.dump(opt, Dumper=ordered_yaml()[1]))

@@ -65,6 +65,19 @@ def interleaved_medians(functions, runs, device='cpu', warmup=2, clock=time.perf
     return [statistics.median(seconds) for seconds in times]
 
 
+def random_weights(network, name):
+    """Random weights of a network. None is zero: a network that is only a mix of its inputs would
+    compute nothing else.
+    """
+    torch.manual_seed(0)
+    net = build(network, name)
+    with torch.no_grad():
+        for p in net.parameters():
+            if p.ndim > 1 and not p.any():
+                torch.nn.init.normal_(p, std=0.01)
+    return net.state_dict()
+
+
 def write_weights(opt, folder):
     """Random weights in BasicSR's format for the teachers and the fusion network of an option file,
     which then names them.
@@ -76,8 +89,7 @@ def write_weights(opt, folder):
     for name, block in blocks.items():
         path = Path(folder) / f'{name}.pth'
         if not path.exists():
-            torch.manual_seed(0)
-            torch.save({'params': build(block['network'], name).state_dict()}, path)
+            torch.save({'params': random_weights(block['network'], name)}, path)
         block['weights'] = str(path)
 
 

@@ -15,6 +15,7 @@ from mtkd_basicsr.archs.upsampling import (
     upsample_to_image,
 )
 from mtkd_basicsr.functional.affinity import affinity_distance
+from mtkd_basicsr.functional.least_squares_mix import normal_equations, pixel_products
 from mtkd_basicsr.functional.wavelet import band_l1, haar_bands, haar_l1
 from mtkd_basicsr.losses import WaveletLoss
 
@@ -188,3 +189,18 @@ def pixel_shuffle(context):
                 for name, f in shuffles.items()
             }
             report_times(context, functions, runs=15, warmup=3)
+
+
+@timing(seconds=15, rank=17)
+def sums_of_the_mix(context):
+    """Sums of the fit of the mix: of whole numbers against those of a step, and their bits."""
+    h, w = context.pick((1356, 2040), (48, 64))
+    planes = torch.randint(0, 256, (12, h, w), dtype=torch.uint8, device=context.device)
+    context.expect_same('as on a CPU', pixel_products(planes).cpu(), pixel_products(planes.cpu()))
+    images = planes[None, :9].float() / 255
+    truth = planes[None, 9:].float() / 255
+    functions = {
+        'whole numbers': lambda: pixel_products(planes),
+        'as in a step': lambda: normal_equations(images, truth),
+    }
+    report_times(context, functions, runs=15, warmup=3)

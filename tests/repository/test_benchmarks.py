@@ -16,6 +16,8 @@ CALLS = {
     'cache.py': ['--runs', '1', '--images', '8', '--size', '64'],
     'kills.py': ['--kills', '3'],
     'memory.py': ['--iterations', '20', '--points', '2'],
+    'pipeline.py': ['--small', '--budget', '0.1'],
+    'mix_fit.py': ['--runs', '1', '--images', '2'],
     'cache_start.py': ['--images', '3', '--size', '96', '144'],
     'layouts.py': ['--runs', '1', '--images', '2', '--samples', '1', '--size', '240', '320'],
     'sub_images.py': ['--images', '1', '--size', '480', '720'],
