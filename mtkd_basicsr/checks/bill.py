@@ -180,7 +180,7 @@ def _validation_part(
     device: torch.device,
 ) -> Part:
     dataset = build_paired(entry, config.scale)
-    pixels = mean_pixels(WholeImagePairs(dataset, [], config.scale))
+    pixels = mean_pixels(WholeImagePairs(dataset, config.scale))
     estimate = seconds_of_networks(
         lambda lq: model.run_network(net, lq), pixels / config.scale**2, device
     )

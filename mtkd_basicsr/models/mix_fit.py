@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from ..config import TrainingConfig
 from ..data.cache.reader import CacheReader
@@ -70,14 +71,40 @@ def _cached_images(
         yield index, [reader.array(indices[index], array).copy() for array in arrays]
 
 
+class _DecodedPairs(Dataset[Any]):
+    """Pairs for worker processes: index, low-resolution image and ground truth, or an error.
+
+    Args:
+        pairs: All pairs.
+        share: Indices of those to decode.
+    """
+
+    def __init__(self, pairs: WholeImagePairs, share: Sequence[int]) -> None:
+        self.pairs = pairs
+        self.share = share
+
+    def __len__(self) -> int:
+        return len(self.share)
+
+    def __getitem__(self, item: int) -> tuple[int, Any, Any]:
+        index = self.share[item]
+        try:
+            pair = self.pairs.pair(index)
+        except DataError as error:
+            return index, error, None
+        return index, pair.lq, pair.gt
+
+
 def _computed_images(
-    pairs: WholeImagePairs, workers: int, enlarge: Enlarge
+    pairs: WholeImagePairs, share: Sequence[int], workers: int, enlarge: Enlarge
 ) -> Iterator[tuple[int, _Images]]:
-    for index, lq, gt, _ in DataLoader(pairs, batch_size=None, num_workers=workers):
-        if isinstance(index, DataError):
-            raise index
+    decoded = _DecodedPairs(pairs, share)
+    for index, lq, gt in DataLoader(decoded, batch_size=None, num_workers=workers):
+        if isinstance(lq, DataError):
+            raise lq
         outputs = enlarge(pairs.dataset.paths[index]['gt_path'], lq)
-        # Rounded as in a cache, with which the fit then agrees to the last bit.
+        # Rounded as in a cache, with which the fit then agrees; to the last bit where the cache
+        # has computed each image by itself.
         yield index, [gt.numpy(), *(to_array(part) for part in outputs.split(3, 1))]
 
 
@@ -170,8 +197,8 @@ def fit_mix(
         indices, _ = matching_indices(reader, dataset, block['dataroot_gt'], config.scale)
         images = _cached_images(reader, indices, share, names)
     else:
-        pairs = WholeImagePairs(dataset, share, config.scale)
-        images = _computed_images(pairs, block.get('num_worker_per_gpu', 0), enlarge)
+        pairs = WholeImagePairs(dataset, config.scale)
+        images = _computed_images(pairs, share, block.get('num_worker_per_gpu', 0), enlarge)
     sums = _Sums(len(dataset), len(names), config.scale, device)
     with progress(
         images, total=len(share), unit='image', desc='fit', disable=opt['rank'] > 0, end=False
