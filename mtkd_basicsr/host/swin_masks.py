@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 import torch
 from basicsr.archs.swinir_arch import SwinTransformerBlock
 
-from ..utils.compiling import is_compiling, is_lasting, is_recording
-from ..utils.precision import autocast_type
+from ..utils.compiling import autocast_type, is_compiling, is_lasting, is_recording
 
 
 class NoMask:

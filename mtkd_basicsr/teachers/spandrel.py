@@ -44,6 +44,10 @@ class SpandrelNetwork(nn.Module):
         self.supports_bf16 = descriptor.supports_bfloat16
         self.requirements = descriptor.size_requirements
         self.size_multiple = self.requirements.multiple_of
+        for module in self.model.modules():
+            # Those of SwinIR, Swin2SR and DRCT are BasicSR's.
+            if type(module).__name__ == 'SwinTransformerBlock':
+                cache_masks(type(module))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Upscale images: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
@@ -149,8 +153,4 @@ def read_spandrel(
             f'{descriptor.purpose}, {inputs} to {outputs} channels; expected super-resolution (SR) '
             'of RGB images, 3 to 3'
         )
-    for module in descriptor.model.modules():
-        # Those of SwinIR, Swin2SR and DRCT are BasicSR's.
-        if type(module).__name__ == 'SwinTransformerBlock':
-            cache_masks(type(module))
     return SpandrelNetwork(descriptor)

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from .compiling import is_compiling, is_lasting
-from .precision import autocast_type
+from .compiling import autocast_type, is_compiling, is_lasting
 
 # Weight and bias, and where and in which version the weight was when they were cast.
 _Cast: TypeAlias = tuple[torch.Tensor, torch.Tensor | None, tuple[Any, ...]]

@@ -1,4 +1,4 @@
-"""Whether code runs or is only looked at, and whether its tensors may be kept."""
+"""How code is being run: compiled, recorded, under autocast."""
 
 import torch
 
@@ -23,3 +23,14 @@ def is_lasting(tensor: torch.Tensor) -> bool:
     being recorded has none yet.
     """
     return type(tensor) is torch.Tensor and not is_recording(tensor.device)
+
+
+def autocast_type(device: torch.device) -> torch.dtype | None:
+    """Return the type that autocast computes in here on a device; None without autocast."""
+    try:
+        enabled = torch.is_autocast_enabled(device.type)
+        return torch.get_autocast_dtype(device.type) if enabled else None
+    except (AttributeError, TypeError):  # torch < 2.4 has a function for each kind of device
+        if device.type == 'cpu':
+            return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
+        return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
