@@ -32,7 +32,7 @@ from ..weights.networks import size_multiple
 from ..weights.state_dicts import pretrained_key
 from .checkpoint_rotation import remove_old_checkpoints
 from .inference import eager_inference
-from .loss_guard import LossGuard
+from .loss_guard import LossGuard, first_not_finite
 from .option_changes import recorded_options
 from .resuming import BEST, ResumableModel
 
@@ -43,18 +43,6 @@ if TYPE_CHECKING:
 Writer: TypeAlias = 'SummaryWriter | None'
 Loader: TypeAlias = DataLoader[Any]
 Nets: TypeAlias = nn.Module | list[nn.Module]
-
-
-def _first_not_finite(net: nn.Module) -> str | None:
-    """Return the name of the first parameter with a value that is not finite; None if all are.
-
-    On a GPU that waits once for all of them, not for each.
-    """
-    parameters = dict(net.named_parameters())
-    if not parameters:
-        return None
-    finite = torch.stack([torch.isfinite(p).all() for p in parameters.values()]).tolist()
-    return next((name for name, ok in zip(parameters, finite, strict=True) if not ok), None)
 
 
 class DistillBase(ResumableModel):
@@ -375,7 +363,7 @@ class DistillBase(ResumableModel):
         If a weight is not finite, nothing is written, so the last good checkpoint remains.
         """
         self._ended = current_iter == -1
-        name = _first_not_finite(self.get_bare_model(self.net_g))
+        name = first_not_finite(self.get_bare_model(self.net_g))
         if name is not None:
             get_root_logger().error(
                 f'iteration {current_iter}: {name} is no longer finite: no checkpoint is written'

@@ -97,3 +97,15 @@ class LossGuard:
                 'checkpoint is unchanged'
             )
         return False
+
+
+def first_not_finite(net: torch.nn.Module) -> str | None:
+    """Return the name of the first parameter with a value that is not finite; None if all are.
+
+    On a GPU that waits once for all of them, not for each.
+    """
+    parameters = dict(net.named_parameters())
+    if not parameters:
+        return None
+    finite = torch.stack([torch.isfinite(p).all() for p in parameters.values()]).tolist()
+    return next((name for name, ok in zip(parameters, finite, strict=True) if not ok), None)

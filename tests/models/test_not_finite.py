@@ -7,7 +7,7 @@ import torch
 from helpers.trainings import model_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mtkd_basicsr.models.base import _first_not_finite
+from mtkd_basicsr.models.loss_guard import first_not_finite
 
 
 class Waits(TorchDispatchMode):
@@ -41,9 +41,9 @@ def test_no_checkpoint_is_written(make_options, tmp_path, caplog, index, value):
 def test_all_parameters_are_looked_at_in_one_wait():
     net = torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(9)))
     with Waits() as waits:
-        assert _first_not_finite(net) is None
+        assert first_not_finite(net) is None
     assert waits.count == 0, 'tolist() is the one'
     with Waits() as waits:
         assert torch.isfinite(net[0].weight).all()
     assert waits.count == 1, 'it counts'
-    assert _first_not_finite(torch.nn.ReLU()) is None
+    assert first_not_finite(torch.nn.ReLU()) is None
