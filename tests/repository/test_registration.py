@@ -61,7 +61,7 @@ def test_datasets_that_name_files_take_the_place_of_basicsrs():
         ours = DATASET_REGISTRY.get(name)
         assert ours.__module__ == 'mtkd_basicsr.data.paired_images'
         assert ours.__bases__[-1].__module__.startswith('basicsr.data.')
-        assert ours.__name__ == ours.__bases__[0].__name__
+        assert ours.__name__ == ours.__bases__[-1].__name__
 
 
 def test_a_second_import_registers_again():

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from ...data.cache.inputs import CachedImage
     from ...data.whole_images import Pair, WholeImagePairs
 
-# Low-resolution pixels of a batch. With more, a CPU is not faster (benchmarks/cache.py --small). A
-# GPU needs them to be busy while the next operations are launched; a whole image of DIV2K has more.
+# Low-resolution pixels of a batch. On a CPU 1,024 to 16,384 are about equally fast, and images of
+# more than 24×24 gain little (benchmarks/cache.py --size 64 has small ones). A GPU needs them to be
+# busy while the next operations are launched; a whole image of DIV2K has more.
 _PIXELS_ON_CPU = 1 << 12
 _PIXELS_ON_GPU = 1 << 17
 # Memory of a GPU for each of them, in bytes: four times what the paper's networks need in fp32.
