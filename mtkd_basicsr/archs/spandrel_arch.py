@@ -78,7 +78,9 @@ class SpandrelNetwork(nn.Module):
             output = output[0]
         return output[..., : h * self.scale, : w * self.scale]
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(  # type: ignore[override]
+        self, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
         """Return the state dict under spandrel's names, for files that spandrel recognises."""
         return self.model.state_dict(*args, **kwargs)
 
@@ -181,7 +183,7 @@ def _recognised(model: nn.Module, arch: str) -> ImageModelDescriptor[Any]:
     Raises:
         OptionError: It is no network for super-resolution of RGB images, or another one.
     """
-    from spandrel import MAIN_REGISTRY, ImageModelDescriptor
+    from spandrel import MAIN_REGISTRY
 
     state = {name: value.clone() for name, value in model.state_dict().items()}
     with unchanged():  # spandrel builds the network anew

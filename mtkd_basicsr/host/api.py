@@ -16,6 +16,7 @@ import basicsr.data
 import basicsr.metrics
 import basicsr.models
 import torch
+from basicsr.archs.ecbsr_arch import ECB
 from basicsr.archs.swinir_arch import SwinTransformerBlock
 from basicsr.metrics.psnr_ssim import calculate_psnr, calculate_ssim
 from basicsr.models.base_model import BaseModel
@@ -33,6 +34,7 @@ __all__ = [
     'DATASET_REGISTRY',
     'METRIC_REGISTRY',
     'MODEL_REGISTRY',
+    'ECB',
     'BaseModel',
     'SwinTransformerBlock',
     'build_dataset',
