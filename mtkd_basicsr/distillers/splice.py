@@ -64,6 +64,7 @@ class Splice:
         key: Option key of the position, for messages.
 
     Attributes:
+        position: Where the feature enters.
         width: Required number of channels of the feature.
 
     Raises:
@@ -74,6 +75,7 @@ class Splice:
         path, _, side = position.partition(':')
         find_module(net, position, key)
         self._key = key
+        self.position = position
         if side == 'output':
             raise OptionError(
                 f"{key}: '{position}'; expected PATH or PATH:input, because the feature replaces "

@@ -28,6 +28,8 @@ from .formats import FORMATS, ImageFunction, Student, function_of
 TOLERANCE = 1e-4  # for values in [0, 1]; one fortieth of an 8-bit level
 # With 16 bits, of which a value near 1 has eight levels for each one of 8 bits.
 HALF_TOLERANCE = 2e-2
+# No program pads images whose sides are not smaller, beyond a multiple of windows.
+_LEAST_SIDE = 32
 
 
 def _round_to_half(net: nn.Module, scale: int) -> None:
@@ -65,10 +67,15 @@ def inputs(scale: int) -> list[torch.Tensor]:
     return [part.contiguous() for part in parts]
 
 
-def _expected(net: nn.Module, scale: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _expected(net: nn.Module, scale: int, format: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Return the inputs of the test, each with PyTorch's output."""
     check_scale(net, scale, 'network_g')
-    return [(lq, function_of(net, scale)(lq)) for lq in inputs(scale)]
+    pairs = []
+    for lq in inputs(scale):
+        # Whoever opens weights pads small images in their own way.
+        if format != 'pth' or min(lq.shape[-2:]) >= _LEAST_SIDE:
+            pairs.append((lq, function_of(net, scale)(lq)))
+    return pairs
 
 
 def verify(
@@ -180,7 +187,7 @@ def write(
         'precision': 'fp16' if half else 'fp32',
         **metadata_texts({'network': network, 'scale': scale, 'version': __version__}),
     }
-    pairs = _expected(net, scale)
+    pairs = _expected(net, scale, format)
     student = Student(net, network, scale, metadata, half)
     make_folder(target.parent)
     # After an error inside, no file is left behind.
