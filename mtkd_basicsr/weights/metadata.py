@@ -12,7 +12,7 @@ _TYPES = {'network': dict, 'scale': int, 'teachers': list, 'version': str}
 # In files whose metadata are texts: distinguishes ours from those of other programs.
 _VERSION = 'mtkd_basicsr'
 # Inputs and outputs of all networks.
-_IMAGES = {'color_order': 'RGB', 'value_range': '[0, 1]'}
+IMAGES = {'color_order': 'RGB', 'value_range': '[0, 1]'}
 
 
 def invalid_entry(metadata: Any) -> str | None:
@@ -45,7 +45,7 @@ def metadata_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
         maps to what, for readers of other programs: ``color_order``, ``value_range``.
     """
     return {
-        **_IMAGES,
+        **IMAGES,
         'network': json.dumps(metadata['network']),
         'scale': str(metadata['scale']),
         _VERSION: metadata['version'],

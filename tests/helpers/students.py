@@ -1,12 +1,12 @@
-"""Every student that people deploy, trained by every method for a step, exported and opened again."""
+"""Students that people deploy, trained by every method for a step, exported and opened again."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from conftest import snapshot
-from helpers.distillation import batch_of, kd_options, model_of, step
 
+from helpers.distillation import batch_of, kd_options, model_of, step
 from mtkd_basicsr.commands import export
 from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.distillers.positions import default_cut
@@ -80,8 +80,8 @@ class Outcome:
         without_gradient: Parameters that are trained and got no gradient.
         unchanged: Those that the step left as they were.
         positions: Where the features of the student are read.
-        opened_as: Spandrel's name of the exported file; None if it knows no such network, or nothing
-            was exported.
+        opened_as: Spandrel's name of the exported file; None if it knows no such network, or
+            nothing was exported.
         difference: Largest difference of the opened file's output on a photograph, in [0, 1].
     """
 

@@ -5,8 +5,7 @@
 
 import pytest
 from conftest import ROOT
-from helpers.distillation import kd_options, losses, model_of
-from helpers.distillation import batch_of
+from helpers.distillation import batch_of, kd_options, losses, model_of
 from helpers.students import METHODS, STUDENTS, trained
 
 # Spandrel's name of what is exported; it knows no MSRResNet.

@@ -14,7 +14,7 @@ from ...functional.padding import run_padded
 from ...teachers.spandrel import read_spandrel
 from ...utils.choices import EXPORT_FORMATS
 from ...weights.loading import load_weights, network_of
-from ...weights.metadata import METADATA, metadata_of_texts
+from ...weights.metadata import IMAGES, METADATA, metadata_of_texts
 from ...weights.networks import build, size_multiple
 from ...weights.released import released
 from .._validation import spelled
@@ -54,7 +54,10 @@ class Student:
         """Return the tensors of a state dict as they are stored."""
         tensors = {}
         for name, value in state.items():
-            kept = value.half() if self.half and value.is_floating_point() else value
+            # The colour mean, up to 255, would be off by a part of a level.
+            is_mean = name.split('.')[0] in ('sub_mean', 'add_mean')
+            rounds = self.half and value.is_floating_point() and not is_mean
+            kept = value.half() if rounds else value
             tensors[name] = kept.contiguous()
         return tensors
 
@@ -123,7 +126,7 @@ def _write_pth(student: Student, path: str) -> None:
     if kept.network is None:
         torch.save(state, path)
         return
-    recorded = {**(metadata_of_texts(student.metadata) or {}), 'network': kept.network}
+    recorded = {**(metadata_of_texts(student.metadata) or {}), **IMAGES, 'network': kept.network}
     torch.save({'params': state, METADATA: recorded}, path)
 
 
