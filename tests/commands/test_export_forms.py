@@ -32,8 +32,10 @@ def weights(tmp_path):
     return write
 
 
-@pytest.mark.parametrize('student', [*STUDENTS, 'EDSR'])
-@pytest.mark.parametrize('half', [False, True])
+@pytest.mark.parametrize(
+    ('student', 'half'),
+    [*((name, False) for name in (*STUDENTS, 'EDSR')), ('RCAN', True), ('ECBSR', True)],
+)
 def test_weights_open_elsewhere(here, tmp_path, weights, student, half):
     network = STUDENTS.get(student) or tiny('EDSR', 2)
     net = weights(network)
