@@ -1,6 +1,6 @@
 """The students that people deploy: every method trains them, and what is exported opens elsewhere.
 
-``python tests/repository/students.py`` prints the table of docs/students.md.
+``python tests/repository/students.py`` prints the table of docs/methods.md.
 """
 
 import pytest
@@ -21,8 +21,8 @@ OPENED_AS = {
 
 
 def documented(student):
-    """The row of a student in docs/students.md, by column."""
-    page = (ROOT / 'docs' / 'students.md').read_text(encoding='utf-8')
+    """The row of a student in docs/methods.md, by column."""
+    page = (ROOT / 'docs' / 'methods.md').read_text(encoding='utf-8')
     table = page.partition('| student |')[2].partition('\n\n')[0].splitlines()
     columns = [cell.strip() for cell in table[0].split('|')]
     for row in table[2:]:

@@ -1,4 +1,4 @@
-"""Print the table of docs/students.md: which student passes with which method.
+"""Print the table of docs/methods.md: which student passes with which method.
 
     python tests/repository/students.py
 
