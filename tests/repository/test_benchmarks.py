@@ -13,6 +13,7 @@ CALLS = {
     'methods.py': ['--runs', '1', '--batch', '1', '--small'],
     'cache.py': ['--runs', '1', '--images', '2'],
     'kills.py': ['--kills', '3'],
+    'folding.py': ['--runs', '1', '--size', '16', '24'],
     'memory.py': ['--iterations', '20', '--points', '2'],
     'cache_start.py': ['--images', '3', '--size', '96', '144'],
     'cache_kills.py': ['--kills', '2', '--images', '2'],

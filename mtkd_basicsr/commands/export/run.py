@@ -28,8 +28,9 @@ from .formats import FORMATS, ImageFunction, Student, function_of
 TOLERANCE = 1e-4  # for values in [0, 1]; one fortieth of an 8-bit level
 # With 16 bits, of which a value near 1 has eight levels for each one of 8 bits.
 HALF_TOLERANCE = 1e-2
-# No program pads images whose sides are not smaller, beyond a multiple of windows.
-_LEAST_SIDE = 32
+# Who opens weights pads images in their own way, but none whose sides are multiples of this, as
+# those of windows and pixel unshuffles are.
+_UNPADDED = 16
 
 
 def _round_to_half(net: nn.Module, scale: int) -> None:
@@ -72,8 +73,10 @@ def _expected(net: nn.Module, scale: int, format: str) -> list[tuple[torch.Tenso
     check_scale(net, scale, 'network_g')
     pairs = []
     for lq in inputs(scale):
-        # Whoever opens weights pads small images in their own way.
-        if format != 'pth' or min(lq.shape[-2:]) >= _LEAST_SIDE:
+        if format == 'pth':
+            h, w = (size // _UNPADDED * _UNPADDED for size in lq.shape[-2:])
+            lq = lq[..., :h, :w].contiguous()
+        if lq.numel():
             pairs.append((lq, function_of(net, scale)(lq)))
     return pairs
 
