@@ -40,9 +40,9 @@ def build(network: dict[str, Any], key: str) -> torch.nn.Module:
         ) from error
 
 
-def is_inferred(network: Mapping[str, Any] | None) -> bool:
-    """Return whether a block leaves it to spandrel to infer a network from its weights."""
-    return network is not None and network.get('type') == SPANDREL and 'arch' not in network
+def is_inferred(arguments: Mapping[str, Any] | None) -> bool:
+    """Return whether a network is left to spandrel to infer from its weights."""
+    return arguments is not None and arguments.get('type') == SPANDREL and 'arch' not in arguments
 
 
 def size_multiple(net: torch.nn.Module) -> int:

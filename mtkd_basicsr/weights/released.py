@@ -74,7 +74,7 @@ def _common(net: nn.Module, state: StateDict, last: int) -> StateDict:
     return found
 
 
-def _edsr(net: nn.Module, network: dict[str, Any]) -> Released:
+def _edsr(net: nn.Module, arguments: dict[str, Any]) -> Released:
     state = net.state_dict()
     blocks = list(cast(nn.Sequential, net.body))
     found = _common(net, state, len(blocks))
@@ -87,7 +87,7 @@ def _edsr(net: nn.Module, network: dict[str, Any]) -> Released:
     return Released(found, None, 'EDSR-PyTorch', hint)
 
 
-def _rcan(net: nn.Module, network: dict[str, Any]) -> Released:
+def _rcan(net: nn.Module, arguments: dict[str, Any]) -> Released:
     state = net.state_dict()
     groups = list(cast(nn.Sequential, net.body))
     found = _common(net, state, len(groups))
@@ -116,7 +116,7 @@ def _add_rcab(found: StateDict, state: StateDict, group: str, b: int, res_scale:
         found[f'{new}.3.conv_du.2.{part}'] = state[f'{old}.3.attention.3.{part}']
 
 
-def _ecbsr(net: nn.Module, network: dict[str, Any]) -> Released:
+def _ecbsr(net: nn.Module, arguments: dict[str, Any]) -> Released:
     """Fold ECBSR, which is SRVGGNetCompact then.
 
     Raises:
@@ -132,14 +132,14 @@ def _ecbsr(net: nn.Module, network: dict[str, Any]) -> Released:
             found[f'body.{2 * i + 1}.weight'] = activation.weight.detach()
         elif activation is not None:
             raise ExportError(
-                f'network_g.act_type: {network.get("act_type")!r}; expected prelu, with which '
+                f'network_g.act_type: {arguments.get("act_type")!r}; expected prelu, with which '
                 'other programs recognise the weights of ECBSR; for others use ONNX'
             )
     compact = {
         'type': 'SRVGGNetCompact',
         'num_feat': found['body.0.weight'].shape[0],
         'num_conv': len(blocks) - 2,
-        'upscale': network['scale'],
+        'upscale': arguments['scale'],
     }
     return Released(found, compact, 'SRVGGNetCompact (folded)')
 
@@ -151,20 +151,22 @@ _CONVERSIONS: dict[str, Callable[[nn.Module, dict[str, Any]], Released]] = {
 }
 
 
-def released(net: nn.Module, network: dict[str, Any]) -> Released:
+def released(net: nn.Module, arguments: dict[str, Any]) -> Released:
     """Return the weights of a network under the names that other programs know.
 
     Args:
         net: The network, in ``eval()``, RGB to RGB.
-        network: Its type and arguments.
+        arguments: Its type and arguments.
 
     Raises:
         ExportError: Other programs know no such network.
     """
     kind = type(net)
     if kind.__name__ in _CONVERSIONS and kind.__module__.startswith('basicsr.'):
-        return _CONVERSIONS[kind.__name__](net, network)
-    of_spandrel = network.get('type') == 'Spandrel'
+        return _CONVERSIONS[kind.__name__](net, arguments)
+    of_spandrel = arguments.get('type') == 'Spandrel'
     return Released(
-        dict(net.state_dict()), network, 'spandrel' if of_spandrel else f'BasicSR ({kind.__name__})'
+        dict(net.state_dict()),
+        arguments,
+        'spandrel' if of_spandrel else f'BasicSR ({kind.__name__})',
     )
