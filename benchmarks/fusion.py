@@ -6,8 +6,12 @@ network.
 The reference is written as window transformers and spectral layers usually are: the DCT by an FFT
 inside of window partition and window reverse, attention spelled out, the shift mask made anew at
 each call. It works with the parameters of the network that it is compared with.
+
+A second table compares the network with itself without what it keeps between forward passes: the
+orders of windows, the authors' masks and the merged convolution of frozen layers.
 """
 
+import contextlib
 import functools
 import math
 
@@ -15,7 +19,7 @@ import torch
 from timing import arguments, interleaved_medians, machine
 from torch.nn import functional as F  # noqa: N812
 
-from mtkd_basicsr.archs import DCTSwin
+from mtkd_basicsr.archs import DCTSwin, dctswin_arch, window_layout
 
 NETWORK = {
     'upscale': 4,
@@ -31,6 +35,8 @@ VARIANTS = {
     "authors'": {'dct_norm': 'none', 'shift_mask': 'authors', 'skip': 'none'},
 }
 SHAPE = (2, 9, 256, 256)
+# What a frozen network gets in trainings without a cache, and in small validation images.
+FROZEN_SHAPES = ((1, 9, 128, 128), (2, 9, 256, 256))
 
 
 def phases(n, sign, device):
@@ -156,19 +162,90 @@ def reference(net, x):
     return y + x.unflatten(1, (-1, 3)).mean(1)
 
 
+def rearranged_anew(x, h, w, size, start, end):
+    """``rearrange`` without anything kept: orders by sorting, moved by ``index_select`` alone."""
+    place = torch.arange(h * w, device=x.device)
+    if start is not None:
+        place = window_layout.window_order(h, w, size, start, x.device).argsort()
+    if end is not None:
+        place = place[window_layout.window_order(h, w, size, end, x.device)]
+    return x.index_select(1, place)
+
+
+@contextlib.contextmanager
+def nothing_kept(net):
+    """Compute what DCTSwin keeps between forward passes in each of them."""
+    kept = dctswin_arch.rearrange
+    dctswin_arch.rearrange = rearranged_anew
+    net._merged = None
+    window_layout._masks.clear()
+    window_layout._kinds.clear()
+    try:
+        yield
+    finally:
+        dctswin_arch.rearrange = kept
+
+
+def without(net, merged, x):
+    """The network with nothing kept; ``merged`` is put back into it."""
+    with nothing_kept(net):
+        y = net(x)
+    net._merged = merged
+    return y
+
+
+def frozen_forward(function, x):
+    """A forward pass without gradients."""
+    with torch.no_grad():
+        function(x)
+
+
 def step(function, net, x):
     """One training step without an optimizer."""
     net.zero_grad()
     function(x).abs().mean().backward()
 
 
+def random_network(changes, device):
+    torch.manual_seed(0)
+    net = DCTSwin(**{**NETWORK, **changes}).to(device).train()
+    torch.nn.init.normal_(net.conv_last.weight, std=0.05)
+    return net
+
+
+def kept_functions(net, shapes):
+    """Steps and forward passes of frozen networks, by name: with nothing kept, and as it is."""
+    device = net.rgb_mean.device
+    merged = net._merged
+    anew = functools.partial(without, net, merged)
+    found = {}
+    x = torch.rand(SHAPE, device=device)
+    found[f'training, {SHAPE}'] = [functools.partial(step, each, net, x) for each in (anew, net)]
+    for shape in shapes:
+        x = torch.rand(shape, device=device)
+        found[f'frozen, {shape}'] = [functools.partial(frozen_forward, f, x) for f in (anew, net)]
+    return found
+
+
+def compare_with_nothing_kept(args):
+    rows = []
+    for name, changes in VARIANTS.items():
+        net = random_network(changes, args.device)
+        for case, functions in kept_functions(net, FROZEN_SHAPES).items():
+            is_frozen = case.startswith('frozen')
+            net.train(not is_frozen).requires_grad_(not is_frozen)
+            anew, ours = interleaved_medians(functions, args.runs, args.device)
+            rows.append(
+                f'| {name}, {case} | {anew * 1e3:.1f} | {ours * 1e3:.1f} | {anew / ours:.3f} |'
+            )
+    return rows
+
+
 def main():
     args = arguments(__doc__.splitlines()[0], runs=10)
     rows = []
     for name, changes in VARIANTS.items():
-        torch.manual_seed(0)
-        net = DCTSwin(**{**NETWORK, **changes}).to(args.device).train()
-        torch.nn.init.normal_(net.conv_last.weight, std=0.05)
+        net = random_network(changes, args.device)
         x = torch.rand(SHAPE, device=args.device)
         with torch.no_grad():
             difference = (reference(net, x) - net(x)).abs().max().item()
@@ -184,6 +261,11 @@ def main():
     print()
     print('| options | reference, ms | ours, ms | ratio | largest difference of outputs |')
     print('|---|---|---|---|---|')
+    print('\n'.join(rows))
+    rows = compare_with_nothing_kept(args)
+    print()
+    print('| options | nothing kept, ms | ours, ms | ratio |')
+    print('|---|---|---|---|')
     print('\n'.join(rows))
 
 

@@ -37,8 +37,8 @@ def arguments(description, runs):
     return args
 
 
-def interleaved_medians(functions, runs, device='cpu', warmup=2):
-    """Median wall time of each function.
+def interleaved_medians(functions, runs, device='cpu', warmup=2, clock=time.perf_counter):
+    """Median time of each function.
 
     They take turns (A B A B ...), so that a slow moment of the machine does not hit one of them
     alone.
@@ -48,6 +48,7 @@ def interleaved_medians(functions, runs, device='cpu', warmup=2):
         runs (int): Timed runs of each.
         device (str): With ``'cuda'`` the clock stops when the GPU is done.
         warmup (int): Runs of each before the clock starts.
+        clock (Callable): Gives the time in seconds; by default that of a clock on the wall.
 
     Returns:
         list[float]: Seconds.
@@ -55,13 +56,26 @@ def interleaved_medians(functions, runs, device='cpu', warmup=2):
     times = [[] for _ in functions]
     for run in range(-warmup, runs):
         for function, seconds in zip(functions, times):
-            start = time.perf_counter()
+            start = clock()
             function()
             if device == 'cuda':
                 torch.cuda.synchronize()
             if run >= 0:
-                seconds.append(time.perf_counter() - start)
+                seconds.append(clock() - start)
     return [statistics.median(seconds) for seconds in times]
+
+
+def random_weights(network, name):
+    """Random weights of a network. None is zero: a network that is only a mix of its inputs would
+    compute nothing else.
+    """
+    torch.manual_seed(0)
+    net = build(network, name)
+    with torch.no_grad():
+        for p in net.parameters():
+            if p.ndim > 1 and not p.any():
+                torch.nn.init.normal_(p, std=0.01)
+    return net.state_dict()
 
 
 def write_weights(opt, folder):
@@ -75,8 +89,7 @@ def write_weights(opt, folder):
     for name, block in blocks.items():
         path = Path(folder) / f'{name}.pth'
         if not path.exists():
-            torch.manual_seed(0)
-            torch.save({'params': build(block['network'], name).state_dict()}, path)
+            torch.save({'params': random_weights(block['network'], name)}, path)
         block['weights'] = str(path)
 
 

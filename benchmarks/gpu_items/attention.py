@@ -5,7 +5,8 @@ import itertools
 
 import torch
 
-from mtkd_basicsr.archs.dct_attention import WindowAttention, authors_shift_mask
+from mtkd_basicsr.archs.dct_attention import WindowAttention
+from mtkd_basicsr.archs.window_layout import authors_shift_mask
 
 from .frame import check, relative, tf32, weigh
 

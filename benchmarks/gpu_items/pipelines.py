@@ -1,8 +1,10 @@
 """Times of what a user runs: steps, teachers, loaders, caches, validation."""
 
+import contextlib
 import copy
 import functools
 import itertools
+import shutil
 import statistics
 import time
 
@@ -13,7 +15,8 @@ import yaml
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.utils.options import ordered_yaml
-from cache import write_images, write_options
+from cache import batches_of, one_at_a_time, write_images, write_options
+from launches import with_basicsr_masks
 from timing import write_weights
 
 from mtkd_basicsr.commands import cache as run_cache
@@ -28,6 +31,7 @@ from .setups import (
     STUDENTS,
     all_methods,
     batch,
+    cast_pair,
     paper_networks,
     patch_size,
     quiet,
@@ -43,7 +47,7 @@ def _peak(context):
     return torch.cuda.max_memory_allocated() / 2**30 if context.device == 'cuda' else None
 
 
-@timing(seconds=100, rank=2)
+@timing(seconds=140, rank=2)
 def training_step(context):
     """A step of the student: BasicSR's, without a teacher, MTKD with a cache, and its options."""
     for student in context.pick(STUDENTS, STUDENTS[:1]):
@@ -62,12 +66,12 @@ def training_step(context):
             'amp and channels_last': {'amp': 'bf16', 'channels_last': True},
         }
         if student == 'EDSR' and not context.tiny:
-            variants['compile'] = {'compile': True}
-            variants['compile, amp and channels_last'] = {
-                'compile': True,
-                'amp': 'bf16',
-                'channels_last': True,
-            }
+            for name, mode in (('compile', True), ('CUDA graphs', 'reduce-overhead')):
+                variants[name] = {'compile': mode}
+                variants[f'{name}, amp and channels_last'] = {
+                    **variants['amp and channels_last'],
+                    'compile': mode,
+                }
         for name, changes in variants.items():
             steps[f'MTKD, {name}'] = stepper(
                 training(options['MTKD'], context.device, **changes), data
@@ -78,9 +82,19 @@ def training_step(context):
         context.expect(f'{student}: MTKD with a cache / alone', ratio, context.pick(1.05, 99))
 
 
+def _swinir_step(context):
+    data = batch(context, patch_size(context), device=context.device)
+    student = context.pick('SwinIR', 'EDSR')  # the small plan has no SwinIR
+    step = stepper(training(student_options(context, student), context.device), data)
+    functions = {"a step, BasicSR's": with_basicsr_masks(step), "a step, the package's": step}
+    medians = list(report_times(context, functions, runs=20).values())
+    context.record('a step: ratio', medians[0] / medians[1])
+
+
 @timing(seconds=40, rank=4)
 def swinir(context):
-    """SwinIR with the package's attention masks against BasicSR's."""
+    """SwinIR with the package's attention masks against BasicSR's, forward and a training step."""
+    _swinir_step(context)
     ours, theirs = swinir_pair(context)
     sizes = context.pick(((16, 32, 32), (1, 120, 120), (1, 340, 512)), ((1, 16, 16),))
     for number, h, w in sizes:
@@ -105,11 +119,7 @@ def teachers(context):
     for name, options in networks.items():
         if name == 'student':
             continue
-        net = random_network(options, context.device, spread=0.02)
-        cast = copy.deepcopy(net)
-        for module in cast.modules():
-            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear) and name != 'fusion':
-                module.to(torch.bfloat16)
+        cast, net = cast_pair(options, context)
         for number, h, w in sizes:
             factor = SCALE if name == 'fusion' else 1
             channels = options.get('in_chans', 9) if name == 'fusion' else 3
@@ -175,9 +185,9 @@ def _random_images(folder, number, side):
     return roots
 
 
-@timing(seconds=50, rank=6)
+@timing(seconds=80, rank=6)
 def loop(context):
-    """Iterations per second of the real loop, from a cache on disk to the optimizer."""
+    """Iterations per second of the real loop, with batches of floats and of packed bytes."""
     number = context.pick(200, 4)
     folder = context.out / 'loop'
     gt, lq = _random_images(folder, number, context.pick(480, 64))
@@ -199,15 +209,18 @@ def loop(context):
     block.update(phase='train', scale=SCALE)
     model = training(student_options(context), context.device)
     steps = context.pick(60, 2)
-    workers = context.pick((2, 6, 12), (0,))
-    for worker, pin in itertools.product(workers, (False, True)):
-        if pin and context.device != 'cuda':
-            continue
+    workers = context.pick((2, 6, 12), (1,))
+    pinned = (False, True) if context.device == 'cuda' else (False,)
+    for worker, pin, packs in itertools.product(workers, pinned, (False, True)):
         block.update(num_worker_per_gpu=worker, pin_memory=pin, dataset_enlarge_ratio=100)
-        with context.part(f'{worker} workers, pin_memory {pin}'), quiet():
+        kind = 'packed bytes' if packs else 'floats'
+        part = f'{worker} workers, pin_memory {pin}, {kind}'
+        with context.part(part), quiet():
             dataset = build_dataset(dict(block))
             sampler = EnlargedSampler(dataset, 1, 0, 100)
             loader = build_dataloader(dataset, dict(block), sampler=sampler, seed=0)
+            if packs:
+                dataset.pack_batches(loader)
             batches = iter(loader)
             waiting = 0.0
             for iteration in range(-5, steps):
@@ -222,32 +235,44 @@ def loop(context):
                 model.optimize_parameters(iteration + 6)
             context.synchronize()
             seconds = time.perf_counter() - start
-            part = f'{worker} workers, pin_memory {pin}'
             text = f'{steps / seconds:.1f} ({100 * waiting / seconds:.0f} % of it waiting for data)'
             context.record(part, text, 'it/s')
             del batches
 
 
-@timing(seconds=60, rank=7)
+@timing(seconds=90, rank=7)
 def cache_command(context):
-    """``mtkd cache`` against the bare forward pass of its networks."""
-    count = context.pick(48, 2)
-    folder = context.out / 'cache'
+    """``mtkd cache`` against one image at a time, and the bare forward pass of its networks."""
+    for size, count in context.pick(((480, 64), (96, 256)), ((64, 4),)):
+        with context.part(f'{size}×{size}'):
+            _cache_command(context, size, count)
+
+
+def _cache_command(context, size, count):
+    """Time the command for images of one size: as it is, in turn, and what its networks need."""
+    folder = context.out / f'cache_{size}'
     folder.mkdir()
-    lqs = [lq.to(context.device) for lq in write_images(folder, count, context.pick(480, 96))]
+    lqs = [lq.to(context.device) for lq in write_images(folder, count, size)]
     opt, path = write_options(folder, not context.tiny)
-    with quiet():
-        start = time.perf_counter()
-        run_cache(path, device=context.device)
-        seconds = time.perf_counter() - start
-    context.record('mtkd cache', count / seconds, 'images/s')
+    # The start of both is the same: building networks, hashing weights.
+    rates = {}
+    for name, way in (('in batches', contextlib.nullcontext), ('in turn', one_at_a_time)):
+        with quiet(), way():
+            start = time.perf_counter()
+            workers = 1 if name == 'in turn' else None
+            run_cache(path, device=context.device, overwrite=True, tile_overlap=16, workers=workers)
+            seconds = time.perf_counter() - start
+        shutil.rmtree(folder / 'target.lmdb')
+        rates[name] = count / seconds
+        context.record(f'{size}×{size}, mtkd cache, {name}', rates[name], 'images/s')
+    context.record(f'{size}×{size}, in batches / in turn', rates['in batches'] / rates['in turn'])
     ensemble = TeacherEnsemble(parse_teachers(opt), SCALE, context.device)
     target = FusedTeachers(ensemble, parse_fusion(opt), context.device)
-    for number in context.pick((1, 8), (1,)):
-        x = torch.cat(lqs[:1] * number)
-        medians = report_times(context, {f'bare, {number}': lambda x=x: target(x)}, 5, 2)
-        rate = number / medians[f'bare, {number}']
-        context.record(f'bare forward, {number} at a time', rate, 'images/s')
+    for x in (lqs[0], batches_of(lqs, context.device)[0]):
+        number = len(x)
+        name = f'{size}×{size}, bare forward, {number}'
+        medians = report_times(context, {name: lambda x=x: target(x)}, 5, 2)
+        context.record(f'{name} at a time', number / medians[name], 'images/s')
 
 
 @timing(seconds=20, rank=12)
@@ -297,7 +322,7 @@ def upscale_command(context):
             context.record(f'tile {tile}, memory', _peak(context), 'GiB')
 
 
-@timing(seconds=30, rank=14)
+@timing(seconds=45, rank=14)
 def check_command(context):
     """What ``mtkd check`` says of time and memory against a step."""
     folder = context.out / 'check'
@@ -310,11 +335,13 @@ def check_command(context):
     opt['datasets']['train'].pop('target_cache', None)
     opt['datasets']['train']['type'] = 'PairedImageDataset'
     opt.pop('val', None)
-    with open(path, 'w') as file:
-        yaml.dump(opt, file, Dumper=ordered_yaml()[1])
-    findings = run_check(path)
-    for finding in findings:
-        context.record('says', str(finding))
+    cached = {'type': 'DistillImageDataset', 'target_cache': str(folder / 'not_yet.lmdb')}
+    for says, changes in (('says', {}), ('with mtkd cache', cached)):
+        opt['datasets']['train'].update(changes)
+        with open(path, 'w') as file:
+            yaml.dump(opt, file, Dumper=ordered_yaml()[1])
+        for finding in run_check(path):
+            context.record(says, str(finding))
 
 
 @timing(seconds=25, rank=15)

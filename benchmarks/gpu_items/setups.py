@@ -7,15 +7,17 @@ from pathlib import Path
 
 import torch
 import yaml
-from basicsr.archs import build_network
 from basicsr.models import build_model
 from basicsr.utils.options import ordered_yaml
+from launches import basicsr_masks
 from methods import options_of
 from timing import write_weights
 
 import mtkd_basicsr  # noqa: F401  (registers)
 from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.data.packed_batches import new_batch
 from mtkd_basicsr.data.sample_photographs import load, low_resolution
+from mtkd_basicsr.utils.cast_once import cast_once
 from mtkd_basicsr.utils.resources import option_file
 from mtkd_basicsr.weights.networks import build
 
@@ -75,6 +77,16 @@ def batch(context, size, number=None, device='cpu'):
     target = (gt + 0.05 * torch.randn(gt.shape, generator=generator)).clamp(0, 1)
     lq = torch.nn.functional.avg_pool2d(gt, SCALE)
     return {name: x.to(device) for name, x in (('lq', lq), ('gt', gt), ('target', target))}
+
+
+def packed(data):
+    """Return a batch of floats in [0, 1] as bytes, as the dataset of the package packs it."""
+    result, places = new_batch({name: x.shape for name, x in data.items()}, None, None)
+    for i, of_sample in enumerate(places):
+        images = [image for x in data.values() for image in x[i].split(3)]
+        for place, image in zip(of_sample, images):
+            place[...] = (255 * image).round().byte().numpy()
+    return result
 
 
 def training(opt, device, cached=True, **changes):
@@ -165,17 +177,21 @@ def photographs(context, side=None):
     return found
 
 
-def basicsr_network(options, device):
-    """Build a network with BasicSR's own function, with the weights of seed 0."""
-    torch.manual_seed(0)
-    with quiet():
-        return build_network(copy.deepcopy(dict(options))).to(device).eval()
-
-
 def swinir_pair(context):
-    """Return SwinIR as this package builds it and as BasicSR does, with the same weights."""
+    """Return functions that run SwinIR with the package's masks and with BasicSR's."""
     options = next(o for o in paper_networks(context).values() if o['type'] == 'SwinIR')
-    ours = random_network(options, context.device)
-    theirs = basicsr_network(options, context.device)
-    theirs.load_state_dict(ours.state_dict())
-    return ours, theirs
+    net = random_network(options, context.device)
+
+    def theirs(x):
+        with basicsr_masks():
+            return net(x)
+
+    return net, theirs
+
+
+def cast_pair(options, context):
+    """Return a frozen network that casts its weights once, and one that leaves it to autocast."""
+    once = random_network(options, context.device, spread=0.02)
+    anew = copy.deepcopy(once)
+    cast_once(once)
+    return once, anew

@@ -1,11 +1,15 @@
 """Training steps: all methods, precisions, compilation, the moving average, the guard."""
 
 import copy
+import io
+import itertools
 import warnings
 
 import torch
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
+
+from mtkd_basicsr.models.schedule import AskedSchedule
 
 from .frame import check, relative, same, tf32
 from .setups import (
@@ -13,6 +17,7 @@ from .setups import (
     all_methods,
     batch,
     gradients,
+    packed,
     patch_size,
     stepper,
     student_options,
@@ -65,6 +70,25 @@ def modes(context):
                 with context.part(part):
                     one = _one_step(found[method], context.device, data, **changes)
                     _compare(context, part, one, plain, limits)
+
+
+@check(seconds=120, rank=34)
+def cuda_graphs(context):
+    """Several steps of a student whose kernels are CUDA graphs against plain ones."""
+    data = batch(context, patch_size(context), context.pick(4, 2))
+    found = all_methods(context)
+    # DUKD runs the student twice in a step, and FAKD reads its features.
+    for method in context.pick(('MTKD', 'FAKD', 'DUKD'), ('MTKD',)):
+        with context.part(method), tf32(False):
+            results = []
+            for mode in (False, 'reduce-overhead'):
+                model = training(found[method], context.device, compile=mode)
+                step = stepper(model, data)
+                # The first ones warm up and record.
+                for _ in range(context.pick(8, 2)):
+                    step()
+                results.append((dict(model.log_dict), gradients(model)))
+            _compare(context, method, results[1], results[0], (1e-2, 5e-2))
 
 
 @check(seconds=120, rank=27)
@@ -131,6 +155,35 @@ def fused_adam(context):
             results[fused] = dict(model.get_bare_model(model.net_g).named_parameters())
     errors = [relative(results[True][n], p) for n, p in results[False].items()]
     context.expect('parameters', max(errors), 1e-3)
+    for before in (False, True):
+        part = f'resumed with fused: {not before}'
+        with context.part(part):
+            _resume_with(context, data, before)
+            context.expect_true(part, True)
+
+
+def _resume_with(context, data, before):
+    """Make a step, and another one that resumes it with the other kind of Adam."""
+    opt = student_options(context)
+    opt['train']['optim_g']['fused'] = before
+    model = training(opt, context.device)
+    stepper(model, data)()
+    state = {
+        'epoch': 0,
+        'iter': 1,
+        'optimizers': [optimizer.state_dict() for optimizer in model.optimizers],
+        'schedulers': [scheduler.state_dict() for scheduler in model.schedulers],
+    }
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    opt['train']['optim_g']['fused'] = not before
+    model = training(opt, context.device)
+    asked = AskedSchedule(model, -1)
+    saved = torch.load(file, map_location='cpu', weights_only=True)
+    BaseModel.resume_training(model, saved)
+    asked.use(saved, -1)
+    stepper(model, data)()
 
 
 @check(seconds=30, rank=30)
@@ -173,10 +226,15 @@ def synchronising(context):
     if context.device != 'cuda':
         context.record('without a GPU', 'nothing waits')
         return
-    data = batch(context, patch_size(context))
-    if isinstance(data['lq'], torch.Tensor):
-        data = {name: x.pin_memory() for name, x in data.items()}
-    for name, opt in all_methods(context).items():
+    floats = batch(context, patch_size(context))
+    batches = {
+        'floats': {name: x.pin_memory() for name, x in floats.items()},
+        'packed bytes': packed(floats),
+    }
+    batches['packed bytes']['pixels'] = batches['packed bytes']['pixels'].pin_memory()
+    methods = all_methods(context).items()
+    for (name, opt), (kind, data) in itertools.product(methods, batches.items()):
+        name = f'{name}, {kind}'
         with context.part(name):
             step = stepper(training(opt, context.device), data)
             step()

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from basicsr.archs.arch_util import ResidualBlockNoBN
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
+from ..host.api import ARCH_REGISTRY, ResidualBlockNoBN
 from ..utils.registry import register
 from .dctswin_arch import DCTSwin
 

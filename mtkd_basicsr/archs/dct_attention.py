@@ -7,67 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..functional.dct import window_dct_matrices
 from .cpu_attention import CPUAttention
+from .window_layout import authors_shift_mask
 
 SHIFT_MASKS = ('none', 'authors')
 # Windows of one call: on a GPU kernels use one block of a CUDA grid for each, which has 65,535 at
 # most in that direction (https://github.com/pytorch/pytorch/issues/146704).
 MAX_WINDOWS = 65_535
-_MASKED = -100.0  # the value that Swin adds to a masked score
-
-
-def window_order(
-    h: int, w: int, size: int, shift: int, device: torch.device | None = None
-) -> torch.Tensor:
-    """Return the order that arranges the pixels of an image window by window.
-
-    Args:
-        h, w: Size of the image, multiples of ``size``.
-        size: Window size.
-        shift: Number of pixels by which the image is rolled up and to the left before it is cut.
-        device: Device of the result.
-
-    Returns:
-        (h · w), the indices of the pixels, counted row by row.
-    """
-    pixels = torch.arange(h * w, device=device).view(h, w).roll((-shift, -shift), (0, 1))
-    return pixels.view(h // size, size, w // size, size).transpose(1, 2).flatten()
-
-
-def authors_shift_mask(h: int, w: int, size: int, shift: int, norm: str) -> torch.Tensor:
-    """Compute the attention mask that the authors' code builds for a feature map.
-
-    Swin labels the regions that meet in a window after the cyclic shift, and masks pairs of pixels
-    with different labels. In the authors' code the DCT is part of the window partition, so that
-    the labels are transformed too and *coefficients of the label image* are compared. Without a
-    shift Swin's slices label every pixel 8: harmless for pixels, but among coefficients this
-    separates the DC from all others.
-
-    Args:
-        h, w: Size of the feature map, multiples of ``size``.
-        size: Window size.
-        shift: Cyclic shift, 0 or half of the window size.
-        norm: Scaling of the DCT.
-
-    Returns:
-        (h/size · w/size, size², size²), 0 where a pair may attend and -100 where not.
-    """
-    labels = torch.full((h, w), 8, dtype=torch.float64)
-    if shift:
-        regions = []
-        for n in (h, w):
-            region = torch.zeros(n, dtype=torch.float64)
-            region[-size:-shift] = 1
-            region[-shift:] = 2
-            regions.append(region)
-        labels = 3 * regions[0][:, None] + regions[1][None, :]
-    forward, _ = window_dct_matrices(size, norm, torch.float64)
-    windows = labels.flatten()[window_order(h, w, size, 0)].view(-1, size**2, 1)
-    coefficients = (forward @ windows).squeeze(-1)
-    # The tolerance tells true differences from rounding errors, which are below 1e-12 here.
-    different = (coefficients[:, None, :] - coefficients[:, :, None]).abs() > 1e-9
-    return different * _MASKED
 
 
 def _on_safe_kernels() -> contextlib.AbstractContextManager[None]:
@@ -183,7 +129,12 @@ class WindowAttention(nn.Module):
         bias = self.relative_position_bias_table[self.relative_position_index]
         bias = bias.view(tokens, tokens, self.num_heads).permute(2, 0, 1).to(qkv.dtype).contiguous()
         if mask is not None:
-            mask = mask.to(qkv.dtype).repeat(n // mask.shape[0], 1, 1)
+            mask = mask.to(qkv.dtype)
+            if mask.shape[0] == 1:  # what all windows have in common is part of the bias
+                bias = bias + mask
+                mask = None
+            else:
+                mask = mask.expand(n // mask.shape[0], -1, -1, -1).flatten(0, 1)
         dropout = self.attn_drop if self.training else 0.0
         if bias.requires_grad and x.device.type == 'cpu' and not dropout:
             x = cast(torch.Tensor, CPUAttention.apply(qkv, bias, mask, self.scale))
@@ -259,7 +210,7 @@ class DCTSwinBlock(nn.Module):
         drop_path: See :class:`DropPath`.
         dct_norm: Scaling of the DCT, ``'ortho'`` or ``'none'``.
         shift_mask: ``'none'``: a coefficient belongs to the whole window, nothing is masked.
-            ``'authors'``: see :func:`authors_shift_mask`.
+            ``'authors'``: see :func:`~.window_layout.authors_shift_mask`.
         img_size: Only with the authors' mask: at feature maps of this size a block without shift
             uses no mask.
     """
@@ -291,23 +242,21 @@ class DCTSwinBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, int(dim * mlp_ratio), drop)
-        self._masks: dict[tuple[int, int, torch.device], torch.Tensor] = {}
 
     def attention_mask(self, h: int, w: int, device: torch.device) -> torch.Tensor | None:
+        """Return the mask of an image of h × w pixels, of one or all of its windows, if any."""
         if self.shift_mask == 'none':
             return None
         if not self.shift and h == w == self.img_size:
             return None
-        key = (h, w, device)
-        if key not in self._masks:
-            mask = authors_shift_mask(h, w, self.size, self.shift, self.dct_norm)
-            self._masks = {key: mask.to(device, torch.float32)}
-        return self._masks[key]
+        return authors_shift_mask(h, w, self.size, self.shift, self.dct_norm, device)
 
     def forward(
         self, x: torch.Tensor, h: int, w: int, dct: torch.Tensor, inverse: torch.Tensor
     ) -> torch.Tensor:
-        """Run the block on the tokens of an image of h × w pixels in :func:`window_order`.
+        """Run the block on the tokens of an image of h × w pixels in the order of windows.
+
+        See :func:`~.window_layout.window_order`.
 
         Args:
             x: (b, h · w, dim).

@@ -1,10 +1,10 @@
 """DCTSwin, a network that fuses the outputs of several super-resolution teachers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
@@ -12,9 +12,13 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import OptionError, did_you_mean
 from ..functional.dct import NORMS, window_dct_matrices
 from ..functional.padding import run_padded
+from ..host.api import ARCH_REGISTRY
+from ..utils.compiling import is_compiling
+from ..utils.cudnn import cudnn_flags
 from ..utils.registry import register
-from .dct_attention import SHIFT_MASKS, DCTSwinBlock, window_order
-from .upsampling import Upsample, upsample_to_image
+from .dct_attention import SHIFT_MASKS, DCTSwinBlock
+from .upsampling import MergedConvolution, Upsample, upsample_to_image
+from .window_layout import rearrange
 
 SKIPS = ('none', 'mean', 'learned', 'adaptive')
 # Factor of the weights of the teachers at a pixel. As teachers differ little, the weights have to
@@ -45,6 +49,7 @@ class ResidualGroup(nn.Module):
         **block: Any,
     ) -> None:
         super().__init__()
+        self.size = size
         self.use_checkpoint = use_checkpoint
         self.residual_group = nn.Module()
         blocks = nn.ModuleList()
@@ -56,30 +61,19 @@ class ResidualGroup(nn.Module):
         self.residual_group.blocks = blocks
         self.conv = nn.Conv2d(dim, dim, 3, 1, 1)
 
-    def forward(
-        self,
-        x: torch.Tensor,
-        orders: Mapping[int, torch.Tensor],
-        dct: torch.Tensor,
-        inverse: torch.Tensor,
-    ) -> torch.Tensor:
-        """Run the group: (b, h, w, dim) -> the same shape.
-
-        ``orders`` maps each shift to its :func:`~.dct_attention.window_order`.
-        """
+    def forward(self, x: torch.Tensor, dct: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
+        """Run the group: (b, h, w, dim) -> the same shape."""
         _, h, w, _ = x.shape
         y = x.flatten(1, 2)
-        # Where in y each pixel of the image is; first in its own place.
-        place = torch.arange(h * w, device=x.device)
-        for block in cast(nn.ModuleList, self.residual_group.blocks):
-            order = orders[cast(int, block.shift)]
-            y = y.index_select(1, place[order])
-            place = order.argsort()
+        arrangement: int | None = None  # row by row
+        for block in cast(Iterable[DCTSwinBlock], self.residual_group.blocks):
+            y = rearrange(y, h, w, block.size, arrangement, block.shift)
+            arrangement = block.shift
             if self.use_checkpoint and torch.is_grad_enabled():
                 y = checkpoint(block, y, h, w, dct, inverse, use_reentrant=False)
             else:
                 y = block(y, h, w, dct, inverse)
-        y = y.index_select(1, place).view(x.shape)
+        y = rearrange(y, h, w, self.size, arrangement, None).view(x.shape)
         y = cast(torch.Tensor, self.conv(y.permute(0, 3, 1, 2)))
         return x + y.permute(0, 2, 3, 1)
 
@@ -128,7 +122,7 @@ class DCTSwin(nn.Module):
         dct_norm (str): ``'ortho'``, or ``'none'`` for the authors' DCT, whose DC is 256 × the
             value of a flat window.
         shift_mask (str): ``'none'``, or ``'authors'`` for the mask of
-            :func:`~.dct_attention.authors_shift_mask`.
+            :func:`~.window_layout.authors_shift_mask`.
         skip (str): ``'none'``: the output is y / 255 + RGB mean, as in the authors' code.
             ``'mean'``: y + mean of the teachers. ``'learned'``: y + a 1×1 convolution of the
             teachers. ``'adaptive'``: as ``'learned'``, and the net moves the weights of the
@@ -245,6 +239,7 @@ class DCTSwin(nn.Module):
         self.upsample = Upsample(upscale, 64)
         gates = in_chans // num_out_ch if skip == 'adaptive' else 0
         self.conv_last = nn.Conv2d(64, num_out_ch + gates, 3, 1, 1)
+        self._merged = MergedConvolution()
 
         dct, inverse = window_dct_matrices(window_size, dct_norm)
         self.register_buffer('dct', dct, persistent=False)
@@ -286,19 +281,18 @@ class DCTSwin(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.conv_first(x)
         y = cast(nn.Module, self.patch_embed.norm)(x.permute(0, 2, 3, 1))
-        _, h, w, _ = y.shape
-        orders = {}
-        for shift in (0, self.window_size // 2):
-            orders[shift] = window_order(h, w, self.window_size, shift, x.device)
         for layer in self.layers:
-            y = layer(y, orders, self.dct, self.inverse_dct)
+            y = layer(y, self.dct, self.inverse_dct)
         x = x + self.conv_after_body(self.norm(y).permute(0, 3, 1, 2))
         x = self.conv_before_upsample(x)
-        x = upsample_to_image([*self.upsample, self.conv_last], x, self.upscale)
+        layers = [*self.upsample, self.conv_last]
+        x = upsample_to_image(layers, x, self.upscale, self._merged)
         return at_least_fp32(x) / self.img_range
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Fuse the teachers: (b, in_chans, H, W) in [0, 1] -> (b, num_out_ch, H, W) in [0, 1]."""
+        if self._is_mix(x):
+            return self._mixed(x)
         y = run_padded(self._correction, x, self.upscale * self.window_size, 1)
         if self.skip == 'none':
             return y / 255 + self.rgb_mean
@@ -312,11 +306,29 @@ class DCTSwin(nn.Module):
             y = y[:, : self.num_out_ch] + (weights[:, :, None] * teachers).sum(1)
         return y + self._mixed(x)
 
-    def _mixed(self, x: torch.Tensor) -> torch.Tensor:
-        """Mix the teachers, in fp32 also under autocast.
+    def _is_mix(self, x: torch.Tensor) -> bool:
+        """Return whether the correction is known to be zero, as after a fit of the mix alone.
 
-        bfloat16 has steps of 1/256 between 0.5 and 1: it would round the target to 8 bits.
+        Only on a CPU, where it takes most of the time; on a GPU the question would take longer,
+        because the answer has to wait for all that runs there.
         """
-        with torch.autocast(x.device.type, enabled=False):
+        if self.skip not in ('learned', 'adaptive') or x.device.type != 'cpu':
+            return False
+        # Nor in an export, whose graph has to hold for all weights. torch < 2.3 has no function for
+        # the last question.
+        is_compiling = getattr(torch.compiler, 'is_compiling', bool)
+        if torch.is_grad_enabled() or torch.jit.is_tracing() or is_compiling():
+            return False
+        return not (self.conv_last.weight.any() or cast(torch.Tensor, self.conv_last.bias).any())
+
+    def _mixed(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix the teachers, in full fp32 also under autocast, and where a GPU would use TF32.
+
+        bfloat16 has steps of 1/256 between 0.5 and 1: it would round the target to 8 bits. TF32 has
+        steps of 1/2048 there.
+        """
+        # torch.compile would break its graph at these flags.
+        full_fp32 = nullcontext() if is_compiling() else cudnn_flags(allow_tf32=False)
+        with torch.autocast(x.device.type, enabled=False), full_fp32:
             weight = at_least_fp32(self.mix.weight)
             return F.conv2d(x.to(weight.dtype), weight)

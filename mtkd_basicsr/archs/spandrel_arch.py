@@ -8,11 +8,11 @@ import sys
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 from torch.nn.functional import pad
 
 from ..errors import OptionError, did_you_mean, first_line
+from ..host.api import ARCH_REGISTRY
 from ..utils.random_state import unchanged
 from ..utils.registry import register
 

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
+from ..utils.compiling import is_compiling, is_lasting
+
 
 class Upsample(nn.Sequential):
     """3×3 convolutions and pixel shuffles: ×2 once per factor of 2, or ×3 once."""
@@ -70,7 +72,63 @@ def _merged_convolution(
     return weight, bias
 
 
-def upsample_to_image(layers: Sequence[nn.Module], x: torch.Tensor, scale: int) -> torch.Tensor:
+class MergedConvolution:
+    """The merged convolution of a chain of layers, kept while their weights are frozen.
+
+    It is computed anew if any weight requires a gradient, and after weights were loaded, moved,
+    converted or modified. Only what a caller writes into the ``data`` of a frozen weight is not
+    seen, because torch does not count that.
+    """
+
+    def __init__(self) -> None:
+        self._weights: list[torch.Tensor] = []
+        self._versions: list[int] = []
+        self._merged: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def __reduce__(self) -> tuple[type['MergedConvolution'], tuple[()]]:
+        # A copy of a network has weights of its own.
+        return MergedConvolution, ()
+
+    def of(self, layers: Sequence[nn.Module], scale: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weight and bias of the convolution; see :func:`_merged_convolution`."""
+        # Where all tensors are fake, operations are counted: those of a whole forward pass.
+        is_traced = torch.jit.is_tracing() or is_compiling() or not is_lasting(torch.empty(0))
+        if is_traced or not all(map(_can_be_watched, layers)):
+            return _merged_convolution(layers, scale)
+        weights = [p.detach() for layer in layers for p in layer.parameters()]
+        if self._merged is not None and self._is_unchanged(weights):
+            return self._merged
+        # Tensors that were made in inference mode could not be used in a training.
+        with torch.inference_mode(False), torch.no_grad():
+            merged = _merged_convolution(layers, scale)
+        self._merged = merged if is_lasting(merged[0]) else None
+        # They share the memory of the weights, which therefore is not used for others.
+        self._weights = weights
+        self._versions = [w._version for w in weights]
+        return merged
+
+    def _is_unchanged(self, weights: Sequence[torch.Tensor]) -> bool:
+        if len(weights) != len(self._weights):
+            return False
+        for weight, kept, version in zip(weights, self._weights, self._versions, strict=True):
+            same_memory = weight.data_ptr() == kept.data_ptr() and weight.dtype == kept.dtype
+            if not same_memory or weight.stride() != kept.stride() or weight._version != version:
+                return False
+        return True
+
+
+def _can_be_watched(layer: nn.Module) -> bool:
+    """Return whether the weights of a layer are frozen, and tell when they change."""
+    # Tensors of inference mode have no version.
+    return not any(p.requires_grad or p.is_inference() for p in layer.parameters())
+
+
+def upsample_to_image(
+    layers: Sequence[nn.Module],
+    x: torch.Tensor,
+    scale: int,
+    merged: MergedConvolution | None = None,
+) -> torch.Tensor:
     """Compute the output of a chain of layers, for a fraction of their work and memory.
 
     There is no activation between the layers, so that one 5×5 convolution at the small size can
@@ -85,13 +143,14 @@ def upsample_to_image(layers: Sequence[nn.Module], x: torch.Tensor, scale: int) 
         layers: 3×3 convolutions with zero padding, each but the last followed by a pixel shuffle.
         x: (b, channels, h, w).
         scale: Product of the factors of the pixel shuffles.
+        merged: Keeps the merged convolution of these layers for the next call.
 
     Returns:
         (b, n, scale · h, scale · w) with the n output channels of the last convolution.
     """
     if len(layers) == 1 or min(x.shape[-2:]) < 3:
         return _layer_by_layer(layers, x)
-    weight, bias = _merged_convolution(layers, scale)
+    weight, bias = (merged or MergedConvolution()).of(layers, scale)
     inner = F.pixel_shuffle(F.conv2d(x, weight, bias, padding=1), scale)
     top = _layer_by_layer(layers, x[:, :, :3], (1, 1, 1, 0))[:, :, :scale]
     bottom = _layer_by_layer(layers, x[:, :, -3:], (1, 1, 0, 1))[:, :, -scale:]

@@ -228,7 +228,7 @@ def check_pairs(
         return 0, 0
     step = 1 if decoded is ALL else -(-count // _MAX_PAIRS)
     chosen = range(0, count, step)
-    pairs = WholeImagePairs(dataset, [], scale)
+    pairs = WholeImagePairs(dataset, scale)
     patch = (entry.gt_size or 0) if is_train else 0
     sizes = _read_sizes(pairs, chosen, is_train, patch, metrics)
     _report_sizes(findings, sizes, entry.key, scale, patch)

@@ -72,13 +72,14 @@ def _explain_build_errors(key: str, kind: str) -> Iterator[None]:
         ) from error
 
 
-def _try_build(opt: dict[str, Any]) -> None:
+def _try_build(opt: dict[str, Any], with_model: bool = True) -> None:
     """Build everything that BasicSR's loop would build, on the CPU, and discard it.
 
     BasicSR then creates no folder for a training that cannot be built.
 
     Args:
         opt: Options as parsed by BasicSR.
+        with_model: Whether to build the model, teachers included; otherwise only the datasets.
 
     Raises:
         MTKDError: A dataset or the model cannot be built.
@@ -90,8 +91,9 @@ def _try_build(opt: dict[str, Any]) -> None:
             dataset = build_dataset(block)
             if not len(dataset):  # type: ignore[arg-type]  # torch declares no length
                 raise DataError(f"datasets.{phase}: no images in '{block.get('dataroot_gt')}'")
-    with _explain_build_errors('model_type', opt['model_type']):
-        build_model(opt)
+    if with_model:
+        with _explain_build_errors('model_type', opt['model_type']):
+            build_model(opt)
 
 
 def _check_is_no_file(folder: str) -> None:
@@ -102,11 +104,13 @@ def _check_is_no_file(folder: str) -> None:
 
 
 @_silenced()
-def before_training(opt: dict[str, Any]) -> None:
+def before_training(opt: dict[str, Any], is_first: bool = True) -> None:
     """Raise if a training would fail, before BasicSR creates folders for it.
 
     Args:
         opt: Options as parsed by BasicSR.
+        is_first: Whether this process is the first one of its machine. It alone builds the
+            model; the others wait for it where they meet, and end with it.
 
     Raises:
         MTKDError: An option cannot be used. The message lists as many errors as possible.
@@ -120,7 +124,7 @@ def before_training(opt: dict[str, Any]) -> None:
         return
     check_images(config, findings)
     findings.raise_errors()
-    _try_build(opt)
+    _try_build(opt, with_model=is_first)
     _check_is_no_file(os.path.dirname(opt['path']['experiments_root']))
 
 

@@ -26,24 +26,24 @@ _TYPES: dict[type, str] = {
     bool: 'true or false',
     int: 'a whole number',
     float: 'a number',
+    type(None): 'nothing (~)',
 }
 
 
 def _check_type(value: Any, annotation: Any, key: str) -> None:
-    """Raise if a value does not have the type of a field, ``X`` or ``X | None``."""
-    union = getattr(annotation, '__args__', None)
-    expected = union[0] if union else annotation
-    if value is None and union:
-        return
+    """Raise if a value does not have the type of a field, ``X``, ``X | None`` or ``X | Y``."""
+    types = typing.get_args(annotation) or (annotation,)
+    if not any(_fits(value, expected) for expected in types):
+        names = [_TYPES[expected] for expected in types]
+        raise OptionError(f'{key}: {value!r}; expected {" or ".join(names)}')
+
+
+def _fits(value: Any, expected: type) -> bool:
     if isinstance(value, bool):
-        fits = expected is bool  # a bool is an int for Python
-    elif expected is float:
-        fits = isinstance(value, (int, float))
-    else:
-        fits = isinstance(value, expected)
-    if not fits:
-        or_nothing = ' or nothing (~)' if union else ''
-        raise OptionError(f'{key}: {value!r}; expected {_TYPES[expected]}{or_nothing}')
+        return expected is bool  # a bool is an int for Python
+    if expected is float:
+        return isinstance(value, (int, float))
+    return isinstance(value, expected)
 
 
 def parse(cls: type[_Options], block: Any, key: str) -> _Options:

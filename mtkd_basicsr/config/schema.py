@@ -48,7 +48,8 @@ class TrainOptions:
             teacher. ``MTKD`` and ``LogitKD`` need it.
         kd: The method, with its keys. For ``MTKDModel`` the default is ``{type: MTKD}``.
         mix_batches: Stage 1 with ``skip: learned`` or ``adaptive``: number of first batches
-            from which the best mix of the teachers is computed. 0 starts at their mean.
+            from which the best mix of the teachers is computed. 0 starts at their mean. With
+            BasicSR's ``total_iter: 0`` nothing is trained: the mix is fitted to all images.
         max_skipped: Number of consecutive steps that may be skipped because a loss is not
             finite. Each skipped step is logged; training stops at the next one.
     """
@@ -136,13 +137,15 @@ class SpeedOptions:
             they also use channels_last. ``~`` is ``auto`` on a GPU and ``fp32`` on a CPU.
         channels_last: Store the student's images and weights with the channels of a pixel side
             by side, which speeds up convolutions.
-        compile: Compile the student with ``torch.compile``.
+        compile: Compile the student with ``torch.compile``. ``reduce-overhead`` in the place of
+            ``true`` also records its kernels as CUDA graphs, which are launched as a whole; that
+            takes more memory. On a CPU it is the same as ``true``.
     """
 
     amp: str | None = None
     teacher_precision: str | None = None
     channels_last: bool = False
-    compile: bool = False
+    compile: bool | str = False
 
 
 # The keys that this package adds to each block of BasicSR. A key that nearly equals one of them is

@@ -2,9 +2,8 @@
 
 import os
 
-from basicsr.data.paired_image_dataset import PairedImageDataset
-
 from ..errors import DataError
+from ..host.api import PairedImageDataset
 
 
 def image_names(dataset: PairedImageDataset, root: str) -> list[str]:

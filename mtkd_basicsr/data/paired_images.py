@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from basicsr.data.paired_image_dataset import PairedImageDataset as BasicSRPairedImageDataset
-from basicsr.data.single_image_dataset import SingleImageDataset as BasicSRSingleImageDataset
-from basicsr.utils import FileClient
-from basicsr.utils.registry import DATASET_REGISTRY
+import numpy as np
 
 from ..errors import DataError, first_line
+from ..host.api import DATASET_REGISTRY, FileClient
+from ..host.api import PairedImageDataset as BasicSRPairedImageDataset
+from ..host.api import SingleImageDataset as BasicSRSingleImageDataset
 from ..utils.image_damage import find_damage, is_png
 from ..utils.images import decode
 
@@ -91,11 +91,15 @@ class _NamesItsFiles:
     """Base of datasets whose errors name the file."""
 
     io_backend_opt: dict[str, Any]
-    file_client: Any  # which BasicSR opens in the process that needs it
+    file_client: CheckedClient | None  # which BasicSR's class uses if it is there
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def _open(self) -> CheckedClient:
         if self.file_client is None:
             self.file_client = CheckedClient(self.io_backend_opt)
+        return self.file_client
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        self._open()
         item: dict[str, Any] = super().__getitem__(index)  # type: ignore[misc]
         return item
 
@@ -103,6 +107,25 @@ class _NamesItsFiles:
 @_in_place_of(BasicSRPairedImageDataset)
 class PairedImageDataset(_NamesItsFiles, BasicSRPairedImageDataset):
     """BasicSR's ``PairedImageDataset``, whose errors name the file."""
+
+    def read_image(self, index: int, kind: str) -> np.ndarray:
+        """Read an image as BasicSR does, before it makes floats of it.
+
+        Args:
+            index: Index of the pair.
+            kind: ``'lq'`` or ``'gt'``.
+
+        Returns:
+            (h, w, 3), BGR, uint8.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        path = self.paths[index][f'{kind}_path']
+        image = decode(self._open().get(path, kind))
+        if image is None:
+            raise DataError(f"'{path}' cannot be read as an image")
+        return image
 
 
 @_in_place_of(BasicSRSingleImageDataset)

@@ -4,10 +4,9 @@ import os
 from typing import NamedTuple
 
 import numpy as np
-from basicsr.data.paired_image_dataset import PairedImageDataset
-from basicsr.utils import FileClient
 
 from ..errors import DataError
+from ..host.api import FileClient, PairedImageDataset
 from ..utils.images import decode
 
 

@@ -1,12 +1,9 @@
 """Whole images of BasicSR's paired datasets, without cropping."""
 
 import copy
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch.utils.data import Dataset
 
 from ..config import choice
 from ..errors import DataError
@@ -17,7 +14,6 @@ from .image_names import image_names
 from .paired_images import PairedImageDataset, refuse_damage
 from .source_files import SourceFiles
 
-_Item: TypeAlias = tuple[int, torch.Tensor, torch.Tensor, dict[str, list[int]]]
 _BACKENDS = ('disk', 'lmdb', 'memcached')
 
 
@@ -46,27 +42,32 @@ def build_paired_dataset(block: dict[str, Any], key: str) -> PairedImageDataset:
     return dataset
 
 
-class WholeImagePairs(Dataset[Any]):
-    """Whole images of a ``PairedImageDataset``, uint8 BGR as stored in the files.
+class Pair(NamedTuple):
+    """A low-resolution image and its ground truth.
 
-    An item is the index of a pair, its low-resolution image, its ground truth, and notes about the
-    files of both (:func:`~.cache.sources.notes_of`); or a :class:`DataError` and three None if a
-    file cannot be used.
+    Attributes:
+        lq: (h, w, 3), BGR, uint8.
+        gt: (scale · h, scale · w, 3), BGR, uint8.
+        notes: Notes about the files of ``'lq'`` and ``'gt'`` (:func:`~.cache.sources.notes_of`).
+    """
+
+    lq: np.ndarray
+    gt: np.ndarray
+    notes: dict[str, list[int]]
+
+
+class WholeImagePairs:
+    """Whole images of a ``PairedImageDataset``, uint8 BGR as stored in the files.
 
     Args:
         dataset: Any paired dataset.
-        indices: Indices of the pairs to iterate over.
         scale: Upscaling factor.
     """
 
-    def __init__(self, dataset: PairedImageDataset, indices: Sequence[int], scale: int) -> None:
+    def __init__(self, dataset: PairedImageDataset, scale: int) -> None:
         self.dataset = dataset
-        self.indices = indices
         self.scale = scale
         self.files = SourceFiles(dataset)
-
-    def __len__(self) -> int:
-        return len(self.indices)
 
     def bytes_of(self, index: int, kind: str) -> bytes:
         """Return the content of an image file.
@@ -120,19 +121,16 @@ class WholeImagePairs(Dataset[Any]):
         refuse_damage(content, f"'{self.files.path(index, kind)}'")
         return self.files.decode(index, kind, content), notes
 
-    def __getitem__(self, i: int) -> _Item | tuple[DataError, None, None, None]:
-        try:
-            return self._pair(self.indices[i])
-        # Returned, for the main process to raise: torch would add a traceback to its message.
-        except DataError as error:
-            return error, None, None, None
+    def pair(self, index: int) -> Pair:
+        """Decode both images of a pair.
 
-    def _pair(self, index: int) -> _Item:
+        Raises:
+            DataError: A file is not an image or is damaged, or the sizes do not match the scale.
+        """
         lq, lq_notes = self._image(index, 'lq')
         gt, gt_notes = self._image(index, 'gt')
         self.check_sizes(index, gt.shape, lq.shape)
-        notes = {'lq': lq_notes, 'gt': gt_notes}
-        return index, torch.from_numpy(lq), torch.from_numpy(gt), notes
+        return Pair(lq, gt, {'lq': lq_notes, 'gt': gt_notes})
 
 
 def list_images(dataset: PairedImageDataset, root: str, scale: int) -> list[CachedImage]:
@@ -149,7 +147,7 @@ def list_images(dataset: PairedImageDataset, root: str, scale: int) -> list[Cach
     Raises:
         DataError: An image cannot be read, or sizes do not match the scale.
     """
-    pairs = WholeImagePairs(dataset, [], scale)
+    pairs = WholeImagePairs(dataset, scale)
     images = []
     for index, name in enumerate(image_names(dataset, root)):
         h, w = pairs.size(index)

@@ -19,6 +19,7 @@ from ..host.api import build_dataset, calculate_psnr, calculate_ssim
 from ..host.resize import imresize
 from ..host.training_loop import weights_path
 from ..teachers import FusedTeachers, TeacherEnsemble
+from ..utils.cudnn import cudnn_flags
 from ..utils.image_tensors import to_array
 from ..weights.loading import load_weights
 from ..weights.networks import build, size_multiple
@@ -74,10 +75,11 @@ def load_trained(
 
 
 def _tiled(function: ImageFunction, config: TrainingConfig) -> ImageFunction:
-    """Apply a function in tiles, if ``val.tile`` is set."""
+    """Apply a function in tiles, if ``val.tile`` is set, in full fp32 also on a GPU."""
 
     def run(lq: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
+        # By default convolutions on a GPU round to TF32.
+        with torch.no_grad(), cudnn_flags(allow_tf32=False):
             val = config.val
             return run_tiled(function, lq, config.scale, val.tile, val.tile_overlap)
 

@@ -8,6 +8,10 @@ from typing import Any, cast
 import torch
 
 _EPS = 1e-8
+# Size of a strip: on a CPU one that fits its caches; on a GPU, whose kernels are short beside the
+# time to launch them, one of several whole maps.
+_CPU_STRIP_BYTES = 1 << 20
+_STRIP_BYTES = 256 << 20
 
 
 def affinity(feature: torch.Tensor) -> torch.Tensor:
@@ -35,6 +39,26 @@ def normalize_pixels(feature: torch.Tensor) -> torch.Tensor:
     # Not torch.norm: its gradient at a zero vector is not finite; that of the clamped sqrt is.
     norm = flat.square().sum(1, keepdim=True).clamp_min(1e-24).sqrt()
     return flat / (norm + _EPS)
+
+
+def _by_values(x: torch.Tensor) -> torch.Tensor:
+    """Add up magnitudes with a pass for each operation: a scalar, float64."""
+    return x.abs().sum(dtype=torch.float64)
+
+
+def _by_rows(x: torch.Tensor) -> torch.Tensor:
+    """Add up magnitudes in a single pass over the values: a scalar, float64.
+
+    Only the sums of rows are converted to float64; converting the values would write twice as much
+    as there is to read.
+    """
+    row_sums: torch.Tensor = torch.linalg.vector_norm(x, 1, dim=-1)
+    return row_sums.sum(dtype=torch.float64)
+
+
+def _sum_of_magnitudes(x: torch.Tensor) -> torch.Tensor:
+    # On a CPU, whose strips stay in its cache, the single pass is slower by 5 %.
+    return _by_values(x) if x.device.type == 'cpu' else _by_rows(x)
 
 
 class _AffinityDistance(torch.autograd.Function):
@@ -70,14 +94,17 @@ class _AffinityDistance(torch.autograd.Function):
                 end = min(start + rows, n)
                 width = end - start
                 difference = s[:, :, start:end].transpose(1, 2) @ s[:, :, start:]
-                difference -= t[:, :, start:end].transpose(1, 2) @ t[:, :, start:]
-                total += difference[:, :, :width].abs().sum(dtype=torch.float64)
-                total += 2 * difference[:, :, width:].abs().sum(dtype=torch.float64)
+                t_rows = t[:, :, start:end].transpose(1, 2)
+                difference.baddbmm_(t_rows, t[:, :, start:], alpha=-1)
+                total += _sum_of_magnitudes(difference[:, :, :width])
+                if end < n:
+                    total += 2 * _sum_of_magnitudes(difference[:, :, width:])
                 if gradient is not None:
                     sign = difference.sign_()
                     part = gradient[first : first + images]
-                    part[:, :, start:end] += s[:, :, start:] @ sign.transpose(1, 2)
-                    part[:, :, end:] += s[:, :, start:end] @ sign[:, :, width:]
+                    part[:, :, start:end].baddbmm_(s[:, :, start:], sign.transpose(1, 2))
+                    if end < n:
+                        part[:, :, end:].baddbmm_(s[:, :, start:end], sign[:, :, width:])
         if gradient is not None:
             ctx.save_for_backward(gradient.mul_(2 / count))
         return (total / count).float()
@@ -101,14 +128,14 @@ def affinity_distance(
     Args:
         student: (b, c, h, w); receives the gradient.
         teacher: (b, c', h, w); receives none. The numbers of channels may differ.
-        strip_bytes: Size of a strip; about three of them are in memory at a time.
-            None is 1 MiB on a CPU, which fits its caches, and 64 MiB elsewhere.
+        strip_bytes: Size of a strip; about two of them are in memory at a time.
+            None is 1 MiB on a CPU and 256 MiB elsewhere.
 
     Returns:
         Scalar, float32, from 0 to 2.
     """
     if strip_bytes is None:
-        strip_bytes = 1 << 20 if student.device.type == 'cpu' else 64 << 20
+        strip_bytes = _CPU_STRIP_BYTES if student.device.type == 'cpu' else _STRIP_BYTES
     with torch.autocast(student.device.type, enabled=False):
         distance = _AffinityDistance.apply(
             normalize_pixels(student), normalize_pixels(teacher.detach()), strip_bytes

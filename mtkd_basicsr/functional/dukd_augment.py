@@ -39,7 +39,7 @@ _FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 def _apply(x: torch.Tensor, flags: torch.Tensor, names: Iterable[str]) -> torch.Tensor:
-    flags = flags.to(x.device)
+    flags = flags.to(x.device, non_blocking=True)
     for name in names:
         chosen = flags[:, OPERATIONS.index(name), None, None, None]
         x = torch.where(chosen, _FUNCTIONS[name](x), x)
@@ -87,7 +87,8 @@ def zoom_in(gt: torch.Tensor, scale: int, generator: torch.Generator | None = No
         (b, c, h, w).
     """
     b, c, height, width = gt.shape
-    chosen = torch.randint(scale * scale, (b,), generator=generator).to(gt.device)
+    chosen = torch.randint(scale * scale, (b,), generator=generator)
+    chosen = chosen.to(gt.device, non_blocking=True)
     # (b, c, tile row, h, tile column, w) -> (b, tile, c, h, w)
     grid = gt.reshape(b, c, scale, height // scale, scale, width // scale)
     tiles = grid.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)

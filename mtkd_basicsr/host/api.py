@@ -1,8 +1,7 @@
-"""The functions and registries of BasicSR that other layers call.
+"""The functions, classes and registries of BasicSR that other layers use.
 
-Layers that subclass BasicSR's classes (archs, losses, data, models) import those themselves; all
-others go through this module, so that a new release of BasicSR is reviewed in one place. Packages
-that search for their modules on import are looked up at each call: a model inside
+Outside of ``host/`` nothing imports BasicSR, so that a new release of it is reviewed in one folder.
+Packages that search for their modules on import are looked up at each call: a model inside
 ``basicsr/models/`` may import this package before that import is complete.
 """
 
@@ -13,17 +12,27 @@ from typing import Any
 import basicsr
 import basicsr.archs
 import basicsr.data
+import basicsr.losses
 import basicsr.metrics
 import basicsr.models
 import torch
+from basicsr.archs.arch_util import ResidualBlockNoBN
 from basicsr.archs.ecbsr_arch import ECB
 from basicsr.archs.swinir_arch import SwinTransformerBlock
+from basicsr.data.paired_image_dataset import PairedImageDataset
+from basicsr.data.single_image_dataset import SingleImageDataset
+from basicsr.data.transforms import augment, paired_random_crop
 from basicsr.metrics.psnr_ssim import calculate_psnr, calculate_ssim
 from basicsr.models.base_model import BaseModel
+from basicsr.models.lr_scheduler import CosineAnnealingRestartLR, MultiStepRestartLR
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import FileClient, get_root_logger
+from basicsr.utils.dist_util import master_only
 from basicsr.utils.logger import initialized_logger
 from basicsr.utils.registry import (
     ARCH_REGISTRY,
     DATASET_REGISTRY,
+    LOSS_REGISTRY,
     METRIC_REGISTRY,
     MODEL_REGISTRY,
     Registry,
@@ -32,17 +41,29 @@ from basicsr.utils.registry import (
 __all__ = [
     'ARCH_REGISTRY',
     'DATASET_REGISTRY',
+    'LOSS_REGISTRY',
     'METRIC_REGISTRY',
     'MODEL_REGISTRY',
     'ECB',
     'BaseModel',
+    'CosineAnnealingRestartLR',
+    'FileClient',
+    'MultiStepRestartLR',
+    'PairedImageDataset',
+    'ResidualBlockNoBN',
+    'SRModel',
+    'SingleImageDataset',
     'SwinTransformerBlock',
+    'augment',
     'build_dataset',
     'build_model',
     'build_network',
     'calculate_psnr',
     'calculate_ssim',
+    'get_root_logger',
     'initialized_logger',
+    'master_only',
+    'paired_random_crop',
     'registered_name',
 ]
 

@@ -5,7 +5,6 @@ errors.
 """
 
 import functools
-import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeVar
@@ -14,7 +13,7 @@ import torch
 from torch import distributed
 
 from ..errors import OptionError
-from ..utils.launchers import check_launched
+from ..utils.launchers import check_launched, local_rank
 
 # Seconds that a process waits for the first one of its machine to report an error that all of them
 # have.
@@ -51,12 +50,16 @@ def refuse_slurm(*_: Any, **__: Any) -> NoReturn:
     )
 
 
-def launched(launcher: str, function: Callable[..., None]) -> Callable[..., None]:
+def launched(
+    launcher: str, function: Callable[..., None], without_gpu: Callable[..., None]
+) -> Callable[..., None]:
     """Let a function of BasicSR that initializes processes raise if no launcher started this one.
 
     Args:
         launcher: ``'pytorch'`` or ``'slurm'``.
         function: The function.
+        without_gpu: What is called in its place on machines without a CUDA device. They are not
+            asked for one before: processes that read images, too, import this package.
 
     Returns:
         The function with the check; ``function`` itself if it has it already.
@@ -66,6 +69,9 @@ def launched(launcher: str, function: Callable[..., None]) -> Callable[..., None
 
     @functools.wraps(function)
     def initialize(*args: Any, **kwargs: Any) -> None:
+        if not torch.cuda.is_available():
+            without_gpu(*args, **kwargs)
+            return
         check_launched(launcher)
         function(*args, **kwargs)
 
@@ -123,6 +129,5 @@ def defer_to_local_rank_zero() -> None:
     The first process returns at once. Any other one waits: the launcher ends it after the first one
     has ended. If it still runs after some seconds, the error is its own.
     """
-    local_rank = os.environ.get('LOCAL_RANK', os.environ.get('SLURM_LOCALID', 0))
-    if int(local_rank) != 0:
+    if local_rank() != 0:
         time.sleep(_SECONDS_TO_DEFER)

@@ -1,7 +1,6 @@
 """Repairs of the packages that we build on, broken by recent torchvision, setuptools and torch.
 
-Each repair is made only if something is missing, and only in this process: no installed file is
-changed.
+A repair is made only in this process: no installed file is changed.
 """
 
 import contextlib
@@ -9,15 +8,14 @@ import sys
 import types
 from collections.abc import Iterator
 
-import torch
 from basicsr.utils import dist_util
 
-from . import shared_lmdb, startup
+from . import shared_lmdb, startup, swin_masks
 from .distributed import init_gloo, launched, refuse_slurm
 
 
 def apply() -> None:
-    """Make ``import basicsr`` work, training without a GPU, and an LMDB in two data sets.
+    """Make ``import basicsr`` work, training without a GPU, an LMDB in two data sets, fast masks.
 
     Calling it twice is harmless.
     """
@@ -26,17 +24,14 @@ def apply() -> None:
         if name in sys.modules:  # imported before the finder was there
             sys.modules[name].__dict__['open'] = startup.open_text
     shared_lmdb.install()
+    swin_masks.install()
     _patch_launchers()
 
 
 def _patch_launchers() -> None:
     # BasicSR initializes its processes with nccl and a CUDA device for each, whatever num_gpu says.
-    if torch.cuda.is_available():
-        dist_util._init_dist_pytorch = launched('pytorch', dist_util._init_dist_pytorch)
-        dist_util._init_dist_slurm = launched('slurm', dist_util._init_dist_slurm)
-        return
-    dist_util._init_dist_pytorch = init_gloo
-    dist_util._init_dist_slurm = refuse_slurm
+    dist_util._init_dist_pytorch = launched('pytorch', dist_util._init_dist_pytorch, init_gloo)
+    dist_util._init_dist_slurm = launched('slurm', dist_util._init_dist_slurm, refuse_slurm)
 
 
 @contextlib.contextmanager

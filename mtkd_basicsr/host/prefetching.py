@@ -1,10 +1,13 @@
-"""BasicSR's prefetcher, ``prefetch_mode: cpu``: no leftover threads, and errors are raised."""
+"""BasicSR's prefetchers: no leftover threads or workers, and errors are raised."""
 
 import threading
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from basicsr.data import prefetch_dataloader
+from basicsr.data.data_sampler import EnlargedSampler
+from torch.utils.data import DataLoader
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,36 @@ class PrefetchGenerator(prefetch_dataloader.PrefetchGenerator):
             super().run()
         except BaseException as error:
             self.queue.put(_Failure(error))
+
+
+class CPUPrefetcher(prefetch_dataloader.CPUPrefetcher):
+    """BasicSR's prefetcher, for any ``prefetch_mode`` but cuda, which starts workers once.
+
+    BasicSR starts them when it makes the prefetcher, and again at the first epoch; the first ones
+    have then read and decoded batches for nothing.
+
+    Args:
+        loader: The loader of a training.
+    """
+
+    is_checked = True
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        is_usual = type(loader) is DataLoader and isinstance(loader.sampler, EnlargedSampler)
+        if not is_usual or loader.num_workers == 0 or loader.persistent_workers:
+            super().__init__(loader)
+            return
+        self.ori_loader = loader
+        self.loader = None
+        # What torch draws to start workers, as BasicSR's sampler draws nothing: the random numbers
+        # of a training stay the same.
+        torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
+
+    def next(self) -> Any:
+        """Return the next batch; None at the end of an epoch."""
+        if self.loader is None:
+            self.reset()
+        return super().next()
 
 
 def apply() -> None:

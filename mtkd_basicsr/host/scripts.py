@@ -16,7 +16,7 @@ from basicsr.utils.logger import initialized_logger
 
 from ..utils.version import __version__
 from .resume import load_resume_state
-from .training_loop import MessageLogger, with_enough_epochs
+from .training_loop import MessageLogger, with_enough_epochs, with_prepared_loader
 
 # Gets the options, and whether they are for a training; raises if they are wrong.
 Check: TypeAlias = Callable[[dict[str, Any], bool], None]
@@ -144,9 +144,14 @@ def repair(script: ModuleType | None, check: Check) -> None:
         # The first function that the script calls with its options.
         module.load_resume_state = _checked(load_resume_state, check, is_train=True)
         _replace(module, 'init_wandb_logger', _with_run_ids)
+        _replace(module, 'CPUPrefetcher', lambda _: prefetching.CPUPrefetcher)
         if getattr(module, 'MessageLogger', MessageLogger) is not MessageLogger:
             module.MessageLogger = MessageLogger
-            _replace(module, 'create_train_val_dataloader', with_enough_epochs)
+            _replace(
+                module,
+                'create_train_val_dataloader',
+                lambda create: with_prepared_loader(with_enough_epochs(create)),
+            )
     elif not getattr(module.make_exp_dirs, 'is_checked', False):
         module.make_exp_dirs = _checked(module.make_exp_dirs, check, is_train=False)
     _replace(module, 'get_root_logger', _logging_in_utf8)

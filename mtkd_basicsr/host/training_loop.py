@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from basicsr.utils import MessageLogger as BasicSRMessageLogger
-from basicsr.utils.registry import DATASET_REGISTRY
+from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
+from torch.utils.data import DataLoader
 
 
 def steps_of_an_epoch(
@@ -83,6 +84,48 @@ def with_enough_epochs(create: Callable[..., tuple[Any, ...]]) -> Callable[..., 
         if len(loader):
             epochs = max(epochs, math.ceil(iterations / len(loader)))
         return loader, sampler, validations, epochs, iterations
+
+    return create_train_val_dataloader
+
+
+def prepare_loader(model: type, loader: DataLoader[Any]) -> None:
+    """Let the dataset of a training pack its batches, if the model unpacks them.
+
+    That is a model of this package, or a class derived from one without a ``feed_data`` of its own.
+    All others get batches as BasicSR's datasets give them.
+
+    Args:
+        model: Class of the model.
+        loader: The loader of the training, which has not started yet.
+    """
+    feed_data = getattr(model, 'feed_data', None)
+    ours = f'{__name__.partition(".")[0]}.models.'
+    if getattr(feed_data, '__module__', '').startswith(ours):
+        pack_batches = getattr(loader.dataset, 'pack_batches', None)
+        if pack_batches is not None:
+            pack_batches(loader)
+
+
+def with_prepared_loader(create: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """Wrap BasicSR's ``create_train_val_dataloader``, so that the loader suits model and device.
+
+    A training on a CPU does not pin memory: that would occupy a GPU of the machine.
+
+    Args:
+        create: As for :func:`with_enough_epochs`.
+
+    Returns:
+        The same function with a prepared loader.
+    """
+
+    def create_train_val_dataloader(opt: dict[str, Any], *args: Any) -> tuple[Any, ...]:
+        loader, *others = create(opt, *args)
+        if isinstance(loader, DataLoader):
+            if opt['num_gpu'] == 0:
+                loader.pin_memory = False
+            if opt['model_type'] in MODEL_REGISTRY:
+                prepare_loader(MODEL_REGISTRY.get(opt['model_type']), loader)
+        return (loader, *others)
 
     return create_train_val_dataloader
 

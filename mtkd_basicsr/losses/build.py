@@ -3,12 +3,10 @@
 import logging
 from typing import Any, cast
 
-import basicsr.losses  # noqa: F401  (registers BasicSR's)
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 
 from ..errors import OptionError, did_you_mean
-from ..host.api import registered_name
+from ..host.api import LOSS_REGISTRY, registered_name
 
 
 def build(loss: dict[str, Any], key: str) -> nn.Module:

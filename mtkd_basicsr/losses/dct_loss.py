@@ -1,12 +1,12 @@
 """A loss on the DCT coefficients of windows, to compare the wavelet loss with."""
 
 import torch
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..errors import OptionError
 from ..functional.dct import dct_matrix
+from ..host.api import LOSS_REGISTRY
 from ..utils.registry import register
 
 

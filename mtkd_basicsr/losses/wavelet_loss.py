@@ -3,12 +3,12 @@
 from typing import cast
 
 import torch
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import nn
 
 from ..errors import OptionError, did_you_mean
 from ..functional.wavelet import band_l1, haar_bands, haar_l1
 from ..host import patches
+from ..host.api import LOSS_REGISTRY
 from ..utils.cudnn import cudnn_flags
 from ..utils.registry import register
 

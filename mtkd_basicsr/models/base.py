@@ -5,21 +5,22 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import torch
-from basicsr.utils import get_root_logger
-from basicsr.utils.dist_util import master_only
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from ..config import ModelSpec
+from ..data.packed_batches import to_device
 from ..distillers import training_config
 from ..errors import WeightsError
 from ..functional.padding import run_padded
 from ..functional.tiling import run_tiled
+from ..host.api import get_root_logger, master_only
 from ..host.distributed import of_the_first
 from ..host.one_gpu import check_gpus
 from ..utils.atomic import save_atomically, write_atomically
-from ..utils.moving_average import decay_at
+from ..utils.moving_average import MovingAverage, decay_at
+from ..utils.plain_tensors import move_plain_tensors
 from ..utils.precision import Precision
 from ..utils.progress import on_terminal
 from ..utils.random_state import seed_of, unchanged
@@ -42,6 +43,18 @@ if TYPE_CHECKING:
 Writer: TypeAlias = 'SummaryWriter | None'
 Loader: TypeAlias = DataLoader[Any]
 Nets: TypeAlias = nn.Module | list[nn.Module]
+
+
+def _first_not_finite(net: nn.Module) -> str | None:
+    """Return the name of the first parameter with a value that is not finite; None if all are.
+
+    On a GPU that waits once for all of them, not for each.
+    """
+    parameters = dict(net.named_parameters())
+    if not parameters:
+        return None
+    finite = torch.stack([torch.isfinite(p).all() for p in parameters.values()]).tolist()
+    return next((name for name, ok in zip(parameters, finite, strict=True) if not ok), None)
 
 
 class DistillBase(ResumableModel):
@@ -70,6 +83,7 @@ class DistillBase(ResumableModel):
             # Updates of the moving average, last iteration, whether BasicSR's loop is over, and
             # the iteration of the last validation by loader.
             self.ema_updates = 0
+            self._average: MovingAverage | None = None
             self._iteration = 0
             self._ended = False
             self._validated: dict[int, int | str] = {}
@@ -85,8 +99,10 @@ class DistillBase(ResumableModel):
     def init_training_settings(self) -> None:
         """Set up the training as BasicSR does; warn of an average that stays at its start."""
         super().init_training_settings()
-        if self.config.speed.channels_last and hasattr(self, 'net_g_ema'):
-            self.net_g_ema.to(memory_format=torch.channels_last)
+        if hasattr(self, 'net_g_ema'):
+            move_plain_tensors(self.net_g_ema, self.device)
+            if self.config.speed.channels_last:
+                self.net_g_ema.to(memory_format=torch.channels_last)
         warning = self.config.ema_warning()
         if warning is not None:
             get_root_logger().warning(warning)
@@ -172,6 +188,7 @@ class DistillBase(ResumableModel):
         if self.is_train and self.config.speed.channels_last:
             # Before it is wrapped: DistributedDataParallel lays out its buckets by the strides.
             net = net.to(memory_format=torch.channels_last)
+        move_plain_tensors(net, self.device)
         if not self.opt['dist']:
             return super().model_to_device(net)
         if self.device.type == 'cpu':
@@ -272,8 +289,8 @@ class DistillBase(ResumableModel):
     # Steps
 
     def feed_data(self, data: dict[str, Any]) -> None:
-        """Take a batch from BasicSR's dataloader."""
-        super().feed_data(data)
+        """Take a batch from BasicSR's dataloader, floats or packed bytes."""
+        super().feed_data(to_device(data, self.device))
         if self.is_train:
             self._image_names = data.get('gt_path', data.get('lq_path', []))
 
@@ -338,12 +355,10 @@ class DistillBase(ResumableModel):
 
         Statistics of BatchNorm would stay those of an untrained network.
         """
-        super().model_ema(decay)
-        averaged = dict(self.net_g_ema.named_buffers())
-        for name, buffer in self.get_bare_model(self.net_g).named_buffers():
-            # A network may keep buffers for the last size of an image, which differ in shape.
-            if name in averaged and averaged[name].shape == buffer.shape:
-                averaged[name].copy_(buffer)
+        network = self.get_bare_model(self.net_g)
+        if self._average is None or not self._average.belongs_to(self.net_g_ema, network):
+            self._average = MovingAverage(self.net_g_ema, network)
+        self._average.update(decay)
 
     def before_step(self) -> None:
         """Hook between the backward pass and the optimizer step; does nothing by default."""
@@ -360,13 +375,12 @@ class DistillBase(ResumableModel):
         If a weight is not finite, nothing is written, so the last good checkpoint remains.
         """
         self._ended = current_iter == -1
-        for name, parameter in self.get_bare_model(self.net_g).named_parameters():
-            if not torch.isfinite(parameter).all():
-                get_root_logger().error(
-                    f'iteration {current_iter}: {name} is no longer finite: no checkpoint is '
-                    'written'
-                )
-                return
+        name = _first_not_finite(self.get_bare_model(self.net_g))
+        if name is not None:
+            get_root_logger().error(
+                f'iteration {current_iter}: {name} is no longer finite: no checkpoint is written'
+            )
+            return
         super().save(epoch, current_iter)
         if self.config.keep_last is not None and self.opt['rank'] == 0:
             path = self.opt['path']

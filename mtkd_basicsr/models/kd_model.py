@@ -3,13 +3,14 @@
 from typing import Any
 
 import torch
-from basicsr.utils import get_root_logger
-from basicsr.utils.registry import MODEL_REGISTRY
 
 from ..config import MODELS
+from ..data.packed_batches import to_device
 from ..distillers import Batch, Distiller, TeacherProvider
-from ..errors import WeightsError
+from ..errors import OptionError, WeightsError
+from ..host.api import MODEL_REGISTRY, get_root_logger
 from ..host.distributed import average_gradients, broadcast_parameters
+from ..utils.choices import CUDA_GRAPHS
 from ..utils.json_types import to_json_types
 from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.registry import register
@@ -33,6 +34,16 @@ class KDModel(DistillBase):
 
     spec = MODELS['KDModel']
 
+    def check_config(self) -> None:
+        """Raise if this version of torch cannot compile the student as asked for."""
+        mode = self.config.speed.compile
+        if mode == CUDA_GRAPHS and not hasattr(torch.compiler, 'set_stance'):
+            # Validations would compile, and record graphs, for each size of an image.
+            raise OptionError(
+                f'train.compile: {mode}, which needs torch 2.6 or later, not {torch.__version__}; '
+                'use true'
+            )
+
     def init_training_settings(self) -> None:
         """Prepare a training: build the distiller, set precisions, then let BasicSR set up."""
         student = self.get_bare_model(self.net_g)
@@ -55,7 +66,13 @@ class KDModel(DistillBase):
             # What was compiled for another student of the same class in this process does not see
             # the hooks of this one, with which features are read.
             torch.compiler.reset()
-            self.get_bare_model(self.net_g).compile()
+            mode = self.config.speed.compile
+            if mode == CUDA_GRAPHS and self.device.type != 'cuda':
+                get_root_logger().warning(
+                    f'train.compile: {mode}; CUDA graphs need a GPU, so that this is the same as '
+                    'true'
+                )
+            self.get_bare_model(self.net_g).compile(mode=mode if isinstance(mode, str) else None)
 
     def choose_precisions(self, saved: dict[str, str]) -> dict[str, tuple[str, Precision]]:
         """Choose the precision of the student, and of teachers and fusion network if they run."""
@@ -94,9 +111,9 @@ class KDModel(DistillBase):
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Take a batch; its ``target`` or ``teachers``, if any, replace running the teachers."""
-        super().feed_data(data)
-        cached = data.get('target', data.get('teachers'))
-        self.target: torch.Tensor | None = None if cached is None else cached.to(self.device)
+        batch = to_device(data, self.device)
+        super().feed_data(batch)
+        self.target: torch.Tensor | None = batch.get('target', batch.get('teachers'))
 
     def student(self, lq: torch.Tensor) -> torch.Tensor:
         """Run the student on a batch.
@@ -118,6 +135,9 @@ class KDModel(DistillBase):
 
     def losses(self, current_iter: int) -> dict[str, torch.Tensor]:
         """Compute the losses against ground truth and target, and those of the methods."""
+        if self.config.speed.compile == CUDA_GRAPHS:
+            # From here on the graphs may write over the outputs of the last step.
+            torch.compiler.cudagraph_mark_step_begin()
         batch = Batch(self.lq, self.gt, self.target, self.generator(current_iter))
         return self.distiller.losses(self.student, batch)
 

@@ -3,9 +3,9 @@
 import math
 
 import torch
-from basicsr.utils import get_root_logger
 
 from ..errors import TrainingError
+from ..host.api import get_root_logger
 from ..utils.texts import begun
 
 # Number of images that a log line names.
@@ -17,6 +17,8 @@ class LossGuard:
 
     The values are copied to the host asynchronously after the forward pass and read after the
     backward pass was launched, so that the copy costs no more time than logging the losses does.
+    BasicSR's ``CUDAPrefetcher`` relies on that wait: it copies the next images into memory of
+    earlier ones without knowing whether a step still reads them.
 
     Args:
         max_skipped: Number of consecutive steps that may be skipped.
@@ -48,7 +50,8 @@ class LossGuard:
         self._names = list(losses)
         if values.is_cuda:
             self._host = torch.empty(values.shape, pin_memory=True).copy_(values, non_blocking=True)
-            self._event = torch.cuda.Event()
+            # Blocking: the thread sleeps instead of keeping a core busy, which loaders can use.
+            self._event = torch.cuda.Event(blocking=True)
             self._event.record()
         else:
             self._host = values

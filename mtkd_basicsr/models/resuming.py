@@ -5,10 +5,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import torch
-from basicsr.models.sr_model import SRModel
-from basicsr.utils import get_root_logger
-from basicsr.utils.dist_util import master_only
 
+from ..host.api import SRModel, get_root_logger, master_only
 from ..host.training_loop import epoch_to_go_on_with
 from ..utils.atomic import save_atomically
 from ..utils.random_state import random_state, set_random_state

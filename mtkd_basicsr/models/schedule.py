@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from basicsr.models.base_model import BaseModel
-from basicsr.models.lr_scheduler import CosineAnnealingRestartLR, MultiStepRestartLR
 
 from ..errors import OptionError, WeightsError
+from ..host.api import BaseModel, CosineAnnealingRestartLR, MultiStepRestartLR
 from .option_changes import Change, differences
 
 # The schedulers of BasicSR, and their arguments.
@@ -131,6 +130,7 @@ class AskedSchedule:
         if changes:
             for group, asked in self._groups():
                 group.update({k: v for k, v in asked.items() if k not in ('params', 'lr')})
+            self._load_again(state)
         if not all(type(scheduler) in _SCHEDULERS for scheduler in self.model.schedulers):
             return list(changes.values())  # that of somebody else keeps what it has saved
         schedule = self._scheduler_changes(state)
@@ -148,6 +148,16 @@ class AskedSchedule:
                 ):
                     scheduler.load_state_dict(saved)
         return list(changes.values())
+
+    def _load_again(self, state: Mapping[str, Any]) -> None:
+        """Load what optimizers keep for each parameter, for the groups as they are now.
+
+        Where the counts of steps have to be depends on their groups: a fused optimizer needs them
+        on its device, any other one would wait for each of them there.
+        """
+        for optimizer, saved in zip(self.model.optimizers, state['optimizers'], strict=True):
+            groups = optimizer.state_dict()['param_groups']
+            optimizer.load_state_dict({**saved, 'param_groups': groups})
 
     def _optimizer_changes(self, state: Mapping[str, Any]) -> dict[str, Change]:
         changes: dict[str, Change] = {}

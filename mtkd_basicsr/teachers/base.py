@@ -6,6 +6,9 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import nn
 
+from ..utils.cast_once import cast_once, forget_casts
+from ..utils.plain_tensors import move_plain_tensors
+
 _Frozen = TypeVar('_Frozen', bound='Frozen')
 
 
@@ -84,13 +87,16 @@ class Frozen(nn.Module):
     def freeze(self, device: str | torch.device, channels_last: bool) -> None:
         """Move the module to its device and freeze it; call this at the end of ``__init__``."""
         self.to(device)
+        move_plain_tensors(self, device)
         self.set_memory_format(channels_last)
         self.requires_grad_(False)
         super().train(False)
+        cast_once(self)
 
     def set_memory_format(self, channels_last: bool) -> None:
         """Store the weights in channels_last or in contiguous format."""
         self.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+        forget_casts(self)
 
     def train(self: _Frozen, mode: bool = True) -> _Frozen:
         """Ignore ``mode``: the module stays in evaluation mode."""

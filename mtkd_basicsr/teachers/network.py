@@ -9,6 +9,7 @@ from torch import nn
 from ..config import TeacherOptions
 from ..errors import OptionError
 from ..functional.padding import run_padded
+from ..utils.memory import is_out_of_memory
 from ..weights.loading import load_weights, recorded_network
 from ..weights.networks import arch_name, build, is_inferred, size_multiple
 from .kinds import register_teacher
@@ -82,6 +83,11 @@ class NetworkTeacher(nn.Module):
             with torch.no_grad():
                 shape = tuple(self.network(x).shape)
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise OptionError(
+                    f'{key}: not enough memory on {device} for the network and an image of '
+                    f'{size}×{size}; close other programs, or use another device'
+                ) from error
             raise OptionError(f'{key}: fails for input {tuple(x.shape)}: {error}') from error
         expected = (1, 3, size * scale, size * scale)
         if shape != expected:

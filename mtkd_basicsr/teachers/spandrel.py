@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..archs import SpandrelNetwork
 from ..errors import OptionError, WeightsError
+from ..host.swin_masks import cache_masks
 from ..weights.loading import read_weights
 from ..weights.networks import SPANDREL
 from ..weights.state_dicts import state_dict_of
@@ -108,4 +109,8 @@ def read_spandrel(
             f'{descriptor.purpose}, {inputs} to {outputs} channels; expected super-resolution (SR) '
             'of RGB images, 3 to 3'
         )
+    for module in descriptor.model.modules():
+        # Those of SwinIR, Swin2SR and DRCT are BasicSR's.
+        if type(module).__name__ == 'SwinTransformerBlock':
+            cache_masks(type(module))
     return SpandrelNetwork(descriptor)

@@ -10,6 +10,9 @@ CACHE_CONTENTS: tuple[CacheContents, ...] = get_args(CacheContents)
 # fp32.
 PRECISIONS = ('auto', 'bf16', 'fp32')
 
+# The mode of torch.compile that records CUDA graphs: a value of `train.compile`.
+CUDA_GRAPHS = 'reduce-overhead'
+
 # How several processes are started, as BasicSR knows it.
 LAUNCHERS = ('none', 'pytorch', 'slurm')
 

@@ -18,11 +18,12 @@ def to_tensor(image: np.ndarray | torch.Tensor, device: str | torch.device = 'cp
     """Convert an image as OpenCV reads it to what a network takes.
 
     Args:
-        image: (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16.
+        image: (h, w), (h, w, 3) or (h, w, 4), BGR(A), uint8 or uint16; or (b, h, w, c), several of
+            one size.
         device: Where the result is; what goes there are the bytes.
 
     Returns:
-        (1, c, h, w), RGB(A), float32, [0, 1], with the channels last in memory.
+        (b, c, h, w), RGB(A), float32, [0, 1], with the channels last in memory.
     """
     largest = 255
     if isinstance(image, np.ndarray):
@@ -33,7 +34,25 @@ def to_tensor(image: np.ndarray | torch.Tensor, device: str | torch.device = 'cp
     pixels = image.to(device)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    return _swap_red_and_blue(pixels).permute(2, 0, 1)[None].float() / largest
+    if pixels.ndim == 3:
+        pixels = pixels[None]
+    return _swap_red_and_blue(pixels).movedim(-1, -3).float() / largest
+
+
+def to_pixels(tensor: torch.Tensor, largest: int = 255) -> torch.Tensor:
+    """Round what a network gives to the values of images as OpenCV writes them.
+
+    Args:
+        tensor: (b, c, h, w) with 1, 3 or 4 channels, RGB(A); cut to [0, 1].
+        largest: The value of white.
+
+    Returns:
+        (b, h, w, c), BGR(A), on the same device: uint8 for 255, else float32.
+    """
+    pixels = (tensor.detach().float().clamp(0, 1) * largest).round()
+    if largest == 255:
+        pixels = pixels.byte()  # before it leaves a GPU
+    return _swap_red_and_blue(pixels.movedim(-3, -1)).contiguous()
 
 
 def to_array(tensor: torch.Tensor, dtype: np.dtype | type = np.uint8) -> np.ndarray:
@@ -46,8 +65,5 @@ def to_array(tensor: torch.Tensor, dtype: np.dtype | type = np.uint8) -> np.ndar
     Returns:
         (h, w, c), BGR(A), rounded to the nearest value.
     """
-    pixels = (tensor[0].detach().float().clamp(0, 1) * np.iinfo(dtype).max).round()
-    if dtype == np.uint8:
-        pixels = pixels.byte()  # before it leaves a GPU
-    pixels = _swap_red_and_blue(pixels.permute(1, 2, 0)).contiguous()
+    pixels = to_pixels(tensor[:1], np.iinfo(dtype).max)[0]
     return pixels.cpu().numpy().astype(dtype, copy=False)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 # Y of BGR, after ITU-R BT.601 as MATLAB has it; its constant, 16, is in both images.
-_LUMA = np.array([[24.966, 128.553, 65.481]], np.float32) / 255
+LUMA = np.array([[24.966, 128.553, 65.481]], np.float32) / 255
 
 
 def decode(content: bytes, mode: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
@@ -47,4 +47,4 @@ def psnr_y(a: np.ndarray, b: np.ndarray, border: int) -> float:
     """
     inner = slice(border, -border or None), slice(border, -border or None)
     difference = a[inner].astype(np.float32) - b[inner]
-    return psnr(float(np.mean(cv2.transform(difference, _LUMA) ** 2, dtype=np.float64)))
+    return psnr(float(np.mean(cv2.transform(difference, LUMA) ** 2, dtype=np.float64)))

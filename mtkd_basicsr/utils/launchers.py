@@ -15,6 +15,11 @@ _STARTERS = {
 }
 
 
+def local_rank() -> int:
+    """Return the number of this process among those of its machine; 0 without a launcher."""
+    return int(os.environ.get('LOCAL_RANK', os.environ.get('SLURM_LOCALID', 0)))
+
+
 def check_launched(launcher: str) -> None:
     """Raise if this process was started in another way than its ``--launcher`` says.
 

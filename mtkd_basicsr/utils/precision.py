@@ -102,6 +102,17 @@ def time_convolution(device: torch.device, bf16: bool) -> float:
     return shortest
 
 
+def autocast_type(device: torch.device) -> torch.dtype | None:
+    """Return the type that autocast computes in here on a device; None without autocast."""
+    try:
+        enabled = torch.is_autocast_enabled(device.type)
+        return torch.get_autocast_dtype(device.type) if enabled else None
+    except (AttributeError, TypeError):  # torch < 2.4 has a function for each kind of device
+        if device.type == 'cpu':
+            return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
+        return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
+
+
 # What is made of it
 
 

@@ -7,8 +7,9 @@ import torch
 from conftest import build
 
 from mtkd_basicsr.archs import DCTSwin, dct_attention
-from mtkd_basicsr.archs.dct_attention import WindowAttention, window_order
+from mtkd_basicsr.archs.dct_attention import WindowAttention
 from mtkd_basicsr.archs.upsampling import Upsample, upsample_to_image
+from mtkd_basicsr.archs.window_layout import window_order
 from mtkd_basicsr.errors import OptionError
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
@@ -354,3 +355,20 @@ def test_attention_on_a_gpu_keeps_off_cudnn():
         assert backends.mem_efficient_sdp_enabled()
         assert backends.math_sdp_enabled()
     assert (backends.cudnn_sdp_enabled(), backends.flash_sdp_enabled()) == before
+
+
+def test_the_skip_is_not_rounded_to_tf32_on_a_gpu(monkeypatch):
+    net = build({'type': 'DCTSwin', **SMALL, 'upscale': 2, 'skip': 'learned'}).eval()
+    convolve = torch.nn.functional.conv2d
+    allowed = []
+
+    def conv2d(x, weight, *args, **keywords):
+        if weight is net.mix.weight:
+            allowed.append(torch.backends.cudnn.allow_tf32)
+        return convolve(x, weight, *args, **keywords)
+
+    monkeypatch.setattr(torch.nn.functional, 'conv2d', conv2d)
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', True)
+    net(torch.rand(1, 9, 32, 32))
+    assert allowed == [False]
+    assert torch.backends.cudnn.allow_tf32

@@ -130,8 +130,8 @@ def test_target_is_cut_at_the_same_place_with_the_same_flips(cached):
     data = build_dataset(block)
     # In place of the target the cache gives the ground truth: both crops have to be equal, whatever
     # the flips.
-    read = data.cache.array
-    data.cache.array = lambda index, kind: read(index, 'gt' if kind == 'target' else kind)
+    read = data.cache.image
+    data.cache.image = lambda index, kind: read(index, 'gt' if kind == 'target' else kind)
     items = [data[i % len(data)] for i in range(24)]
     assert all(torch.equal(item['gt'], item['target']) for item in items)
     assert len({item['gt'].sum().item() for item in items}) > 12

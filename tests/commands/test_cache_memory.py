@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import with_cache, write_options
 
-from mtkd_basicsr.commands.cache import targets
+from mtkd_basicsr.commands.cache import computing
 from mtkd_basicsr.data.cache.reader import CacheReader
 
 ERRORS = [
@@ -21,26 +21,26 @@ ERRORS = [
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(targets, '_SMALLEST_TILE', 8)
+    monkeypatch.setattr(computing, '_SMALLEST_TILE', 8)
 
 
 def limit(monkeypatch, image, pixels, error):
     """Let one image fail in parts of more than some pixels."""
-    run = targets._Targets._run
-    compute = targets._Targets.__call__
+    run = computing.Targets._run
+    compute = computing.Targets.__call__
     current = []
 
-    def call(self, name, lq):
-        current[:] = [name]
-        return compute(self, name, lq)
+    def call(self, names, lq, batch):
+        current[:] = names
+        return compute(self, names, lq, batch)
 
     def limited(self, lq, precomputed, tile):
-        if current[0] == image and (tile or max(lq.shape[-2:])) > pixels:
+        if current == [image] and (tile or max(lq.shape[-2:])) > pixels:
             raise error
         return run(self, lq, precomputed, tile)
 
-    monkeypatch.setattr(targets._Targets, '__call__', call)
-    monkeypatch.setattr(targets._Targets, '_run', limited)
+    monkeypatch.setattr(computing.Targets, '__call__', call)
+    monkeypatch.setattr(computing.Targets, '_run', limited)
 
 
 @pytest.mark.parametrize('error', ERRORS, ids=lambda error: str(error)[:30])
@@ -96,7 +96,7 @@ def test_without_any_tile_that_fits_the_image_is_named(
 ):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'c.lmdb')
     options = write_options(tmp_path / 'o.yml', opt)
-    monkeypatch.setattr(targets._Targets, '_run', lambda *_: (_ for _ in ()).throw(ERRORS[0]))
+    monkeypatch.setattr(computing.Targets, '_run', lambda *_: (_ for _ in ()).throw(ERRORS[0]))
     printed = here('cache', '-opt', options, '--tile-overlap', '4', expect=1)
     assert re.search(r"out of memory for '\S+' in tiles of \d+ pixels", printed)
 
@@ -108,6 +108,6 @@ def test_other_errors_are_not_taken_for_that(make_options, here, tmp_path, monke
     def fail(*_):
         raise RuntimeError('sizes do not match')
 
-    monkeypatch.setattr(targets._Targets, '_run', fail)
+    monkeypatch.setattr(computing.Targets, '_run', fail)
     with pytest.raises(RuntimeError, match='sizes do not match'):
         here('cache', '-opt', options)

@@ -1,4 +1,5 @@
 import torch
+from conftest import write_weights
 
 from mtkd_basicsr.distillers import training_config
 from mtkd_basicsr.evaluation import measure
@@ -23,3 +24,27 @@ def test_all_references_are_measured_in_one_precision(make_options, monkeypatch)
     outputs = torch.stack([functions[f'teacher {name}'](lq) for name in config.teachers])
     mean = functions['mean of teachers'](lq)
     torch.testing.assert_close(mean, outputs.clamp(0, 1).mean(0), rtol=0, atol=1e-6)
+
+
+def test_everything_of_a_table_is_measured_in_full_fp32(make_options, tmp_path, monkeypatch):
+    """On a GPU convolutions round to TF32 by default."""
+    opt = make_options('MTKDModel')
+    config = training_config(opt)
+    functions, _ = measure.references(config, 'cpu', self_ensemble=True)
+    (tmp_path / 'models').mkdir()
+    write_weights(tmp_path / 'models' / 'net_g_latest.pth', opt['network_g'])
+    functions['student'] = measure.load_trained(config, tmp_path, 'cpu')
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', True)
+    convolve = torch.nn.Conv2d._conv_forward
+    allowed = set()
+
+    def conv_forward(*args):
+        allowed.add(torch.backends.cudnn.allow_tf32)
+        return convolve(*args)
+
+    monkeypatch.setattr(torch.nn.Conv2d, '_conv_forward', conv_forward)
+    assert len(functions) == 8
+    for name, function in functions.items():
+        allowed.clear()
+        function(torch.rand(1, 3, 12, 16))
+        assert allowed == (set() if name == 'bicubic' else {False}), name

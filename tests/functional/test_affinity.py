@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from mtkd_basicsr.functional import affinity as affinity_module
 from mtkd_basicsr.functional.affinity import affinity, affinity_distance, normalize_pixels
 
 
@@ -57,10 +59,16 @@ def test_distance_by_hand():
     assert affinity_distance(opposite, teacher).item() == pytest.approx(1.0)
 
 
+# As on a CPU, and as on a GPU.
+SUMS = {'values': affinity_module._by_values, 'rows': affinity_module._by_rows}
+
+
 # All images in one strip; two and a remainder of one; one image each; several strips an image, with
 # a remainder of one row; one row each; smaller than a row.
 @pytest.mark.parametrize('rows', [45, 30, 15, 4, 7, 1, 0])
-def test_value_and_gradient_are_those_of_the_plain_formula(rows):
+@pytest.mark.parametrize('sums', sorted(SUMS))
+def test_value_and_gradient_are_those_of_the_plain_formula(rows, sums, monkeypatch):
+    monkeypatch.setattr(affinity_module, '_sum_of_magnitudes', SUMS[sums])
     student, teacher = features(b=3)
     student.requires_grad_()
     distance = affinity_distance(student, teacher, strip_bytes=rows * 4 * 15 + 1)
@@ -70,6 +78,56 @@ def test_value_and_gradient_are_those_of_the_plain_formula(rows):
     (wanted,) = torch.autograd.grad(3 * expected, student)
     assert wanted.abs().max() > 1e-3
     assert (own - wanted).abs().max() < 1e-4 * wanted.abs().max()
+
+
+def test_sums_of_many_magnitudes_are_exact_in_both_ways():
+    generator = torch.Generator().manual_seed(0)
+    difference = torch.randn(2, 700, 900, generator=generator)[:, :, :777]
+    exact = difference.double().abs().sum().item()
+    for function in SUMS.values():
+        assert function(difference).dtype == torch.float64
+        assert function(difference).item() == pytest.approx(exact, rel=1e-7)
+
+
+class Operations(TorchDispatchMode):
+    """Counts operations, and those on empty tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+        self.empty = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **kwargs or {})
+        # Views cost nothing.
+        if function.is_view:
+            return result
+        self.count += 1
+        for x in (*args, result):
+            if isinstance(x, torch.Tensor) and not x.numel():
+                self.empty.append(str(function))
+        return result
+
+
+@pytest.mark.parametrize('rows', [30, 15, 7])
+def test_nothing_is_computed_of_empty_parts(rows):
+    student, teacher = features()
+    student.requires_grad_()
+    with Operations() as operations:
+        affinity_distance(student, teacher, strip_bytes=rows * 4 * 15)
+    assert operations.count > 10
+    assert not operations.empty
+
+
+def test_a_whole_map_costs_few_operations(monkeypatch):
+    monkeypatch.setattr(affinity_module, '_sum_of_magnitudes', affinity_module._by_rows)
+    student, teacher = (affinity_module.normalize_pixels(x) for x in features())
+    student.requires_grad_()
+    with Operations() as operations:
+        affinity_module._AffinityDistance.apply(student, teacher, 1 << 20)
+    # Two zeros, two products, two sums, an addition, signs, the gradient, three of the result; a
+    # pass for each operation had 26.
+    assert operations.count <= 13
 
 
 def test_gradient_is_that_of_finite_differences():

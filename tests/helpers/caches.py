@@ -1,16 +1,16 @@
 """What ``mtkd cache`` does."""
 
-from mtkd_basicsr.commands.cache.targets import _Targets
+from mtkd_basicsr.commands.cache.computing import Targets
 
 
 def record_computed(monkeypatch):
     """Return a list that gets the name of each image whose targets are computed from now on."""
     names = []
-    compute = _Targets.__call__
+    compute = Targets.__call__
 
-    def recorded(self, name, lq):
-        names.append(name)
-        return compute(self, name, lq)
+    def recorded(self, wanted, lq, batch):
+        names.extend(wanted)
+        return compute(self, wanted, lq, batch)
 
-    monkeypatch.setattr(_Targets, '__call__', recorded)
+    monkeypatch.setattr(Targets, '__call__', recorded)
     return names

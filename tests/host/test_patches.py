@@ -109,14 +109,19 @@ def script(path):
     module.__file__ = str(path)
     module.load_resume_state = module.make_exp_dirs = lambda opt: 'original'
     module.get_env_info = lambda: 'environment'
-    module.MessageLogger = object
+    module.MessageLogger = module.CPUPrefetcher = object
     module.create_train_val_dataloader = lambda opt, logger: (range(4), None, [], 2, 12)
     return module
 
 
 def test_scripts_of_basicsr_alone_are_repaired(tmp_path):
     (tmp_path / 'basicsr').mkdir()
-    of_train = ('load_resume_state', 'create_train_val_dataloader', 'MessageLogger')
+    of_train = (
+        'load_resume_state',
+        'create_train_val_dataloader',
+        'MessageLogger',
+        'CPUPrefetcher',
+    )
     names = (*of_train, 'make_exp_dirs', 'get_env_info')
     for name, changed in (
         ('basicsr/train.py', {*of_train, 'get_env_info'}),
@@ -145,13 +150,27 @@ def test_scripts_of_basicsr_alone_are_repaired(tmp_path):
 def test_processes_meet_on_gloo_only_where_there_is_no_gpu(monkeypatch):
     from basicsr.utils import dist_util
 
-    originals = object(), object()
+    called = []
+    asked = []
+    names = {'_init_dist_pytorch': 'init_gloo', '_init_dist_slurm': 'refuse_slurm'}
+    monkeypatch.setattr(distributed, 'check_launched', called.append)
+    for name, without_gpu in names.items():
+        monkeypatch.setattr(
+            dist_util, name, lambda backend, name=name: called.append((name, backend))
+        )
+        monkeypatch.setattr(
+            patches, without_gpu, lambda backend, name=without_gpu: called.append((name, backend))
+        )
     for gpu in (True, False):
-        monkeypatch.setattr(torch.cuda, 'is_available', lambda gpu=gpu: gpu)
-        for name, original in zip(('_init_dist_pytorch', '_init_dist_slurm'), originals):
-            monkeypatch.setattr(dist_util, name, original)
+        monkeypatch.setattr(torch.cuda, 'is_available', lambda gpu=gpu: asked.append(gpu) or gpu)
         patches.apply()
-        expected = originals if gpu else (distributed.init_gloo, distributed.refuse_slurm)
-        found = (dist_util._init_dist_pytorch, dist_util._init_dist_slurm)
-        # With a GPU they are BasicSR's, behind a check.
-        assert tuple(getattr(each, '__wrapped__', each) for each in found) == expected
+        patches.apply()
+        # Workers that read images import this package, too, and have no use for a GPU.
+        assert not asked
+        for name, without_gpu in names.items():
+            getattr(dist_util, name)('x')
+            launcher = name.removeprefix('_init_dist_')
+            assert called == ([launcher, (name, 'x')] if gpu else [(without_gpu, 'x')])
+            called.clear()
+        assert asked == 2 * [gpu]
+        asked.clear()

@@ -6,6 +6,7 @@ import threading
 import pytest
 import torch
 from basicsr.data import build_dataloader, build_dataset
+from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.data.prefetch_dataloader import CPUPrefetcher
 from conftest import dataset
 from helpers.waiting import wait_until
@@ -42,6 +43,64 @@ def test_the_images_are_those_of_a_training_without_it(photographs, workers, que
     mode = {'prefetch_mode': 'cpu', 'num_prefetch_queue': queue}
     assert torch.equal(batches(photographs, num_worker_per_gpu=workers, **mode), plain)
     wait_until(lambda: threading.active_count() <= before, 'the end of the thread', timeout=30)
+
+
+class Processes:
+    """Counts the processes that are started."""
+
+    def __init__(self, monkeypatch):
+        self.count = 0
+        start = torch.multiprocessing.Process.start
+
+        def counted(process):
+            self.count += 1
+            start(process)
+
+        monkeypatch.setattr(torch.multiprocessing.Process, 'start', counted)
+
+
+@pytest.mark.parametrize(
+    ('options', 'started'),
+    [
+        ({'num_worker_per_gpu': 0}, 0),
+        ({'num_worker_per_gpu': 2}, 2),
+        ({'num_worker_per_gpu': 2, 'persistent_workers': True}, 2),
+    ],
+)
+def test_workers_start_once_with_the_random_numbers_of_before(
+    photographs, monkeypatch, options, started
+):
+    block = {**dataset(photographs, 'train', 2), 'phase': 'train', 'scale': 2, **options}
+
+    def epoch(kind):
+        random.seed(5)
+        torch.manual_seed(5)
+        data = build_dataset(block)
+        sampler = EnlargedSampler(data, 1, 0, 4)
+        loader = build_dataloader(data, block, num_gpu=0, seed=0, sampler=sampler)
+        processes = Processes(monkeypatch)
+        prefetcher = kind(loader)
+        prefetcher.reset()
+        taken = []
+        while (batch := prefetcher.next()) is not None:
+            taken.append(batch['gt'])
+        monkeypatch.undo()
+        return torch.cat(taken), torch.get_rng_state(), random.getstate(), processes.count
+
+    *expected, _ = epoch(CPUPrefetcher)
+    *found, count = epoch(prefetching.CPUPrefetcher)
+    assert count == started
+    for one, other in zip(found, expected):
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
+def test_a_prefetcher_that_is_never_reset_starts_by_itself(photographs):
+    block = {**dataset(photographs, 'train', 2), 'phase': 'train', 'scale': 2}
+    block['num_worker_per_gpu'] = 1
+    data = build_dataset(block)
+    sampler = EnlargedSampler(data, 1, 0, 4)
+    loader = build_dataloader(data, block, num_gpu=0, seed=0, sampler=sampler)
+    assert prefetching.CPUPrefetcher(loader).next() is not None
 
 
 class Broken(torch.utils.data.Dataset):

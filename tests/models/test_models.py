@@ -224,6 +224,48 @@ def test_compiled_student_learns_the_same(make_options, tmp_path, monkeypatch):
     assert all((plain[k] - compiled[k]).abs().max() < 1e-5 for k in plain)
 
 
+def test_a_student_compiled_with_cuda_graphs_learns_the_same(
+    make_options, tmp_path, monkeypatch, caplog
+):
+    events = []
+    compile_ = torch.compile
+
+    def with_mode(function, mode=None, **keywords):
+        events.append(mode)
+        compiled = compile_(function, **keywords, backend='eager')
+        return lambda *args: events.append('forward') or compiled(*args)
+
+    monkeypatch.setattr(torch, 'compile', with_mode)
+    monkeypatch.setattr(
+        torch.compiler, 'cudagraph_mark_step_begin', lambda: events.append('begin'), raising=False
+    )
+    batch = batch_of(make_options('MTKDModel'), tmp_path)
+    results = {}
+    for mode in (False, True, 'reduce-overhead'):
+        events.clear()
+        model = model_of(make_options('MTKDModel', train__compile=mode), tmp_path)
+        for iteration in (1, 2):
+            model.feed_data(batch)
+            model.optimize_parameters(iteration)
+        results[mode] = (snapshot(model.net_g), list(events), caplog.text)
+        caplog.clear()
+    assert results[False][1] == []
+    assert results[True][1] == [None, 'forward', 'forward']
+    # What a step returns is no longer used when the next one begins.
+    assert results['reduce-overhead'][1] == ['reduce-overhead', *2 * ['begin', 'forward']]
+    text = 'train.compile: reduce-overhead; CUDA graphs need a GPU'
+    assert [text in printed for *_, printed in results.values()] == [False, False, True]
+    for weights, *_ in results.values():
+        assert all((w - results[False][0][k]).abs().max() < 1e-5 for k, w in weights.items())
+
+
+def test_cuda_graphs_need_a_torch_that_validates_without_them(make_options, tmp_path, monkeypatch):
+    monkeypatch.delattr(torch.compiler, 'set_stance', raising=False)
+    model_of(make_options('MTKDModel'), tmp_path)
+    with pytest.raises(OptionError, match='train.compile: reduce-overhead, .* torch 2.6 or later'):
+        model_of(make_options('MTKDModel', train__compile='reduce-overhead'), tmp_path)
+
+
 def test_fitted_mix_is_at_once_as_good_as_the_best_teacher(make_options, tmp_path):
     opt = make_options('MTKDFusionModel', train__mix_batches=1, train__ema_warmup=False)
     model = model_of(opt, tmp_path)
@@ -414,6 +456,24 @@ def test_teachers_are_one_line_each_in_the_log(make_options, tmp_path, caplog):
             {'train__compile': 'yes'},
             OptionError,
             "train.compile: 'yes'; expected true or false",
+        ),
+        (
+            'MTKDModel',
+            {'train__compile': 'reduce_overhead'},
+            OptionError,
+            "train.compile: 'reduce_overhead'; expected true or false, or reduce-overhead",
+        ),
+        (
+            'MTKDModel',
+            {'train__compile': None},
+            OptionError,
+            'train.compile: None; expected true or false, or reduce-overhead',
+        ),
+        (
+            'MTKDFusionModel',
+            {'train__compile': 'reduce-overhead'},
+            OptionError,
+            "train.compile: 'reduce-overhead'; this key is for students, not for stage 1",
         ),
         (
             'MTKDModel',

@@ -1,15 +1,20 @@
 """The moving average: warmed up, with the buffers of the network, also after skipped steps."""
 
+import copy
 import math
 
 import pytest
 import torch
+import yaml
+from basicsr.models.sr_model import SRModel
+from basicsr.utils.options import ordered_yaml
 from basicsr.utils.registry import ARCH_REGISTRY
-from conftest import build, tiny
+from conftest import ROOT, build, tiny
+from helpers.operations import Operations
 from helpers.trainings import batch_of, model_of
 from torch import nn
 
-from mtkd_basicsr.utils.moving_average import decay_at
+from mtkd_basicsr.utils.moving_average import MovingAverage, decay_at
 
 SCRATCH = {'train__kd': {'type': 'Scratch'}}
 
@@ -75,6 +80,79 @@ def test_masks_and_indices_of_swinir_stay_as_they_are(make_options, tmp_path):
     assert any('attn_mask' in name for name in before)
     for name, buffer in model.net_g_ema.named_buffers():
         assert torch.equal(buffer, before[name]), name
+
+
+def basicsr_average(average, network, decay):
+    """BasicSR's loop over the parameters, and the loop over buffers that was beside it."""
+    model = SRModel.__new__(SRModel)
+    model.net_g = network
+    model.net_g_ema = average
+    model.model_ema(decay)
+    averaged = dict(average.named_buffers())
+    for name, buffer in network.named_buffers():
+        if name in averaged and averaged[name].shape == buffer.shape:
+            averaged[name].copy_(buffer)
+
+
+def same_bits(one, other):
+    """Whether all parameters and buffers are equal, those outside of the state dict too."""
+    for kind in ('named_parameters', 'named_buffers'):
+        theirs = dict(getattr(other, kind)())
+        for name, value in getattr(one, kind)():
+            if not torch.equal(value, theirs[name]):
+                return False
+    return True
+
+
+@pytest.mark.parametrize('network', ['EDSR', 'RCAN', 'SwinIR', 'DCTSwin', 'WithBuffers'])
+@pytest.mark.parametrize('channels_last', [False, True])
+def test_the_bits_of_a_loop_over_parameters(with_buffers, network, channels_last):
+    block = with_buffers if network == 'WithBuffers' else tiny(network, 2)
+    net = build(block, 1)
+    ours = build(block, 2)
+    if channels_last:
+        net.to(memory_format=torch.channels_last)
+        ours.to(memory_format=torch.channels_last)
+    theirs = copy.deepcopy(ours)
+    average = MovingAverage(ours, net)
+    generator = torch.Generator().manual_seed(0)
+    for update, decay in enumerate((0, 0.1, 2 / 11, 0.9, 0.999)):
+        with torch.no_grad():
+            for value in (*net.parameters(), *net.buffers()):
+                value.add_((torch.randn(value.shape, generator=generator) * 9).to(value.dtype))
+        if network == 'WithBuffers':
+            net.last_size = torch.ones(update)
+            net.seen = net.seen + 1  # another tensor
+        average.update(decay)
+        basicsr_average(theirs, net, decay)
+        assert same_bits(ours, theirs)
+        assert not decay or not same_bits(ours, net)
+
+
+def test_an_average_takes_few_calls():
+    """A GPU is given one kernel, or more, for each call."""
+    text = (ROOT / 'options' / 'mtkd_rcan.yml').read_text()
+    network = yaml.load(text, Loader=ordered_yaml()[0])['network_g']
+    net = build(network)
+    ours = build(network)
+    average = MovingAverage(ours, net)
+    with Operations() as fast:
+        average.update(0.999)
+    with Operations() as slow:
+        basicsr_average(ours, net, 0.999)
+    assert len(list(net.parameters())) == 510
+    assert slow.total >= 2 * 510
+    assert fast.total <= 12
+
+
+def test_another_average_is_updated_when_there_is_another(make_options, tmp_path):
+    model = model_of(make_options('KDModel', **SCRATCH), tmp_path)
+    first = model.net_g_ema
+    before = first.conv_first.weight.clone()
+    model.net_g_ema = build(tiny('EDSR', 2), 9)
+    model.model_ema(0)
+    assert same_bits(model.net_g_ema, model.net_g)
+    assert torch.equal(first.conv_first.weight, before)
 
 
 @pytest.mark.parametrize(
@@ -164,3 +242,24 @@ def test_an_average_that_stays_at_its_start_is_said(make_options, tmp_path, capl
         total = changes['train__total_iter']
         assert f'after {total} iterations {share} % of the moving average' in warning
         assert warning in caplog.text
+
+
+def test_a_validated_average_is_that_of_the_present_weights(make_options, tmp_path):
+    # BasicSR writes the average in a way that torch does not count.
+    opt = make_options('MTKDFusionModel')
+    model = model_of(opt, tmp_path)
+    torch.nn.init.normal_(model.net_g.conv_last.weight, std=0.1)
+    batch = batch_of(opt, tmp_path)
+    outputs = []
+    for iteration in (1, 2, 3):
+        model.feed_data(batch)
+        model.optimize_parameters(iteration)
+        model.feed_data(batch)
+        model.test()
+        outputs.append(model.output)
+        average = model.net_g_ema
+        model.net_g_ema = copy.deepcopy(average)
+        model.test()
+        assert torch.equal(model.output, outputs[-1])
+        model.net_g_ema = average
+    assert not torch.equal(outputs[0], outputs[2])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import parsed, tiny, write_options
+from helpers.trainings import equal, train
 
 from mtkd_basicsr.errors import OptionError, TrainingError, WeightsError
 from mtkd_basicsr.host.resume import load_resume_state
@@ -47,11 +48,6 @@ def trainings(make_options):
     }
 
 
-def train(here, folder, opt, *arguments):
-    here('train', '-opt', write_options(folder / f'{opt["name"]}.yml', opt), *arguments)
-    return folder / 'experiments' / opt['name']
-
-
 def ready(opt, name, **train_changes):
     opt = json.loads(json.dumps(opt))
     opt.update(name=name)
@@ -59,20 +55,6 @@ def ready(opt, name, **train_changes):
     opt['train'].update(train_changes)
     opt['logger']['save_checkpoint_freq'] = opt['val']['val_freq'] = 1
     return opt
-
-
-def equal(a, b, path=''):
-    """Everything in two files, bit by bit."""
-    if isinstance(a, dict):
-        assert list(a) == list(b), path
-        for key in a:
-            equal(a[key], b[key], f'{path}/{key}')
-    elif isinstance(a, (list, tuple)):
-        assert len(a) == len(b), path
-        for i, (x, y) in enumerate(zip(a, b)):
-            equal(x, y, f'{path}/{i}')
-    else:
-        assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, path
 
 
 def load(path):

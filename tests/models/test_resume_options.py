@@ -258,6 +258,52 @@ def test_the_optimizer_is_that_of_the_option_file(make_options, tmp_path, log, k
         assert torch.equal(moments, state['optimizers'][0]['state'][0]['exp_avg'])
 
 
+def has_fused_adam():
+    """Whether this version of torch has it for CPUs."""
+    parameter = torch.zeros(1, requires_grad=True)
+    parameter.grad = torch.ones(1)
+    try:
+        torch.optim.Adam([parameter], fused=True).step()
+    except RuntimeError:
+        return False
+    return True
+
+
+def train(model, batch, first, last):
+    for iteration in range(first, last + 1):
+        model.update_learning_rate(iteration)
+        model.feed_data(batch)
+        model.optimize_parameters(iteration)
+
+
+@pytest.mark.skipif(not has_fused_adam(), reason='torch has no fused Adam for CPUs')
+@pytest.mark.parametrize(('before', 'after'), [(True, True), (None, True), (True, None)])
+def test_a_fused_adam_goes_on(make_options, tmp_path, log, before, after):
+    """To the bit where nothing has changed; otherwise with other roundings, which is said."""
+    opt = make_options('KDModel', train__optim_g__fused=before, **SCRATCH)
+    batch = batch_of(opt, tmp_path)
+    whole = model_of(opt, tmp_path)
+    train(whole, batch, 1, STOPPED)
+    whole.save(0, STOPPED)
+    folder = tmp_path / 'experiments' / opt['name']
+    state = torch.load(folder / 'training_states' / f'{STOPPED}.state', weights_only=True)
+    weights = str(folder / 'models' / f'net_g_{STOPPED}.pth')
+    train(whole, batch, STOPPED + 1, TOTAL)
+    log.clear()
+    changes = {'path__pretrain_network_g': weights, 'train__optim_g__fused': after}
+    model = resumed(opt, tmp_path, state, **changes)
+    assert ('train.optim_g.fused' in log.text) == (before != after)
+    assert model.optimizer_g.param_groups[0]['fused'] is after
+    train(model, batch, STOPPED + 1, TOTAL)
+    expected = dict(whole.net_g.named_parameters())
+    for name, parameter in model.net_g.named_parameters():
+        assert model.optimizer_g.state[parameter]['step'] == TOTAL
+        if before == after:
+            assert torch.equal(parameter, expected[name])
+        else:
+            assert torch.allclose(parameter, expected[name], rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ('changes', 'text'),
     [

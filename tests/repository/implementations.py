@@ -47,6 +47,7 @@ ONE_PLACE = (
         'utils/image_tensors.py',
         (
             r'.*\.(permute|transpose)\(\(?(2, 0, 1|1, 2, 0|2, 1, 0)\)?\)',
+            r'.*\.movedim\((-1, -3|-3, -1)\).*',
             r'(\w+\.)*(img2tensor|tensor2img)\(.*',
             r'.+ [*/] (255|65535)(\.0?)?',
             r'(255|65535)(\.0?)? \* .+',

@@ -70,7 +70,7 @@ def basicsr_subclasses() -> frozenset[str]:
     for folder in OVERRIDING_FOLDERS:
         for path in (PACKAGE / folder).rglob('*.py'):
             for node in ast.walk(tree_of(path)):
-                if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('basicsr'):
+                if isinstance(node, ast.ImportFrom) and node.module == 'host.api':
                     imported |= {alias.asname or alias.name for alias in node.names}
                 elif isinstance(node, ast.ClassDef):
                     classes[node.name] = {ast.unparse(base) for base in node.bases}

@@ -9,13 +9,19 @@ from conftest import ROOT, run
 CALLS = {
     'step.py': ['--runs', '1', '--batch', '1', '--size', '8', '--small'],
     'loader.py': ['--runs', '1', '--images', '1'],
+    'launches.py': ['--runs', '1', '--small'],
     'wavelet.py': ['--runs', '1'],
+    'affinity.py': ['--runs', '1', '--batch', '1'],
     'methods.py': ['--runs', '1', '--batch', '1', '--small'],
-    'cache.py': ['--runs', '1', '--images', '2'],
+    'cache.py': ['--runs', '1', '--images', '8', '--size', '64'],
     'kills.py': ['--kills', '3'],
     'folding.py': ['--runs', '1', '--size', '16', '24'],
     'memory.py': ['--iterations', '20', '--points', '2'],
+    'pipeline.py': ['--small', '--budget', '0.1'],
+    'mix_fit.py': ['--runs', '1', '--images', '2'],
     'cache_start.py': ['--images', '3', '--size', '96', '144'],
+    'layouts.py': ['--runs', '1', '--images', '2', '--samples', '1', '--size', '240', '320'],
+    'sub_images.py': ['--images', '1', '--size', '480', '720'],
     'cache_kills.py': ['--kills', '2', '--images', '2'],
 }
 

@@ -19,7 +19,6 @@ LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}
 IN_ONE_LAYER = {('models', 'distillers')}
 # These do what others do, one after the other.
 COMPOSED = {'compare', 'demo'}
-USES_BASICSR = {'host', 'archs', 'losses', 'data', 'models'}
 NAMES = [path.relative_to(PACKAGE).as_posix() for path in FILES]
 
 
@@ -50,12 +49,12 @@ def test_commands_do_not_import_each_other(path):
 
 
 @pytest.mark.parametrize('path', FILES, ids=NAMES)
-def test_basicsr_is_imported_by_some_folders_at_the_head_of_files(path):
+def test_basicsr_is_imported_in_host_at_the_head_of_files(path):
     relative = path.relative_to(PACKAGE)
     for name, at_module_level in imports_from_outside(path):
         if name.split('.')[0] != 'basicsr':
             continue
-        assert relative.parts[0] in USES_BASICSR, f'{relative} imports {name}; see host/api.py'
+        assert relative.parts[0] == 'host', f'{relative} imports {name}; see host/api.py'
         # The scripts are imported when they are run: one of them may be running already.
         if name not in ('basicsr.train', 'basicsr.test'):
             assert at_module_level, f'{relative} imports {name} inside of a function'

@@ -155,7 +155,7 @@ def test_raw_options_are_found_by_name_and_type(package, monkeypatch):
         'def d(opt: TrainingConfig, path: Any, **options: Any): ...\n'
         'def e(values: dict[str, Any]): ...\n',
         config__parsing='def parse(opt: dict[str, Any]): ...\n',
-        models__base='from basicsr.models.sr_model import SRModel\n'
+        models__base='from ..host.api import SRModel\n'
         'class Base(SRModel):\n'
         '    def __init__(self, opt: dict[str, Any]): ...\n'
         '    def ours(self, opt: dict[str, Any]): ...\n'

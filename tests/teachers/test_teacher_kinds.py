@@ -14,13 +14,13 @@ from basicsr.archs import build_network
 from basicsr.metrics import calculate_psnr
 from conftest import ROOT, build, dataset, mtkd, parsed, tiny, write_options, write_weights
 
-from mtkd_basicsr.commands.cache.targets import psnr_y
 from mtkd_basicsr.config import parse_fusion, parse_teachers
 from mtkd_basicsr.config.teacher_kinds import FolderOptions
 from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.errors import CacheError, DataError, OptionError, WeightsError
 from mtkd_basicsr.teachers import FusedTeachers, TeacherEnsemble
 from mtkd_basicsr.utils.image_folder import ImageFolder
+from mtkd_basicsr.utils.images import psnr_y
 
 GOLDEN = ROOT / 'tests' / 'golden'
 ARCHS = {

@@ -231,3 +231,12 @@ def test_number_of_channels_is_checked(tmp_path):
         match='fusion.network.in_chans: 9; expected 6, 3 for each of the 2 teachers edsr, rcan',
     ):
         FusedTeachers(TeacherEnsemble(parse_teachers(opt), 2), parse_fusion(opt))
+
+
+def test_a_device_that_is_full_is_not_called_a_wrong_network(tmp_path, monkeypatch):
+    def forward(self, x):
+        raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 MiB')
+
+    monkeypatch.setattr(type(build(tiny('EDSR', 2))), 'forward', forward)
+    with pytest.raises(OptionError, match='teachers.edsr: not enough memory on cpu for the netw'):
+        ensemble(tmp_path, archs=('EDSR',))

@@ -17,7 +17,7 @@ def cache(
     tile_overlap: int = TILE_OVERLAP,
     device: str = 'auto',
     precision: str | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     overwrite: bool = False,
     verify: bool = False,
     outputs_from: StrPath | None = None,
@@ -41,7 +41,8 @@ def cache(
         precision: ``'bf16'``, ``'fp32'``, or ``'auto'``: bf16 where the hardware supports it, else
             fp32. None is ``'auto'`` on a GPU and ``'fp32'`` on a CPU; a resumed cache keeps its
             own.
-        workers: Number of processes that decode images; 0 decodes them in this process.
+        workers: Number of processes that decode images; 0 decodes them in this process. None takes
+            up to four, as many as cores and shared memory allow.
         overwrite: Whether to replace a cache made with other options, and to recompute damaged
             images, and those with other contents now, of one made with the same options.
         verify: Whether to read a complete cache, compare it with its checksums and with the images

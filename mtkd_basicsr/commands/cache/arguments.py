@@ -34,7 +34,7 @@ class CacheArguments:
     tile_overlap: int
     device: str
     precision: str | None
-    workers: int
+    workers: int | None
     overwrite: bool
     verify: bool
     outputs_from: StrPath | None
@@ -48,7 +48,8 @@ class CacheArguments:
             check_choice('precision', self.precision, PRECISIONS)
         check_tile(self.tile, self.tile_overlap)
         check_device(self.device)
-        check_whole('workers', self.workers, 0)
+        if self.workers is not None:
+            check_whole('workers', self.workers, 0)
         check_flags(
             self_ensemble=self.self_ensemble,
             overwrite=self.overwrite,

@@ -43,7 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='auto: bf16 where the hardware supports it, else fp32; default: auto on a GPU, '
         'fp32 on a CPU; a resumed cache keeps its own',
     )
-    parser.add_argument('--workers', type=number(0), default=1, help='processes that decode images')
+    parser.add_argument(
+        '--workers',
+        type=number(0),
+        help='processes that decode images; default: up to 4, as cores and shared memory allow',
+    )
     parser.add_argument(
         '--overwrite',
         action='store_true',

@@ -112,11 +112,11 @@ def verify(path: str, images: 'DatasetConfig', scale: int) -> None:
 
 
 def copy_intact_images(
-    writer: 'CacheWriter', cache: CacheReader, redone: dict[int, list[str]], share: range
+    writer: 'CacheWriter', cache: CacheReader, redone: dict[int, list[str]], share: set[int]
 ) -> None:
     """Copy the other images of a share from a cache made with the same options."""
     names = array_names(cache.key)
-    for index in set(share) - set(redone) - writer.done():
+    for index in share - set(redone) - writer.done():
         notes = cache.sources(index)
         tile = notes.pop('tile', [None])[0]
         # The writer adds the last value of a note, the checksum of the image.

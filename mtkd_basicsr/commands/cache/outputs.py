@@ -72,7 +72,8 @@ def open_outputs(path: str, request: 'CacheRequest', wanted: 'CacheKey') -> Cach
 
 def settings_of(reader: CacheReader) -> Mapping[str, Any]:
     """Return what the key of targets says of the outputs that they are computed from."""
-    return reader.key.settings.to_manifest()
+    # How many images were computed at once matters less than a rounding to 8 bits.
+    return dataclasses.replace(reader.key.settings, batch_pixels=1).to_manifest()
 
 
 def _hint(request: 'CacheRequest', wanted: 'CacheKey') -> str | None:

@@ -23,11 +23,13 @@ def check(
 
     The check covers keys, files, image sizes, the contents of a sample of the images, weights, the
     PSNR of teachers and fusion network on a few validation images, the protocol of the metrics, and
-    disk space; it also estimates time and memory.
+    disk space; it also estimates the time of the training, of ``mtkd cache`` and of validations,
+    and the memory, from a little of each.
 
     Args:
         options_file: Training option file (YAML).
-        steps: Whether to run two training steps, to estimate time and memory.
+        steps: Whether to measure a few steps and images, to estimate time and memory. On a CPU
+            steps of seconds are measured with fewer and smaller patches.
         all_images: Whether to decode all images of the training and the validation, in several
             processes, instead of a sample: a damaged file, or a low-resolution image of another
             ground truth, is then found wherever it is.

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--no-steps',
         action='store_true',
-        help='skip the two training steps that time and memory are estimated from',
+        help='skip the measurements that time and memory are estimated from',
     )
     parser.add_argument(
         '--all-images',

@@ -2,7 +2,8 @@
 
 import os
 
-from ...checks.cost import check_disk, check_steps
+from ...checks.bill import check_costs
+from ...checks.cost import check_disk
 from ...checks.findings import Findings
 from ...checks.image_contents import ALL, SOME
 from ...checks.images import check_images
@@ -30,5 +31,5 @@ def find(
         check_networks(config, device, findings)
         check_disk(config, pixels, findings)
         if steps and not findings.failed:
-            check_steps(config, device, findings)
+            check_costs(config, pixels, device, findings)
     return findings

@@ -7,6 +7,7 @@ import torch
 
 from ...data import sample_photographs
 from ...host.yaml_loader import read_options
+from ...utils.machine import usable_cores
 from ...utils.precision import Precision, student_precision
 from ...utils.resources import option_file
 from .._arguments import make_folder
@@ -25,7 +26,7 @@ def _precision() -> Precision:
 def run(out: Path, quick: bool) -> tuple[Path, Path]:
     """Run the demo; see :func:`mtkd_basicsr.commands.demo`."""
     start = time.time()
-    cores = trainings.Cores.of(trainings.usable_cores())
+    cores = trainings.Cores.of(usable_cores())
     torch.set_num_threads(chosen_threads() or cores.threads)
     make_folder(out)
     sample_photographs.prepare(out / 'datasets', SCALE)

@@ -93,13 +93,6 @@ class Cores:
         return cls(jobs, max(1, min(4, count // jobs)), parts, waiting=jobs == 2)
 
 
-def usable_cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _overrides(config: TrainingConfig, iterations: int) -> list[str]:
     """Return the overrides of an option file with ``--quick``.
 

@@ -115,15 +115,16 @@ def keys(
         if field.name in excluded:
             continue
         hint = types[field.name]
-        # Hints are plain types, or unions whose first type counts.
-        kind = (typing.get_args(hint) or (hint,))[0]
+        # Hints are plain types, or unions; None is said by the default.
+        kinds = [kind for kind in typing.get_args(hint) or (hint,) if kind is not type(None)]
+        kind = ' or '.join(_TYPES[each] for each in kinds)
         default = field.default
         if field.default_factory is not dataclasses.MISSING:
             default = field.default_factory()
         if default in ([], {}):  # option files write an empty value as ~
             default = None
         key = f'`{prefix}{field.name}`'
-        rows.append((key, _TYPES[kind], _value(default), texts[field.name]))
+        rows.append((key, kind, _value(default), texts[field.name]))
     return rows
 
 

@@ -21,11 +21,14 @@ datasets:
     name: DIV2K
     type: DistillImageDataset
     target_cache: {cache}
-    dataroot_gt: datasets/DIV2K/DIV2K_train_HR_sub
-    dataroot_lq: datasets/DIV2K/DIV2K_train_LR_bicubic/X{scale}_sub
+    dataroot_gt: datasets/DIV2K/GTmod12  # whole images
+    dataroot_lq: datasets/DIV2K/LRbicx{scale}
+    # (without a cache: sub-images, which are decoded faster)
+    # dataroot_gt: datasets/DIV2K_sub/GTmod12_sub
+    # dataroot_lq: datasets/DIV2K_sub/LRbicx{scale}_sub
     # (for lmdb)
-    # dataroot_gt: datasets/DIV2K/DIV2K_train_HR_sub.lmdb
-    # dataroot_lq: datasets/DIV2K/DIV2K_train_LR_bicubic_X{scale}_sub.lmdb
+    # dataroot_gt: datasets/DIV2K_sub/GTmod12_sub.lmdb
+    # dataroot_lq: datasets/DIV2K_sub/LRbicx{scale}_sub.lmdb
     filename_tmpl: '{{}}'
     io_backend:
       type: disk
@@ -40,6 +43,7 @@ datasets:
     num_worker_per_gpu: 6
     batch_size_per_gpu: 16
     dataset_enlarge_ratio: 100
+    pin_memory: true  # copies to a GPU do not wait; of no effect on a CPU
     prefetch_mode: ~
 
   val:

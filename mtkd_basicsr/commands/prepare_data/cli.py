@@ -37,8 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number(0),
         default=0,
         metavar='N',
-        help='cut images into overlapping parts of N×N pixels, which are faster to read in '
-        'training; N is a multiple of --multiple, that is, of 12 for the scales 2 3 4',
+        help='cut images into overlapping parts of N×N pixels, which are faster to read in a '
+        'training without a cache; N is a multiple of --multiple, that is, of 12 for the '
+        'scales 2 3 4',
     )
     parser.add_argument(
         '--step',

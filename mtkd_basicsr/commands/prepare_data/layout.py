@@ -65,7 +65,7 @@ class Layout:
         return folders
 
 
-def _corners(size: int, sub: int, step: int) -> list[int]:
+def corners(size: int, sub: int, step: int) -> list[int]:
     """Return where sub-images begin: at every step, and one more if they miss the border."""
     starts = list(range(0, size - sub + 1, step))
     if starts[-1] + sub < size:
@@ -85,8 +85,8 @@ def parts_of(path: Path, h: int, w: int, layout: Layout) -> list[Part]:
     if not layout.sub:
         return [Part(f'{path.stem}.png', 0, 0, h, w)]
     parts: list[Part] = []
-    for y in _corners(h, layout.sub, layout.step):
-        for x in _corners(w, layout.sub, layout.step):
+    for y in corners(h, layout.sub, layout.step):
+        for x in corners(w, layout.sub, layout.step):
             name = f'{path.stem}_s{len(parts) + 1:03d}.png'
             parts.append(Part(name, y, x, layout.sub, layout.sub))
     return parts

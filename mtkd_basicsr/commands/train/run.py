@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...checks.preflight import before_training, check_options
 from ...host.scripts import train_pipeline
+from ...utils.launchers import local_rank
 from .._loop import LoopArguments
 from .._option_files import OptionFile, basicsr_arguments, command_line, parse_like_basicsr
 
@@ -14,7 +15,8 @@ def run(arguments: LoopArguments) -> Path:
     file = OptionFile.of(arguments.options_file, arguments.overrides, arguments.safe)
     root = os.path.abspath(os.path.expanduser(arguments.root or os.getcwd()))
     opt = parse_like_basicsr('train', file, is_train=True, debug=arguments.debug, root=root)
-    before_training(opt)
+    # Otherwise each process would have all teachers in memory, and the cores for one of them.
+    before_training(opt, is_first=arguments.launcher == 'none' or local_rank() == 0)
     with command_line('train', basicsr_arguments(file, arguments), file.safe):
         train_pipeline(root, check_options)
     return Path(opt['path']['experiments_root'])

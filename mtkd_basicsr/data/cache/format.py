@@ -3,10 +3,11 @@
 A cache stores targets and images as raw bytes in one memory map. It is an LMDB with the entries
 ``manifest`` (the key of the cache, as JSON) and ``id`` (the SHA-256 of the manifest). For each
 image i of the manifest it has ``i/lq``, ``i/gt``, then ``i/target`` or ``i/teacher/NAME`` (height ×
-width × 3 bytes, BGR as in OpenCV), ``i/crc`` (the CRC-32 of these arrays, as JSON), and
-``i/source`` (notes about the files of the image, as JSON; see ``sources.py``; version 0.1.0 wrote
-none). Each image is written in one transaction, so it is complete or absent. An unfinished cache
-has the suffix ``.partial``, and is renamed when it is complete.
+width × 3 bytes, BGR as in OpenCV, in the order of ``layout.py``), ``i/crc`` (the CRC-32 of these
+arrays, of their rows one after the other, as JSON), and ``i/source`` (notes about the files of the
+image, as JSON; see ``sources.py``; version 0.1.0 wrote none). Each image is written in one
+transaction, so it is complete or absent. An unfinished cache has the suffix ``.partial``, and is
+renamed when it is complete.
 """
 
 import hashlib

@@ -27,7 +27,9 @@ from .inputs import (
     teacher_differences,
 )
 
-FORMAT = 1
+# Of new caches: images in strips (see layout.py). In format 1 they are stored row by row.
+FORMAT = 2
+READABLE = (1, FORMAT)
 
 
 class Use(enum.Flag):
@@ -67,6 +69,9 @@ class CacheSettings:
         tile_overlap: Overlap of neighbouring tiles, in low-resolution pixels.
         outputs_from: Settings of the cache whose outputs, rounded to 8 bits, were fused; None if
             the teachers ran.
+        batch_pixels: Low-resolution pixels that were computed at once, which images of one size
+            share: floating-point sums depend on it. It is not compared: an existing cache keeps
+            its own.
         unknown: Settings of other versions, by name.
     """
 
@@ -75,6 +80,7 @@ class CacheSettings:
     tile: int | None = None
     tile_overlap: int = 32
     outputs_from: Mapping[str, Any] | None = None
+    batch_pixels: int = 1
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -117,7 +123,7 @@ class CacheKey:
         images: The ground truths, in the order of the cache.
         settings: Settings with which the targets are computed.
         version: Version of the package that started the cache.
-        format: Format of the manifest. If it is not :data:`FORMAT`, the other fields are unknown.
+        format: Format of the cache. If it is not in :data:`READABLE`, the other fields are unknown.
     """
 
     contents: CacheContents
@@ -136,7 +142,7 @@ class CacheKey:
         Raises:
             KeyError, TypeError, ValueError: The mapping is not the manifest of a target cache.
         """
-        if manifest['format'] != FORMAT:
+        if manifest['format'] not in READABLE:
             return cls('target', 0, format=manifest['format'])
         fusion = manifest['fusion']
         return cls(
@@ -150,6 +156,7 @@ class CacheKey:
             images=tuple(CachedImage(*image) for image in manifest['images']),
             settings=CacheSettings.from_manifest(manifest['made_with']),
             version=manifest.get('version'),
+            format=manifest['format'],
         )
 
     def to_manifest(self) -> dict[str, Any]:
@@ -178,8 +185,9 @@ class CacheKey:
         Returns:
             One description per difference, naming the option key; empty if the cache matches.
         """
-        if self.format != FORMAT:
-            return [f'format: {self.format} in the cache, but this version reads {FORMAT}']
+        if self.format not in READABLE:
+            known = ' and '.join(map(str, READABLE))
+            return [f'format: {self.format} in the cache, but this version reads {known}']
         found: list[str] = []
         for row in KEYS:
             if row.decides & use:
@@ -286,6 +294,7 @@ KEYS = (
     KeyPart('tile', _WRITE, _compare_setting('tile')),
     KeyPart('tile_overlap', _WRITE, _compare_setting('tile_overlap')),
     KeyPart('outputs_from', _WRITE, _compare_setting('outputs_from')),
+    KeyPart('batch_pixels', Use.NOWHERE, _never),
     KeyPart('unknown settings', _WRITE, _compare_unknown),
     KeyPart('version', Use.NOWHERE, _never),
 )

@@ -9,9 +9,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TextIO
 
-from basicsr.utils import get_root_logger
-
 from ...errors import CacheError
+from ...host.api import get_root_logger
 
 try:
     import fcntl

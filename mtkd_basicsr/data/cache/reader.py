@@ -1,8 +1,11 @@
 """Reader of a complete target cache."""
 
+import contextlib
 import json
+import math
+import mmap
 import os
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import lmdb
 import numpy as np
@@ -20,15 +23,44 @@ from .format import (
     shape_of,
     state_of,
 )
+from .layout import StoredImage
+from .positions import Position, large_values
 
 _REBUILD = 'rebuild the damaged images with mtkd cache -opt FILE --overwrite'
 
-# (Device, inode) -> (process, descriptor, transaction, environment). There is one map per file and
-# process, because LMDB cannot open a file twice in a process, and a map must not be used after a
-# fork. A worker process opens the file again through the inherited descriptor, which refers to the
-# same file even if the path has been replaced.
+
+class _Map(NamedTuple):
+    """The map of a file.
+
+    Attributes:
+        owner: The process that opened it.
+        descriptor: Descriptor of the file.
+        txn: A transaction.
+        env: The LMDB.
+        content: The file once more, from which large values are read (see ``positions.py``).
+    """
+
+    owner: int
+    descriptor: int
+    txn: lmdb.Transaction
+    env: lmdb.Environment
+    content: mmap.mmap
+
+    def close(self) -> None:
+        """Close the maps; the file stays open."""
+        self.txn.abort()
+        self.env.close()
+        # Arrays that are still used keep it open.
+        with contextlib.suppress(BufferError):
+            self.content.close()
+
+
+# (Device, inode) -> map. There is one map per file and process, because LMDB cannot open a file
+# twice in a process, and a map must not be used after a fork. A worker process opens the file again
+# through the inherited descriptor, which refers to the same file even if the path has been
+# replaced.
 _File = tuple[int, int]
-_maps: dict[_File, tuple[int, int, lmdb.Transaction, lmdb.Environment]] = {}
+_maps: dict[_File, _Map] = {}
 
 
 def _open_map(path: str | os.PathLike[str], descriptor: int, readahead: bool) -> lmdb.Environment:
@@ -55,7 +87,7 @@ def _check_length(path: str | os.PathLike[str], env: lmdb.Environment, descripto
 
 def _get_map(
     path: str | os.PathLike[str], file: _File | None, readahead: bool
-) -> tuple[_File, lmdb.Transaction]:
+) -> tuple[_File, _Map]:
     """Open a map, or reuse the open one.
 
     Args:
@@ -64,7 +96,7 @@ def _get_map(
         readahead: Whether the whole file will be read sequentially.
 
     Returns:
-        Device and inode, and a transaction in the map.
+        Device and inode, and the map.
     """
     if file not in _maps:
         try:
@@ -76,21 +108,23 @@ def _get_map(
         if file in _maps:
             os.close(descriptor)
     if file in _maps:
-        owner, descriptor, txn, env = _maps[file]
-        if owner == os.getpid():
-            _check_length(path, env, descriptor)
-            return file, txn
-        txn.abort()
-        env.close()
-        del _maps[file]
+        descriptor = _maps[file].descriptor
+        if _maps[file].owner == os.getpid():
+            _check_length(path, _maps[file].env, descriptor)
+            return file, _maps[file]
+        _maps.pop(file).close()
     try:
         env = _open_map(path, descriptor, readahead)
         _check_length(path, env, descriptor)
     except CacheError:
         os.close(descriptor)
         raise
-    _maps[file] = os.getpid(), descriptor, env.begin(buffers=True), env
-    return file, _maps[file][2]
+    content = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    if hasattr(mmap, 'MADV_RANDOM'):
+        # Otherwise more is read than what is touched, megabytes with some settings of a system.
+        content.madvise(mmap.MADV_RANDOM)
+    _maps[file] = _Map(os.getpid(), descriptor, env.begin(buffers=True), env, content)
+    return file, _maps[file]
 
 
 def is_mapped(path: str | os.PathLike[str]) -> bool:
@@ -110,10 +144,8 @@ def close_map(path: str | os.PathLike[str]) -> None:
     status = os.stat(data_file(path))
     entry = _maps.pop((status.st_dev, status.st_ino), None)
     if entry is not None:
-        _, descriptor, txn, env = entry
-        txn.abort()
-        env.close()
-        os.close(descriptor)
+        entry.close()
+        os.close(entry.descriptor)
 
 
 class CacheReader:
@@ -143,7 +175,8 @@ class CacheReader:
         self.id: bytes | None = None
         self.file: _File | None = None
         self._owner: int | None = None
-        self._txn: lmdb.Transaction | None = None
+        self._map: _Map | None = None
+        self._positions: dict[bytes, Position] | None = None
         state = state_of(path)
         if state == 'partial':
             raise CacheError(
@@ -178,22 +211,26 @@ class CacheReader:
         self.manifest: dict[str, Any] = json.loads(bytes(content))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, '_owner': None, 'file': None, '_txn': None}
+        return {**self.__dict__, '_owner': None, 'file': None, '_map': None}
 
     def _get(self, key: bytes) -> memoryview | None:
         try:
-            if self._owner != os.getpid():
-                self.file, self._txn = _get_map(self.path, self.file, self.readahead)
-                self._owner = os.getpid()
-                if self.id is not None and self._txn.get(b'id') != self.id:
-                    raise CacheError(f"target cache '{self.path}' was replaced while it was read")
-            assert self._txn is not None
             # A memoryview, because the transaction has buffers=True.
-            return cast(memoryview | None, self._txn.get(key))
+            return cast(memoryview | None, self._open().txn.get(key))
         except lmdb.Error as error:
             raise DamagedCacheError(
                 f"target cache '{self.path}' is damaged: {error}; {_REBUILD}"
             ) from error
+
+    def _open(self) -> _Map:
+        """Return the map, which each process opens when it needs it."""
+        if self._owner != os.getpid():
+            self.file, self._map = _get_map(self.path, self.file, self.readahead)
+            self._owner = os.getpid()
+            if self.id is not None and self._map.txn.get(b'id') != self.id:
+                raise CacheError(f"target cache '{self.path}' was replaced while it was read")
+        assert self._map is not None
+        return self._map
 
     def _damaged(self, index: int, array_name: str) -> DamagedCacheError:
         return DamagedCacheError(
@@ -202,23 +239,57 @@ class CacheReader:
         )
 
     def array(self, index: int, array_name: str) -> np.ndarray:
-        """Return an array of an image, without copying.
+        """Return an array of an image.
 
         Args:
             index: Index of the image in ``key.images``.
             array_name: One of :func:`~.format.array_names`.
 
         Returns:
-            (h, w, 3), BGR, uint8, read-only, in the memory map.
+            (h, w, 3), BGR, uint8, read-only; in the memory map if its rows are stored as such.
 
         Raises:
             CacheError: The array is missing or has the wrong size, so the file is damaged.
         """
-        h, w, channels = shape_of(self.key, index, array_name)
-        value = self._get(entry_name(index, array_name))
-        if value is None or len(value) != h * w * channels:
+        shape = shape_of(self.key, index, array_name)
+        return self._stored(index, array_name, shape).whole()
+
+    def image(self, index: int, array_name: str) -> StoredImage:
+        """Return an array of an image, to cut parts out of it without reading the rest.
+
+        Args:
+            index: Index of the image in ``key.images``.
+            array_name: One of :func:`~.format.array_names`.
+
+        Raises:
+            CacheError: The array is missing or has the wrong size, so the file is damaged.
+        """
+        shape = shape_of(self.key, index, array_name)
+        content = self._open().content
+        if self._positions is None:
+            self.locate()
+        position = (self._positions or {}).get(entry_name(index, array_name))
+        # Small values have no pages of their own.
+        if position is None:
+            return self._stored(index, array_name, shape)
+        end = position.offset + position.size
+        if position.size != math.prod(shape) or end > len(content):
             raise self._damaged(index, array_name)
-        return np.frombuffer(value, np.uint8).reshape(h, w, channels)
+        return StoredImage(content, position.offset, shape, self.key.format)
+
+    def _stored(self, index: int, array_name: str, shape: tuple[int, int, int]) -> StoredImage:
+        value = self._get(entry_name(index, array_name))
+        if value is None or len(value) != math.prod(shape):
+            raise self._damaged(index, array_name)
+        return StoredImage(value, 0, shape, self.key.format)
+
+    def locate(self) -> None:
+        """Find where all images lie in the file, before worker processes start.
+
+        Otherwise the first call of :meth:`image` in each process does it.
+        """
+        with open(self._open().descriptor, 'rb', closefd=False) as file:
+            self._positions = large_values(file) or {}
 
     def checksums(self, index: int) -> dict[str, int]:
         """Return the stored CRC-32 of each array of an image.

@@ -1,9 +1,8 @@
 """Checks that the cache named in an option file matches its teachers."""
 
-from basicsr.utils import get_root_logger
-
 from ...config import TrainingConfig
 from ...errors import CacheError, OptionError
+from ...host.api import get_root_logger
 from .format import state_of
 from .key import CacheKey, Use
 from .manifest import cache_key

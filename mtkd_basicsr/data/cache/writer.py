@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 
 from ...errors import CacheError, DamagedCacheError, DataError
 from ...utils.atomic import sync_folder
+from ...utils.machine import free_bytes
 from .format import (
     array_names,
     bytes_needed,
@@ -32,6 +34,7 @@ from .format import (
     shape_of,
 )
 from .key import CacheKey, Use
+from .layout import to_stored
 from .lock import CacheLock, lock_path
 from .reader import close_map
 
@@ -43,19 +46,11 @@ _FLUSH_SECONDS = 5.0
 _Result = TypeVar('_Result')
 
 
-def free_bytes(path: str | os.PathLike[str]) -> int:
-    """Return the free disk space in bytes at a path, which need not exist."""
-    path = os.path.abspath(path)
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return shutil.disk_usage(path).free
-
-
 class CacheWriter:
     """Writes a cache, or resumes an unfinished one.
 
     The processes of one torchrun may write the same cache. As a context manager, the writer is
-    closed at the end.
+    closed at the end, which waits for a thread that is writing.
 
     Args:
         path: Path of the complete LMDB.
@@ -67,6 +62,9 @@ class CacheWriter:
         CacheError: Another process is writing the cache, the path is a file, or there is an
             unfinished cache with other options.
         DataError: The folder cannot be written, or the disk has too little space.
+
+    Attributes:
+        recorded: The key in the manifest: of a resumed cache that with which it was started.
     """
 
     def __init__(
@@ -78,6 +76,7 @@ class CacheWriter:
         self.path = str(path)
         self.partial = partial_path(path)
         self.key = key
+        self.recorded = key
         self.overwrite = overwrite
         self._final_path = os.path.realpath(path)
         self._folder = os.path.dirname(os.path.realpath(path))
@@ -86,6 +85,8 @@ class CacheWriter:
         self._last_flush = time.monotonic()
         self._env: lmdb.Environment | None = None
         self._id = b''
+        self._writing = threading.Lock()
+        self._format = key.format
         if os.path.isfile(self._final_path):
             raise CacheError(
                 f"target_cache: '{path}' is a file; expected the folder of an LMDB, or nothing"
@@ -182,10 +183,13 @@ class CacheWriter:
         assert self._env is not None
         known = txn.get(b'id')
         if known is not None:
-            found = self._differences(txn.get(b'manifest'), known)
+            recorded = self._recorded(txn.get(b'manifest'), known)
+            found = recorded.differences(self.key, Use.RESUME)
             if not found:
                 # It keeps its manifest, with the version that started it and its order of teachers.
                 self._id = bytes(known)
+                self.recorded = recorded
+                self._format = recorded.format
                 return
             if not self.overwrite:
                 raise CacheError(
@@ -199,14 +203,12 @@ class CacheWriter:
         txn.put(b'id', self._id)
         txn.put(b'manifest', manifest)
 
-    def _differences(
-        self, manifest: bytes | memoryview | None, known: bytes | memoryview
-    ) -> list[str]:
-        """List the differences between an unfinished cache and the required key."""
+    def _recorded(self, manifest: bytes | memoryview | None, known: bytes | memoryview) -> CacheKey:
+        """Return the key of the unfinished cache in the file."""
         if manifest is None or id_of(manifest) != known:
             raise self._damaged('its manifest was changed')
         try:
-            return key_in(manifest).differences(self.key, Use.RESUME)
+            return key_in(manifest)
         except ValueError as error:
             raise self._damaged(error) from error
 
@@ -305,7 +307,7 @@ class CacheWriter:
                     f'{self.key.images[index].name}: {name} is {array.dtype} {array.shape}; '
                     f'expected uint8 {shape}'
                 )
-            self._pending[entry_name(index, name)] = array.data
+            self._pending[entry_name(index, name)] = to_stored(array, self._format).data
             self._pending_bytes += array.nbytes
             crc[name] = zlib.crc32(array.data)
         self._pending[entry_name(index, 'crc')] = json.dumps(crc).encode()
@@ -315,10 +317,8 @@ class CacheWriter:
         if notes:
             self._pending[entry_name(index, 'source')] = json.dumps(notes).encode()
         # A transaction waits for the disk, so images share one.
-        if (
-            self._pending_bytes > _FLUSH_BYTES
-            or time.monotonic() - self._last_flush > _FLUSH_SECONDS
-        ):
+        is_old = time.monotonic() - self._last_flush > _FLUSH_SECONDS
+        if is_old or self._pending_bytes > _FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -328,7 +328,7 @@ class CacheWriter:
             CacheError: Another process is replacing this cache.
             DataError: The disk is full, or cannot be written for another reason.
         """
-        with self._lock.exclusive():
+        with self._writing, self._lock.exclusive():
             self._flush()
 
     def _flush(self) -> None:
@@ -390,7 +390,8 @@ class CacheWriter:
 
     def close(self) -> None:
         """Release the lock. An unfinished cache can be resumed; an empty one is deleted."""
-        with self._lock.releasing() as last:
+        # A map that is closed in the middle of a transaction takes the process down.
+        with self._writing, self._lock.releasing() as last:
             if self._env is None:
                 return
             empty = self._is_empty()

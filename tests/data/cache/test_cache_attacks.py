@@ -225,7 +225,7 @@ def test_a_second_writer_is_refused_until_the_first_is_dead(path, holder):
 def test_the_command_says_who_writes_before_it_builds_a_teacher(
     here, path, holder, make_options, monkeypatch
 ):
-    monkeypatch.setattr(targets, '_Targets', None)
+    monkeypatch.setattr(targets, 'Targets', None)
     pid = holder()
     options = write_options(
         path.parent / 'options.yml', with_cache(make_options('MTKDModel'), path)

@@ -13,6 +13,7 @@ import lmdb
 import numpy as np
 import pytest
 from conftest import with_cache, write_options
+from helpers.caches import record_computed
 from test_cache_attacks import (
     IMAGES,
     NEW,
@@ -29,6 +30,8 @@ from mtkd_basicsr.commands.cache import targets
 from mtkd_basicsr.data.cache import checksums, writer
 from mtkd_basicsr.data.cache.checksums import damaged_images, describe
 from mtkd_basicsr.data.cache.format import array_names, bytes_needed, id_of, partial_path, state_of
+from mtkd_basicsr.data.cache.key import FORMAT
+from mtkd_basicsr.data.cache.layout import to_stored
 from mtkd_basicsr.data.cache.leftovers import remove_leftovers
 from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.data.cache.writer import CacheWriter
@@ -104,9 +107,10 @@ def test_verify_finds_what_is_missing_or_changed(verify, path, work, text):
 
 
 def test_another_format_cannot_be_verified(verify, path):
-    manifest = b'{"format": 2}'
+    manifest = b'{"format": 3}'
     change(path, lambda txn: txn.put(b'manifest', manifest) and txn.put(b'id', id_of(manifest)))
-    assert 'cannot be read: format: 2 in the cache, but this version reads 1' in verify(expect=1)
+    text = 'cannot be read: format: 3 in the cache, but this version reads 1 and 2'
+    assert text in verify(expect=1)
 
 
 def test_three_of_the_damaged_images_are_named(path):
@@ -202,14 +206,8 @@ def test_overwrite_computes_what_is_damaged_and_nothing_else(here, path, make_op
     before = [reader.array(i, kind).copy() for i in range(3) for kind in array_names(reader.key)]
     assert 'is complete' in here('cache', '-opt', options, '--overwrite')
     assert CacheReader(path).file == reader.file
-    flip(path, reader.array(1, 'target').tobytes())
-    computed = []
-    compute = targets._Targets.__call__
-    monkeypatch.setattr(
-        targets._Targets,
-        '__call__',
-        lambda self, *args: computed.append(args[0]) or compute(self, *args),
-    )
+    flip(path, to_stored(reader.array(1, 'target'), FORMAT).tobytes())
+    computed = record_computed(monkeypatch)
     name = reader.key.images[1].name
     printed = here('cache', '-opt', options, '--overwrite', '--workers', '0')
     assert f"is damaged: 1 of 3 images: target of '{name}'; recomputing these images" in printed
@@ -301,7 +299,7 @@ def test_a_read_only_folder(read_only):
 def test_the_command_finds_that_it_cannot_write_before_it_builds_a_teacher(
     here, tmp_path, make_options, monkeypatch
 ):
-    monkeypatch.setattr(targets, '_Targets', None)
+    monkeypatch.setattr(targets, 'Targets', None)
     options = write_options(
         tmp_path / 'options.yml', with_cache(make_options('MTKDModel'), '/proc/nowhere/cache.lmdb')
     )

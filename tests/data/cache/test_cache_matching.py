@@ -66,8 +66,8 @@ def damaged(opt, tmp_path):
 def other_format(opt, tmp_path):
     env = lmdb.open(opt['datasets']['train']['target_cache'], map_size=1 << 30)
     with env.begin(write=True) as txn:
-        txn.put(b'manifest', b'{"format": 2}')
-        txn.put(b'id', id_of(b'{"format": 2}'))
+        txn.put(b'manifest', b'{"format": 3}')
+        txn.put(b'id', id_of(b'{"format": 3}'))
     env.close()
 
 
@@ -100,7 +100,7 @@ def not_a_cache(opt, tmp_path):
         (damaged, "is damaged: target of '.*--overwrite"),
         (
             other_format,
-            'format: 2 in the cache, but this version reads 1; rebuild it with mtkd cache',
+            'format: 3 in the cache, but this version reads 1 and 2; rebuild it with mtkd cache',
         ),
         (not_a_cache, 'is an LMDB, but not a target cache'),
     ],

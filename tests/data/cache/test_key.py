@@ -139,7 +139,7 @@ def set_to(**changes):
             changed(format=FORMAT + 1),
             TARGET,
             Use.EVERYWHERE,
-            f'format: {FORMAT + 1} in the cache, but this version reads {FORMAT}',
+            f'format: {FORMAT + 1} in the cache, but this version reads 1 and {FORMAT}',
         ),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_manifest_gives_its_key_back(key):
 
 
 def test_a_manifest_is_written_as_by_version_0_1_0():
-    """An unfinished cache of it is the same file, and it reads what this version writes."""
+    """An unfinished cache of it stays the same file."""
     part = '{"network": {"type": "%s"}, "param_key": null, "sha256": "%s"}'
     key = CacheKey(
         'target',
@@ -189,6 +189,7 @@ def test_a_manifest_is_written_as_by_version_0_1_0():
         (CachedImage('x.png', 6, 8),),
         CacheSettings(precision='fp32'),
         '0.1.0',
+        format=1,
     )
     expected = (
         f'{{"format": 1, "fusion": {part % ("DCTSwin", 3)}, "images": [["x.png", 6, 8]], '
@@ -197,6 +198,10 @@ def test_a_manifest_is_written_as_by_version_0_1_0():
         f'"b": {part % ("RCAN", 1)}}}, "version": "0.1.0", "what": "target"}}'
     )
     assert manifest_of(key).decode() == expected
+    assert key_in(manifest_of(key)).format == 1
+    new = dataclasses.replace(key, format=FORMAT)
+    assert manifest_of(new).decode() == expected.replace('"format": 1', '"format": 2')
+    assert new.differences(key_in(manifest_of(key)), Use.EVERYWHERE) == []
     assert len(id_of(manifest_of(key))) == 64
 
 
@@ -246,7 +251,7 @@ def test_another_format_is_not_taken_apart():
     key = key_in(json.dumps({'format': 7, 'anything': 'else'}).encode())
     assert TARGET.format == FORMAT
     assert key.differences(TARGET, Use.TRAIN) == [
-        'format: 7 in the cache, but this version reads 1'
+        'format: 7 in the cache, but this version reads 1 and 2'
     ]
 
 
