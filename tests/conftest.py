@@ -74,6 +74,23 @@ def tiny(arch, scale, **changes):
             'upsampler': 'pixelshuffle',
             'resi_connection': '1conv',
         },
+        'SRVGGNetCompact': {
+            'type': 'SRVGGNetCompact',
+            'num_in_ch': 3,
+            'num_out_ch': 3,
+            'num_feat': 8,
+            'num_conv': 3,
+            'upscale': scale,
+            'act_type': 'prelu',
+        },
+        'Spandrel': {
+            'type': 'Spandrel',
+            'arch': 'SPAN',
+            'num_in_ch': 3,
+            'num_out_ch': 3,
+            'feature_channels': 8,
+            'upscale': scale,
+        },
         'DCTSwin': {
             'type': 'DCTSwin',
             'upscale': scale,

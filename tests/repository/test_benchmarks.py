@@ -15,6 +15,7 @@ CALLS = {
     'methods.py': ['--runs', '1', '--batch', '1', '--small'],
     'cache.py': ['--runs', '1', '--images', '8', '--size', '64'],
     'kills.py': ['--kills', '3'],
+    'folding.py': ['--runs', '1', '--size', '16', '24'],
     'memory.py': ['--iterations', '20', '--points', '2'],
     'pipeline.py': ['--small', '--budget', '0.1'],
     'mix_fit.py': ['--runs', '1', '--images', '2'],

@@ -16,7 +16,7 @@ from conftest import ROOT, dataset, one_step, parsed, shrunk, write_weights
 
 import mtkd_basicsr
 from mtkd_basicsr.commands.cli import main
-from mtkd_basicsr.commands.options.network_templates import STUDENTS
+from mtkd_basicsr.commands.options.network_templates import POSITIONS, STUDENTS
 from mtkd_basicsr.commands.options.paper_files import files
 from mtkd_basicsr.commands.options.ready_files import FOLDERS, ready_files, reference_files
 from mtkd_basicsr.distillers.positions import default_positions
@@ -47,9 +47,9 @@ def read(path):
 
 
 def test_files_of_the_paper_are_what_the_generator_writes():
-    assert len(GENERATED) == 3 + 9 + 6 * 9 + 9
+    assert len(GENERATED) == 3 + 15 + 6 * 9 + 15
     at_4 = files(scales=(4,))
-    assert len(at_4) == 1 + 3 + 6 * 3 + 3
+    assert len(at_4) == 1 + 5 + 6 * 3 + 5
     ready = ready_files()
     assert {name.partition('/')[0] for name in ready} == set(FOLDERS)
     assert not set(ready) & set(GENERATED)
@@ -123,6 +123,28 @@ def test_only_what_is_selected_is_written(tmp_path):
         assert main(['options', '--out', str(folder), *arguments]) == 0
         for name in FOLDERS:
             assert (folder / name).is_dir() == some, (arguments, name)
+
+
+def test_fast_students_have_files_of_mtkd_alone(tmp_path, capsys):
+    assert main(['options', '--out', str(tmp_path), '--student', 'span', 'compact']) == 0
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob('*.yml')}
+    fusions = {'fusion_x2.yml', 'fusion_x3.yml', 'fusion_x4.yml'}
+    students = {
+        f'mtkd_{name}{scale}.yml' for name in ('span', 'compact') for scale in ('_x2', '_x3', '')
+    }
+    tests = {f'test/{name}_x{scale}.yml' for name in ('span', 'compact') for scale in (2, 3, 4)}
+    assert written == fusions | students | tests
+    millions = {
+        name: parameters(read(tmp_path / f'mtkd_{name}.yml')['network_g']) / 1e6
+        for name in ('span', 'compact')
+    }
+    assert millions == {
+        'span': pytest.approx(2.24, abs=0.01),
+        'compact': pytest.approx(0.62, abs=0.01),
+    }
+    arguments = ['options', '--out', str(tmp_path), '--student', 'span', '--method', 'fakd']
+    assert main(arguments) == 1
+    assert '--method: fakd; for span there is only mtkd' in capsys.readouterr().err
 
 
 def test_a_file_of_the_user_is_kept(tmp_path, capsys):
@@ -233,7 +255,7 @@ def test_a_baseline_differs_from_mtkd_in_the_method_alone(name, folder):
     assert mtkd == baseline
 
 
-@pytest.mark.parametrize('student', STUDENTS)
+@pytest.mark.parametrize('student', POSITIONS)
 def test_the_default_positions_are_those_in_the_comments(student):
     path = ROOT / 'options' / 'baselines' / f'fakd_{student}_x4.yml'
     opt = read(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from ...errors import OptionError
 from .._validation import StrPath, check_choices, check_flags, check_path, spelled
 from .baselines import METHODS
-from .network_templates import STUDENTS
+from .network_templates import POSITIONS, STUDENTS
 from .paper_files import SCALES
 
 # Methods of the paper: MTKD and its baselines.
@@ -52,7 +52,8 @@ def write_options(
 
     Args:
         out: Folder for the option files.
-        students: Names of students; ``mtkd options --help`` lists them.
+        students: Names of students; ``mtkd options --help`` lists them. SPAN and SRVGGNetCompact
+            (``compact``) have no baselines, which need a teacher of the student's arch.
         scales: Scales: 2, 3 or 4.
         methods: ``'mtkd'`` and names of baselines; ``mtkd options --help`` lists them.
         reference_teachers: Whether to write only the files with the reference teachers.
@@ -70,6 +71,11 @@ def write_options(
     check_choices('students', students, STUDENTS)
     check_choices('scales', scales, SCALES)
     check_choices('methods', methods, METHOD_NAMES)
+    if 'mtkd' not in methods and not set(students) & set(POSITIONS):
+        raise OptionError(
+            f'{spelled("methods")}: {", ".join(methods)}; for {", ".join(students)} there is only '
+            f'mtkd: baselines are for the students of the paper, {", ".join(POSITIONS)}'
+        )
     check_flags(reference_teachers=reference_teachers, overwrite=overwrite)
     _check_data(data, reference_teachers)
     selections = (('students', students), ('scales', scales), ('methods', methods))

@@ -1,4 +1,4 @@
-"""Templates of the paper's networks for option files."""
+"""Templates of the paper's networks, and of fast ones, for option files."""
 
 _EDSR = """type: EDSR
 num_in_ch: 3
@@ -35,6 +35,22 @@ mlp_ratio: 2
 upsampler: {upsampler}
 resi_connection: 1conv
 """
+# Without img_range and rgb_mean: files of SPAN do not show them, and programs take the defaults.
+_SPAN = """type: Spandrel  # pip install 'mtkd_basicsr[spandrel]'
+arch: SPAN
+num_in_ch: 3
+num_out_ch: 3
+feature_channels: 48
+upscale: {scale}
+"""
+_COMPACT = """type: SRVGGNetCompact
+num_in_ch: 3
+num_out_ch: 3
+num_feat: 64
+num_conv: 16
+upscale: {scale}
+act_type: prelu
+"""
 _DCTSWIN = """type: DCTSwin
 upscale: {scale}
 in_chans: 9  # 3 for each teacher
@@ -65,9 +81,15 @@ STUDENTS = {
     'edsr': ('an EDSR baseline', 'EDSR_Mx{scale}_f64b16'),
     'rcan': ('a lightweight RCAN', 'RCAN_x{scale}_g10b6'),
     'swinir': ('a lightweight SwinIR', 'SwinIR_Sx{scale}_w8d4c60'),
+    'span': ('a SPAN, a fast network that is folded for use,', 'SPAN_x{scale}_f48'),
+    'compact': (
+        'an SRVGGNetCompact, the fast network of Real-ESRGAN,',
+        'SRVGGNetCompact_x{scale}_f64c16',
+    ),
 }
 
-# Student -> default feature positions of the student and of the teacher with the same arch.
+# Student of the paper -> default feature positions of the student and of the teacher with the same
+# arch.
 POSITIONS = {
     'edsr': ("[body.4, body.9, 'upsample:input']", "[body.9, body.20, 'upsample:input']"),
     'rcan': ("[body.1, body.5, 'upsample:input']", "[body.1, body.5, 'upsample:input']"),
@@ -79,14 +101,17 @@ POSITIONS = {
 
 
 def student(name: str, scale: int) -> str:
-    """Return the network of a student of the paper.
+    """Return the network of a student.
 
-    The students have 1.5 M (EDSR), 5.2 M (RCAN) and 0.9 M (SwinIR) parameters.
+    Those of the paper have 1.5 M (EDSR), 5.2 M (RCAN) and 0.9 M (SwinIR) parameters; SPAN has 2.2 M
+    in training and 0.4 M folded, SRVGGNetCompact 0.6 M.
     """
     return {
         'edsr': _EDSR.format(features=64, blocks=16, res_scale=1, scale=scale),
         'rcan': _RCAN.format(blocks=6, scale=scale),
         'swinir': _SWINIR.format(depths=_FOUR, dim=60, upsampler='pixelshuffledirect', scale=scale),
+        'span': _SPAN.format(scale=scale),
+        'compact': _COMPACT.format(scale=scale),
     }[name]
 
 

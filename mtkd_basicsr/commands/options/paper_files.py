@@ -263,10 +263,11 @@ def files(
     scales: Iterable[int] = SCALES,
     methods: Collection[str] = ('mtkd', *METHODS),
 ) -> dict[str, str]:
-    """Return the option files of the paper.
+    """Return the option files of the paper, and those of fast students beside them.
 
     Args:
-        students: ``edsr``, ``rcan`` or ``swinir``.
+        students: Names from ``STUDENTS``. Baselines are written for those of the paper, which
+            have a teacher of their own arch.
         scales: 2, 3 or 4.
         methods: ``mtkd`` (both stages) and names from ``METHODS``.
 
@@ -286,7 +287,7 @@ def files(
             if 'mtkd' in methods:
                 add(mtkd_file(student, scale), 'mtkd', student)
             for method in METHODS:
-                if method in methods:
+                if method in methods and student in network_templates.POSITIONS:
                     add(baseline_file(method, student, scale), method, student)
             add(test_file(student, scale), None, student)
     return found

@@ -9,9 +9,10 @@ from ...errors import OptionError, WeightsError
 from ...host.yaml_loader import read_options
 from ...teachers import SpandrelNetwork
 from ...teachers.spandrel import read_spandrel
+from ...weights.folding import fold
 from ...weights.loading import load_weights, network_of, read_weights
 from ...weights.metadata import METADATA
-from ...weights.networks import SPANDREL, build, check_scale
+from ...weights.networks import build, check_scale, is_inferred
 from .._validation import spelled
 
 
@@ -50,7 +51,7 @@ def load_network(options_file: str | None, weights: str, safe: bool) -> tuple[nn
         safe: Whether to execute nothing that the option file names.
 
     Returns:
-        The network, which maps RGB to RGB, on the CPU; its scale.
+        The network, which maps RGB to RGB, folded if it can be, on the CPU; its scale.
 
     Raises:
         MTKDError: A file cannot be read, they do not belong together, or the network is a fusion
@@ -63,7 +64,7 @@ def load_network(options_file: str | None, weights: str, safe: bool) -> tuple[nn
     net: nn.Module
     if 'teachers' in metadata:
         _refuse_fusion(f"{key}: '{weights}'", metadata['teachers'])
-    if isinstance(block, dict) and block.get('type') == SPANDREL:
+    if isinstance(block, dict) and is_inferred(block):
         net = read_spandrel(weights, key, 'network_g')
         scale = options.get('scale', net.scale)
     elif options_file is None and 'network' not in metadata:
@@ -77,4 +78,4 @@ def load_network(options_file: str | None, weights: str, safe: bool) -> tuple[nn
         load_weights(net, weights, key)
     net.eval().requires_grad_(False)
     check_scale(net, scale, 'network_g')
-    return net, scale
+    return fold(net), scale
