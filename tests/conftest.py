@@ -355,6 +355,10 @@ def one_step(opt, photographs, folder):
         block[key] = shrunk(block[key], scale)
         if i:
             block['weights'] = write_weights(folder / f'{i}.pth', block['network'], i)
+    if opt['train'].get('kd', {}).get('type') == 'DCKD':
+        from helpers.encoders import write_vqgan
+
+        opt['train']['kd']['encoder_weights'] = write_vqgan(folder / 'vqgan.ckpt')
     opt = parsed(opt, True, folder)
     model = build_model(opt)
     train = opt['datasets']['train']

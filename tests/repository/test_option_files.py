@@ -47,9 +47,9 @@ def read(path):
 
 
 def test_files_of_the_paper_are_what_the_generator_writes():
-    assert len(GENERATED) == 3 + 9 + 6 * 9 + 9
+    assert len(GENERATED) == 3 + 9 + 7 * 9 + 9
     at_4 = files(scales=(4,))
-    assert len(at_4) == 1 + 3 + 6 * 3 + 3
+    assert len(at_4) == 1 + 3 + 7 * 3 + 3
     ready = ready_files()
     assert {name.partition('/')[0] for name in ready} == set(FOLDERS)
     assert not set(ready) & set(GENERATED)
