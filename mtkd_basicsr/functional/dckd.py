@@ -11,8 +11,8 @@ from torch.nn.functional import l1_loss, log_softmax
 
 # Weights of the five levels of an encoder, λ, from full resolution to the smallest.
 LEVEL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
-# Standard deviation of the noise, for images in [0, 255], and how often it is grey.
-_SIGMA = (1.0, 30.0)
+# Standard deviation of the noise, and how often it is grey.
+_SIGMA = (1 / 255, 30 / 255)
 _GREY_PROBABILITY = 0.5
 _EPSILON = 1e-7
 
@@ -34,7 +34,7 @@ def add_noise(x: torch.Tensor, generator: torch.Generator | None = None) -> torc
     sigma = smallest + (largest - smallest) * torch.rand(b, 1, 1, 1, generator=generator)
     is_grey = torch.rand(b, 1, 1, 1, generator=generator) < _GREY_PROBABILITY
     noise = torch.randn(x.shape, generator=generator)
-    noise = torch.where(is_grey, noise[:, :1], noise) * (sigma / 255)
+    noise = torch.where(is_grey, noise[:, :1], noise) * sigma
     return (x + noise.to(x)).clamp(0, 1)
 
 

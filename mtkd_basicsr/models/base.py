@@ -332,7 +332,6 @@ class DistillBase(ResumableModel):
             warmup = self.config.steps.ema_warmup
             self.model_ema(decay_at(self.ema_updates, self.ema_decay, warmup))
             self.ema_updates += 1
-        self.after_step(current_iter)
 
     def model_ema(self, decay: float = 0.999) -> None:
         """Average the parameters as BasicSR does, and copy the buffers, which it leaves out.
@@ -348,12 +347,6 @@ class DistillBase(ResumableModel):
 
     def before_step(self) -> None:
         """Hook between the backward pass and the optimizer step; does nothing by default."""
-
-    def after_step(self, current_iter: int) -> None:
-        """Hook after the optimizer step and the moving average; does nothing by default.
-
-        It is not called for a step that is skipped.
-        """
 
     # Checkpoints
 

@@ -135,9 +135,11 @@ class KDModel(DistillBase):
         """Return the moving average of the student; without one the student itself."""
         return self.get_bare_model(getattr(self, 'net_g_ema', self.net_g))
 
-    def after_step(self, current_iter: int) -> None:
-        """Tell the methods that a step has been made."""
-        self.distiller.after_step(current_iter, self.averaged)
+    def step(self, losses: dict[str, torch.Tensor], current_iter: int) -> None:
+        """Run one optimizer step, and tell the methods about it, unless it was skipped."""
+        super().step(losses, current_iter)
+        if not self.loss_guard.skipped:
+            self.distiller.after_step(current_iter, self.averaged)
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata of a checkpoint, including the network's type and arguments.
