@@ -5,8 +5,9 @@ same teachers.
     [--threads N] [--runs N] [--batch N] [--methods NAME …]
 
 Options are those of options/compare/paper.yml at ×4 (--small: small.yml), and DCKD's those of
-LogitKD, with an encoder of the size of the released one. Weights are random. Outputs of the teachers come out of a cache, as they do in a comparison; what a method needs beyond
-them (features, DUKD's new images) is computed.
+LogitKD, with an encoder of the size of the released one. Weights are random. Outputs of the
+teachers come out of a cache, as they do in a comparison; what a method needs beyond them (features,
+DUKD's new images) is computed.
 """
 
 import copy
