@@ -9,6 +9,7 @@ import pytest
 import yaml
 from conftest import ROOT, one_step, write_options
 from helpers.distillation import EXTRA
+from helpers.encoders import write_vqgan
 
 from mtkd_basicsr.commands import prepare_data
 from mtkd_basicsr.commands.compare.expansion import expand
@@ -557,6 +558,27 @@ def test_our_plans_train_nothing_of_their_base_anew(name):
     shared = set(base) & set(top)
     assert 'cache_teachers_x4' in shared
     assert [run for run in shared if base[run].fingerprint != top[run].fingerprint] == []
+
+
+def test_a_file_that_a_method_reads_belongs_to_the_plan(tmp_path):
+    """A missing one is found before the first run, and another one is another training."""
+    path = tmp_path / 'vqgan.ckpt'
+
+    def with_encoder(plan):
+        kd = {'type': 'DCKD', 'teacher': 'edsr', 'encoder_weights': str(path)}
+        plan['methods']['DCKD'] = {'train': {'kd': kd}}
+
+    plan = changed_plan(tmp_path, with_encoder)
+    runs = expand(plan, OUT)
+    with pytest.raises(WeightsError, match=r"EDSR_DCKD_x4_s0: .*encoder_weights: no file '"):
+        check(plan, runs, OUT)
+    write_vqgan(path)
+    check(plan, runs, OUT)
+    before = {run.name: run.fingerprint for run in expand(plan, OUT)}
+    write_vqgan(path, seed=1)
+    after = {run.name: run.fingerprint for run in expand(plan, OUT)}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {f'EDSR_DCKD_x4_s{seed}' for seed in (0, 1, 2)}
 
 
 def test_a_student_starts_from_the_one_of_its_own_seed():
