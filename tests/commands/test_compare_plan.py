@@ -15,6 +15,8 @@ from mtkd_basicsr.commands import prepare_data
 from mtkd_basicsr.commands.compare.expansion import expand
 from mtkd_basicsr.commands.compare.overlay import fill, merge
 from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.commands.compare.report.write import other_starts
+from mtkd_basicsr.commands.compare.results import Results
 from mtkd_basicsr.commands.compare.validation import check
 from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.errors import DataError, OptionError, WeightsError
@@ -599,6 +601,10 @@ def test_a_student_starts_from_the_one_of_its_own_seed():
             assert train['scheduler']['periods'] == [train['total_iter']]
     names = list(runs)
     assert all(names.index(o) < names.index(run.name) for run in started for o in run.after)
+    (text,) = other_starts(Results(read_plan(PLANS / 'start.yml'), {}, {}, runs, [], {}))
+    assert ': truth-twice, truth-LogitKD, truth-FAKD, truth-MTKD. ' in text.text
+    plan = read_plan(PLANS / 'long.yml')
+    assert list(other_starts(Results(plan, {}, {}, runs_of('long'), [], {}))) == []
 
 
 def test_what_a_student_starts_from_has_to_be_made(tmp_path):
