@@ -2,11 +2,12 @@
 same teachers.
 
     python benchmarks/methods.py [--small] [--student EDSR|RCAN|SwinIR] [--device cpu|cuda]
-    [--threads N] [--runs N] [--batch N]
+    [--threads N] [--runs N] [--batch N] [--methods NAME …]
 
-Options are those of options/compare/paper.yml at ×4 (--small: small.yml). Weights are random.
-Outputs of the teachers come out of a cache, as they do in a comparison; what a method needs beyond
-them (features, DUKD's new images) is computed.
+Options are those of options/compare/paper.yml at ×4 (--small: small.yml), and DCKD's those of
+LogitKD, with an encoder of the size of the released one. Weights are random. Outputs of the
+teachers come out of a cache, as they do in a comparison; what a method needs beyond them (features,
+DUKD's new images) is computed.
 """
 
 import copy
@@ -18,11 +19,15 @@ from basicsr.models import build_model
 from timing import interleaved_medians, machine, parser, write_weights
 
 import mtkd_basicsr  # noqa: F401  (registers)
+from mtkd_basicsr.archs.vqgan_encoder import VQGANEncoder, VQGANSizes
 from mtkd_basicsr.commands.compare.expansion import expand
 from mtkd_basicsr.commands.compare.plan import read_plan
 from mtkd_basicsr.utils.resources import option_file
 
 SCALE = 4
+# The encoder of vqgan_imagenet_f16_1024, and a small one.
+ENCODER = VQGANSizes(128, (128, 128, 256, 256, 512), 2, (4,), 256, 256, 1024)
+SMALL_ENCODER = VQGANSizes(32, (32, 32, 32, 64, 64), 2, (4,), 16, 16, 64)
 
 
 def options_of(plan, student, device):
@@ -37,6 +42,22 @@ def options_of(plan, student, device):
             opt['datasets']['train']['target_cache'] = None
             found[run.method] = opt
     return found
+
+
+def dckd_options(opt, folder, sizes):
+    """Options of DCKD, from those of another method with one teacher, with a random encoder.
+
+    Args:
+        opt (dict): Options of ``LogitKD``, not modified.
+        folder: Folder for the encoder's file.
+        sizes (VQGANSizes): Of the encoder.
+    """
+    path = Path(folder) / 'vqgan.ckpt'
+    torch.manual_seed(0)
+    torch.save({'state_dict': VQGANEncoder(sizes).state_dict()}, path)
+    opt = copy.deepcopy(opt)
+    opt['train']['kd'].update(type='DCKD', encoder_weights=str(path))
+    return opt
 
 
 def make_step(opt, batch):
@@ -57,6 +78,7 @@ def main():
     p.add_argument('--batch', type=int, default=2, help='images of a step')
     p.add_argument('--student', default='EDSR', help='a student of the plan')
     p.add_argument('--small', action='store_true', help='networks of small.yml')
+    p.add_argument('--methods', nargs='+', help='only these, and the student alone')
     args = p.parse_args()
     torch.set_num_threads(args.threads)
     plan = read_plan(option_file('compare', f'{"small" if args.small else "paper"}.yml'))
@@ -68,7 +90,12 @@ def main():
     batch['target'] = torch.rand_like(batch['gt'])
     with tempfile.TemporaryDirectory() as folder:
         steps = {}
-        for method, opt in options_of(plan.name, args.student, args.device).items():
+        options = options_of(plan.name, args.student, args.device)
+        sizes = SMALL_ENCODER if args.small else ENCODER
+        options['DCKD'] = dckd_options(options['LogitKD'], folder, sizes)
+        for method, opt in options.items():
+            if args.methods and method not in ('scratch', *args.methods):
+                continue
             write_weights(opt, folder)
             steps[method] = make_step(opt, batch)
         seconds = dict(

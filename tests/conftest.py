@@ -372,6 +372,14 @@ def one_step(opt, photographs, folder):
         block[key] = shrunk(block[key], scale)
         if i:
             block['weights'] = write_weights(folder / f'{i}.pth', block['network'], i)
+    if opt['path'].get('pretrain_network_g'):
+        opt['path']['pretrain_network_g'] = write_weights(
+            folder / 'start.pth', opt['network_g'], key=opt['path'].get('param_key_g', 'params')
+        )
+    if opt['train'].get('kd', {}).get('type') == 'DCKD':
+        from helpers.encoders import write_vqgan
+
+        opt['train']['kd']['encoder_weights'] = write_vqgan(folder / 'vqgan.ckpt')
     opt = parsed(opt, True, folder)
     model = build_model(opt)
     train = opt['datasets']['train']

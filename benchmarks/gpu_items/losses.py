@@ -28,22 +28,28 @@ def haar(context):
         'channels_last': lambda x: x.contiguous(memory_format=torch.channels_last),
         'sliced': lambda x: torch.nn.functional.pad(x, (1, 1, 1, 1))[..., 1:-1, 1:-1],
     }
-    for shape, level, reduction in itertools.product(shapes, (1, 2, 3), ('mean', 'sum')):
+    means = (('mean', 'each'), ('sum', 'each'), ('mean', 'joint'))
+    for shape, level, (reduction, band_mean) in itertools.product(shapes, (1, 2, 3), means):
         x = torch.rand(shape, dtype=torch.float64)
         y = torch.rand(shape, dtype=torch.float64)
         # Bands of exactly representable values: no sign depends on rounding.
         x = (x * 256).round() / 256
         y = (y * 256).round() / 256 + 2**-12
 
-        def reference(x, y, level=level, reduction=reduction):
-            return band_l1(haar_bands(x - y, level), reduction)
+        def reference(x, y, level=level, reduction=reduction, band_mean=band_mean):
+            *high, low = haar_bands(x - y, level)
+            if band_mean == 'joint':
+                high = [torch.stack(high[i : i + 3]) for i in range(0, len(high), 3)]
+            return band_l1([*high, low], reduction)
 
         value, gradient = _value_and_gradient(reference, x, y)
         for name, layout in layouts.items():
-            part = f'{shape}, level {level}, {reduction}, {name}'
+            part = f'{shape}, level {level}, {reduction}, {band_mean}, {name}'
             with context.part(part):
                 images = [layout(image.float().to(context.device)) for image in (x, y)]
-                loss = functools.partial(haar_l1, level=level, reduction=reduction)
+                loss = functools.partial(
+                    haar_l1, level=level, reduction=reduction, band_mean=band_mean
+                )
                 found = _value_and_gradient(loss, *images)
                 context.expect(f'{part}: value', relative(found[0], value), 1e-6)
                 context.expect(f'{part}: gradient', relative(found[1], gradient), 1e-6)

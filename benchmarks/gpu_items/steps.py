@@ -8,6 +8,7 @@ import warnings
 import torch
 from basicsr.models.base_model import BaseModel
 from basicsr.models.sr_model import SRModel
+from methods import SMALL_ENCODER, dckd_options
 
 from mtkd_basicsr.models.schedule import AskedSchedule
 
@@ -22,6 +23,7 @@ from .setups import (
     stepper,
     student_options,
     training,
+    weights_folder,
 )
 
 
@@ -46,7 +48,9 @@ def _compare(context, part, found, expected, limits):
 def methods(context):
     """One step of every method on the device against the CPU: losses and all gradients."""
     data = batch(context, patch_size(context), context.pick(4, 2))
-    for name, opt in all_methods(context).items():
+    options = all_methods(context)
+    options['DCKD'] = dckd_options(options['LogitKD'], weights_folder(context), SMALL_ENCODER)
+    for name, opt in options.items():
         with context.part(name), tf32(False):
             expected = _one_step(opt, 'cpu', data)
             found = _one_step(opt, context.device, data)

@@ -93,6 +93,9 @@ def _check_weights(config: TrainingConfig, findings: Findings) -> None:
     for key, entry in entries.items():
         for error in entry.problems(key, surroundings):
             findings.error(str(error), type(error))
+    for method in config.distillation.all if config.distillation is not None else ():
+        for error in method.problems():
+            findings.error(str(error), type(error))
     if config.pretrained_network is not None:
         key = 'path.pretrain_network_g'
         with findings.collect_errors():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from ..errors import MTKDError
 from .schema import KDOptions
 
 
@@ -23,14 +24,21 @@ class MethodSpec(Protocol):
         has_own_losses: Whether the method adds losses, so that ``also`` can list it.
         target_source: No target, the output of one teacher, or the fused output of all.
         needs_target: Whether the method uses the target of the batch.
-        queries_teacher: Whether the method computes targets of other images.
     """
 
     Options: type[KDOptions]
     has_own_losses: bool
     target_source: TargetSource
     needs_target: bool
-    queries_teacher: bool
+
+    def asks_teacher(self, options: KDOptions) -> bool:
+        """Return whether the method computes targets of other images with these options."""
+
+    def weight_files(self, options: KDOptions) -> list[str]:
+        """Return the paths of the files with weights that the method reads itself."""
+
+    def problems(self, options: KDOptions, key: str) -> list[MTKDError]:
+        """Return what can be found before anything is built, such as a missing file."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,20 @@ class MethodConfig:
     options: KDOptions
     spec: MethodSpec
     key: str
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Return whether it computes targets of other images than those of the batch."""
+        return self.spec.asks_teacher(self.options)
+
+    @property
+    def weight_files(self) -> list[str]:
+        """Return the paths of the files with weights that it reads itself."""
+        return self.spec.weight_files(self.options)
+
+    def problems(self) -> list[MTKDError]:
+        """Return what can be found before anything is built, such as a missing file."""
+        return self.spec.problems(self.options, self.key)
 
 
 @dataclass(frozen=True)

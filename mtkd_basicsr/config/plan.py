@@ -23,7 +23,8 @@ class PlanOptions:
         methods: Mapping of names to option blocks, which override those of the student.
             ``self_ensemble: true`` averages the cached outputs over eight flips and rotations;
             ``students: [EDSR]`` restricts the method to these students. With ``model_type:
-            MTKDFusionModel`` the student is a fusion network.
+            MTKDFusionModel`` the student is a fusion network. ``{student}`` is the name of the
+            student, in methods and students.
         test: Mapping of names to test sets, each with ``dataroot_gt`` and ``dataroot_lq``.
         prepare: Trainings that others depend on (teachers, fusion network), run once per scale.
         when: Options for some of the trainings, see below; a student, a method and an entry of

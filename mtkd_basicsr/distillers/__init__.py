@@ -3,6 +3,7 @@
 from .at import AT
 from .base import Batch, FeatureMethod, Method, Step
 from .cross_kd import CrossKD
+from .dckd import DCKD
 from .distiller import Distiller
 from .dukd import DUKD
 from .fakd import FAKD
@@ -19,6 +20,7 @@ __all__ = [
     'AT',
     'Batch',
     'CrossKD',
+    'DCKD',
     'DUKD',
     'Distiller',
     'FAKD',

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import torch
 from torch import nn
 
 from ..config import KDOptions, TargetSource
-from ..errors import OptionError
+from ..errors import MTKDError, OptionError
 from ..weights.networks import arch_name
 from .features import widths
 from .positions import body_end, default_positions, is_known
@@ -90,6 +90,21 @@ class Method(nn.Module):
         self.options = options
         self.key = key
 
+    @classmethod
+    def asks_teacher(cls, options: KDOptions) -> bool:
+        """Return whether the method computes targets of other images with these options."""
+        return cls.queries_teacher
+
+    @classmethod
+    def weight_files(cls, options: KDOptions) -> list[str]:
+        """Return the paths of the files with weights that the method reads itself."""
+        return []
+
+    @classmethod
+    def problems(cls, options: KDOptions, key: str) -> list[MTKDError]:
+        """Return what can be found before anything is built, such as a missing file."""
+        return []
+
     def describe(self) -> list[str]:
         """Return lines for the log: what the method has found out for itself."""
         return []
@@ -105,6 +120,33 @@ class Method(nn.Module):
             of other methods, and from ``l_pix`` and ``l_distill``.
         """
         return {}
+
+    def after_step(self, iteration: int, averaged: nn.Module) -> None:
+        """Hook after each step of the optimizer; does nothing by default.
+
+        Args:
+            iteration: The iteration that has been made.
+            averaged: The moving average of the student; without one the student itself.
+        """
+
+    def training_state(self) -> dict[str, Any]:
+        """Return what a resumed training needs beside the parameters; tensors on the CPU."""
+        return {}
+
+    def resume(
+        self, state: dict[str, Any] | None, iteration: int, averaged: nn.Module
+    ) -> str | None:
+        """Restore what :meth:`training_state` returned.
+
+        Args:
+            state: The saved state; None if the training state has none of this method.
+            iteration: The iteration of the training state.
+            averaged: The moving average of the student; without one the student itself.
+
+        Returns:
+            A line for the log, or None.
+        """
+        return None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The distiller, which computes all losses of a training."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -60,7 +60,7 @@ class Distiller(nn.Module):
             self.distill_loss is not None or any(spec.needs_target for spec in specs)
         )
         target_is_computed = self.needs_target and self.teachers.cached is None
-        if target_is_computed or any(spec.queries_teacher for spec in specs):
+        if target_is_computed or any(method.asks_teacher for method in distillation.all):
             self.teachers.build_target()
         self.methods = nn.ModuleList()
         for method in distillation.all:
@@ -121,6 +121,43 @@ class Distiller(nn.Module):
                     )
                 owners[name] = owner
                 losses[name] = loss
+
+    def after_step(self, iteration: int, averaged: nn.Module) -> None:
+        """Tell the methods that a step of the optimizer has been made.
+
+        Args:
+            iteration: The iteration.
+            averaged: The moving average of the student; without one the student itself.
+        """
+        for method in cast(Iterable[Method], self.methods):
+            method.after_step(iteration, averaged)
+
+    def training_states(self) -> dict[str, Any]:
+        """Return the states of the methods that have one, by name, for a training state."""
+        states = {}
+        for method in cast(Iterable[Method], self.methods):
+            state = method.training_state()
+            if state:
+                states[type(method).__name__] = state
+        return states
+
+    def resume(self, states: dict[str, Any], iteration: int, averaged: nn.Module) -> list[str]:
+        """Restore what :meth:`training_states` returned.
+
+        Args:
+            states: The saved states by name.
+            iteration: The iteration of the training state.
+            averaged: The moving average of the student; without one the student itself.
+
+        Returns:
+            Lines for the log.
+        """
+        lines = []
+        for method in cast(Iterable[Method], self.methods):
+            line = method.resume(states.get(type(method).__name__), iteration, averaged)
+            if line is not None:
+                lines.append(line)
+        return lines
 
     def describe(self) -> list[str]:
         """Return lines for the log: the teachers and the methods."""

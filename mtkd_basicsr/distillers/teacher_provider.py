@@ -56,6 +56,7 @@ class TeacherProvider:
         fused_teachers: Teachers and fusion network of a fused target; None if not built.
         cached: Channels of a cached batch that are the target; None without a cache.
         cached_precision: Precision with which the cache was computed; None if unknown.
+        student_precision: Precision of the student, ``'fp32'`` or ``'bf16'``.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class TeacherProvider:
         self.fused_teachers: FusedTeachers | None = None
         self.cached: slice | None = None
         self.cached_precision: str | None = None
+        self.student_precision = 'fp32'
         self.teachers = dict(config.teachers)
         self.teacher: str | None = None
         if config.target_source is TargetSource.NONE:

@@ -1,6 +1,6 @@
 """The Haar wavelet transform, and the L1 distance of two images over its bands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
@@ -9,6 +9,10 @@ from torch.nn import functional as F  # noqa: N812
 
 # Horizontal edges (LH), vertical edges (HL) and diagonals (HH).
 HighBands = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+# Weights of the high bands: each counts by its own mean, as the low band does, or the three of a
+# level by one mean over all of their values, which is a third of the sum of their means.
+BAND_MEANS = {'each': 1.0, 'joint': 1 / 3}
 
 # Values that the closed-form gradient works on at a time on a CPU: 1 MiB in fp32, which fits the
 # cache of a core.
@@ -70,20 +74,36 @@ def haar_bands(x: torch.Tensor, level: int) -> list[torch.Tensor]:
     return bands + [x]
 
 
-def band_l1(bands: Iterable[torch.Tensor], reduction: str = 'mean') -> torch.Tensor:
+def high_weight(band_mean: str, reduction: str) -> float:
+    """Return the weight of a high band in a sum over bands, in which the low band has 1.
+
+    Args:
+        band_mean: A key of :data:`BAND_MEANS`.
+        reduction: ``'mean'`` or ``'sum'``; a sum over three bands is that of their values.
+    """
+    return BAND_MEANS[band_mean] if reduction == 'mean' else 1.0
+
+
+def band_l1(
+    bands: Iterable[torch.Tensor],
+    reduction: str = 'mean',
+    weights: Sequence[float] | None = None,
+) -> torch.Tensor:
     """Add up the L1 norms of bands, each averaged or summed over the values of the band.
 
     Args:
         bands: Tensors of any shapes, at least one.
         reduction: ``'mean'`` or ``'sum'``.
+        weights: A weight for each band; None for 1.
 
     Returns:
         A scalar.
     """
     total: torch.Tensor | int = 0
-    for band in bands:
+    for i, band in enumerate(bands):
         magnitude = band.abs()
-        total = total + (magnitude.sum() if reduction == 'sum' else magnitude.mean())
+        norm = magnitude.sum() if reduction == 'sum' else magnitude.mean()
+        total = total + (norm if weights is None else weights[i] * norm)
     return cast(torch.Tensor, total)
 
 
@@ -125,7 +145,9 @@ def _butterfly(x: torch.Tensor, factor: complex) -> torch.Tensor:
     return out.view(n, h, w)
 
 
-def _band_gradient(x: torch.Tensor, level: int, scale: float, mean: bool) -> torch.Tensor:
+def _band_gradient(
+    x: torch.Tensor, level: int, scale: float, mean: bool, high: float
+) -> torch.Tensor:
     """Compute the gradient of ``scale`` · Σ |bands of x| with respect to x.
 
     The transform W is linear, so that the gradient of Σ |W x| is Wᵀ sign(W x). A low band that is
@@ -137,6 +159,7 @@ def _band_gradient(x: torch.Tensor, level: int, scale: float, mean: bool) -> tor
         scale: Weight of the bands of this level and all below.
         mean: Whether each band counts by its mean, not its sum: then the bands of the next
             level, which are smaller, weigh more by the ratio of the sizes.
+        high: Weight of the high bands, relative to the low band.
 
     Returns:
         (n, h, w).
@@ -146,11 +169,17 @@ def _band_gradient(x: torch.Tensor, level: int, scale: float, mean: bool) -> tor
         x = F.pad(x, (0, w % 2, 0, h % 2))
     bands = _butterfly(x, 0.5 - 0.5j)
     signs = bands.sign()
+    if high != 1:
+        # The weights of two rows, as the bands lie in them, rather than slices of every second
+        # column. They are those of the low band (1) and of the three high bands.
+        weights = x.new_full((2, signs.shape[-1]), high)
+        weights[0, 0::2] = 1
+        signs.view(len(signs), -1, 2, signs.shape[-1]).mul_(weights)
     if level > 1:
         low = bands[:, 0::2, 0::2].contiguous()
         h2, w2 = low.shape[-2:]
         ratio = h2 * w2 / (_half(h2) * _half(w2)) if mean else 1.0
-        signs[:, 0::2, 0::2] = _band_gradient(low, level - 1, ratio, mean)
+        signs[:, 0::2, 0::2] = _band_gradient(low, level - 1, ratio, mean, high)
     # The adjoint. Where a band has the opposite sign in _butterfly, it cancels in Wᵀ sign(W x).
     return _butterfly(signs, (0.5 + 0.5j) * scale)[:, :h, :w]
 
@@ -160,7 +189,7 @@ class _HaarL1(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, y: torch.Tensor, level: int, reduction: str
+        ctx: Any, x: torch.Tensor, y: torch.Tensor, level: int, reduction: str, high: float
     ) -> torch.Tensor:
         b, c, h, w = x.shape
         gradient = torch.empty((b * c, h, w), dtype=x.dtype, device=x.device)
@@ -173,7 +202,7 @@ class _HaarL1(torch.autograd.Function):
         value = x.new_zeros(())
         for x_i, y_i, gradient_i in zip(x_planes, y_planes, gradient_planes, strict=True):
             difference = torch.sub(x_i, y_i).contiguous()
-            gradient_i.copy_(_band_gradient(difference, level, scale, mean))
+            gradient_i.copy_(_band_gradient(difference, level, scale, mean, high))
             # The value f = Σ |bands| is homogeneous of degree 1 in the difference d, f(td) = t f(d)
             # for t > 0; so f(d) is the scalar product of d and the gradient (Euler).
             value += difference.mul_(gradient_i).sum()
@@ -184,27 +213,36 @@ class _HaarL1(torch.autograd.Function):
     @once_differentiable
     def backward(
         ctx: Any, grad: torch.Tensor
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None, None, None]:
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return (
             gradient * grad if ctx.needs_input_grad[0] else None,
             gradient * -grad if ctx.needs_input_grad[1] else None,
             None,
             None,
+            None,
         )
 
 
-def haar_l1(x: torch.Tensor, y: torch.Tensor, level: int, reduction: str = 'mean') -> torch.Tensor:
+def haar_l1(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    level: int,
+    reduction: str = 'mean',
+    band_mean: str = 'each',
+) -> torch.Tensor:
     """Compute the distance of two images over their bands, with its gradient in closed form.
 
-    The value is that of ``band_l1(haar_bands(x - y, level), reduction)``. The gradient is the signs
-    of the bands, transformed back; a coefficient of 0 adds nothing to it. It is computed together
-    with the value, on a CPU a few planes at a time, so that intermediate results stay in the cache.
+    The value is that of ``band_l1(haar_bands(x - y, level), reduction)``, with the high bands
+    weighted by :func:`high_weight`. The gradient is the signs of the bands, transformed back; a
+    coefficient of 0 adds nothing to it. It is computed together with the value, on a CPU a few
+    planes at a time, so that intermediate results stay in the cache.
 
     Args:
         x, y: (b, c, h, w), the same shape, fp32 or fp64.
         level: Levels of the transform.
         reduction: ``'mean'`` or ``'sum'`` within each band.
+        band_mean: ``'each'``, or ``'joint'`` for one mean over the high bands of a level.
 
     Returns:
         A scalar.
@@ -212,4 +250,5 @@ def haar_l1(x: torch.Tensor, y: torch.Tensor, level: int, reduction: str = 'mean
     Raises:
         RuntimeError: In the backward pass, if a second derivative is asked for.
     """
-    return cast(torch.Tensor, _HaarL1.apply(x, y, level, reduction))
+    high = high_weight(band_mean, reduction)
+    return cast(torch.Tensor, _HaarL1.apply(x, y, level, reduction, high))

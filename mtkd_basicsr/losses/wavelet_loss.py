@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..errors import OptionError, did_you_mean
-from ..functional.wavelet import band_l1, haar_bands, haar_l1
+from ..functional.wavelet import BAND_MEANS, band_l1, haar_bands, haar_l1, high_weight
 from ..host import patches
 from ..host.api import LOSS_REGISTRY
 from ..utils.cudnn import cudnn_flags
@@ -45,7 +45,8 @@ class WaveletLoss(nn.Module):
         w \Big( \overline{|LL_K(x) - LL_K(y)|} + \sum_{k=1}^{K} \sum_{B \in \{LH, HL, HH\}}
         \overline{|B_k(x) - B_k(y)|} \Big)
 
-    with the mean over all images, channels and positions of a band. Jiang, Feng, Zhang, Bull:
+    with the mean over all images, channels and positions of a band. With ``band_mean: joint`` the
+    inner sum is divided by 3. Jiang, Feng, Zhang, Bull:
     *Multi-Teacher Knowledge Distillation for Image Super-Resolution*, ECCV 2024; there K = 1, Haar.
 
     The transform is linear, so that it is applied once, to x − y. It is computed in fp32, even
@@ -59,6 +60,9 @@ class WaveletLoss(nn.Module):
         reduction (str): ``'mean'`` or ``'sum'`` within each band.
         bands (str): ``'all'``; ``'high'`` leaves the low band out, so that flat areas may have
             any value.
+        band_mean (str): ``'each'`` counts every band by its own mean; ``'joint'`` takes one mean
+            over LH, HL and HH of a level, as the authors' code does, so that each of them counts a
+            third of LL. With ``reduction: sum`` there is no difference.
 
     Raises:
         OptionError: If an argument has an invalid value.
@@ -80,9 +84,15 @@ class WaveletLoss(nn.Module):
         wave: str = 'haar',
         reduction: str = 'mean',
         bands: str = 'all',
+        band_mean: str = 'each',
     ) -> None:
         super().__init__()
-        for key, value, known in (('reduction', reduction, REDUCTIONS), ('bands', bands, BANDS)):
+        choices = (
+            ('reduction', reduction, REDUCTIONS),
+            ('bands', bands, BANDS),
+            ('band_mean', band_mean, tuple(BAND_MEANS)),
+        )
+        for key, value, known in choices:
             if value not in known:
                 raise OptionError(
                     f"WaveletLoss: {key}: unknown value '{value}'; {did_you_mean(value, known)}"
@@ -94,6 +104,7 @@ class WaveletLoss(nn.Module):
         self.wave = wave
         self.reduction = reduction
         self.high_only = bands == 'high'
+        self.band_mean = band_mean
         self.transform = None if wave == 'haar' else _other_wavelet(level, wave)
 
     def _transform_in_fp32(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -113,7 +124,9 @@ class WaveletLoss(nn.Module):
             pred = pred.float()
             target = target.float()
             if self.transform is None and not self.high_only:
-                return self.loss_weight * haar_l1(pred, target, self.level, self.reduction)
+                return self.loss_weight * haar_l1(
+                    pred, target, self.level, self.reduction, self.band_mean
+                )
             if self.transform is None:
                 *bands, low = haar_bands(pred - target, self.level)
             else:
@@ -121,6 +134,8 @@ class WaveletLoss(nn.Module):
                 bands = []
                 for level_bands in high:
                     bands.extend(level_bands.unbind(2))
+            weights = [high_weight(self.band_mean, self.reduction)] * len(bands)
             if not self.high_only:
                 bands = [low, *bands]
-            return self.loss_weight * band_l1(bands, self.reduction)
+                weights = [1.0, *weights]
+            return self.loss_weight * band_l1(bands, self.reduction, weights)

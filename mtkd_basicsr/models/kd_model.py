@@ -89,6 +89,7 @@ class KDModel(DistillBase):
         """Set the precisions, including those of the teachers and the fusion network."""
         super().use_precisions(saved)
         self.amp = self.precisions['student'][1].name == 'bf16'
+        self.distiller.teachers.student_precision = self.precisions['student'][1].name
         if 'teachers' in self.precisions:
             self.distiller.teachers.set_precision(self.precisions['teachers'][1].name)
 
@@ -149,6 +150,17 @@ class KDModel(DistillBase):
         if self.opt['dist']:
             average_gradients(self.adapters.values())
 
+    @property
+    def averaged(self) -> torch.nn.Module:
+        """Return the moving average of the student; without one the student itself."""
+        return self.get_bare_model(getattr(self, 'net_g_ema', self.net_g))
+
+    def step(self, losses: dict[str, torch.Tensor], current_iter: int) -> None:
+        """Run one optimizer step, and tell the methods about it, unless it was skipped."""
+        super().step(losses, current_iter)
+        if not self.loss_guard.skipped:
+            self.distiller.after_step(current_iter, self.averaged)
+
     def metadata(self) -> dict[str, Any]:
         """Return the metadata of a checkpoint, including the network's type and arguments.
 
@@ -157,11 +169,15 @@ class KDModel(DistillBase):
         return {'network': to_json_types(self.opt['network_g']), **super().metadata()}
 
     def training_state_extras(self) -> dict[str, Any]:
-        """Return the adapters, which are not in the checkpoints of the student."""
-        return {'adapters': {name: p.detach().cpu() for name, p in self.adapters.items()}}
+        """Return adapters and states of the methods, which are not in the student's checkpoints."""
+        extras = {'adapters': {name: p.detach().cpu() for name, p in self.adapters.items()}}
+        states = self.distiller.training_states()
+        if states:
+            extras['methods'] = states
+        return extras
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
-        """Resume a training, including the adapters.
+        """Resume a training, including the adapters and the states of the methods.
 
         Args:
             resume_state: Content of a ``.state`` file.
@@ -180,6 +196,9 @@ class KDModel(DistillBase):
             for name, p in self.adapters.items():
                 p.copy_(saved[name])
         super().resume_training(resume_state)
+        states = resume_state.get('methods', {})
+        for line in self.distiller.resume(states, resume_state['iter'], self.averaged):
+            get_root_logger().info(line)
 
 
 @register(MODEL_REGISTRY)

@@ -1,7 +1,10 @@
 """Read weight files, and load them into networks."""
 
+import contextlib
 import os
+import re
 from collections.abc import Callable
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
@@ -36,10 +39,44 @@ def _read_safetensors(path: str) -> dict[str, Any]:
     return state if metadata is None else {'params': state, METADATA: metadata}
 
 
+# Classes of Lightning, by which its checkpoints name the states of callbacks.
+_OF_LIGHTNING = re.compile(r'\b(?:pytorch_)?lightning(?:\.\w+)+')
+
+
+class _Inert:
+    """Stands in for a class that a file names; it does nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+
+def _stand_in(path: str) -> type[_Inert]:
+    """Return a class that torch takes for the one at a dotted path."""
+    module, _, name = path.rpartition('.')
+    return type(name, (_Inert,), {'__module__': module, '__qualname__': name})
+
+
 def _read_torch(path: str) -> Any:
-    # Given a path, torch looks at its ending.
-    with open(path, 'rb') as file:
-        return torch.load(file, map_location='cpu', weights_only=True)
+    """Read what ``torch.save`` wrote, without executing anything in it.
+
+    Checkpoints of Lightning name the classes of their callbacks, which torch refuses. Beside them
+    lie tensors like any others, so that classes without content take their places.
+    """
+    allowing = getattr(torch.serialization, 'safe_globals', None)  # since torch 2.5
+    stand_ins: dict[str, type[_Inert]] = {}
+    while True:
+        context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        if allowing is not None:
+            context = allowing(list(stand_ins.values()))
+        try:
+            # Given a path, torch looks at its ending.
+            with context, open(path, 'rb') as file:
+                return torch.load(file, map_location='cpu', weights_only=True)
+        except UnpicklingError as error:
+            named = _OF_LIGHTNING.search(str(error))
+            if allowing is None or named is None or named[0] in stand_ins:
+                raise
+            stand_ins[named[0]] = _stand_in(named[0])
 
 
 # The first bytes of what torch.save writes, now and before version 1.6.

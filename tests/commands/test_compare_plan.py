@@ -9,11 +9,14 @@ import pytest
 import yaml
 from conftest import ROOT, one_step, write_options
 from helpers.distillation import EXTRA
+from helpers.encoders import write_vqgan
 
 from mtkd_basicsr.commands import prepare_data
 from mtkd_basicsr.commands.compare.expansion import expand
 from mtkd_basicsr.commands.compare.overlay import fill, merge
 from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.commands.compare.report.write import other_starts
+from mtkd_basicsr.commands.compare.results import Results
 from mtkd_basicsr.commands.compare.validation import check
 from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.errors import DataError, OptionError, WeightsError
@@ -550,13 +553,99 @@ def test_entries_laid_over_those_of_the_base(tmp_path):
         changed_plan(tmp_path, lambda p: p['methods'].update(x={'base': 'MTKD'}))
 
 
-@pytest.mark.parametrize('name', ['ablation', 'fusion', 'long', 'rate', 'search'])
+@pytest.mark.parametrize('name', ['ablation', 'fusion', 'long', 'rate', 'search', 'start'])
 def test_our_plans_train_nothing_of_their_base_anew(name):
     base = runs_of('reference')
     top = runs_of(name)
     shared = set(base) & set(top)
     assert 'cache_teachers_x4' in shared
     assert [run for run in shared if base[run].fingerprint != top[run].fingerprint] == []
+
+
+def test_a_file_that_a_method_reads_belongs_to_the_plan(tmp_path):
+    """A missing one is found before the first run, and another one is another training."""
+    path = tmp_path / 'vqgan.ckpt'
+
+    def with_encoder(plan):
+        kd = {'type': 'DCKD', 'teacher': 'edsr', 'encoder_weights': str(path)}
+        plan['methods']['DCKD'] = {'train': {'kd': kd}}
+
+    plan = changed_plan(tmp_path, with_encoder)
+    runs = expand(plan, OUT)
+    with pytest.raises(WeightsError, match=r"EDSR_DCKD_x4_s0: .*encoder_weights: no file '"):
+        check(plan, runs, OUT)
+    write_vqgan(path)
+    check(plan, runs, OUT)
+    before = {run.name: run.fingerprint for run in expand(plan, OUT)}
+    write_vqgan(path, seed=1)
+    after = {run.name: run.fingerprint for run in expand(plan, OUT)}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {f'EDSR_DCKD_x4_s{seed}' for seed in (0, 1, 2)}
+
+
+def test_a_student_starts_from_the_one_of_its_own_seed():
+    runs = runs_of('start')
+    started = [run for run in runs.values() if run.config.pretrained_network is not None]
+    assert len(started) == 4 * 3 * 3
+    for run in started:
+        start = f'{run.student}_truth-half_x4_s{run.seed}'
+        path = f'{OUT}/experiments/{start}/models/net_g_latest.pth'
+        assert run.config.pretrained_network == path
+        assert run.options['path']['param_key_g'] == 'params_ema'
+        assert start in run.after
+        assert not {other for other in run.after if 'truth-half' in other} - {start}
+        first, second = (runs[name].options['train'] for name in (start, run.name))
+        whole = runs[f'{run.student}_scratch_x4_s{run.seed}'].options['train']
+        assert first['total_iter'] + second['total_iter'] == whole['total_iter']
+        for train in (first, second):
+            assert train['scheduler']['periods'] == [train['total_iter']]
+    names = list(runs)
+    assert all(names.index(o) < names.index(run.name) for run in started for o in run.after)
+    (text,) = other_starts(Results(read_plan(PLANS / 'start.yml'), {}, {}, runs, [], {}))
+    assert ': truth-twice, truth-LogitKD, truth-FAKD, truth-MTKD. ' in text.text
+    plan = read_plan(PLANS / 'long.yml')
+    assert list(other_starts(Results(plan, {}, {}, runs_of('long'), [], {}))) == []
+
+
+def test_what_a_student_starts_from_has_to_be_made(tmp_path):
+    def start_from(name):
+        def change(plan):
+            path = f'{{out}}/experiments/{{student}}_{name}_x{{scale}}_s{{seed}}/models/last.pth'
+            plan['methods']['LogitKD']['path'] = {'pretrain_network_g': path}
+
+        return changed_plan(tmp_path, change)
+
+    plan = start_from('scratch')
+    runs = expand(plan, OUT)
+    check(plan, runs, OUT)
+    before = {run.name: run.fingerprint for run in runs}
+
+    def longer(content):
+        content['methods']['LogitKD']['path'] = {
+            'pretrain_network_g': plan.methods['LogitKD']['path']['pretrain_network_g']
+        }
+        content['methods']['scratch']['train']['total_iter'] = 77
+
+    after = {run.name: run.fingerprint for run in expand(changed_plan(tmp_path, longer), OUT)}
+    different = {name for name in before if before[name] != after[name]}
+    assert different == {f'EDSR_{m}_x4_s{s}' for m in ('scratch', 'LogitKD') for s in (0, 1, 2)}
+
+    plan = start_from('scrach')
+    with pytest.raises(WeightsError, match='path.pretrain_network_g: no file .*no run of the plan'):
+        check(plan, expand(plan, OUT), OUT)
+    with pytest.raises(OptionError, match='these runs wait for each other: EDSR_LogitKD_x4_s0'):
+        expand(start_from_another(tmp_path), OUT)
+
+
+def start_from_another(tmp_path):
+    """A plan in which two methods start from each other."""
+
+    def change(plan):
+        for method, other in (('LogitKD', 'AT'), ('AT', 'LogitKD')):
+            path = f'{{out}}/experiments/EDSR_{other}_x4_s{{seed}}/models/net_g_latest.pth'
+            plan['methods'][method]['path'] = {'pretrain_network_g': path}
+
+    return changed_plan(tmp_path, change)
 
 
 def test_a_method_for_some_of_the_students(tmp_path):
@@ -639,7 +728,7 @@ def test_the_small_plan_passes_the_check():
 
 
 def one_of_each():
-    names = ('small', 'paper', 'reference', 'fusion', 'search', 'rate', 'ablation', 'long')
+    names = ('small', 'paper', 'reference', 'fusion', 'search', 'rate', 'ablation', 'long', 'start')
     for name in (*names, '../reference/compare'):
         for run in runs_of(name).values():
             if (run.kind == 'student' and run.seed in (0, 10)) or (

@@ -112,6 +112,10 @@ def test_a_student_that_is_the_teacher_has_nothing_to_learn_from_it(make, tmp_pa
     # the teacher's end makes the teacher's image, which is not the ground truth
     if method == 'CrossKD':
         expected['l_cross'] = expected['l_pix']
+    # The entropy of the teacher's codes, which no student can go below.
+    if method == 'DCKD':
+        assert found['l_ce'] > 0
+        expected['l_ce'] = found['l_ce'].item()
     for name, value in found.items():
         assert value.item() == pytest.approx(expected.get(name, 0), abs=1e-6), name
     found.pop('l_pix')
@@ -124,7 +128,8 @@ def test_a_student_that_is_the_teacher_has_nothing_to_learn_from_it(make, tmp_pa
 
 
 @pytest.mark.parametrize('arch', ARCHS)
-@pytest.mark.parametrize('method', [m for m in METHODS if m not in ('RKD',)])
+# A relation between images, and a ratio of two means.
+@pytest.mark.parametrize('method', [m for m in METHODS if m not in ('RKD', 'DCKD')])
 def test_a_batch_is_the_mean_of_its_images(make, tmp_path, method, arch):
     kd = {'type': method, **({'probability': 0.0} if method == 'DUKD' else {})}
     opt = make(kd, 'EDSR', (arch,))

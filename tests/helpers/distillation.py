@@ -7,6 +7,7 @@ import torch
 from basicsr.models import build_model
 from conftest import ROOT, build, options_for, override, parsed, tiny, write_weights
 
+from helpers.encoders import write_vqgan
 from mtkd_basicsr.distillers import METHODS as KNOWN
 
 METHODS = tuple(KNOWN)
@@ -41,7 +42,7 @@ def network(arch, wide=False, **changes):
 
 def kd_options(photographs, folder, kd, student='EDSR', teachers=('SwinIR',), wide=True, **changes):
     """Options of a training by ``KDModel`` at ×2; ``kd`` is ``train.kd``, or its type alone."""
-    kd = {'type': kd} if isinstance(kd, str) else kd
+    kd = with_encoder({'type': kd} if isinstance(kd, str) else kd, folder)
     opt = options_for(photographs, folder, 'MTKDModel')
     opt.update(name='kd', model_type='KDModel', network_g=network(student))
     networks = {a: network(a, wide) for a in teachers}
@@ -64,6 +65,17 @@ def kd_options(photographs, folder, kd, student='EDSR', teachers=('SwinIR',), wi
         for key in ('teachers', 'fusion'):
             del opt[key]
     return override(opt, changes)
+
+
+def with_encoder(kd, folder):
+    """The same ``train.kd``; where DCKD lacks the file of its encoder, it gets a small one."""
+    if 'also' in kd and isinstance(kd['also'], list):
+        kd = {**kd, 'also': [with_encoder(k, folder) if k == 'DCKD' else k for k in kd['also']]}
+    kd = {'type': kd} if isinstance(kd, str) else kd
+    if kd.get('type') == 'DCKD' and 'encoder_weights' not in kd:
+        path = Path(folder) / 'vqgan.ckpt'
+        kd = {**kd, 'encoder_weights': str(path) if path.exists() else write_vqgan(path)}
+    return kd
 
 
 def model_of(opt, root):

@@ -113,6 +113,7 @@ def run_case(case, rank):
         'steps': steps,
         'resumed': resumed,
         'frozen': frozen(model),
+        'methods': model.distiller.training_states() if hasattr(model, 'distiller') else {},
         'precision': model.metadata()['precision'],
     }
 

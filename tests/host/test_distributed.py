@@ -36,9 +36,9 @@ WHOLE = (
     'DUKD_still',
     'clipped',
 )
-# It lies within a batch (RKD), or each process draws for itself (DUKD): two processes are the mean
-# of both, and not one with both batches.
-HALVES = ('DUKD', 'DUKD_unused', 'RKD', 'together')
+# It lies within a batch (RKD, DCKD), or each process draws for itself (DUKD, DCKD): two processes
+# are the mean of both, and not one with both batches.
+HALVES = ('DUKD', 'DUKD_unused', 'RKD', 'DCKD', 'together')
 
 
 def torchrun(*arguments, cwd, expect=0, processes=2, **environment):
@@ -92,6 +92,8 @@ def trainings(photographs, folder):
     unused = kd('DUKD_unused', 'DUKD')
     yield 'DUKD_unused', [{**opt, 'find_unused_parameters': True} for opt in unused], halves
     yield 'RKD', kd('RKD', 'RKD'), [batch_of(3, seed=1), batch_of(3, seed=2)]
+    dckd = {'type': 'DCKD', 'form': 'code', 'history_every': [1], 'history_milestones': []}
+    yield 'DCKD', kd('DCKD', dckd), halves
     yield (
         'together',
         kd('together', {'type': 'MTKD', 'also': ['DUKD', 'FitNet', 'CrossKD', 'FAKD']}, 'SwinIR'),
@@ -144,7 +146,7 @@ def cases(photographs, folder):
         made[name] = {
             'opts': opts,
             'batches': batches,
-            'resumed': name == 'CrossKD',
+            'resumed': name in ('CrossKD', 'DCKD'),
             'broken': name.partition('broken_')[2],
         }
     torch.save(list(made.items()), folder / 'cases.pt')
@@ -293,6 +295,21 @@ def test_all_processes_go_on_from_a_state(cases):
         for what in ('log', 'before', 'gradients', 'after', 'ema'):
             assert_equal(result['resumed'][what], result['steps'][2][what], what)
     assert any(key.startswith('methods.0.adapter') for key in first['resumed']['after'])
+
+
+@pytest.mark.slow
+def test_all_processes_have_the_same_history_student(cases):
+    """Saved by the first of them, and read by both."""
+    first, second = cases['DCKD']['results']
+    for result in (first, second):
+        for what in ('log', 'before', 'gradients', 'after', 'ema'):
+            assert_equal(result['resumed'][what], result['steps'][2][what], what)
+    one, other = (result['methods']['DCKD'] for result in (first, second))
+    assert one['updated'] == other['updated'] == 3
+    assert_equal(one['history'], other['history'], 'history student')
+    # After updates at each step it is near to the average, and not the student of the start.
+    start = first['steps'][0]['before']
+    assert any((one['history'][name] != start[name]).any() for name in start)
 
 
 @pytest.mark.slow

@@ -37,8 +37,14 @@ def photographs(shape):
     return photograph(shape), photograph(shape, 1) + noise
 
 
-def by_pytorch_wavelets(x, y, level, wave='haar'):
-    low, high = DWTForward(J=level, wave=wave, mode='zero')(x - y)
+def by_pytorch_wavelets(x, y, level, wave='haar', band_mean='each'):
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(x.dtype)  # of its filters
+    transform = DWTForward(J=level, wave=wave, mode='zero')
+    torch.set_default_dtype(default)
+    low, high = transform(x - y)
+    if band_mean == 'joint':  # as the authors' code does, on (b, c, 3, h, w)
+        return low.abs().mean() + sum(h.abs().mean() for h in high)
     return low.abs().mean() + sum(h[:, :, i].abs().mean() for h in high for i in range(3))
 
 
@@ -51,44 +57,80 @@ def test_bands_are_those_of_pytorch_wavelets(shape):
     assert all((ours_high[i] - high[0][:, :, i]).abs().max() < 1e-6 for i in range(3))
 
 
+@pytest.mark.parametrize('band_mean', ['each', 'joint'])
 @pytest.mark.parametrize('wave', ['haar', 'db2'])
 @pytest.mark.parametrize('level', [1, 2, 4])
 @pytest.mark.parametrize('shape', SHAPES)
-def test_value_and_gradient_equal_pytorch_wavelets(shape, level, wave):
+def test_value_and_gradient_equal_pytorch_wavelets(shape, level, wave, band_mean):
     x, y = photographs(shape)
     x.requires_grad_()
-    ours = WaveletLoss(level=level, wave=wave)(x, y)
-    theirs = by_pytorch_wavelets(x, y, level, wave)
+    ours = WaveletLoss(level=level, wave=wave, band_mean=band_mean)(x, y)
+    theirs = by_pytorch_wavelets(x, y, level, wave, band_mean)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
     (a,), (b,) = torch.autograd.grad(ours, x), torch.autograd.grad(theirs, x)
     assert (a - b).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize('level', [1, 2, 3])
+@pytest.mark.parametrize('shape', SHAPES)
+def test_one_mean_of_the_high_bands_equals_pytorch_wavelets_in_float64(shape, level):
+    x, y = (t.double().requires_grad_() for t in photographs(shape))
+    ours = haar_l1(x, y, level, band_mean='joint')
+    theirs = by_pytorch_wavelets(x, y, level, band_mean='joint')
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-12)
+    for a, b in zip(torch.autograd.grad(ours, (x, y)), torch.autograd.grad(theirs, (x, y))):
+        assert a.abs().max() > 0
+        assert (a - b).abs().max() < 1e-12
+
+
+def test_each_is_the_default_and_a_sum_has_no_mean():
+    x, y = photographs((2, 3, 16, 24))
+    x.requires_grad_()
+    for one, other, same in (
+        ({}, {'band_mean': 'each'}, True),
+        ({'reduction': 'sum'}, {'reduction': 'sum', 'band_mean': 'joint'}, True),
+        ({}, {'band_mean': 'joint'}, False),
+    ):
+        a, b = (WaveletLoss(level=2, **arguments)(x, y) for arguments in (one, other))
+        assert torch.equal(a, b) == same
+        assert torch.equal(*(torch.autograd.grad(loss, x)[0] for loss in (a, b))) == same
+
+
 @pytest.mark.parametrize('planes', [1, 4, 1000])
-@pytest.mark.parametrize('reduction', ['mean', 'sum'])
+@pytest.mark.parametrize(
+    ('reduction', 'band_mean'), [('mean', 'each'), ('sum', 'each'), ('mean', 'joint')]
+)
 @pytest.mark.parametrize('level', [1, 2, 3, 4])
 @pytest.mark.parametrize('shape', [*SHAPES, (2, 3, 16, 16), (2, 2, 6, 11)])
-def test_closed_form_equals_autograd_over_the_bands(shape, level, reduction, planes, monkeypatch):
+def test_closed_form_equals_autograd_over_the_bands(
+    shape, level, reduction, planes, band_mean, monkeypatch
+):
     monkeypatch.setattr(
         'mtkd_basicsr.functional.wavelet.CHUNK_VALUES', planes * shape[2] * shape[3]
     )
     x, y = (t.double().requires_grad_() for t in photographs(shape))
-    ours = haar_l1(x, y, level, reduction)
-    theirs = band_l1(haar_bands(x - y, level), reduction)
+    ours = haar_l1(x, y, level, reduction, band_mean)
+    *high, low = haar_bands(x - y, level)
+    theirs = band_l1([*high, low], reduction)
+    if band_mean == 'joint':
+        each = [torch.stack(high[i : i + 3]) for i in range(0, len(high), 3)]
+        theirs = band_l1([*each, low])
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-12)
     for a, b in zip(torch.autograd.grad(3 * ours, (x, y)), torch.autograd.grad(3 * theirs, (x, y))):
         assert a.abs().max() > 0
         assert (a - b).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize('band_mean', ['each', 'joint'])
 @pytest.mark.parametrize('wave', ['haar', 'db2'])
 @pytest.mark.parametrize('level', [1, 3])
-def test_the_low_band_can_be_left_out(wave, level):
+def test_the_low_band_can_be_left_out(wave, level, band_mean):
     x, y = photographs((1, 3, 33, 20))
     x.requires_grad_()
     low, high = DWTForward(J=level, wave=wave, mode='zero')(x - y)
     theirs = sum(h[:, :, i].abs().mean() for h in high for i in range(3))
-    ours = WaveletLoss(level=level, wave=wave, bands='high')(x, y)
+    theirs = theirs / 3 if band_mean == 'joint' else theirs
+    ours = WaveletLoss(level=level, wave=wave, bands='high', band_mean=band_mean)(x, y)
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
     (a,), (b,) = torch.autograd.grad(ours, x), torch.autograd.grad(theirs, x)
     assert (a - b).abs().max() < 1e-6
@@ -241,6 +283,7 @@ def test_fp32_inside_under_autocast():
         ({'level': 1.5}, 'level: 1.5'),
         ({'wave': 'har'}, "wave: unknown wavelet 'har'.*did you mean 'haar'"),
         ({'reduction': 'none'}, "reduction: unknown value 'none'; known: mean, sum"),
+        ({'band_mean': 'jiont'}, "band_mean: unknown value 'jiont'; .*did you mean 'joint'"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, text):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import parsed, tiny, write_options
+from helpers.encoders import write_vqgan
 from helpers.trainings import equal, train
 
 from mtkd_basicsr.errors import OptionError, TrainingError, WeightsError
@@ -31,6 +32,14 @@ def trainings(make_options):
     student = make_options(
         'MTKDModel', network_g=tiny('SwinIR', 2), train__kd={'type': 'MTKD', 'also': ['DUKD']}
     )
+    folder = make_options.args[-1]
+    dckd = {
+        'type': 'DCKD',
+        'form': 'code',
+        'encoder_weights': write_vqgan(folder / 'vqgan.ckpt'),
+        'history_every': [2, 3],
+        'history_milestones': [4],
+    }
     return {
         'fusion': make_options(
             'MTKDFusionModel',
@@ -45,6 +54,7 @@ def trainings(make_options):
             network_g=tiny('EDSR', 2, num_feat=4),
             train__kd={'type': 'FitNet', 'teacher': 'rcan', 'also': ['CrossKD']},
         ),
+        'history': make_options('MTKDModel', train__kd={'type': 'MTKD', 'also': [dckd]}),
     }
 
 
@@ -70,6 +80,7 @@ def load(path):
         ('fusion', [STEPS, 2 * STEPS], 0),
         ('student', [STEPS, 2 * STEPS], 0),
         ('student', [STEPS], 2),
+        ('history', [STEPS, 2 * STEPS], 0),
     ],
 )
 def test_stopped_at_the_end_of_an_epoch_nothing_differs(

@@ -7,7 +7,7 @@ import contextlib
 import io
 import re
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import basicsr.utils.registry
@@ -303,7 +303,10 @@ def test_methods_and_their_keys_are_in_the_table():
         assert any(name in re.split(r'\W+', heading) for heading in headings), name
         for f in fields(method.Options):
             if f.name not in common:
-                default = str(f.default).lower() if isinstance(f.default, bool) else f.default
+                default = f.default
+                if f.default_factory is not MISSING:
+                    default = f.default_factory()
+                default = str(default).lower() if isinstance(default, bool) else default
                 default = (
                     {10 / 255: '10/255'}.get(default, f'{default:g}')
                     if isinstance(default, float)

@@ -47,9 +47,9 @@ def read(path):
 
 
 def test_files_of_the_paper_are_what_the_generator_writes():
-    assert len(GENERATED) == 3 + 15 + 6 * 9 + 15
+    assert len(GENERATED) == 3 + 15 + 7 * 9 + 15
     at_4 = files(scales=(4,))
-    assert len(at_4) == 1 + 5 + 6 * 3 + 5
+    assert len(at_4) == 1 + 5 + 7 * 3 + 5
     ready = ready_files()
     assert {name.partition('/')[0] for name in ready} == set(FOLDERS)
     assert not set(ready) & set(GENERATED)

@@ -49,8 +49,8 @@ def test_the_readme_names_every_command():
 
 def test_the_readme_names_the_methods_of_the_paper():
     """docs/methods.md has all of them, which test_docs.py checks."""
-    for name, _, _ in baselines.METHODS.values():
-        assert f'`{name}`' in README, name
+    for key, (name, _, _) in baselines.METHODS.items():
+        assert key in baselines.LATER_METHODS or f'`{name}`' in README, name
 
 
 # Figures

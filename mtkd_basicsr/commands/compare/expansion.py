@@ -61,10 +61,23 @@ def _without_plan_keys(plan_entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _all_options(
-    plan: PlanOptions, name: str, scale: int, seed: int, out: Path, *blocks: dict[str, Any]
+    plan: PlanOptions,
+    name: str,
+    scale: int,
+    seed: int,
+    out: Path,
+    *blocks: dict[str, Any],
+    student: str | None = None,
 ) -> dict[str, Any]:
     """Return all options of a run: merged blocks with filled placeholders."""
-    values = {'scale': scale, 'seed': seed, 'out': str(out), 'gt_size': plan.lq_size * scale}
+    values: dict[str, Any] = {
+        'scale': scale,
+        'seed': seed,
+        'out': str(out),
+        'gt_size': plan.lq_size * scale,
+    }
+    if student is not None:
+        values['student'] = student
     options = {
         **fill(merge({'name': None}, *blocks), values),
         'name': name,
@@ -109,6 +122,7 @@ def _student_runs(plan: PlanOptions, out: Path) -> Iterator[Run]:
             *_matching_options(student_block, f'students.{student}.', plan, scale, student),
             _without_plan_keys(method_block),
             *_matching_options(method_block, f'methods.{method}.', plan, scale, student),
+            student=student,
         )
         options.setdefault('model_type', 'KDModel')
         self_ensemble = method_block.get('self_ensemble', False)
@@ -212,9 +226,15 @@ def _depends_on(run: Run, other: Run, out: Path, caches: dict[str, Run]) -> bool
     if other.kind == 'cache':
         path = run.options['datasets']['train'].get('target_cache')
         return run.kind in ('prepare', 'student') and caches.get(path) is other
-    if other.kind != 'prepare' or run is other:
+    if run is other:
         return False
     folder = Path(out) / 'experiments' / other.name
+    if other.kind == 'student':  # whose network others may start from
+        start = run.config.pretrained_network
+        trains = run.kind in ('prepare', 'student')
+        return trains and start is not None and folder in Path(start).parents
+    if other.kind != 'prepare':
+        return False
     options: Any = run.options
     if run.kind in ('cache', 'references'):
         # They do not read the initial weights of the training whose options they have.

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...data.cache.key import option_keys
 from ...utils.digest import sha256
+from ...utils.paths import expanded
 from ...utils.resources import weights_file
 from .runs import Run
 
@@ -76,6 +77,10 @@ def _weight_digests(run: Run, out: Path) -> list[str | None]:
     if run.options.get('fusion'):
         blocks.append(run.options['fusion'])
     digests = []
+    for method in run.config.distillation.all if run.config.distillation is not None else ():
+        # The caches and the targets of a plan do not depend on what a method reads itself.
+        for path in method.weight_files if run.kind not in ('cache', 'references') else ():
+            digests.append(_hash(expanded(path)))
     for block in blocks:
         weights = block.get('weights') if isinstance(block, dict) else None
         if weights and not str(weights).startswith(str(out)):

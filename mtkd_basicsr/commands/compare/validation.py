@@ -142,6 +142,8 @@ def _check_options(run: Run, seen: set[str]) -> None:
                 choose_teacher(main, config.teachers, 'train.kd.teacher')
         for method in distillation.all:
             name = method.options.teacher
+            for error in method.problems():
+                findings.error(str(error), type(error))
             with findings.collect_errors():
                 if name is not None:
                     choose_teacher(name, config.teachers, f'{method.key}.teacher')

@@ -1,4 +1,4 @@
-"""The methods that the paper compares with."""
+"""The baselines: the methods that the paper compares with, and a later one."""
 
 # Name in file names -> train.kd.type, what the student learns from, publication.
 METHODS = {
@@ -30,7 +30,16 @@ METHODS = {
         "one frozen teacher's output, and from inside of it",
         'Fang et al.: (Dual) Cross Knowledge Distillation for Image Super-Resolution, 2022',
     ),
+    'dckd': (
+        'DCKD',
+        "one frozen teacher's output, also in the features of a frozen VQGAN",
+        'Zhou et al., AAAI 2025, arXiv 2412.08939',
+    ),
 }
+# Those that the paper does not compare with.
+LATER_METHODS = ('dckd',)
+# Where DCKD's encoder lies.
+ENCODER_WEIGHTS = 'experiments/pretrained_models/vqgan_imagenet_f16_1024.ckpt'
 # (student, scale, or None for the other scales) -> DUKD's own loss weight of the ground truth, and
 # whether it zooms out.
 DUKD_WEIGHTS: dict[tuple[str, int | None], tuple[float, bool]] = {

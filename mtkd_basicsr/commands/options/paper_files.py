@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from . import network_templates
-from .baselines import DUKD_WEIGHTS, METHODS
+from .baselines import DUKD_WEIGHTS, ENCODER_WEIGHTS, METHODS
 from .file_heads import commands, first_line, selection
 from .section_templates import (
     DATA,
@@ -146,7 +146,7 @@ def mtkd_file(student: str, scale: int) -> tuple[str, str]:
 
 
 def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
-    """Return the path and text of the option file of a baseline of the paper.
+    """Return the path and text of the option file of a baseline.
 
     The teacher has the arch of the student.
     """
@@ -207,6 +207,14 @@ def _baseline_losses(method: str, student: str, scale: int) -> str:
         truth, zoom_out = DUKD_WEIGHTS.get((student, scale), DUKD_WEIGHTS[student, None])
         if zoom_out:
             keys.append('zoom_out: true')
+    elif method == 'dckd':
+        keys += [
+            'form: paper  # code: with the loss of augmented inputs, as in the option files of the '
+            'authors',
+            'encoder: VQGAN',
+            f'encoder_weights: {ENCODER_WEIGHTS}  # ckpts/last.ckpt of '
+            'https://heibox.uni-heidelberg.de/d/8088892a516d4e3baf92/',
+        ]
     if method in ('at', 'fakd'):
         of_student, of_teacher = network_templates.POSITIONS[student]
         keys += [

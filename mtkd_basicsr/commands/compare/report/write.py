@@ -97,10 +97,25 @@ def introduction(results: Results) -> Iterator[Block]:
         f'Machines of the runs: {" | ".join(results.machines)}. Machine of this report: '
         f'{describe_machine()}.'
     )
+    yield from other_starts(results)
     yield from mixed_precisions(results)
     if results.missing:
         names = listed(results.missing, 8)
         yield Text(f'NOT FINISHED, {len(results.missing)} of {len(results.runs)} runs: {names}.')
+
+
+def other_starts(results: Results) -> Iterator[Block]:
+    """Yield which methods do not start from random weights, if some of the plan do not."""
+    methods: dict[str, None] = {}
+    for run in results.runs.values():
+        if run.kind == 'student' and run.config.pretrained_network is not None:
+            methods[str(run.method)] = None
+    if methods:
+        names = ', '.join(methods)
+        yield Text(
+            f'These start from trained weights, with a schedule of their own: {names}. '
+            'Their seconds and iterations are those from there on.'
+        )
 
 
 def mixed_precisions(results: Results) -> Iterator[Block]:
