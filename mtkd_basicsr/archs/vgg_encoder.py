@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.models import vgg
 
-from ..host.api import NAMES, VGGFeatureExtractor
+from ..host.api import VGG_LAYERS, VGGFeatureExtractor
 
 # The first activation of each of the five resolutions.
 _LAYERS = ('relu1_1', 'relu2_1', 'relu3_1', 'relu4_1', 'relu5_1')
@@ -33,7 +33,7 @@ def vgg_tensors(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _used_layers() -> list[str]:
-    names: list[str] = NAMES['vgg19']
+    names: list[str] = VGG_LAYERS['vgg19']
     return names[: names.index(_LAYERS[-1]) + 1]
 
 

@@ -19,6 +19,8 @@ import torch
 from basicsr.archs.arch_util import ResidualBlockNoBN
 from basicsr.archs.ecbsr_arch import ECB
 from basicsr.archs.swinir_arch import SwinTransformerBlock
+from basicsr.archs.vgg_arch import NAMES as VGG_LAYERS
+from basicsr.archs.vgg_arch import VGGFeatureExtractor
 from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.data.single_image_dataset import SingleImageDataset
 from basicsr.data.transforms import augment, paired_random_crop
@@ -44,6 +46,7 @@ __all__ = [
     'LOSS_REGISTRY',
     'METRIC_REGISTRY',
     'MODEL_REGISTRY',
+    'VGG_LAYERS',
     'ECB',
     'BaseModel',
     'CosineAnnealingRestartLR',
@@ -54,6 +57,7 @@ __all__ = [
     'SRModel',
     'SingleImageDataset',
     'SwinTransformerBlock',
+    'VGGFeatureExtractor',
     'augment',
     'build_dataset',
     'build_model',
