@@ -299,6 +299,8 @@ class DCTSwin(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Fuse the teachers: (b, in_chans, H, W) in [0, 1] -> (b, num_out_ch, H, W) in [0, 1]."""
+        if self._is_mix(x):
+            return self._mixed(x)
         y = run_padded(self._correction, x, self.upscale * self.window_size, 1)
         if self.skip == 'none':
             return y / 255 + self.rgb_mean
@@ -311,6 +313,21 @@ class DCTSwin(nn.Module):
             weights = gates - gates.mean(1, keepdim=True)
             y = y[:, : self.num_out_ch] + (weights[:, :, None] * teachers).sum(1)
         return y + self._mixed(x)
+
+    def _is_mix(self, x: torch.Tensor) -> bool:
+        """Return whether the correction is known to be zero, as after a fit of the mix alone.
+
+        Only on a CPU, where it takes most of the time; on a GPU the question would take longer,
+        because the answer has to wait for all that runs there.
+        """
+        if self.skip not in ('learned', 'adaptive') or x.device.type != 'cpu':
+            return False
+        # Neither for an export, whose graph has to hold for all weights; torch < 2.3 has no name for
+        # the second question.
+        is_compiling = getattr(torch.compiler, 'is_compiling', bool)
+        if torch.is_grad_enabled() or torch.jit.is_tracing() or is_compiling():
+            return False
+        return not (self.conv_last.weight.any() or cast(torch.Tensor, self.conv_last.bias).any())
 
     def _mixed(self, x: torch.Tensor) -> torch.Tensor:
         """Mix the teachers, in fp32 also under autocast.

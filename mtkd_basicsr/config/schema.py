@@ -48,7 +48,8 @@ class TrainOptions:
             teacher. ``MTKD`` and ``LogitKD`` need it.
         kd: The method, with its keys. For ``MTKDModel`` the default is ``{type: MTKD}``.
         mix_batches: Stage 1 with ``skip: learned`` or ``adaptive``: number of first batches
-            from which the best mix of the teachers is computed. 0 starts at their mean.
+            from which the best mix of the teachers is computed. 0 starts at their mean. With
+            BasicSR's ``total_iter: 0`` nothing is trained: the mix is fitted to all images.
         max_skipped: Number of consecutive steps that may be skipped because a loss is not
             finite. Each skipped step is logged; training stops at the next one.
     """

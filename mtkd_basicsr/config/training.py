@@ -61,6 +61,12 @@ def _expanded_new(path: str, key: str) -> str:
     return result
 
 
+def fits_only(train: Mapping[str, Any]) -> bool:
+    """Return whether ``train.total_iter`` is 0, which in stage 1 fits the mix of the teachers."""
+    total = train.get('total_iter')
+    return isinstance(total, (int, float)) and not isinstance(total, bool) and total == 0
+
+
 def cache_path(dataset: Mapping[str, Any]) -> str | None:
     """Return the path of the target cache of a dataset, with ``~`` and ``$NAME`` replaced.
 
@@ -244,6 +250,11 @@ class TrainingConfig:
         return int(require(self.options, 'train', 'total_iter'))
 
     @property
+    def only_fits(self) -> bool:
+        """Return whether stage 1 trains nothing, and only fits the mix: ``train.total_iter: 0``."""
+        return self.is_train and self.is_fusion_stage and fits_only(self.options['train'])
+
+    @property
     def ema_decay(self) -> float:
         """Return ``train.ema_decay``; 0 without a moving average."""
         decay: float = (self.options.get('train') or {}).get('ema_decay', 0)
@@ -255,7 +266,7 @@ class TrainingConfig:
         None if less than a hundredth of it is. With warm-up that takes three updates.
         """
         decay = self.ema_decay
-        if decay <= 0 or self.steps.ema_warmup:
+        if decay <= 0 or self.steps.ema_warmup or self.only_fits:
             return None
         total = self.total_iterations
         share = decay**total

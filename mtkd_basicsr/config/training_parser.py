@@ -16,7 +16,14 @@ from .methods import DistillationConfig, MethodSpec, TargetSource
 from .parsing import parse, require
 from .schema import LoggerOptions, SpeedOptions, StepOptions, TrainOptions, ValOptions
 from .teachers import parse_fusion, parse_teachers
-from .training import DatasetConfig, ModelSpec, TrainingConfig, model_of
+from .training import (
+    PAIRED_DATASETS,
+    DatasetConfig,
+    ModelSpec,
+    TrainingConfig,
+    fits_only,
+    model_of,
+)
 
 
 def parse_scale(opt: dict[str, Any]) -> int:
@@ -115,13 +122,37 @@ def _parse_mix_batches(train: dict[str, Any], network: Mapping[str, Any]) -> int
     batches = _parse_count(
         train.get('mix_batches', TrainOptions.mix_batches), 0, 'batches', 'train.mix_batches'
     )
-    skip = network.get('skip')
-    if batches and skip not in ('learned', 'adaptive'):
-        raise OptionError(
-            f'train.mix_batches: {batches}, but network_g.skip is {skip!r}; '
-            "only 'learned' and 'adaptive' have a mix"
-        )
+    if batches:
+        _require_mix(network, f'train.mix_batches: {batches}')
     return batches
+
+
+def _require_mix(network: Mapping[str, Any], text: str) -> None:
+    """Raise if a fusion network has no mix, which an option asks for."""
+    skip = network.get('skip')
+    if skip not in ('learned', 'adaptive'):
+        raise OptionError(
+            f"{text}, but network_g.skip is {skip!r}; only 'learned' and 'adaptive' have a mix"
+        )
+
+
+def _check_fit(opt: Mapping[str, Any], network: Mapping[str, Any]) -> None:
+    """Check the options of a stage 1 that only fits the mix of the teachers."""
+    text = 'train.total_iter: 0 only fits the mix of the teachers'
+    _require_mix(network, text)
+    start = (opt.get('path') or {}).get('pretrain_network_g')
+    if start is not None:
+        raise OptionError(
+            f"path.pretrain_network_g: '{start}', but {text}, and the rest of a trained network "
+            'belongs to its own mix; expected nothing (~), or iterations'
+        )
+    train = (opt.get('datasets') or {}).get('train')
+    kind = train.get('type') if isinstance(train, dict) else None
+    if kind not in PAIRED_DATASETS:
+        raise OptionError(
+            f'datasets.train.type: {kind!r}, but {text}, for which whole images are read; '
+            f'expected {" or ".join(PAIRED_DATASETS)}'
+        )
 
 
 def _parse_loss(train: Mapping[str, Any], name: str, required: bool) -> dict[str, Any] | None:
@@ -162,6 +193,9 @@ class _Parser:
         if self.model.trains_fusion:
             with self.errors.collect_errors():
                 self.fields['mix_batches'] = _parse_mix_batches(train, network)
+            if fits_only(train):
+                with self.errors.collect_errors():
+                    _check_fit(self.opt, network)
         else:
             with self.errors.collect_errors():
                 self.fields['distillation'] = self._read_distillation(train)

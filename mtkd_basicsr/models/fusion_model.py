@@ -8,13 +8,16 @@ import torch
 from ..config import MODELS
 from ..data.cache.validation import matching_cache
 from ..functional.least_squares_mix import normal_equations, solve_mix
+from ..functional.tiling import run_tiled
 from ..host.api import MODEL_REGISTRY, get_root_logger
 from ..teachers import TeacherEnsemble, check_channels, match_teachers
+from ..utils.image_tensors import to_tensor
 from ..utils.precision import Precision, teacher_precision
 from ..utils.registry import register
 from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from .base import DistillBase
+from .mix_fit import fit_mix
 
 
 @register(MODEL_REGISTRY)
@@ -29,6 +32,9 @@ class MTKDFusionModel(DistillBase):
     sets the mix of the teachers to the one with the least squared error on all images seen so far.
     No single teacher and no average is better on these images; gradient descent takes thousands of
     steps to find such a mix.
+
+    With ``train.total_iter: 0`` nothing is trained: the mix with the least squared error on all
+    images is saved, in a network whose correction is zero.
 
     Args:
         opt (dict): Options as parsed by BasicSR.
@@ -176,10 +182,48 @@ class MTKDFusionModel(DistillBase):
         self._sums = sums
         xx, yx = sums
         net = self.get_bare_model(self.net_g)
-        mix = solve_mix(xx, yx, net.mean_mix().to(xx))
+        self._set_mix(solve_mix(xx, yx, net.mean_mix().to(xx)))
+
+    def _set_mix(self, mix: torch.Tensor) -> None:
+        """Set the mix of the network and of its moving average: (3, 3 · N)."""
+        net = self.get_bare_model(self.net_g)
         for fusion in (net, getattr(self, 'net_g_ema', net)):
             with torch.no_grad():
                 fusion.mix.weight.copy_(mix[:, :, None, None])
+
+    def save(self, epoch: int, current_iter: int) -> None:
+        """Write the network and the training state; fit the mix before, if nothing is trained."""
+        # BasicSR's loop takes no step then: it comes from its start to its end, which is -1.
+        if current_iter == -1 and self.config.only_fits:
+            self._fit_all_images()
+        super().save(epoch, current_iter)
+
+    def _fit_all_images(self) -> None:
+        """Set the mix of the teachers to the best one on all training images, and log its PSNR."""
+        cached = self.cached_names is not None
+        if not cached:
+            get_root_logger().info(
+                'train.total_iter: 0: the teachers run over all training images; a fit that is '
+                'interrupted starts anew, whereas mtkd cache -opt FILE goes on where it was'
+            )
+        net = self.get_bare_model(self.net_g)
+        fit = fit_mix(
+            self.config,
+            self.names,
+            net.mean_mix(),
+            None if cached else self._enlarge,
+            self.device,
+        )
+        self._set_mix(fit.mix)
+        source = f"out of '{self.config.target_cache}'" if cached else 'which the teachers enlarged'
+        for line in fit.describe(source):
+            get_root_logger().info(line)
+
+    def _enlarge(self, path: str, lq: torch.Tensor) -> torch.Tensor:
+        """Run the teachers on a training image; see ``Enlarge`` of ``mix_fit.py``."""
+        val = self.config.val
+        image = to_tensor(lq, self.device)
+        return run_tiled(self.ensemble, image, self.scale, val.tile, val.tile_overlap)
 
     def training_state_extras(self) -> dict[str, Any]:
         """Return the sums from which the mix of the first batches is computed."""

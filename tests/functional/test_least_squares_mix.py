@@ -1,6 +1,12 @@
 import torch
 
-from mtkd_basicsr.functional.least_squares_mix import normal_equations, solve_mix
+from mtkd_basicsr.functional.least_squares_mix import (
+    normal_equations,
+    pixel_products,
+    solve_mix,
+    weighted_square,
+    without_border,
+)
 
 
 def test_finds_the_mix_that_made_the_image():
@@ -22,3 +28,17 @@ def test_equal_images_share_the_weight_of_the_prior():
     prior = torch.eye(3, dtype=torch.float64).repeat(1, 2) / 2
     found = solve_mix(*normal_equations(image.repeat(1, 2, 1, 1), image), prior)
     assert (found - prior).abs().max() < 1e-6
+
+
+def test_products_of_whole_numbers_are_exact():
+    planes = torch.randint(0, 256, (4, 150, 131), dtype=torch.uint8)
+    flat = planes.flatten(1).long()
+    products = pixel_products(planes)
+    assert torch.equal(products, (flat @ flat.T).double())
+    inner = planes[:, 3:-3, 3:-3].flatten(1).long()
+    assert torch.equal(without_border(products, planes, 3), (inner @ inner.T).double())
+    assert without_border(products, planes, 0) is products
+    weights = torch.tensor([0.5, 0.25, 0.25, -1.0], dtype=torch.float64)
+    error = (weights @ flat.double()).square().sum()
+    assert abs(weighted_square(products, weights) / error - 1) < 1e-9
+    assert weighted_square(products[:2, :2], torch.zeros(2, dtype=torch.float64)) == 0

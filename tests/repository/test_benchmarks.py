@@ -14,6 +14,7 @@ CALLS = {
     'cache.py': ['--runs', '1', '--images', '2'],
     'kills.py': ['--kills', '3'],
     'memory.py': ['--iterations', '20', '--points', '2'],
+    'mix_fit.py': ['--runs', '1', '--images', '2'],
     'cache_start.py': ['--images', '3', '--size', '96', '144'],
     'cache_kills.py': ['--kills', '2', '--images', '2'],
 }

@@ -76,6 +76,8 @@ def fusion_file(scale: int) -> tuple[str, str]:
         loss('pixel_opt', 'against the ground truth', 'L1Loss', '1.0') + '\n'
         '  mix_batches: 50  # skip: adaptive starts at the best mix of the teachers on these first '
         'batches. 0: at their mean\n'
+        '  # total_iter: 0 trains nothing: it fits the mix to all images, in minutes, see '
+        'docs/methods.md\n'
     )
     return path, (
         head
