@@ -17,6 +17,7 @@ __all__ = [
     'KDModel',
     'MTKDFusionModel',
     'MTKDModel',
+    'Spandrel',
     'WaveletLoss',
 ]
 
@@ -31,6 +32,7 @@ if not startup.is_our_command():
         KDModel,
         MTKDFusionModel,
         MTKDModel,
+        Spandrel,
         WaveletLoss,
     )
 

@@ -5,7 +5,7 @@ from ..host import quiet
 
 quiet.apply()
 
-from ..archs import ConvFusion, DCTSwin
+from ..archs import ConvFusion, DCTSwin, Spandrel
 from ..checks.preflight import check_options
 from ..data import DistillImageDataset
 from ..host import patches, scripts
@@ -23,5 +23,6 @@ __all__ = [
     'KDModel',
     'MTKDFusionModel',
     'MTKDModel',
+    'Spandrel',
     'WaveletLoss',
 ]

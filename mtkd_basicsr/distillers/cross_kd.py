@@ -1,6 +1,7 @@
 """CrossKD: the feature of the student is passed through the last layers of the teacher."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +14,7 @@ from ..errors import OptionError
 from ..weights.networks import arch_name
 from .base import Method, Step
 from .features import widths
-from .positions import body_end, known_body_end, listed_features
+from .positions import body_end, default_cut, is_known
 from .registry import register_method
 from .splice import Splice
 
@@ -47,7 +48,9 @@ class CrossKD(Method):
             student_cut: Position of the student's feature, as in ``student_features`` of other
                 methods; ``~`` is before the upsampler.
             teacher_cut: Module of the teacher that gets the feature as its input; ``~`` is the
-                upsampler.
+                upsampler of EDSR, RCAN and SwinIR, and in other architectures with an evident body
+                of equal blocks the module that gets the output of the last one, which the log
+                then names.
         """
 
         weight: float = 1.0
@@ -62,28 +65,40 @@ class CrossKD(Method):
         super().__init__(options, teachers, key)
         teacher = teachers.teacher_of(options, key)
         teacher_net = teachers.network(teacher)
-        self.position = options.student_cut or self._student_end(teachers.student_tap.net)
+        self._found: list[str] = []
+        student_net = teachers.student_tap.net
+        self.position = options.student_cut or self._default(student_net, 'student_cut', body_end)
         teachers.student_tap.add([self.position], f'{key}.student_cut')
         self.autocast = functools.partial(teachers.autocast, teacher)
-        cut = options.teacher_cut or known_body_end(teacher_net)
-        if cut is None:
-            raise OptionError(
-                f'{key}.teacher_cut: no default for {arch_name(teacher_net)}; set it to the module '
-                f'that gets the feature as its input, one of {listed_features(teacher_net)}, or '
-                'of those that follow them'
-            )
+        cut = options.teacher_cut or self._default(teacher_net, 'teacher_cut', default_cut)
         self.splice = Splice(teacher_net, cut, f'{key}.teacher_cut')
         student_width = widths(teachers.student_tap, teachers.device)[self.position]
-        teacher_width = self.splice.width(teachers.device)
         self.adapter: nn.Module = nn.Identity()
-        if student_width != teacher_width:
-            self.adapter = nn.Conv2d(student_width, teacher_width, 1)
+        if student_width != self.splice.width:
+            self.adapter = nn.Conv2d(student_width, self.splice.width, 1)
 
-    def _student_end(self, net: nn.Module) -> str:
+    def _default(self, net: nn.Module, name: str, find: Callable[[nn.Module], str]) -> str:
+        """Return the default position in a network.
+
+        Args:
+            net: The student or the teacher.
+            name: The option of its position, for messages and the log.
+            find: Function that finds it.
+
+        Raises:
+            OptionError: There is none.
+        """
         try:
-            return body_end(net)
+            position = find(net)
         except OptionError as error:
-            raise OptionError(f'{self.key}.student_cut: {error}') from error
+            raise OptionError(f'{self.key}.{name}: {error}') from error
+        if not is_known(net):
+            self._found.append(f'{self.key}.{name}: {position} of {arch_name(net)}')
+        return position
+
+    def describe(self) -> list[str]:
+        """Return the default positions that were found in the networks."""
+        return self._found
 
     def losses(self, step: Step) -> dict[str, torch.Tensor]:
         adapted = self.adapter(step.student_features[self.position])

@@ -1,12 +1,13 @@
 """Default positions of features: those of FAKD for three networks, found in others."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import OptionError, first_line
 from ..utils.texts import begun
@@ -55,6 +56,50 @@ def body_end(net: nn.Module) -> str:
     return known_body_end(net) or _found_blocks(net)[-1]
 
 
+def default_cut(net: nn.Module) -> str:
+    """Return the module that gets the end of the body as its input.
+
+    Args:
+        net: EDSR, RCAN or SwinIR, or a network whose body of equal blocks is evident.
+
+    Returns:
+        For example ``'upsample:input'``; in a network whose body was found, the module that the
+        output of the last block is handed to.
+
+    Raises:
+        OptionError: There is no such module. The message lists modules that could be chosen.
+    """
+    known = known_body_end(net)
+    if known is not None:
+        return known
+    end = _found_blocks(net)[-1]
+    outputs: list[Any] = []
+    receivers: list[str] = []
+
+    def keep(module: nn.Module, args: Any, output: Any) -> None:
+        outputs.append(first_tensor(output))
+
+    def compare(name: str) -> Callable[[nn.Module, Any], None]:
+        def hook(module: nn.Module, args: Any) -> None:
+            if args and outputs and args[0] is outputs[0]:
+                receivers.append(name)
+
+        return hook
+
+    handles = [net.get_submodule(end).register_forward_hook(keep)]
+    for name, module in net.named_modules():
+        if name:
+            handles.append(module.register_forward_pre_hook(compare(name)))
+    _run_once(net, _trial_size(net), handles)
+    if not receivers:
+        raise OptionError(
+            f'no default for {arch_name(net)}: no module gets the output of {end} alone; set it to '
+            f'a module that gets the feature as its input, one of {listed_features(net)}, or of '
+            'those that follow them'
+        )
+    return receivers[0]
+
+
 def default_positions(net: nn.Module) -> tuple[str, ...]:
     """Return the three positions of FAKD.
 
@@ -101,15 +146,42 @@ class _Output(NamedTuple):
     order: int
 
 
+def _trial_size(net: nn.Module) -> tuple[int, int]:
+    """Return the height and width of the image that a network is tried with."""
+    multiple = size_multiple(net)
+    h = -(-_SIDE // multiple) * multiple
+    return h, h + multiple  # not square, so that no other map is taken for one of this size
+
+
+def _run_once(net: nn.Module, size: tuple[int, int], handles: Sequence[RemovableHandle]) -> None:
+    """Run a network on an image of a size, and remove its hooks afterwards.
+
+    Raises:
+        OptionError: The network fails.
+    """
+    shape = (1, 3, *size)
+    device = next((p.device for p in net.parameters()), torch.device('cpu'))
+    training = net.training
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(shape, device=device))
+    except RuntimeError as error:
+        raise OptionError(
+            f'{arch_name(net)} fails for input {shape}: {first_line(error)}'
+        ) from error
+    finally:
+        net.train(training)
+        for handle in handles:
+            handle.remove()
+
+
 def _outputs(net: nn.Module) -> dict[str, _Output]:
     """Run a network once, and return the modules whose outputs have the size of the input.
 
     Raises:
         OptionError: The network fails.
     """
-    multiple = size_multiple(net)
-    h = -(-_SIDE // multiple) * multiple
-    w = h + multiple  # not square, so that no other map is taken for one of this size
+    h, w = _trial_size(net)
     found: dict[str, _Output] = {}
     calls: Counter[str] = Counter()
 
@@ -124,19 +196,7 @@ def _outputs(net: nn.Module) -> dict[str, _Output]:
         for name, module in net.named_modules()
         if name
     ]
-    device = next((p.device for p in net.parameters()), torch.device('cpu'))
-    training = net.training
-    try:
-        with torch.no_grad():
-            net.eval()(torch.zeros(1, 3, h, w, device=device))
-    except RuntimeError as error:
-        raise OptionError(
-            f'{arch_name(net)} fails for input {(1, 3, h, w)}: {first_line(error)}'
-        ) from error
-    finally:
-        net.train(training)
-        for handle in handles:
-            handle.remove()
+    _run_once(net, (h, w), handles)
     return {name: output for name, output in found.items() if calls[name] == 1}
 
 
@@ -165,6 +225,13 @@ class _Body:
     parameters: int
 
 
+def _kind(module: nn.Module) -> tuple[Any, ...]:
+    """Return what equal blocks have in common: their class, or what a plain container holds."""
+    if type(module) is not nn.Sequential:
+        return (type(module),)
+    return (nn.Sequential, *(tuple(p.shape) for p in module.parameters()))
+
+
 def _bodies(net: nn.Module, outputs: dict[str, _Output]) -> Iterator[_Body]:
     """Yield the chains of equal blocks in each module of a network."""
     for path, module in net.named_modules():
@@ -174,7 +241,7 @@ def _bodies(net: nn.Module, outputs: dict[str, _Output]) -> Iterator[_Body]:
             if place in outputs:
                 children.append((place, child))
         children.sort(key=lambda pair: outputs[pair[0]].order)
-        kinds = Counter((type(child), outputs[place].channels) for place, child in children)
+        kinds = Counter((_kind(child), outputs[place].channels) for place, child in children)
         for (kind, channels), count in kinds.items():
             if count < 2:
                 continue
@@ -182,7 +249,7 @@ def _bodies(net: nn.Module, outputs: dict[str, _Output]) -> Iterator[_Body]:
             parameters = 0
             for place, child in children:
                 same_shape = outputs[place].channels == channels
-                if type(child) is kind and same_shape:
+                if _kind(child) == kind and same_shape:
                     ends.append(place)
                     parameters += sum(p.numel() for p in child.parameters())
                 elif ends and same_shape and isinstance(module, (nn.Sequential, nn.ModuleList)):

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..errors import OptionError
 from ..functional.padding import pad_to_multiple
-from ..weights.networks import size_multiple
+from ..weights.networks import arch_name, size_multiple
 from .features import find_module, image_range
 from .positions import BODIES, known_body_end
 
@@ -30,6 +30,27 @@ def _copy_without_hooks(module: nn.Module) -> nn.Module:
     return copied
 
 
+def _input_shapes(net: nn.Module, size: int) -> dict[str, torch.Size]:
+    """Run a network on a square image, and return the shape of each module's first input."""
+    shapes: dict[str, torch.Size] = {}
+
+    def record(name: str, args: tuple[Any, ...]) -> None:
+        if args and isinstance(args[0], torch.Tensor):
+            shapes[name] = args[0].shape
+
+    handles = []
+    for name, module in net.named_modules():
+        handles.append(
+            module.register_forward_pre_hook(lambda m, args, name=name: record(name, args))
+        )
+    device = next((p.device for p in net.parameters()), torch.device('cpu'))
+    with torch.no_grad():
+        net(torch.zeros(1, 3, size, size, device=device))
+    for handle in handles:
+        handle.remove()
+    return shapes
+
+
 class Splice:
     """A network in which a feature replaces the input of one module.
 
@@ -42,8 +63,11 @@ class Splice:
         position: Dotted path of a module, with or without ``:input``.
         key: Option key of the position, for messages.
 
+    Attributes:
+        width: Required number of channels of the feature.
+
     Raises:
-        OptionError: There is no such module, or the position is an output.
+        OptionError: There is no such module, it gets no tensor, or the position is an output.
     """
 
     def __init__(self, net: nn.Module, position: str, key: str = 'cut') -> None:
@@ -58,6 +82,14 @@ class Splice:
         self._feature: torch.Tensor | None = None
         self._range = image_range(net)
         self._multiple = size_multiple(net)
+        shapes = _input_shapes(net, 8 * self._multiple)
+        if path not in shapes:
+            raise OptionError(
+                f"{key}: '{position}' gets no tensor in {arch_name(net)}; expected a module that "
+                'gets a feature as its first input'
+            )
+        is_map = len(shapes[path]) == 4  # otherwise tokens: (b, h · w, c)
+        self.width = shapes[path][1 if is_map else 2]
         self.net = _copy_without_hooks(net)
         arch = type(net).__name__
         if arch in BODIES and f'{path}:input' == known_body_end(net):
@@ -69,41 +101,37 @@ class Splice:
             copied = _copy_without_hooks(cast(nn.Module, chain[-1]._modules[name]))
             chain[-1]._modules[name] = copied
             chain.append(copied)
-        self._bypass_earlier(chain, [*parents, last])
+        self._bypass_earlier(chain, [*parents, last], shapes)
         parent = chain[-1]
         self._replaced = _copy_without_hooks(cast(nn.Module, parent._modules[last]))
         parent._modules[last] = self._replaced
         self._replaced.register_forward_pre_hook(self._replace)
 
     @staticmethod
-    def _bypass_earlier(chain: list[nn.Module], names: list[str]) -> None:
+    def _bypass_earlier(
+        chain: list[nn.Module], names: list[str], shapes: dict[str, torch.Size]
+    ) -> None:
         """Bypass the modules before the replaced one, as long as they form a plain chain.
 
         Args:
             chain: The modules that contain the replaced one, outermost first.
             names: Name of the next module in each of them.
+            shapes: Shape of the input of each module, by its path.
         """
-        for parent, name in zip(reversed(chain), reversed(names), strict=True):
+        needed = shapes['.'.join(names)]
+        for depth in reversed(range(len(chain))):
+            parent = chain[depth]
             # A block with a skip connection needs the result of the modules before it.
             if not isinstance(parent, (nn.Sequential, nn.ModuleList)):
                 return
+            # Those that come first may change the number of channels.
+            fits = False
             for earlier in list(parent._modules):
-                if earlier == name:
+                if earlier == names[depth]:
                     break
-                parent._modules[earlier] = _PassThrough()
-
-    def width(self, device: str | torch.device) -> int:
-        """Return the required number of channels of the feature."""
-        size = 8 * self._multiple
-        inputs: list[torch.Tensor] = []
-        handle = self._replaced.register_forward_pre_hook(
-            lambda module, args: inputs.append(args[0]), prepend=True
-        )
-        with torch.no_grad():
-            self.net(torch.zeros(1, 3, size, size, device=device))
-        handle.remove()
-        is_map = inputs[0].ndim == 4  # otherwise tokens: (b, h · w, c)
-        return inputs[0].shape[1 if is_map else 2]
+                fits = fits or shapes.get('.'.join([*names[:depth], earlier])) == needed
+                if fits:
+                    parent._modules[earlier] = _PassThrough()
 
     @staticmethod
     def _bypass_body(net: nn.Module, name: str) -> None:

@@ -17,6 +17,7 @@ import basicsr.metrics
 import basicsr.models
 import torch
 from basicsr.archs.arch_util import ResidualBlockNoBN
+from basicsr.archs.ecbsr_arch import ECB
 from basicsr.archs.swinir_arch import SwinTransformerBlock
 from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.data.single_image_dataset import SingleImageDataset
@@ -43,6 +44,7 @@ __all__ = [
     'LOSS_REGISTRY',
     'METRIC_REGISTRY',
     'MODEL_REGISTRY',
+    'ECB',
     'BaseModel',
     'CosineAnnealingRestartLR',
     'FileClient',

@@ -10,7 +10,7 @@ from ..config import TeacherOptions
 from ..errors import OptionError
 from ..functional.padding import run_padded
 from ..weights.loading import load_weights, recorded_network
-from ..weights.networks import SPANDREL, arch_name, build, size_multiple
+from ..weights.networks import arch_name, build, is_inferred, size_multiple
 from .kinds import register_teacher
 from .spandrel import load_spandrel
 
@@ -43,7 +43,7 @@ class NetworkTeacher(nn.Module):
         self.network: nn.Module
         self.warning: str | None = None
         block = options.network or recorded_network(options.weights, f'{key}.weights')
-        if block is None or block.get('type') == SPANDREL:
+        if block is None or is_inferred(block):
             self.network = load_spandrel(options, key)
         else:
             self.network = build(block, f'{key}.network')

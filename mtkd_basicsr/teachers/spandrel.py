@@ -2,56 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-from torch.nn.functional import pad
-
+from ..archs import SpandrelNetwork
 from ..errors import OptionError, WeightsError
 from ..weights.loading import read_weights
 from ..weights.networks import SPANDREL
 from ..weights.state_dicts import state_dict_of
 
 if TYPE_CHECKING:
-    from spandrel import ImageModelDescriptor  # an extra, which need not be installed
-
     from ..config import TeacherOptions
-
-
-class SpandrelNetwork(nn.Module):
-    """A super-resolution network built by spandrel, padded to accept more input sizes.
-
-    Args:
-        descriptor: The network with its properties.
-
-    Attributes:
-        size_multiple: Number by which the height and width of an input must be divisible.
-        arch_name: Spandrel's name of the architecture.
-
-    Shape:
-        - Input: (b, 3, h, w), RGB, [0, 1], h and w multiples of ``size_multiple``. Images that are
-          too small, or not square for a network that needs squares, are padded here.
-        - Output: (b, 3, scale · h, scale · w), RGB.
-    """
-
-    def __init__(self, descriptor: ImageModelDescriptor[Any]) -> None:
-        super().__init__()
-        self.model = descriptor.model
-        self.scale = descriptor.scale
-        self.arch_name = f'{descriptor.architecture.name} (spandrel)'
-        self.supports_bf16 = descriptor.supports_bfloat16
-        self.requirements = descriptor.size_requirements
-        self.size_multiple = self.requirements.multiple_of
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Upscale images: (b, 3, h, w) -> (b, 3, scale · h, scale · w)."""
-        h, w = x.shape[-2:]
-        right, bottom = self.requirements.get_padding(w, h)
-        if right or bottom:
-            # Replicated, because reflection cannot add more pixels than the image has.
-            x = pad(x, (0, right, 0, bottom), mode='replicate')
-        return self.model(x)[..., : h * self.scale, : w * self.scale]
 
 
 def load_spandrel(options: TeacherOptions, key: str) -> SpandrelNetwork:

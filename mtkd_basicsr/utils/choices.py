@@ -14,7 +14,12 @@ PRECISIONS = ('auto', 'bf16', 'fp32')
 LAUNCHERS = ('none', 'pytorch', 'slurm')
 
 # Formats of exported students, with the endings of their files.
-EXPORT_FORMATS = {'onnx': '.onnx', 'torchscript': '.pt', 'safetensors': '.safetensors'}
+EXPORT_FORMATS = {
+    'onnx': '.onnx',
+    'torchscript': '.pt',
+    'safetensors': '.safetensors',
+    'pth': '.pth',
+}
 
 # Formats of upscaled images, with the endings of their names; the first one is written.
 PICTURE_FORMATS = {'png': ('.png',), 'jpg': ('.jpg', '.jpeg'), 'webp': ('.webp',)}

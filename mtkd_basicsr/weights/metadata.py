@@ -11,6 +11,8 @@ METADATA = 'mtkd'
 _TYPES = {'network': dict, 'scale': int, 'teachers': list, 'version': str}
 # In files whose metadata are texts: distinguishes ours from those of other programs.
 _VERSION = 'mtkd_basicsr'
+# Inputs and outputs of all networks.
+_IMAGES = {'color_order': 'RGB', 'value_range': '[0, 1]'}
 
 
 def invalid_entry(metadata: Any) -> str | None:
@@ -39,9 +41,11 @@ def metadata_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
         metadata: ``network`` (block of the option file), ``scale``, ``version``.
 
     Returns:
-        ``network`` as JSON, ``scale``, ``mtkd_basicsr``: the version.
+        ``network`` as JSON, ``scale``, ``mtkd_basicsr``: the version; and what every network here
+        maps to what, for readers of other programs: ``color_order``, ``value_range``.
     """
     return {
+        **_IMAGES,
         'network': json.dumps(metadata['network']),
         'scale': str(metadata['scale']),
         _VERSION: metadata['version'],

@@ -1,6 +1,7 @@
 """Build any network that BasicSR knows, and ask it for its size multiple and scale."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -8,7 +9,7 @@ import torch
 from ..errors import OptionError, did_you_mean, first_line
 from ..host.api import ARCH_REGISTRY, build_network, registered_name
 
-# The `type` of a teacher whose arch spandrel infers from its weights.
+# The `type` of a network of spandrel. Without `arch` it is inferred from its weights.
 SPANDREL = 'Spandrel'
 
 
@@ -37,6 +38,11 @@ def build(network: dict[str, Any], key: str) -> torch.nn.Module:
         raise OptionError(
             f'{key}: {name} cannot be built: {error or type(error).__name__}'
         ) from error
+
+
+def is_inferred(network: Mapping[str, Any] | None) -> bool:
+    """Return whether a block leaves it to spandrel to infer a network from its weights."""
+    return network is not None and network.get('type') == SPANDREL and 'arch' not in network
 
 
 def size_multiple(net: torch.nn.Module) -> int:

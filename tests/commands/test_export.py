@@ -16,6 +16,7 @@ from conftest import ROOT, build, tiny, write_options, write_weights
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from mtkd_basicsr.commands.export import formats
 from mtkd_basicsr.commands.export import run as export
 from mtkd_basicsr.commands.export.run import inputs
 from mtkd_basicsr.commands.export.traceable import TraceableStudent, TraceableSwinBlock
@@ -26,6 +27,11 @@ from mtkd_basicsr.weights.loading import load_weights
 from mtkd_basicsr.weights.networks import build as build_network
 
 SUFFIXES = {'onnx': '.onnx', 'torchscript': '.pt', 'safetensors': '.safetensors'}
+# What a file says about itself.
+TEXTS = (
+    *('format', 'network', 'scale', 'mtkd_basicsr'),
+    *('color_order', 'value_range', 'precision'),
+)
 # Both orientations, one window, one row and one column of windows, SwinIR's own image size, less
 # than a window, one pixel; batches.
 SIZES = [
@@ -97,7 +103,7 @@ def opened(path):
             session.run(None, {'lq': x.numpy()})[0]
         ), session.get_modelmeta().custom_metadata_map
     if path.suffix == '.pt':
-        texts = dict.fromkeys(('format', 'network', 'scale', 'mtkd_basicsr'), '')
+        texts = dict.fromkeys(TEXTS, '')
         graph = torch.jit.load(str(path), _extra_files=texts)
         return graph, {name: text.decode() for name, text in texts.items()}
     with safe_open(path, framework='pt') as file:
@@ -126,6 +132,8 @@ def test_a_file_gives_what_the_network_gives(here, tmp_path, weights, arch, form
     network = json.loads(texts['network'])
     assert {k: network[k] for k in tiny(arch, 2)} == tiny(arch, 2)
     assert texts['scale'] == '2'
+    assert (texts['color_order'], texts['value_range']) == ('RGB', '[0, 1]')
+    assert texts['precision'] == 'fp32'
     assert texts['mtkd_basicsr'] == __version__
     assert texts['format'] == ('pt' if form == 'safetensors' else form)
     net = student(arch)
@@ -194,8 +202,8 @@ def test_weights_that_do_not_fit_into_16_bits(here, tmp_path, weights):
         expect=1,
     )
     assert [p.name for p in tmp_path.iterdir()] == ['student.pth']
-    assert '--half: --format onnx; expected safetensors' in here(
-        'export', '--weights', weights('EDSR'), '--format', 'onnx', '--half', expect=1
+    assert '--half: --format torchscript; expected onnx, safetensors or pth' in here(
+        'export', '--weights', weights('EDSR'), '--format', 'torchscript', '--half', expect=1
     )
 
 
@@ -254,7 +262,7 @@ def test_a_graph_that_is_wrong_is_not_kept(here, tmp_path, monkeypatch, weights,
     if wrong == 'masks':
         monkeypatch.setattr(TraceableSwinBlock, 'attention_mask', without_masks)
     else:
-        monkeypatch.setattr(export, 'TraceableStudent', Frozen)
+        monkeypatch.setattr(formats, 'TraceableStudent', Frozen)
     printed = here('export', '--weights', weights('SwinIR'), '--format', 'torchscript', expect=1)
     assert "'student.pt': differs from PyTorch by " in printed
     assert ' for input (1, 3, 100, 150); expected at most' in printed
@@ -291,11 +299,10 @@ def test_above_the_tolerance_the_old_file_stays(here, tmp_path, monkeypatch, wei
 def test_what_is_no_number_or_of_another_size_is_refused(
     here, tmp_path, monkeypatch, weights, given, text
 ):
-    monkeypatch.setattr(torch.jit, 'load', lambda path: given)
     monkeypatch.setitem(
         export.FORMATS,
         'torchscript',
-        dataclasses.replace(export.FORMATS['torchscript'], open=torch.jit.load),
+        dataclasses.replace(export.FORMATS['torchscript'], open=lambda path, student: given),
     )
     assert text in here('export', '--weights', weights('EDSR'), '--format', 'torchscript', expect=1)
     assert [p.name for p in tmp_path.iterdir()] == ['student.pth']
@@ -458,9 +465,10 @@ def test_the_ending_decides_the_format(here, tmp_path, weights, name):
     else:
         assert torch.jit.load(out)(torch.rand(1, 3, 5, 7)).shape == (1, 3, 10, 14)
     text = (
-        'expected onnx, torchscript, safetensors, or --out with one of the endings .onnx, .pt, .saf'
+        'expected onnx, torchscript, safetensors, pth, or --out with one of the endings .onnx, '
+        '.pt, .safetensors, .pth'
     )
-    for wrong in ([], ['--out', tmp_path / 'mine.pth'], ['--out', tmp_path / 'mine']):
+    for wrong in ([], ['--out', tmp_path / 'mine.bin'], ['--out', tmp_path / 'mine']):
         assert text in here('export', '--weights', 'student.pth', *wrong, expect=1)
     other = 'onnx' if name == 'torchscript' else 'torchscript'
     printed = here('export', '--weights', 'student.pth', '--out', out, '--format', other, expect=1)

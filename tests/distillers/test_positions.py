@@ -10,7 +10,7 @@ from torch import nn
 
 from mtkd_basicsr.distillers import Distiller, TeacherProvider, training_config
 from mtkd_basicsr.distillers.features import FeatureTap, widths
-from mtkd_basicsr.distillers.positions import body_end, default_positions
+from mtkd_basicsr.distillers.positions import body_end, default_cut, default_positions
 from mtkd_basicsr.errors import OptionError
 from mtkd_basicsr.utils.registry import register
 from mtkd_basicsr.weights.networks import build
@@ -185,27 +185,89 @@ PLAIN = {'type': 'Plain', 'upscale': 2}
         (tiny('EDSR', 2), PLAIN, 'FAKD', 'train.kd.teacher_features: no default positions for Pla'),
         (PLAIN, tiny('EDSR', 2), 'RKD', 'train.kd.student_features: no default positions for Pl'),
         (PLAIN, tiny('EDSR', 2), 'CrossKD', 'train.kd.student_cut: no default positions for Plai'),
-        (tiny('EDSR', 2), SRVGG, 'CrossKD', 'train.kd.teacher_cut: no default for SRVGGNetCompact'),
+        (tiny('EDSR', 2), PLAIN, 'CrossKD', 'train.kd.teacher_cut: no default positions for Plai'),
     ],
 )
 def test_modules_to_choose_from_are_listed(tmp_path, photographs, student, teacher, kd, text):
     with pytest.raises(OptionError, match=re.escape(text)) as error:
         distiller(tmp_path, photographs, student, teacher, {'type': kd})
-    if student is PLAIN or teacher is PLAIN:
-        assert (
-            "have features of the image's size: body (Sequential, 8 channels), body.0 (Conv2d, "
-            '8 channels), body.1 (ReLU, 8 channels), upsample.0 (Conv2d, 12 channels)'
-        ) in str(error.value)
-    else:
-        assert 'body.1 (PReLU, 8 channels)' in str(error.value)
+    assert (
+        "have features of the image's size: body (Sequential, 8 channels), body.0 (Conv2d, "
+        '8 channels), body.1 (ReLU, 8 channels), upsample.0 (Conv2d, 12 channels)'
+    ) in str(error.value)
 
 
 def test_cross_kd_gets_the_last_block_of_a_student(tmp_path, photographs):
     found = distiller(tmp_path, photographs, MSR, tiny('EDSR', 2), {'type': 'CrossKD'})
     assert found.methods[0].position == 'body.5'
+    assert found.describe()[-1] == 'train.kd.student_cut: body.5 of MSRResNet'
     cut = {'type': 'CrossKD', 'teacher_cut': 'upconv1'}
     found = distiller(tmp_path, photographs, tiny('EDSR', 2), {**MSR, 'num_feat': 12}, cut)
     assert found.methods[0].adapter.out_channels == 12
+
+
+# The module that the output of the last block is handed to.
+CUTS = [
+    (SRVGG, 'body.12'),
+    (MSR, 'upconv1'),
+    (ECBSR, 'backbone.5'),
+    (RRDB, 'conv_body'),
+    ({'type': 'Branches', 'upscale': 2}, 'tail'),
+    (tiny('EDSR', 2), 'upsample:input'),
+]
+
+
+@pytest.mark.parametrize(('teacher', 'cut'), CUTS, ids=lambda value: str(value)[:30])
+def test_cross_kd_cuts_a_teacher_after_its_last_block(tmp_path, photographs, teacher, cut):
+    net = built(teacher)
+    assert default_cut(net) == cut
+    assert not any(module._forward_hooks for module in net.modules()), 'hooks are left'
+    if teacher is RRDB:
+        return  # its features at x2 are half as large as the image
+    wide = {**MSR, 'num_feat': 12}
+    found = distiller(tmp_path, photographs, wide, teacher, {'type': 'CrossKD'})
+    said = f'train.kd.teacher_cut: {cut} of {teacher["type"]}'
+    assert (said in found.describe()) == (teacher['type'] != 'EDSR')
+    splice = found.methods[0].splice
+    assert found.methods[0].adapter.weight.shape == (8, 12, 1, 1)
+    # With its own feature the teacher gives its own output.
+    lq = torch.rand(1, 3, 12, 16)
+    net = found.teachers.network('t')
+    tap = FeatureTap(net)
+    tap.add([cut if ':' in cut else f'{cut}:input'])
+    with torch.no_grad(), tap.reading((12, 16)) as features:
+        expected = net(lq)
+    (feature,) = features.values()
+    with torch.no_grad():
+        assert (splice(lq, feature) - expected).abs().max() < 1e-5
+
+
+def test_a_body_whose_end_no_module_gets_has_no_cut():
+    class Sums(Branches):
+        def forward(self, x):
+            x = self.head(x)
+            for stage in (self.stage_1, self.stage_2, self.stage_3):
+                y, _ = stage(x)
+            return self.tail(x + y)
+
+    with pytest.raises(OptionError, match='no module gets the output of stage_3 alone; set it to'):
+        default_cut(Sums(2))
+
+
+def test_containers_with_other_layers_are_no_blocks():
+    class Parts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1))
+            self.body = nn.Sequential(*[_Pair() for _ in range(3)])
+
+        def forward(self, x):
+            x = self.head(x)
+            for block in self.body:
+                x, _ = block(x)
+            return x
+
+    assert default_positions(Parts()) == ('body.0', 'body.1', 'body.2')
 
 
 def test_networks_that_fail_are_named():

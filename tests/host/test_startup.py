@@ -56,7 +56,7 @@ WRONG = (
     ['cache', '-opt', __file__, '--tile', '4'],
     ['upscale', 'x.png', '--weights', 'x', '--tile', '3'],
     ['upscale', 'x.png', '--weights', 'x', '--tile-overlap', '-1'],
-    ['export', '--half', '--format', 'onnx'],
+    ['export', '--half', '--format', 'torchscript'],
 )
 
 

@@ -18,7 +18,7 @@ from ...host.option_schema import REQUIRED_FOR_TRAINING, is_number
 from ...teachers import NetworkTeacher
 from ...utils.paths import expanded
 from ...utils.resources import weights_file
-from ...weights.networks import SPANDREL, build
+from ...weights.networks import build, is_inferred
 from .evaluation_sets import evaluation_sets
 from .runs import Run
 
@@ -63,7 +63,7 @@ def _check_networks(run: Run, seen: set[str]) -> None:
             )
         text = json.dumps(block, default=str)
         # Spandrel reads the arch from the weights.
-        if text not in seen and block.get('type') != SPANDREL:
+        if text not in seen and not is_inferred(block):
             build(block, f'{run.name}: {key}')
             seen.add(text)
 

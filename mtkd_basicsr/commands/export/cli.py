@@ -6,10 +6,11 @@ from ...utils.choices import EXPORT_FORMATS
 from .._arguments import add_safe_argument, add_student_option_file
 from .api import export
 
-HELP = 'export a trained student to ONNX, TorchScript or safetensors'
+HELP = 'export a trained student to ONNX, TorchScript, safetensors or .pth'
 DESCRIPTION = (
-    'Export a trained student to one ONNX, TorchScript or safetensors file, and compare the file '
-    'with PyTorch on a photograph.'
+    'Export a trained student to one ONNX, TorchScript, safetensors or .pth file, and compare the '
+    'file with PyTorch on a photograph. A .pth file has the names of weights that spandrel and the '
+    'authors of the network use.'
 )
 
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--half',
         action='store_true',
-        help='store 16-bit weights, for a safetensors file of half the size',
+        help='store 16-bit weights, for a file of half the size; not for torchscript',
     )
     parser.add_argument('--overwrite', action='store_true', help='replace an existing file')
     add_safe_argument(parser)

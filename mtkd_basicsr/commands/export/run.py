@@ -4,139 +4,44 @@ import importlib.util
 import inspect
 import os
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors.torch import save
 from torch import nn
 
 from ...data.sample_photographs import load, low_resolution
 from ...errors import ExportError, OptionError, first_line
-from ...functional.padding import run_padded
 from ...host.yaml_loader import read_options
 from ...utils.atomic import replacing
-from ...utils.choices import EXPORT_FORMATS
 from ...utils.image_tensors import to_tensor
 from ...utils.json_types import to_json_types
 from ...utils.resources import REFERENCE
 from ...utils.version import __version__
 from ...weights.loading import load_weights, network_of
 from ...weights.metadata import metadata_texts
-from ...weights.networks import build, check_scale, size_multiple
+from ...weights.networks import build, check_scale
 from .._arguments import make_folder
 from .._validation import StrPath, spelled
-from .traceable import TraceableStudent
+from .formats import FORMATS, ImageFunction, Student, function_of
 
 TOLERANCE = 1e-4  # for values in [0, 1]; one fortieth of an 8-bit level
-# The opset that torch.onnx writes without a conversion; runtimes since 2023 read it.
-_OPSET = 18
-
-ImageFunction = Callable[[torch.Tensor], torch.Tensor]
-
-
-def _example() -> torch.Tensor:
-    # A batch of two, because an exporter may treat a size of 1 as a constant. Neither side is a
-    # multiple of the window size.
-    return torch.rand(2, 3, 37, 45)
-
-
-def _write_onnx(net: nn.Module, scale: int, path: str, metadata: dict[str, str]) -> None:
-    program = torch.onnx.export(
-        TraceableStudent(net, scale),
-        (_example(),),
-        dynamo=True,
-        opset_version=_OPSET,
-        verbose=False,
-        input_names=['lq'],
-        output_names=['sr'],
-        dynamic_shapes=({0: 'batch', 2: 'height', 3: 'width'},),
-    )
-    assert program is not None  # because of dynamo=True
-    program.model.metadata_props.update(metadata)
-    program.save(path)
-
-
-def _open_onnx(path: str) -> ImageFunction:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
-    return lambda lq: torch.from_numpy(session.run(['sr'], {'lq': lq.numpy()})[0])
-
-
-def _write_torchscript(net: nn.Module, scale: int, path: str, metadata: dict[str, str]) -> None:
-    # PyTorch's own check would only trace again at the same size; verify() does more.
-    graph = torch.jit.trace(TraceableStudent(net, scale), _example(), check_trace=False)
-    torch.jit.save(graph, path, _extra_files=metadata)
-
-
-def _write_safetensors(
-    net: nn.Module, scale: int, path: str, metadata: dict[str, str], half: bool = False
-) -> None:
-    state = {}
-    for name, value in net.state_dict().items():
-        stored = value.half() if half and value.is_floating_point() else value
-        state[name] = stored.contiguous()
-    # 'pt' is the format's mark for tensors with PyTorch's names and layout. Not save_file(), which
-    # creates a file that only its owner can read.
-    Path(path).write_bytes(save(state, {**metadata, 'format': 'pt'}))
+# With 16 bits, of which a value near 1 has eight levels for each one of 8 bits.
+HALF_TOLERANCE = 2e-2
 
 
 def _round_to_half(net: nn.Module, scale: int) -> None:
     """Round the weights to 16 bits, and print how much that changes a photograph."""
     lq = inputs(scale)[0]
-    full = _student(net, scale)(lq)
+    full = function_of(net, scale)(lq)
     for value in net.state_dict().values():
         if value.is_floating_point():
             value.copy_(value.half())
-    rounded = _student(net, scale)(lq)
+    rounded = function_of(net, scale)(lq)
     if not rounded.isfinite().all():
         raise ExportError(f'{spelled("half")}: the weights are too large for 16 bits')
     levels = (rounded - full).abs().max().item() * 255
     print(f'16-bit weights change a photograph by at most {levels:.2f} of 255 levels')
-
-
-def _student(net: nn.Module, scale: int) -> ImageFunction:
-    """Return the function that every exported file must compute.
-
-    It maps (b, 3, h, w) to (b, 3, scale · h, scale · w), RGB, clipped to [0, 1].
-    """
-    return lambda lq: run_padded(net, lq, size_multiple(net), scale).clamp(0, 1)
-
-
-def _open_safetensors(path: str) -> ImageFunction:
-    network, scale = network_of(None, path)
-    net = build(network, 'network').eval()
-    load_weights(net, path, spelled('out'))
-    return _student(net, scale)
-
-
-@dataclass(frozen=True)
-class Format:
-    """A file format.
-
-    Attributes:
-        suffix: Suffix of its files.
-        write: Function called as ``write(net, scale, path, metadata)``.
-        open: Function called as ``open(path)``; returns a function of images.
-        packages: Packages that must be installed.
-    """
-
-    suffix: str
-    write: Callable[..., None]
-    open: Callable[[str], ImageFunction]
-    packages: tuple[str, ...] = ()
-
-
-FORMATS = {
-    'onnx': Format(
-        EXPORT_FORMATS['onnx'], _write_onnx, _open_onnx, ('onnx', 'onnxruntime', 'onnxscript')
-    ),
-    'torchscript': Format(EXPORT_FORMATS['torchscript'], _write_torchscript, torch.jit.load),
-    'safetensors': Format(EXPORT_FORMATS['safetensors'], _write_safetensors, _open_safetensors),
-}
 
 
 def inputs(scale: int) -> list[torch.Tensor]:
@@ -163,13 +68,14 @@ def inputs(scale: int) -> list[torch.Tensor]:
 def _expected(net: nn.Module, scale: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Return the inputs of the test, each with PyTorch's output."""
     check_scale(net, scale, 'network_g')
-    return [(lq, _student(net, scale)(lq)) for lq in inputs(scale)]
+    return [(lq, function_of(net, scale)(lq)) for lq in inputs(scale)]
 
 
 def verify(
     function: ImageFunction,
     pairs: list[tuple[torch.Tensor, torch.Tensor]],
     name: str | os.PathLike[str],
+    tolerance: float | None = None,
 ) -> None:
     """Compare the outputs of an exported file with PyTorch's, and print the differences.
 
@@ -177,10 +83,12 @@ def verify(
         function: The exported file: (b, 3, h, w) -> (b, 3, scale · h, scale · w).
         pairs: Inputs and PyTorch's outputs.
         name: Name of the file, for messages.
+        tolerance: Largest difference, for values in [0, 1]; None for ``TOLERANCE``.
 
     Raises:
-        ExportError: The file fails for an input, or differs by more than ``TOLERANCE``.
+        ExportError: The file fails for an input, or differs by more.
     """
+    tolerance = TOLERANCE if tolerance is None else tolerance
     for lq, expected in pairs:
         shape = tuple(lq.shape)
         try:
@@ -196,10 +104,10 @@ def verify(
             )
         difference = (actual - expected).abs().max().item()
         print(f'input {shape}: largest difference {difference:.1e}')
-        if not difference <= TOLERANCE:  # also if it is NaN
+        if not difference <= tolerance:  # also if it is NaN
             raise ExportError(
                 f"'{name}': differs from PyTorch by {difference:.1e} for input {shape}; expected "
-                f'at most {TOLERANCE:.0e}; the file was removed'
+                f'at most {tolerance:.0e}; the file was removed'
             )
 
 
@@ -269,27 +177,29 @@ def write(
         network['rgb_mean'] = cast(torch.Tensor, net.mean).flatten().tolist()
     metadata = {
         'format': format,
+        'precision': 'fp16' if half else 'fp32',
         **metadata_texts({'network': network, 'scale': scale, 'version': __version__}),
     }
     pairs = _expected(net, scale)
+    student = Student(net, network, scale, metadata, half)
     make_folder(target.parent)
     # After an error inside, no file is left behind.
     with replacing(target, keep_suffix=True) as temporary:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')  # verify() checks the file
-                if half:  # for safetensors only
-                    file_format.write(net, scale, temporary, metadata, half=True)
-                else:
-                    file_format.write(net, scale, temporary, metadata)
-                function = file_format.open(temporary)
+                file_format.write(student, temporary)
+                function = file_format.open(temporary, student)
+        except ExportError:
+            raise
         except Exception as error:
             raise ExportError(
                 f'{spelled("format")}: torch {torch.__version__} cannot export {network["type"]} '
                 f'to {format}: {first_line(error)}'
             ) from error
         with torch.no_grad():
-            verify(function, pairs, target)
+            # Only a graph computes with 16 bits; weights are compared with the rounded ones.
+            verify(function, pairs, target, HALF_TOLERANCE if half and format == 'onnx' else None)
     megabytes = target.stat().st_size / 1e6
     print(f"{target}: {network['type']} ×{scale}, {megabytes:.1f} MB, weights from '{weights}'")
     return target

@@ -11,8 +11,10 @@ from typing import cast
 import torch
 from torch import nn
 
+from ...archs import SpandrelNetwork
 from ...functional.padding import reflection_indices
 from ...host.api import SwinTransformerBlock
+from ...weights.folding import fold
 from ...weights.networks import size_multiple
 
 _MASKED = -100.0  # Swin adds this to a masked score
@@ -79,22 +81,28 @@ class TraceableStudent(nn.Module):
     """A traceable network that pads its input by reflection, and crops and clips its output.
 
     It equals ``run_padded(net, x, size_multiple(net), scale).clamp(0, 1)``, but nothing in its
-    graph depends on the size of one image.
+    graph depends on the size of one image. Blocks that train as several branches are folded.
 
     Args:
         net: EDSR, RCAN, SwinIR, or another traceable network; copied, in ``eval()``.
         scale: Factor that it upscales by.
+        half: Whether to compute with 16 bits; input and output have 32.
 
     Shape:
         - Input: (b, 3, h, w), RGB, [0, 1], any size.
         - Output: (b, 3, scale · h, scale · w), RGB, clipped to [0, 1].
     """
 
-    def __init__(self, net: nn.Module, scale: int) -> None:
+    def __init__(self, net: nn.Module, scale: int, half: bool = False) -> None:
         super().__init__()
-        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+        self.net = fold(copy.deepcopy(net).eval().requires_grad_(False))
         self.multiple = size_multiple(net)
         self.scale = scale
+        self.half_precision = half
+        if half:
+            self.net.half()
+        if isinstance(self.net, SpandrelNetwork):
+            self.net.requirements = None  # Python computes its padding from the size
         # Gives indices an integer type and the device that the graph runs on.
         self.register_buffer('whole', torch.zeros((), dtype=torch.long), persistent=False)
         for parent in list(self.net.modules()):
@@ -113,4 +121,5 @@ class TraceableStudent(nn.Module):
         h, w = x.shape[-2:]
         if self.multiple > 1:
             x = self._padded(self._padded(x, -2), -1)
-        return self.net(x)[..., : h * self.scale, : w * self.scale].clamp(0, 1)
+        output = self.net(x.half() if self.half_precision else x)
+        return output[..., : h * self.scale, : w * self.scale].float().clamp(0, 1)

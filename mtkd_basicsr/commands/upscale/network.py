@@ -11,7 +11,7 @@ from ...teachers import SpandrelNetwork
 from ...teachers.spandrel import read_spandrel
 from ...weights.loading import load_weights, network_of, read_weights
 from ...weights.metadata import METADATA
-from ...weights.networks import SPANDREL, build, check_scale
+from ...weights.networks import build, check_scale, is_inferred
 from .._validation import spelled
 
 
@@ -63,7 +63,7 @@ def load_network(options_file: str | None, weights: str, safe: bool) -> tuple[nn
     net: nn.Module
     if 'teachers' in metadata:
         _refuse_fusion(f"{key}: '{weights}'", metadata['teachers'])
-    if isinstance(block, dict) and block.get('type') == SPANDREL:
+    if isinstance(block, dict) and is_inferred(block):
         net = read_spandrel(weights, key, 'network_g')
         scale = options.get('scale', net.scale)
     elif options_file is None and 'network' not in metadata:

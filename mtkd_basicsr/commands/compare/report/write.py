@@ -13,7 +13,7 @@ from ....evaluation.measure import cost
 from ....host.training_loop import weights_path
 from ....utils.texts import listed
 from ....weights.loading import recorded_network
-from ....weights.networks import SPANDREL, build
+from ....weights.networks import build, is_inferred
 from ..collection import collect
 from ..precisions import MARK
 from ..results import Cell, Results
@@ -59,7 +59,7 @@ def _networks(results: Results, scale: int) -> dict[str, dict[str, Any]]:
         for name, teacher in (run.options.get('teachers') or {}).items():
             network = _network_of(teacher)
             # Spandrel cannot build one without its weights.
-            if network is not None and network['type'] != SPANDREL:
+            if network is not None and not is_inferred(network):
                 networks.setdefault(f'teacher {name}', network)
         if run.options.get('fusion'):
             network = _network_of(run.options['fusion'])

@@ -1,0 +1,168 @@
+"""The file formats of ``mtkd export``: how each is written and opened."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from ...errors import OptionError, WeightsError
+from ...functional.padding import run_padded
+from ...teachers.spandrel import read_spandrel
+from ...utils.choices import EXPORT_FORMATS
+from ...weights.loading import load_weights, network_of
+from ...weights.metadata import METADATA, metadata_of_texts
+from ...weights.networks import build, size_multiple
+from ...weights.released import released
+from .._validation import spelled
+from .traceable import TraceableStudent
+
+# The opset that torch.onnx writes without a conversion; runtimes since 2023 read it.
+_OPSET = 18
+
+ImageFunction = Callable[[torch.Tensor], torch.Tensor]
+
+
+def _example() -> torch.Tensor:
+    # A batch of two, because an exporter may treat a size of 1 as a constant. Neither side is a
+    # multiple of the window size.
+    return torch.rand(2, 3, 37, 45)
+
+
+@dataclass(frozen=True)
+class Student:
+    """What is exported.
+
+    Attributes:
+        net: The network, in ``eval()``, on the CPU, frozen.
+        network: Its type and arguments.
+        scale: Factor that it upscales by.
+        metadata: Texts by name, for files that hold any.
+        half: Whether to store 16-bit weights; in a graph, to compute with 16 bits as well.
+    """
+
+    net: nn.Module
+    network: dict[str, Any]
+    scale: int
+    metadata: dict[str, str]
+    half: bool = False
+
+    def stored(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the tensors of a state dict as they are stored."""
+        tensors = {}
+        for name, value in state.items():
+            kept = value.half() if self.half and value.is_floating_point() else value
+            tensors[name] = kept.contiguous()
+        return tensors
+
+
+def function_of(net: nn.Module, scale: int) -> ImageFunction:
+    """Return the function that every exported file must compute.
+
+    It maps (b, 3, h, w) to (b, 3, scale · h, scale · w), RGB, clipped to [0, 1].
+    """
+    return lambda lq: run_padded(net, lq, size_multiple(net), scale).clamp(0, 1)
+
+
+def _write_onnx(student: Student, path: str) -> None:
+    program = torch.onnx.export(
+        TraceableStudent(student.net, student.scale, student.half),
+        (_example(),),
+        dynamo=True,
+        opset_version=_OPSET,
+        verbose=False,
+        input_names=['lq'],
+        output_names=['sr'],
+        dynamic_shapes=({0: 'batch', 2: 'height', 3: 'width'},),
+    )
+    assert program is not None  # because of dynamo=True
+    program.model.metadata_props.update(student.metadata)
+    program.save(path)
+
+
+def _open_onnx(path: str, student: Student) -> ImageFunction:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    return lambda lq: torch.from_numpy(session.run(['sr'], {'lq': lq.numpy()})[0])
+
+
+def _write_torchscript(student: Student, path: str) -> None:
+    # PyTorch's own check would only trace again at the same size; verify() does more.
+    graph = torch.jit.trace(
+        TraceableStudent(student.net, student.scale), _example(), check_trace=False
+    )
+    torch.jit.save(graph, path, _extra_files=student.metadata)
+
+
+def _open_torchscript(path: str, student: Student) -> ImageFunction:
+    return torch.jit.load(path)
+
+
+def _write_safetensors(student: Student, path: str) -> None:
+    # 'pt' is the format's mark for tensors with PyTorch's names and layout. Not save_file(), which
+    # creates a file that only its owner can read.
+    tensors = student.stored(student.net.state_dict())
+    Path(path).write_bytes(save(tensors, {**student.metadata, 'format': 'pt'}))
+
+
+def _open_safetensors(path: str, student: Student) -> ImageFunction:
+    network, scale = network_of(None, path)
+    net = build(network, 'network').eval()
+    load_weights(net, path, spelled('out'))
+    return function_of(net, scale)
+
+
+def _write_pth(student: Student, path: str) -> None:
+    kept = released(student.net, student.network)
+    print(f'names of the weights: {kept.names}{"; " if kept.hint else ""}{kept.hint}')
+    state = student.stored(kept.state)
+    if kept.network is None:
+        torch.save(state, path)
+        return
+    recorded = {**(metadata_of_texts(student.metadata) or {}), 'network': kept.network}
+    torch.save({'params': state, METADATA: recorded}, path)
+
+
+def _open_pth(path: str, student: Student) -> ImageFunction:
+    """Open a file with spandrel, as most programs do; if it cannot, as this package does."""
+    try:
+        found = read_spandrel(path, spelled('out'), spelled('out')).eval()
+    except (OptionError, WeightsError):
+        kept = released(student.net, student.network)
+        net = build(kept.network or student.network, 'network').eval()
+        load_weights(net, path, spelled('out'))
+        print('spandrel is not installed, or knows no such network: opened as BasicSR does')
+        return function_of(net, student.scale)
+    print(f'opened as {found.arch_name}')
+    return function_of(found, student.scale)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    Attributes:
+        suffix: Suffix of its files.
+        write: Function called as ``write(student, path)``.
+        open: Function called as ``open(path, student)``; returns a function of images.
+        packages: Packages that must be installed.
+    """
+
+    suffix: str
+    write: Callable[[Student, str], None]
+    open: Callable[[str, Student], ImageFunction]
+    packages: tuple[str, ...] = ()
+
+
+FORMATS = {
+    'onnx': Format(
+        EXPORT_FORMATS['onnx'], _write_onnx, _open_onnx, ('onnx', 'onnxruntime', 'onnxscript')
+    ),
+    'torchscript': Format(EXPORT_FORMATS['torchscript'], _write_torchscript, _open_torchscript),
+    'safetensors': Format(EXPORT_FORMATS['safetensors'], _write_safetensors, _open_safetensors),
+    'pth': Format(EXPORT_FORMATS['pth'], _write_pth, _open_pth),
+}
