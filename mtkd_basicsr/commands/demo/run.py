@@ -10,6 +10,7 @@ from ...host.yaml_loader import read_options
 from ...utils.precision import Precision, student_precision
 from ...utils.resources import option_file
 from .._arguments import make_folder
+from .._cores import Cores, usable_cores
 from .._jobs import chosen_threads
 from . import summary, trainings
 
@@ -25,7 +26,7 @@ def _precision() -> Precision:
 def run(out: Path, quick: bool) -> tuple[Path, Path]:
     """Run the demo; see :func:`mtkd_basicsr.commands.demo`."""
     start = time.time()
-    cores = trainings.Cores.of(trainings.usable_cores())
+    cores = Cores.of(usable_cores())
     torch.set_num_threads(chosen_threads() or cores.threads)
     make_folder(out)
     sample_photographs.prepare(out / 'datasets', SCALE)
