@@ -95,8 +95,13 @@ def _table(measured: Mapping[str, _Measured], student: str, config: TrainingConf
 
 
 def report(
-    config: TrainingConfig, out: Path, student: str, device: torch.device
-) -> tuple[Path, Path]:
+    config: TrainingConfig,
+    out: Path,
+    student: str,
+    device: torch.device,
+    table: Path,
+    picture: Path,
+) -> None:
     """Measure the student, bicubic enlargement and all teachers; write a table and a figure.
 
     Args:
@@ -104,16 +109,12 @@ def report(
         out: Output folder.
         student: Name of the student.
         device: Where the networks run.
-
-    Returns:
-        ``results.md`` and ``results.png``.
+        table: The new table, Markdown.
+        picture: The new figure.
     """
     methods, _ = references(config, device)
     label = f'student {student}'
     methods[label] = load_trained(config, out / 'experiments' / STUDENT, device)
     measured, drawn = _measure(methods, config, device)
-    table = out / 'results.md'
-    picture = out / 'results.png'
     write_text(table, _table(measured, label, config))
     draw_crops(drawn, picture, (label, 'bicubic'))
-    return table, picture

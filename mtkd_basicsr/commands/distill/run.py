@@ -59,7 +59,7 @@ class Distillation:
         self.batch = BATCHES[self.device.type]
         self.cores = Cores.of(usable_cores())
         self.threads = chosen_threads() or min(8, usable_cores())
-        # A file of the contents of a step's log and record.
+        # A log and a record of each step.
         (out / 'runs').mkdir(exist_ok=True)
 
     def _options(self, name: str) -> Path:
@@ -221,17 +221,22 @@ class Distillation:
             self._cache(STUDENT, 'teachers', 'output of the teacher')
         iterations = self.plan()
         self._train(STUDENT, 'student', iterations)
-        with self.progress.timed():
-            return self._finish()
+        return self._finish()
 
     def _finish(self) -> Path:
         """Measure the student, export it, and print where everything is."""
-        weights = option_files.weights_of(self.out, STUDENT)
-        torch.set_num_threads(self.threads)
-        config = self._config(STUDENT)
-        table, picture = report(config, self.out, self.settings.student, self.device)
+        table = self.out / 'results.md'
+        picture = self.out / 'results.png'
         exported = self.out / f'{self.settings.student}_x{self.settings.scale}.pth'
-        export(weights, format='pth', out=exported, overwrite=True)
+        record = Record(self.out / 'runs' / 'report.json', '')
+        if not record.is_finished() or not exported.exists():
+            with self.progress.timed():
+                torch.set_num_threads(self.threads)
+                config = self._config(STUDENT)
+                report(config, self.out, self.settings.student, self.device, table, picture)
+                weights = option_files.weights_of(self.out, STUDENT)
+                export(weights, format='pth', out=exported, overwrite=True)
+            record.write(finished=True)
         print(f'\n{table.read_text(encoding="utf-8")}')
         print(f'Table:    {table}')
         print(f'Picture:  {picture}')
