@@ -66,8 +66,8 @@ def test_a_folder_becomes_a_student_and_a_second_call_repeats_nothing(
 ):
     teachers = [teacher(tmp_path, 'EDSR', 0), teacher(tmp_path, 'RCAN', 1)]
     out = tmp_path / 'out'
-    arguments = {'scale': 2, 'teachers': teachers, 'hours': 0.0001}
-    with pytest.raises(OptionError, match=r'hours: 0\.0001, but the teachers need about'):
+    arguments = {'scale': 2, 'teachers': teachers, 'hours': 1e-7}
+    with pytest.raises(OptionError, match=r'hours: 1e-07, but the teachers need about'):
         distill(folder, out, **arguments)
     # More hours go on in the same folder.
     arguments['hours'] = 0.01

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...config import TrainingConfig
+from ...config import DatasetConfig, TrainingConfig
 from ...evaluation.measure import (
     ImageFunction,
     iter_images,
@@ -52,7 +52,9 @@ def _measure(
     border = {'crop_border': config.scale, 'test_y_channel': True}
     measured = {name: _Measured() for name in methods}
     drawn: dict[str, dict[str, np.ndarray]] = {}
-    validation = config.datasets['val']
+    # As BasicSR completes the data sets of an option file.
+    more = {'phase': 'val', 'scale': config.scale}
+    validation = DatasetConfig('val', {**config.datasets['val'].options, **more})
     for photograph, lq, gt in iter_images(validation):
         ground_truth = to_array(gt)
         images = {GROUND_TRUTH: ground_truth}
