@@ -8,6 +8,7 @@ from .cache import cache
 from .check import check
 from .compare import compare
 from .demo import demo
+from .distill import distill
 from .export import export
 from .options import option_reference, write_options
 from .prepare_data import prepare_data
@@ -22,6 +23,7 @@ __all__ = [
     'check',
     'compare',
     'demo',
+    'distill',
     'export',
     'option_reference',
     'prepare_data',

@@ -12,6 +12,7 @@ from .cache import cli as cache
 from .check import cli as check
 from .compare import cli as compare
 from .demo import cli as demo
+from .distill import cli as distill
 from .export import cli as export
 from .options import cli as options
 from .prepare_data import cli as data
@@ -30,5 +31,6 @@ COMMANDS = {
     'options': options,
     'upscale': upscale,
     'export': export,
+    'distill': distill,
     'demo': demo,
 }

@@ -19,6 +19,7 @@ _LINE = re.compile(r'^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) \w+: ?(.*)')
 _ITERATION = re.compile(r'\[epoch:\s*\d+, iter:\s*([\d,]+)')
 _START = re.compile(r'Start training from epoch: \d+, iter: (\d+)')
 _RESUME = re.compile(r'Resuming training from epoch: \d+, iter: (\d+)')
+_STEP = re.compile(r'time \(data\): (\d+\.\d+) \(')
 _VALIDATION = 'Validation '
 _END = 'End of training.'
 
@@ -54,6 +55,19 @@ def iteration_of(line: str) -> int | None:
     """
     start = _START.search(line)
     return progress_of(line) if start is None else int(start.group(1))
+
+
+def seconds_of_step(text: str) -> float | None:
+    """Return the seconds of an iteration with its data, by the last line of a log that has them.
+
+    Args:
+        text: The log of a training.
+
+    Returns:
+        The mean over the iterations since the line before; None if no line has it.
+    """
+    found = _STEP.findall(text)
+    return float(found[-1]) if found else None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ LAYERS = (
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names}
 IN_ONE_LAYER = {('models', 'distillers')}
 # These do what others do, one after the other.
-COMPOSED = {'compare', 'demo'}
+COMPOSED = {'compare', 'demo', 'distill'}
 NAMES = [path.relative_to(PACKAGE).as_posix() for path in FILES]
 
 

@@ -11,6 +11,7 @@ from ...utils.machine import usable_cores
 from ...utils.precision import Precision, student_precision
 from ...utils.resources import option_file
 from .._arguments import make_folder
+from .._cores import Cores
 from .._jobs import chosen_threads
 from . import summary, trainings
 
@@ -26,7 +27,7 @@ def _precision() -> Precision:
 def run(out: Path, quick: bool) -> tuple[Path, Path]:
     """Run the demo; see :func:`mtkd_basicsr.commands.demo`."""
     start = time.time()
-    cores = trainings.Cores.of(usable_cores())
+    cores = Cores.of(usable_cores())
     torch.set_num_threads(chosen_threads() or cores.threads)
     make_folder(out)
     sample_photographs.prepare(out / 'datasets', SCALE)

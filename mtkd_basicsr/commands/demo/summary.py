@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -19,13 +18,12 @@ from ...host.resize import resize_image
 from ...host.yaml_loader import read_options
 from ...teachers import FusedTeachers, TeacherEnsemble
 from ...utils.image_tensors import to_array, to_tensor
-from ...utils.images import decode, psnr
+from ...utils.images import decode
 from ...utils.resources import option_file
 from ...weights.loading import load_weights
 from ...weights.networks import build, size_multiple
+from .._crops import draw_crops
 from .trainings import seconds_of
-
-_CROP_SIZE = 64  # ground-truth pixels
 
 
 def _options(name: str) -> dict[str, Any]:
@@ -208,42 +206,6 @@ def _time_saved(out: Path, target: FusedTeachers) -> str:
     )
 
 
-def _most_different_corner(
-    image: np.ndarray, reference: np.ndarray, size: int
-) -> tuple[np.intp, ...]:
-    """Return y and x of the upper left corner of the square where two images differ most."""
-    difference = np.abs(image.astype(np.float32) - reference).mean(2)
-    mean = cv2.boxFilter(difference, -1, (size, size), anchor=(0, 0))[:-size, :-size]
-    return np.unravel_index(mean.argmax(), mean.shape)
-
-
-def _picture(images: dict[str, dict[str, np.ndarray]], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    names = list(next(iter(images.values())))
-    figure = Figure(figsize=(1.75 * len(names), 1.95 * len(images)), layout='constrained')
-    axes = figure.subplots(len(images), len(names), squeeze=False)
-    for i, (photograph, results) in enumerate(images.items()):
-        # The square where the fused target differs most from bicubic: this choice favours neither
-        # student.
-        y, x = _most_different_corner(results['fused teachers'], results['bicubic'], _CROP_SIZE)
-        square = slice(y, y + _CROP_SIZE), slice(x, x + _CROP_SIZE)
-        gt = results['ground truth'][square]
-        for axis, name in zip(axes[i], names, strict=True):
-            crop = results[name][square]
-            axis.imshow(crop[..., ::-1], interpolation='nearest')
-            axis.set_xticks([])
-            axis.set_yticks([])
-            label = photograph
-            if name != 'ground truth':
-                error = float(np.mean((crop.astype(np.float64) - gt) ** 2))
-                label = f'{psnr(error):.2f} dB'
-            axis.set_xlabel(label, fontsize=8)
-            if i == 0:
-                axis.set_title(name, fontsize=8)
-    figure.savefig(path, dpi=150)
-
-
 def report(out: Path, scale: int, quick: bool) -> tuple[Path, Path]:
     """Measure every method on the validation photographs; write the table and the figure.
 
@@ -263,5 +225,7 @@ def report(out: Path, scale: int, quick: bool) -> tuple[Path, Path]:
     if not quick:
         text += '\n' + _time_saved(out, target)
     table.write_text(text, encoding='utf-8')
-    _picture(images, picture)
+    # The square where the fused target differs most from bicubic: this choice favours neither
+    # student.
+    draw_crops(images, picture, ('fused teachers', 'bicubic'))
     return table, picture

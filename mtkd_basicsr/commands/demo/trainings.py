@@ -1,18 +1,16 @@
 """The caches and trainings of the demo, each in separate processes, and their order."""
 
 import hashlib
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from ...config import TeacherOptions, TrainingConfig
 from ...distillers import training_config
 from ...host.yaml_loader import read_options
 from ...utils.digest import sha256
 from ...utils.resources import content, option_file
+from .._cores import Cores, cache_jobs
 from .._jobs import Job, Record, archive, run_jobs
 
 # Divisors of the numbers of iterations with --quick.
@@ -61,36 +59,6 @@ def steps(quick: bool) -> list[Step]:
         Step('train', 'mtkd', ('cache_mtkd',)),
         scratch,
     ]
-
-
-@dataclass(frozen=True)
-class Cores:
-    """How the steps share the cores of a machine.
-
-    Attributes:
-        jobs: Number of processes at the same time.
-        threads: Threads of each process. More threads gain little for such small networks, and
-            lose much when another program needs the same cores.
-        cache_parts: Number of processes that share the images of a cache.
-        waiting: Whether the student without teachers waits for the other one's cache, so that the
-            caches have all cores.
-    """
-
-    jobs: int
-    threads: int
-    cache_parts: int
-    waiting: bool
-
-    @classmethod
-    def of(cls, count: int) -> 'Cores':
-        """Return how to share ``count`` cores.
-
-        One process computes a cache on a GPU, and on Windows, which lacks the locks for several.
-        """
-        jobs = max(1, min(count, 3))
-        single_process = torch.cuda.is_available() or os.name == 'nt'
-        parts = 1 if single_process else min(2, jobs)
-        return cls(jobs, max(1, min(4, count // jobs)), parts, waiting=jobs == 2)
 
 
 def _overrides(config: TrainingConfig, iterations: int) -> list[str]:
@@ -163,16 +131,7 @@ class Run:
             training = {'options_file': file, 'auto_resume': True, 'overrides': self.overrides}
             return [Job(title, 'train', training, self.out, self.log, self.iterations, after)]
         cache = {'options_file': file, 'overwrite': True}
-        if cores.cache_parts == 1:
-            return [Job(title, 'cache', cache, self.out, self.log, after=after)]
-        jobs = []
-        for part in range(cores.cache_parts):
-            # As under torchrun: each process computes its share of the images.
-            share = {'RANK': str(part), 'WORLD_SIZE': str(cores.cache_parts)}
-            log = self.log.with_name(f'{self.step.name}_{part + 1}.log')
-            name = f'{title} ({part + 1} of {cores.cache_parts})'
-            jobs.append(Job(name, 'cache', cache, self.out, log, after=after, environment=share))
-        return jobs
+        return cache_jobs(title, cache, self.out, self.log, cores, after)
 
 
 def fingerprint_of_teachers() -> str:

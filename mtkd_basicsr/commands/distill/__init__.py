@@ -1,0 +1,3 @@
+"""``mtkd distill``."""
+
+from .api import distill as distill
