@@ -83,6 +83,9 @@ ONE_PLACE = (
                 'distillers/fakd.py', r'10 / 255', 'the weight of the paper, for images in [0, 255]'
             ),
             Allowed(
+                'functional/dckd.py', r'(1|30) / 255', 'strengths of noise in levels of 8 bits'
+            ),
+            Allowed(
                 'commands/export/run.py',
                 r'\(rounded - full\).*',
                 'says a difference of outputs in levels of 8 bits',
