@@ -14,7 +14,7 @@ def distill(
     folder: StrPath,
     out: StrPath,
     *,
-    student: str = 'edsr',
+    student: str = 'compact',
     scale: int = 4,
     teachers: Sequence[StrPath] = (),
     hours: float = 2.0,
@@ -40,7 +40,8 @@ def distill(
             most 8.
 
     Returns:
-        The exported student, a safetensors file.
+        The exported student, a safetensors file for ``mtkd upscale``; beside it is a ``.pth`` file
+        with the names that other programs know.
 
     Raises:
         MTKDError: An argument or a photograph is invalid, the hours do not suffice for the

@@ -15,6 +15,7 @@ from ...host.log_parser import seconds_of_step
 from ...host.yaml_loader import read_options
 from ...teachers import TeacherEnsemble
 from ...utils.machine import usable_cores
+from ...weights.networks import build
 from .._arguments import device_of
 from .._cores import Cores, cache_jobs
 from .._jobs import Job, Record, chosen_threads, run_jobs
@@ -209,9 +210,11 @@ class Distillation:
     def run(self) -> Path:
         """Run all steps."""
         print(f'Output folder: {self.out}', flush=True)
-        self.prepare()
         if not self._options(STUDENT).exists():
             self.write_options(_LEAST_ITERATIONS)
+        # Before all else: a student may need a package.
+        build(self._config(STUDENT).network, 'network_g')
+        self.prepare()
         self.check_hours()
         if self.fused:
             self._cache(FUSION, 'teachers', 'outputs of the teachers')
@@ -228,7 +231,8 @@ class Distillation:
         """Measure the student, export it, and print where everything is."""
         table = self.out / 'results.md'
         picture = self.out / 'results.png'
-        exported = self.out / f'{self.settings.student}_x{self.settings.scale}.pth'
+        exported = self.out / f'{self.settings.student}_x{self.settings.scale}.safetensors'
+        released = exported.with_suffix('.pth')
         record = Record(self.out / 'runs' / 'report.json', '')
         if not record.is_finished() or not exported.exists():
             with self.progress.timed():
@@ -236,12 +240,14 @@ class Distillation:
                 config = self._config(STUDENT)
                 report(config, self.out, self.settings.student, self.device, table, picture)
                 weights = option_files.weights_of(self.out, STUDENT)
-                export(weights, format='pth', out=exported, overwrite=True)
+                export(weights, format='pth', out=released, overwrite=True)
+                export(weights, format='safetensors', out=exported, overwrite=True)
             record.write(finished=True)
         print(f'\n{table.read_text(encoding="utf-8")}')
         print(f'Table:    {table}')
         print(f'Picture:  {picture}')
-        print(f'Student:  {exported}, for spandrel and mtkd upscale')
+        print(f'Student:  {exported}, for mtkd upscale')
+        print(f'          {released}, for other programs')
         print(f'Options:  {self.out / "options"}')
         print(f'Time of all calls: {self.progress.seconds / 60:.1f} minutes')
         return exported
