@@ -84,13 +84,9 @@ ONE_PLACE = (
                 'distillers/fakd.py', r'10 / 255', 'the weight of the paper, for images in [0, 255]'
             ),
             Allowed(
-<<<<<<< HEAD
                 'functional/dckd.py',
                 r'(1|30) / 255',
                 'the strength of the noise of the paper, for images in [0, 255]',
-=======
-                'functional/dckd.py', r'(1|30) / 255', 'strengths of noise in levels of 8 bits'
->>>>>>> hI
             ),
             Allowed(
                 'commands/export/run.py',
