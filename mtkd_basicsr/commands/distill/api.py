@@ -6,8 +6,8 @@ from pathlib import Path
 from ...errors import OptionError
 from .._process import basicsr_ready
 from .._validation import StrPath, check_choice, check_file, check_path, check_whole, spelled
-from ..options.api import SCALES
 from ..options.network_templates import STUDENTS
+from ..options.paper_files import SCALES
 
 
 def distill(

@@ -3,8 +3,8 @@
 import argparse
 
 from .._arguments import number
-from ..options.api import SCALES
 from ..options.network_templates import STUDENTS
+from ..options.paper_files import SCALES
 from .api import distill
 
 HELP = 'from a folder of photographs to a trained student, in one command'
