@@ -1477,6 +1477,43 @@ ROWS = [
         "'options.yml' is the option file of a training; use it with: mtkd train -opt options.yml",
         options(),
     ),
+    Row('distill: no folder', 'distill gone --out out', DataError, "gone': no such folder"),
+    Row(
+        'distill: an unknown student',
+        'distill val/GT --out out --student vdsr',
+        USAGE,
+        "argument --student: invalid choice: 'vdsr'",
+    ),
+    Row(
+        'distill: no time',
+        'distill val/GT --out out --hours 0',
+        USAGE,
+        "argument --hours: '0'; expected a number above 0",
+    ),
+    Row(
+        'distill: a scale that the reference teachers are not for',
+        'distill val/GT --out out --scale 2',
+        OptionError,
+        '--scale: 2; expected 4, which the reference teachers are for',
+    ),
+    Row(
+        'distill: no such teacher',
+        'distill val/GT --out out --teachers gone.pth',
+        OptionError,
+        "--teachers: no file 'gone.pth'",
+    ),
+    Row(
+        'distill: a folder of something else as --out',
+        'distill val/GT --out train',
+        OptionError,
+        "train' exists and was not made by mtkd distill",
+    ),
+    Row(
+        'distill: a file as --out',
+        'distill val/GT --out file',
+        OptionError,
+        "file' exists and was not made by mtkd distill",
+    ),
     Row('data: no folder', 'data gone --out out', DataError, "'gone': no such folder"),
     Row('data: a file', 'data file --out out', DataError, "'file': no such folder"),
     Row(
@@ -1713,8 +1750,8 @@ ROWS = [
         'export: no format',
         'export --weights student.pth',
         OptionError,
-        '--format: missing; expected onnx, torchscript, safetensors, or --out with one of the '
-        'endings .onnx, .pt, .safetensors',
+        '--format: missing; expected onnx, torchscript, safetensors, pth, or --out with one of the '
+        'endings .onnx, .pt, .safetensors, .pth',
     ),
     Row(
         'export: an unknown format',

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import yaml
 
-from ...config import TrainingConfig
+from ...config import TrainingConfig, parse_teachers
 from ...data.cache.format import state_of
 from ...distillers import training_config
 from ...errors import MTKDError, OptionError
@@ -21,11 +22,12 @@ from .._cores import Cores, cache_jobs
 from .._jobs import Job, Record, chosen_threads, run_jobs
 from .._validation import spelled
 from ..export.api import export
+from ..options import network_templates
 from ..prepare_data.api import prepare_data
 from . import option_files, photographs
 from .option_files import BATCHES, FUSION, STUDENT
 from .report import report
-from .settings import Progress, Settings
+from .settings import Progress, Settings, check_folder
 
 # Iterations of the training that the others are predicted from, after torch has warmed up.
 _TRIAL = 40
@@ -101,8 +103,7 @@ class Distillation:
             return
         with self.progress.timed():
             folder = Path(self.settings.folder)
-            side = self.batch.lq_size * self.settings.scale
-            count = photographs.check(folder, side, self.settings.scale, self.out)
+            count = _check_photographs(self.settings, self.out)
             prepare_data(
                 folder,
                 self.out / 'data',
@@ -212,8 +213,6 @@ class Distillation:
         print(f'Output folder: {self.out}', flush=True)
         if not self._options(STUDENT).exists():
             self.write_options(_LEAST_ITERATIONS)
-        # Before all else: a student may need a package.
-        build(self._config(STUDENT).network, 'network_g')
         self.prepare()
         self.check_hours()
         if self.fused:
@@ -253,6 +252,25 @@ class Distillation:
         return exported
 
 
+def _check_photographs(settings: Settings, out: Path) -> int:
+    """Check that all photographs fit, and return their number."""
+    side = BATCHES[device_of('auto').type].lq_size * settings.scale
+    return photographs.check(Path(settings.folder), side, settings.scale, out)
+
+
+def _check_all(settings: Settings, out: Path) -> None:
+    """Check photographs, student and teachers before anything is written."""
+    _check_photographs(settings, out)
+    # A student may need a package.
+    build(yaml.safe_load(network_templates.student(settings.student, settings.scale)), '--student')
+    names = option_files.teacher_names(settings.teachers)
+    teachers = parse_teachers({'teachers': {name: {'weights': names[name]} for name in names}})
+    TeacherEnsemble(teachers, settings.scale)
+
+
 def run(settings: Settings, out: Path) -> Path:
     """Run all steps; see :func:`mtkd_basicsr.commands.distill`."""
+    check_folder(out, settings)
+    if not out.exists() or not any(out.iterdir()):
+        _check_all(settings, out)
     return Distillation(settings, out).run()

@@ -49,40 +49,15 @@ class Progress:
         hours: What all of it may take.
 
     Raises:
-        OptionError: The folder was made with other arguments, or holds something else.
+        OptionError: :func:`check_folder` refuses it.
     """
 
     def __init__(self, out: Path, settings: Settings) -> None:
         self._path = out / _RECORD
-        self._content: dict[str, Any] = {'seconds': 0.0, 'files': {}}
         self.hours = settings.hours
-        wanted = dataclasses.asdict(settings)
-        wanted['teachers'] = list(settings.teachers)
-        if self._path.is_file():
-            self._content = self._read()
-            _refuse_other(self._content['settings'], wanted, out)
-        elif out.is_dir() and any(out.iterdir()):
-            raise OptionError(
-                f"{spelled('out')}: '{out}' exists and was not made by mtkd distill; expected a "
-                'new folder, or that of an earlier call'
-            )
+        self._content = check_folder(out, settings)
         make_folder(out)
-        self._content['settings'] = wanted
         self._write()
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            content: dict[str, Any] = json.loads(self._path.read_text(encoding='utf-8'))
-            return {
-                'settings': dict(content['settings']),
-                'seconds': float(content['seconds']),
-                'files': dict(content['files']),
-            }
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise OptionError(
-                f"{spelled('out')}: '{self._path}' cannot be read ({error}); expected the record "
-                'of an earlier call: restore it, or choose another folder'
-            ) from error
 
     def _write(self) -> None:
         write_json(self._path, self._content)
@@ -122,6 +97,50 @@ class Progress:
         self._content['files'][path.name] = text
         self._write()
         path.write_text(text, encoding='utf-8')
+
+
+def check_folder(out: Path, settings: Settings) -> dict[str, Any]:
+    """Read the record of an output folder, which need not exist.
+
+    Args:
+        out: The folder.
+        settings: The arguments of this call.
+
+    Returns:
+        ``settings``; ``seconds`` that earlier calls have taken; ``files``, the option files that
+        they have written, by name.
+
+    Raises:
+        OptionError: The folder was made with other arguments, or holds something else.
+    """
+    path = out / _RECORD
+    wanted = dataclasses.asdict(settings)
+    wanted['teachers'] = list(settings.teachers)
+    if path.is_file():
+        content = _read(path)
+        _refuse_other(content['settings'], wanted, out)
+        return {**content, 'settings': wanted}
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise OptionError(
+            f"{spelled('out')}: '{out}' exists and was not made by mtkd distill; expected a new "
+            'folder, or that of an earlier call'
+        )
+    return {'settings': wanted, 'seconds': 0.0, 'files': {}}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
+        return {
+            'settings': dict(content['settings']),
+            'seconds': float(content['seconds']),
+            'files': dict(content['files']),
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OptionError(
+            f"{spelled('out')}: '{path}' cannot be read ({error}); expected the record of an "
+            'earlier call: restore it, or choose another folder'
+        ) from error
 
 
 def _refuse_other(made_with: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
