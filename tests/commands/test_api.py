@@ -105,7 +105,8 @@ def test_what_is_left_out_is_the_same_in_both(command):
 
 
 @pytest.mark.parametrize(
-    'name', ['train', 'test', 'cache', 'check', 'compare', 'demo', 'export', 'upscale', 'data']
+    'name',
+    ['train', 'test', 'cache', 'check', 'compare', 'demo', 'distill', 'export', 'upscale', 'data'],
 )
 def test_the_command_line_hands_everything_on(name, monkeypatch):
     words = {
@@ -119,6 +120,7 @@ def test_the_command_line_hands_everything_on(name, monkeypatch):
         'check': '-opt f --no-steps --all-images --safe --force_yml a=1 b=2',
         'compare': '-opt f --out o --jobs 2 --safe --only r',
         'demo': '--out o --quick',
+        'distill': 'a --out o --student span --scale 2 --teachers t --hours 3 --validation 4',
         'export': '--weights w --format safetensors -opt f --out o --half --overwrite --safe',
         'upscale': 'a b --weights w -opt f --out o --format jpg --tile 64 --tile-overlap 8 '
         '--device cpu --safe',
@@ -229,8 +231,15 @@ WRONG = [
         'list_commands, only',
     ),
     ('demo', {'quick': 'yes'}, "quick: 'yes'; expected True or False"),
+    ('distill', {'folder': 'a', 'out': 'b', 'student': 'vdsr'}, "student: 'vdsr'; "),
+    ('distill', {'folder': 'a', 'out': 'b', 'scale': 5}, 'scale: 5; '),
+    ('distill', {'folder': 3, 'out': 'b'}, 'folder: 3; expected a path'),
     ('export', {'format': 'onix'}, r"format: 'onix'; .*did you mean 'onnx'\?"),
-    ('export', {'format': 'onnx', 'half': True}, 'half: format onnx; expected safetensors'),
+    (
+        'export',
+        {'format': 'torchscript', 'half': True},
+        'half: format torchscript; expected onnx, safetensors or pth',
+    ),
     ('export', {'format': 'onnx', 'options_file': 'no.yml'}, "options_file: no file 'no.yml'"),
     ('export', {'format': 'safetensors'}, r'weights: missing; .* \(options_file\)'),
     ('upscale', {'images': 'a.png', 'weights': 'w'}, "images: 'a.png'; expected a list of files"),
