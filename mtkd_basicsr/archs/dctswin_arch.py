@@ -13,7 +13,7 @@ from ..errors import OptionError, did_you_mean
 from ..functional.dct import NORMS, window_dct_matrices
 from ..functional.padding import run_padded
 from ..host.api import ARCH_REGISTRY
-from ..utils.compiling import is_compiling
+from ..utils.compiling import is_compiling, is_lasting
 from ..utils.cudnn import cudnn_flags
 from ..utils.registry import register
 from .dct_attention import SHIFT_MASKS, DCTSwinBlock
@@ -314,10 +314,11 @@ class DCTSwin(nn.Module):
         """
         if self.skip not in ('learned', 'adaptive') or x.device.type != 'cpu':
             return False
-        # Nor in an export, whose graph has to hold for all weights. torch < 2.3 has no function for
-        # the last question.
-        is_compiling = getattr(torch.compiler, 'is_compiling', bool)
-        if torch.is_grad_enabled() or torch.jit.is_tracing() or is_compiling():
+        # Nor in a graph, which has to hold for all weights, and where operations are counted with
+        # tensors that have no values.
+        if torch.jit.is_tracing() or is_compiling() or not is_lasting(x):
+            return False
+        if torch.is_grad_enabled():
             return False
         return not (self.conv_last.weight.any() or cast(torch.Tensor, self.conv_last.bias).any())
 
