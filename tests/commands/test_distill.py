@@ -19,6 +19,7 @@ from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.distillers import training_config
 from mtkd_basicsr.errors import DataError, OptionError
 from mtkd_basicsr.host.yaml_loader import read_options
+from mtkd_basicsr.utils.image_tensors import to_array, to_tensor
 
 NAMES = ('astronaut', 'chelsea', 'coffee', 'rocket')
 
@@ -92,12 +93,14 @@ def test_a_folder_becomes_a_student_and_a_second_call_repeats_nothing(
     spandrel = pytest.importorskip('spandrel')
     model = spandrel.ModelLoader().load_from_file(exported.with_suffix('.pth'))
     assert model.scale == 2
-    picture = torch.rand(1, 3, 24, 20, generator=torch.Generator().manual_seed(0))
+    small = cv2.imread(str(folder / 'chelsea.png'))[:24, :24]
+    cv2.imwrite(str(tmp_path / 'small.png'), small)
     with torch.no_grad():
-        expected = model(picture).numpy()
-    assert expected.shape == (1, 3, 48, 40)
-    mtkd('upscale', folder / 'chelsea.png', '--weights', exported, '--out', tmp_path / 'large')
-    assert cv2.imread(str(next((tmp_path / 'large').iterdir()))).shape[1] == 204
+        enlarged = model(to_tensor(small)).clamp(0, 1)
+    mtkd('upscale', 'small.png', '--weights', exported, '--out', 'large', cwd=tmp_path)
+    upscaled = cv2.imread(str(next((tmp_path / 'large').iterdir())))
+    assert upscaled.shape == (48, 48, 3)
+    assert np.abs(upscaled.astype(int) - to_array(enlarged)).max() <= 1
 
     saved = {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')}
     assert distill(folder, out, **arguments) == exported
