@@ -12,12 +12,13 @@ import yaml
 from conftest import mtkd, tiny, write_weights
 
 from mtkd_basicsr.commands import distill
+from mtkd_basicsr.commands._lock import locked
 from mtkd_basicsr.commands.distill import option_files, photographs, run
 from mtkd_basicsr.commands.distill.settings import Progress, Settings
 from mtkd_basicsr.config import TrainingConfig
 from mtkd_basicsr.data.sample_photographs import load
 from mtkd_basicsr.distillers import training_config
-from mtkd_basicsr.errors import DataError, OptionError
+from mtkd_basicsr.errors import DataError, MTKDError, OptionError
 from mtkd_basicsr.host.yaml_loader import read_options
 from mtkd_basicsr.utils.image_tensors import to_array, to_tensor
 
@@ -192,6 +193,17 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     with pytest.raises(OptionError, match='exists and was not made by mtkd distill'):
         Progress(tmp_path, settings_of())
     assert [path.name for path in tmp_path.iterdir()] == ['thesis.txt']
+
+
+def test_two_calls_do_not_work_in_one_folder(folder, tiny_student, tmp_path):
+    out = tmp_path / 'out'
+    with pytest.raises(OptionError, match='hours: 1e-09'):
+        distill(folder, out, hours=1e-9, student='edsr')
+    with (
+        locked(out / 'runs' / 'lock', ''),
+        pytest.raises(MTKDError, match='out: another process is working in .* locked .*lock'),
+    ):
+        distill(folder, out, hours=1e-9, student='edsr')
 
 
 def test_a_changed_option_file_is_used_as_it_is(tmp_path, capsys):

@@ -4,8 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ import yaml
 
 from ...config import required_cache_path
 from ...config.plan import PlanOptions
-from ...errors import MTKDError
 from ...evaluation.measure import load_trained, measure, references
 from ...host.log_parser import read_training
 from ...utils.atomic import write_json, write_text
 from .._arguments import make_folder
 from .._jobs import archive
+from .._lock import locked
 from ..cache import cache
 from ..train import train
 from .evaluation_sets import evaluation_sets
@@ -44,28 +43,6 @@ def write_options(run: Run, out: Path) -> None:
     path = options_path(run, out)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, _HEADER + yaml.safe_dump(run.options, sort_keys=False))
-
-
-@contextmanager
-def _locked(path: Path, name: str) -> Iterator[None]:
-    """Lock a run against other processes, including those of other machines with this folder.
-
-    Raises:
-        MTKDError: Another process holds the lock.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with open(path, 'w', encoding='utf-8') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise MTKDError(
-                f'{name}: another process is executing this run; it has locked {path}'
-            ) from error
-        yield
 
 
 def _train(run: Run, out: Path) -> None:
@@ -193,7 +170,8 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
     for folder in ('runs', 'caches'):
         make_folder(out / folder)
     experiment = out / 'experiments' / run.name
-    with _locked(out / 'runs' / f'{run.name}.lock', run.name):
+    text = f'{run.name}: another process is executing this run'
+    with locked(out / 'runs' / f'{run.name}.lock', text):
         record = record_of(run, out)
         start = time.time()
         if is_done(run, plan, out):

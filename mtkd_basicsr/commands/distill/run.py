@@ -20,6 +20,7 @@ from ...weights.networks import build
 from .._arguments import device_of
 from .._cores import Cores, cache_jobs
 from .._jobs import Job, Record, chosen_threads, run_jobs
+from .._lock import locked
 from .._validation import spelled
 from ..export.api import export
 from ..options import network_templates
@@ -273,4 +274,7 @@ def run(settings: Settings, out: Path) -> Path:
     check_folder(out, settings)
     if not out.exists() or not any(out.iterdir()):
         _check_all(settings, out)
-    return Distillation(settings, out).run()
+    distillation = Distillation(settings, out)
+    text = f"{spelled('out')}: another process is working in '{out}'"
+    with locked(out / 'runs' / 'lock', text):
+        return distillation.run()
