@@ -14,7 +14,7 @@ def distill(
     folder: StrPath,
     out: StrPath,
     *,
-    student: str = 'compact',
+    student: str = 'edsr',
     scale: int = 4,
     teachers: Sequence[StrPath] = (),
     hours: float = 2.0,

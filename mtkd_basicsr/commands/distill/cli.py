@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     parser.add_argument('folder', help='folder of high-resolution photographs')
     parser.add_argument('--out', required=True, metavar='DIR', help='output folder')
-    parser.add_argument('--student', choices=list(STUDENTS), default='compact', help='the student')
+    parser.add_argument('--student', choices=list(STUDENTS), default='edsr', help='the student')
     parser.add_argument('--scale', type=int, choices=SCALES, default=4, help='scale')
     parser.add_argument(
         '--teachers',
