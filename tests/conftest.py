@@ -38,6 +38,15 @@ def pytest_collection_modifyitems(items):
             item.add_marker(no_gpu)
 
 
+@pytest.fixture
+def one_thread():
+    """One thread of torch, also where an earlier test has left more, or the test itself does."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def tiny(arch, scale, **changes):
     """Options of a network with a few thousand parameters."""
     networks = {

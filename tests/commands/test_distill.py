@@ -22,6 +22,8 @@ from mtkd_basicsr.errors import DataError, MTKDError, OptionError
 from mtkd_basicsr.host.yaml_loader import read_options
 from mtkd_basicsr.utils.image_tensors import to_array, to_tensor
 
+pytestmark = pytest.mark.usefixtures('one_thread')
+
 NAMES = ('astronaut', 'chelsea', 'coffee', 'rocket')
 
 
@@ -76,6 +78,8 @@ def test_a_folder_becomes_a_student_and_a_second_call_repeats_nothing(
     exported = distill(folder, out, **arguments)
     printed = capsys.readouterr().out
     assert 'Photographs: prepared before' in printed
+    # From it follows what is left for the iterations.
+    assert json.loads((out / 'runs' / 'teachers.json').read_text())['seconds'] > 0
 
     table = (out / 'results.md').read_text()
     rows = re.findall(r'^\| ([a-z][^|]*) \|', table, re.M)

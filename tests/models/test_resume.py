@@ -18,13 +18,7 @@ from mtkd_basicsr.utils.random_state import random_state, set_random_state, unch
 
 STEPS = 3  # of an epoch
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures('one_thread')
 
 
 def trainings(make_options):

@@ -82,9 +82,10 @@ class Distillation:
         if record.is_finished():
             print(f'{title}: finished before', flush=True)
             return
+        start = time.monotonic()
         with self.progress.timed():
             run_jobs(list(jobs), len(jobs), threads=threads)
-        record.write(finished=True)
+        record.write(finished=True, seconds=time.monotonic() - start)
 
     def _cache(self, name: str, step: str, title: str, **more: object) -> None:
         arguments = {'options_file': str(self._options(name)), **more}
@@ -132,8 +133,7 @@ class Distillation:
             OptionError: They would take most of the hours.
         """
         config = self._config(STUDENT)
-        caches = [self.out / f'teachers_x{config.scale}.lmdb']
-        if any(state_of(str(cache)) != 'none' for cache in caches):
+        if state_of(str(self.out / f'teachers_x{config.scale}.lmdb')) != 'none':
             return
         with self.progress.timed():
             torch.set_num_threads(self.threads)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import OptionError
-from ...utils.atomic import write_json
+from ...utils.atomic import write_json, write_text
 from .._arguments import make_folder
 from .._validation import spelled
 
@@ -94,9 +94,10 @@ class Progress:
             print(f'{path}: was changed; used as it is')
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        # In this order: after a kill in between, the file is right and taken for a changed one.
+        write_text(path, text)
         self._content['files'][path.name] = text
         self._write()
-        path.write_text(text, encoding='utf-8')
 
 
 def check_folder(out: Path, settings: Settings) -> dict[str, Any]:
