@@ -39,6 +39,16 @@ CHECKS = 0.45
 REHEARSAL = 8
 
 
+def default_jobs():
+    """Checks at a time: two cores for each, and eight at most, which share the GPU."""
+    return max(1, min(8, cores() // 2))
+
+
+def cores():
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def parser():
     """The command line."""
     result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -46,7 +56,7 @@ def parser():
     result.add_argument('--device', default='cuda', choices=('cuda', 'cpu'))
     result.add_argument('--tiny', action='store_true', help='small networks, one repetition')
     result.add_argument('--seconds', type=float, default=460, help='for all of it')
-    result.add_argument('--jobs', type=int, default=4, help='checks at a time')
+    result.add_argument('--jobs', type=int, default=default_jobs(), help='checks at a time')
     result.add_argument('--only', nargs='+', metavar='ITEM', help='these items; see --list')
     result.add_argument('--list', action='store_true', help='names of the items, and what they do')
     result.add_argument('--items', type=Path, help='a Python file with more items')
@@ -78,8 +88,10 @@ def work(args):
 class Worker:
     """A process that runs a list of items, started again behind an item that ends it."""
 
-    def __init__(self, args, names, until, index):
+    def __init__(self, args, names, until, index, threads):
         self.args = args
+        # Threads of several processes that wait for each other in turn take most of the time.
+        self.environment = {**os.environ, 'OMP_NUM_THREADS': str(threads)}
         self.names = names
         self.until = until
         self.log = args.out / f'worker_{index}.log'
@@ -91,7 +103,10 @@ class Worker:
         command += ['--items', self.args.items] if self.args.items else []
         with open(self.log, 'ab') as log:
             self.process = subprocess.Popen(
-                [*map(str, command), '--worker', *self.names], stdout=log, stderr=log
+                [*map(str, command), '--worker', *self.names],
+                stdout=log,
+                stderr=log,
+                env=self.environment,
             )
 
     def begun(self):
@@ -154,7 +169,10 @@ def run_all(args, chosen):
         share = CHECKS if checks and any(not frame.ITEMS[name].check for name in chosen) else 1
         until = start + args.seconds * share
         parts = shared_out(items, args.jobs if checks else 1)
-        workers = [Worker(args, part, until, f'{int(checks)}{i}') for i, part in enumerate(parts)]
+        threads = max(1, cores() // max(1, len(parts)))
+        workers = [
+            Worker(args, part, until, f'{int(checks)}{i}', threads) for i, part in enumerate(parts)
+        ]
         while workers:
             workers = [worker for worker in workers if not worker.is_done()]
             time.sleep(0.2)

@@ -1,6 +1,7 @@
 """Timing of several functions side by side, for the benchmark scripts."""
 
 import argparse
+import fcntl
 import statistics
 import time
 from pathlib import Path
@@ -88,8 +89,10 @@ def write_weights(opt, folder):
     }
     for name, block in blocks.items():
         path = Path(folder) / f'{name}.pth'
-        if not path.exists():
-            torch.save({'params': random_weights(block['network'], name)}, path)
+        with open(Path(folder) / f'{name}.lock', 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # several processes may share the folder
+            if not path.exists():
+                torch.save({'params': random_weights(block['network'], name)}, path)
         block['weights'] = str(path)
 
 

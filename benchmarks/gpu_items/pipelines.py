@@ -82,6 +82,26 @@ def training_step(context):
         context.expect(f'{student}: MTKD with a cache / alone', ratio, context.pick(1.05, 99))
 
 
+@timing(seconds=90, rank=2)
+def recorded_steps(context):
+    """Steps whose kernels are recorded as they are against plain ones, with and without a cache."""
+    data = batch(context, patch_size(context), device=context.device)
+    for student in context.pick(STUDENTS, STUDENTS[:1]):
+        with context.part(student):
+            opt = student_options(context, student)
+            steps = {}
+            for cached in (True, False) if student == 'EDSR' else (True,):
+                for name, mode in (('plain', False), ('CUDA graphs', 'cudagraphs')):
+                    kind = 'cached' if cached else 'teachers at each step'
+                    model = training(opt, context.device, cached, compile=mode)
+                    steps[f'{student}, MTKD, {kind}, {name}'] = stepper(model, data)
+            medians = report_times(context, steps, runs=15, warmup=5)
+            plain = [seconds for name, seconds in medians.items() if name.endswith('plain')]
+            graphs = [seconds for name, seconds in medians.items() if not name.endswith('plain')]
+            for name, one, other in zip(('cached', 'teachers at each step'), plain, graphs):
+                context.record(f'{student}, {name}: plain / CUDA graphs', one / other)
+
+
 def _swinir_step(context):
     data = batch(context, patch_size(context), device=context.device)
     student = context.pick('SwinIR', 'EDSR')  # the small plan has no SwinIR
@@ -96,7 +116,7 @@ def swinir(context):
     """SwinIR with the package's attention masks against BasicSR's, forward and a training step."""
     _swinir_step(context)
     ours, theirs = swinir_pair(context)
-    sizes = context.pick(((16, 32, 32), (1, 120, 120), (1, 340, 512)), ((1, 16, 16),))
+    sizes = context.pick(((16, 32, 32), (1, 120, 120), (1, 344, 512)), ((1, 16, 16),))
     for number, h, w in sizes:
         x = torch.rand(number, 3, h, w, device=context.device)
 

@@ -57,21 +57,21 @@ def all_methods(context, student='EDSR'):
     for opt in found.values():
         opt['train']['teacher_precision'] = 'fp32'
         opt.setdefault('path', {})
-        write_weights(opt, weights_folder(context))
+        write_weights(opt, weights_folder(context, plan_name(context)))
     return found
 
 
-def weights_folder(context):
-    """Return a folder for weights of this item, created."""
-    folder = Path(context.out) / 'weights' / context.item
+def weights_folder(context, name=None):
+    """Return a folder for weights, created: that of this item, or one that items share."""
+    folder = Path(context.out) / 'weights' / (name or context.item)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def batch(context, size, number=None, device='cpu'):
+def batch(context, size, number=None, device='cpu', seed=0):
     """Return a batch of random images with a target, as the data loader gives it."""
     number = number or context.pick(16, 2)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     large = SCALE * size
     gt = torch.rand((number, 3, large, large), generator=generator)
     target = (gt + 0.05 * torch.randn(gt.shape, generator=generator)).clamp(0, 1)

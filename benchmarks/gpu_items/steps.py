@@ -47,7 +47,7 @@ def _compare(context, part, found, expected, limits):
 @check(seconds=90, rank=11)
 def methods(context):
     """One step of every method on the device against the CPU: losses and all gradients."""
-    data = batch(context, patch_size(context), context.pick(4, 2))
+    data = batch(context, 16, context.pick(4, 2))  # small: the teachers run on the CPU as well
     options = all_methods(context)
     options['DCKD'] = dckd_options(options['LogitKD'], weights_folder(context), SMALL_ENCODER)
     for name, opt in options.items():
@@ -93,6 +93,39 @@ def cuda_graphs(context):
                     step()
                 results.append((dict(model.log_dict), gradients(model)))
             _compare(context, method, results[1], results[0], (1e-2, 5e-2))
+
+
+@check(seconds=90, rank=5)
+def recorded_graphs(context):
+    """Steps whose kernels, also those of teachers, are CUDA graphs as they are, against plain."""
+    batches = [batch(context, patch_size(context), 2, seed=seed) for seed in range(5)]
+    found = all_methods(context)
+    for method in context.pick(('MTKD', 'LogitKD', 'DUKD', 'FAKD'), ('MTKD',)):
+        opt = found[method]
+        # Weights that stay where they are: each step can be compared on its own.
+        opt['train']['optim_g']['lr'] = 1e-12
+        with context.part(method), tf32(False):
+            results = []
+            for mode in (False, 'cudagraphs'):
+                model = training(opt, context.device, cached=False, compile=mode)
+                seen = []
+                for iteration, data in enumerate(batches, 1):
+                    model.feed_data(data)
+                    model.optimize_parameters(iteration)
+                    kept = {name: g.clone() for name, g in gradients(model).items()}
+                    seen.append((dict(model.log_dict), kept))
+                results.append(seen)
+            for number, (plain, recorded) in enumerate(zip(*results), 1):
+                equal = same(recorded[1], plain[1])
+                context.record(f'{method}, step {number}: equal bits', equal)
+                _compare(context, f'{method}, step {number}', recorded, plain, (1e-5, 1e-3))
+            calls = getattr(model.distiller.teachers, '_recorded', None)
+            if calls is not None:
+                context.record(f'{method}: graphs of the teachers', len(calls._graphs))
+                for seed in range(3):
+                    x = batch(context, patch_size(context), 2, context.device, seed)['lq']
+                    equal = torch.equal(calls(x), calls.function(x))
+                    context.expect_true(f'{method}: target of batch {seed}, equal bits', equal)
 
 
 @check(seconds=120, rank=27)
@@ -243,6 +276,7 @@ def synchronising(context):
             step = stepper(training(opt, context.device), data)
             step()
             step()
+            torch.cuda.set_sync_debug_mode('warn')  # says at the first time that it is new
             torch.cuda.synchronize()
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter('always')

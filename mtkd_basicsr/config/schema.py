@@ -139,7 +139,9 @@ class SpeedOptions:
             by side, which speeds up convolutions.
         compile: Compile the student with ``torch.compile``. ``reduce-overhead`` in the place of
             ``true`` also records its kernels as CUDA graphs, which are launched as a whole; that
-            takes more memory. On a CPU it is the same as ``true``.
+            takes more memory. On a CPU it is the same as ``true``. ``cudagraphs`` compiles nothing
+            and records the kernels as they are, those of teachers that run at each step too; on a
+            CPU it is the same as ``false``.
     """
 
     amp: str | None = None

@@ -80,8 +80,10 @@ def _parse_speed(train: dict[str, Any]) -> SpeedOptions:
             f'train.amp: {train["amp"]}; expected one of {", ".join(PRECISIONS)}, or nothing (~)'
         )
     compiled = train.get('compile', SpeedOptions.compile)
-    if not isinstance(compiled, bool) and compiled != CUDA_GRAPHS:
-        raise OptionError(f'train.compile: {compiled!r}; expected true or false, or {CUDA_GRAPHS}')
+    if not isinstance(compiled, bool) and compiled not in CUDA_GRAPHS:
+        raise OptionError(
+            f'train.compile: {compiled!r}; expected true or false, or {" or ".join(CUDA_GRAPHS)}'
+        )
     speed = parse(SpeedOptions, _plugin_part(SpeedOptions, train), 'train')
     defaults = {'amp': 'fp32', 'teacher_precision': 'auto on a GPU and fp32 on a CPU'}
     for name, default in defaults.items():

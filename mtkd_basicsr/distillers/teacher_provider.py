@@ -11,6 +11,7 @@ from ..config import KDOptions, TargetSource, TrainingConfig, require
 from ..data.cache.validation import matching_cache
 from ..errors import OptionError, did_you_mean
 from ..teachers import FusedTeachers, TeacherEnsemble
+from ..teachers.cuda_graphs import RecordedCalls
 from .features import FeatureTap
 
 
@@ -71,6 +72,7 @@ class TeacherProvider:
         self._taps: dict[str, FeatureTap] = {}
         self.ensembles: dict[str, TeacherEnsemble] = {}
         self.fused_teachers: FusedTeachers | None = None
+        self._recorded: RecordedCalls | None = None
         self.cached: slice | None = None
         self.cached_precision: str | None = None
         self.student_precision = 'fp32'
@@ -134,6 +136,12 @@ class TeacherProvider:
             ensemble.set_precision(precision)
         if self.fused_teachers is not None:
             self.fused_teachers.set_precision(precision)
+        if self._recorded is not None:
+            self._recorded.forget()
+
+    def record_graphs(self) -> None:
+        """Record the kernels of :meth:`target` as CUDA graphs, unless features are read as well."""
+        self._recorded = RecordedCalls(self._run_target)
 
     def network(self, name: str) -> nn.Module:
         """Return the bare network of a teacher."""
@@ -158,7 +166,13 @@ class TeacherProvider:
         Returns:
             (b, 3, scale · h, scale · w).
         """
-        return (self.fused_teachers or self._ensemble_of(cast(str, self.teacher)))(lq)
+        # The hooks that read features do not run when a graph does.
+        read = any(tap.positions for tap in self._taps.values())
+        return self._run_target(lq) if self._recorded is None or read else self._recorded(lq)
+
+    def _run_target(self, lq: torch.Tensor) -> torch.Tensor:
+        network = self.fused_teachers or self._ensemble_of(cast(str, self.teacher))
+        return cast(torch.Tensor, network(lq))
 
     def target_and_features(
         self, lq: torch.Tensor, with_target: bool

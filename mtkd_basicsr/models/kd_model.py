@@ -10,7 +10,7 @@ from ..distillers import Batch, Distiller, TeacherProvider
 from ..errors import OptionError, WeightsError
 from ..host.api import MODEL_REGISTRY, get_root_logger
 from ..host.distributed import average_gradients, broadcast_parameters
-from ..utils.choices import CUDA_GRAPHS
+from ..utils.choices import COMPILED_GRAPHS, CUDA_GRAPHS, PLAIN_GRAPHS
 from ..utils.json_types import to_json_types
 from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.registry import register
@@ -37,7 +37,7 @@ class KDModel(DistillBase):
     def check_config(self) -> None:
         """Raise if this version of torch cannot compile the student as asked for."""
         mode = self.config.speed.compile
-        if mode == CUDA_GRAPHS and not hasattr(torch.compiler, 'set_stance'):
+        if mode in CUDA_GRAPHS and not hasattr(torch.compiler, 'set_stance'):
             # Validations would compile, and record graphs, for each size of an image.
             raise OptionError(
                 f'train.compile: {mode}, which needs torch 2.6 or later, not {torch.__version__}; '
@@ -63,16 +63,25 @@ class KDModel(DistillBase):
         self.use_precisions()
         super().init_training_settings()
         if self.config.speed.compile:
-            # What was compiled for another student of the same class in this process does not see
-            # the hooks of this one, with which features are read.
-            torch.compiler.reset()
-            mode = self.config.speed.compile
-            if mode == CUDA_GRAPHS and self.device.type != 'cuda':
-                get_root_logger().warning(
-                    f'train.compile: {mode}; CUDA graphs need a GPU, so that this is the same as '
-                    'true'
-                )
-            self.get_bare_model(self.net_g).compile(mode=mode if isinstance(mode, str) else None)
+            self._compile_student()
+
+    def _compile_student(self) -> None:
+        """Compile the student, or record its kernels and those of the teachers."""
+        # What was compiled for another student of the same class in this process does not see the
+        # hooks of this one, with which features are read.
+        torch.compiler.reset()
+        mode = self.config.speed.compile
+        student = self.get_bare_model(self.net_g)
+        if mode in CUDA_GRAPHS and self.device.type != 'cuda':
+            same = str(mode == COMPILED_GRAPHS).lower()
+            get_root_logger().warning(
+                f'train.compile: {mode}; CUDA graphs need a GPU, so that this is the same as {same}'
+            )
+        if mode != PLAIN_GRAPHS:
+            student.compile(mode=mode if isinstance(mode, str) else None)
+        elif self.device.type == 'cuda':
+            student.compile(backend=PLAIN_GRAPHS)
+            self.distiller.teachers.record_graphs()
 
     def choose_precisions(self, saved: dict[str, str]) -> dict[str, tuple[str, Precision]]:
         """Choose the precision of the student, and of teachers and fusion network if they run."""
@@ -136,7 +145,7 @@ class KDModel(DistillBase):
 
     def losses(self, current_iter: int) -> dict[str, torch.Tensor]:
         """Compute the losses against ground truth and target, and those of the methods."""
-        if self.config.speed.compile == CUDA_GRAPHS:
+        if self.config.speed.compile in CUDA_GRAPHS:
             # From here on the graphs may write over the outputs of the last step.
             torch.compiler.cudagraph_mark_step_begin()
         batch = Batch(self.lq, self.gt, self.target, self.generator(current_iter))

@@ -10,8 +10,11 @@ CACHE_CONTENTS: tuple[CacheContents, ...] = get_args(CacheContents)
 # fp32.
 PRECISIONS = ('auto', 'bf16', 'fp32')
 
-# The mode of torch.compile that records CUDA graphs: a value of `train.compile`.
-CUDA_GRAPHS = 'reduce-overhead'
+# Values of `train.compile` beside true and false: the mode of torch.compile that records what it
+# has compiled as CUDA graphs, and its backend that records the kernels of torch as they are.
+COMPILED_GRAPHS = 'reduce-overhead'
+PLAIN_GRAPHS = 'cudagraphs'
+CUDA_GRAPHS = (COMPILED_GRAPHS, PLAIN_GRAPHS)
 
 # How several processes are started, as BasicSR knows it.
 LAUNCHERS = ('none', 'pytorch', 'slurm')

@@ -259,11 +259,24 @@ def test_a_student_compiled_with_cuda_graphs_learns_the_same(
         assert all((w - results[False][0][k]).abs().max() < 1e-5 for k, w in weights.items())
 
 
-def test_cuda_graphs_need_a_torch_that_validates_without_them(make_options, tmp_path, monkeypatch):
+def test_cuda_graphs_without_a_gpu_compile_nothing(make_options, tmp_path, caplog, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, 'compile', lambda net, **how: compiled.append(how))
+    opt = make_options('MTKDModel', train__compile='cudagraphs')
+    model_of(opt, tmp_path)
+    assert compiled == []
+    assert 'train.compile: cudagraphs; CUDA graphs need a GPU, so that this is the' in caplog.text
+    assert 'same as false' in caplog.text
+
+
+@pytest.mark.parametrize('mode', ['reduce-overhead', 'cudagraphs'])
+def test_cuda_graphs_need_a_torch_that_validates_without_them(
+    make_options, tmp_path, monkeypatch, mode
+):
     monkeypatch.delattr(torch.compiler, 'set_stance', raising=False)
     model_of(make_options('MTKDModel'), tmp_path)
-    with pytest.raises(OptionError, match='train.compile: reduce-overhead, .* torch 2.6 or later'):
-        model_of(make_options('MTKDModel', train__compile='reduce-overhead'), tmp_path)
+    with pytest.raises(OptionError, match=f'train.compile: {mode}, .* torch 2.6 or later'):
+        model_of(make_options('MTKDModel', train__compile=mode), tmp_path)
 
 
 def test_fitted_mix_is_at_once_as_good_as_the_best_teacher(make_options, tmp_path):
@@ -461,13 +474,13 @@ def test_teachers_are_one_line_each_in_the_log(make_options, tmp_path, caplog):
             'MTKDModel',
             {'train__compile': 'reduce_overhead'},
             OptionError,
-            "train.compile: 'reduce_overhead'; expected true or false, or reduce-overhead",
+            "train.compile: 'reduce_overhead'; expected true or false, or reduce-overhead or cuda",
         ),
         (
             'MTKDModel',
             {'train__compile': None},
             OptionError,
-            'train.compile: None; expected true or false, or reduce-overhead',
+            'train.compile: None; expected true or false, or reduce-overhead or cudagraphs',
         ),
         (
             'MTKDFusionModel',
