@@ -5,7 +5,8 @@
 First the checks, in several processes side by side, then the times, with nothing else running. Each
 item has a limit of its own; an item that crashes or hangs costs only itself. What does not fit into
 --seconds is left out, the least important first. DIR gets results.jsonl, a line for each value as
-soon as it is there, and table.md; at most 120 lines are printed.
+soon as it is there, table.md, and errors.txt; at most 120 lines are printed. Data and weights of
+the items go to a folder for temporary files, or to --files.
 
     python benchmarks/gpu.py --out DIR --device cpu --tiny
 
@@ -15,8 +16,10 @@ rehearses all of it without a GPU, on small networks.
 import argparse
 import os
 import runpy
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -60,6 +63,7 @@ def parser():
     result.add_argument('--only', nargs='+', metavar='ITEM', help='these items; see --list')
     result.add_argument('--list', action='store_true', help='names of the items, and what they do')
     result.add_argument('--items', type=Path, help='a Python file with more items')
+    result.add_argument('--files', type=Path, help='folder for other files (default: a new one)')
     result.add_argument('--worker', nargs='+', metavar='ITEM', help=argparse.SUPPRESS)
     result.add_argument('--until', type=float, default=0, help=argparse.SUPPRESS)
     return result
@@ -72,7 +76,7 @@ def limit_of(item, args):
 
 def work(args):
     """Run items in this process; the exit status is 3 if the CUDA context is lost."""
-    context = frame.Context(args.device, args.tiny, args.out)
+    context = frame.Context(args.device, args.tiny, args.out, args.files)
     if args.device == 'cpu' or args.tiny:
         torch.set_num_threads(1)
     for name in args.worker:
@@ -94,11 +98,12 @@ class Worker:
         self.environment = {**os.environ, 'OMP_NUM_THREADS': str(threads)}
         self.names = names
         self.until = until
-        self.log = args.out / f'worker_{index}.log'
+        self.log = args.files / f'worker_{index}.log'
         self.start()
 
     def start(self):
         command = [sys.executable, __file__, '--out', self.args.out, '--device', self.args.device]
+        command += ['--files', self.args.files]
         command += ['--until', str(self.until), *(['--tiny'] if self.args.tiny else [])]
         command += ['--items', self.args.items] if self.args.items else []
         with open(self.log, 'ab') as log:
@@ -135,7 +140,7 @@ class Worker:
         finished = {line['item'] for line in frame.read(self.args.out) if 'begun' in line}
         if current:
             name = current[0]
-            text = f'the process ended with status {self.process.returncode}; see {self.log.name}'
+            text = f'the process ended with status {self.process.returncode}; see errors.txt'
             row = {'item': name, 'part': 'the item', 'value': text, 'ok': False}
             frame.append(self.args.out, row)
             taken = time.time() - current[1]
@@ -178,6 +183,15 @@ def run_all(args, chosen):
             time.sleep(0.2)
 
 
+def write_errors(args):
+    """Put what the processes printed into one file beside the results."""
+    with open(args.out / 'errors.txt', 'w', encoding='utf-8') as file:
+        for log in sorted(args.files.glob('worker_*.log')):
+            text = log.read_text(encoding='utf-8', errors='replace')
+            if text:
+                file.write(f'{log.name}:\n{text}\n')
+
+
 def main():
     args = parser().parse_args()
     if args.items:
@@ -194,11 +208,14 @@ def main():
         raise SystemExit('--device cuda: torch finds no GPU; --device cpu --tiny rehearses')
     args.out = args.out.resolve()
     args.out.mkdir(parents=True, exist_ok=True)
+    is_new = args.files is None
+    args.files = Path(tempfile.mkdtemp(prefix='mtkd_gpu_')) if is_new else args.files.resolve()
+    args.files.mkdir(parents=True, exist_ok=True)
     if args.worker:
         return work(args)
     if (args.out / 'results.jsonl').exists():
         raise SystemExit(f'--out {args.out}: has results already; use another folder')
-    os.environ['PYTHONPATH'] = missing_modules.path_for_children(args.out)
+    os.environ['PYTHONPATH'] = missing_modules.path_for_children(args.files)
     title = f'# On {machine(args.device)}'
     try:
         run_all(args, set(args.only or frame.ITEMS))
@@ -206,7 +223,10 @@ def main():
         lines = frame.read(args.out)
         text = '\n'.join(tables.page(lines, title)) + '\n'
         (args.out / 'table.md').write_text(text, encoding='utf-8')
+        write_errors(args)
         print('\n'.join(tables.terminal(lines, title)))
+        if is_new:
+            shutil.rmtree(args.files, ignore_errors=True)
     return int(any(line.get('ok') is False for line in lines))
 
 

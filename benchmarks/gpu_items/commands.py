@@ -96,7 +96,7 @@ def _cached_pixels(path):
 @check(seconds=150, rank=20)
 def command_line(context):
     """Train, resume, test, cache, upscale, export, check: the commands, one after the other."""
-    folder = Path(context.out) / 'commands'
+    folder = Path(context.files) / 'commands'
     folder.mkdir()
     options = _options(context, folder)
     device = ('--device', context.device)
@@ -128,7 +128,7 @@ def command_line(context):
 @check(seconds=90, rank=21)
 def cache_precisions(context):
     """Pixels of caches in fp32 and bf16 on the device against fp32 on the CPU."""
-    folder = Path(context.out) / 'cache_precisions'
+    folder = Path(context.files) / 'cache_precisions'
     folder.mkdir()
     pixels = {}
     for name, device, precision in (
@@ -165,7 +165,7 @@ def comparison(context):
     """``mtkd compare`` keeps to the GPU that it was given by its UUID."""
     name = _visible_name() if context.device == 'cuda' else None
     env = {'CUDA_VISIBLE_DEVICES': name} if name else {}
-    folder = Path(context.out) / 'comparison'
+    folder = Path(context.files) / 'comparison'
     folder.mkdir()
     plan = folder / 'plan.yml'
     text = (ROOT / 'options' / 'compare' / 'small.yml').read_text(encoding='utf-8')
@@ -182,7 +182,7 @@ def one_process_of_torchrun(context):
     """A training under torchrun with one process against one without."""
     losses = {}
     for launcher in (False, True):
-        folder = Path(context.out) / f'torchrun_{int(launcher)}'
+        folder = Path(context.files) / f'torchrun_{int(launcher)}'
         folder.mkdir()
         options = _options(context, folder, channels_last=True)
         module = ['mtkd_basicsr', 'train', '-opt', options]
@@ -210,7 +210,7 @@ def one_process_of_torchrun(context):
 @check(seconds=120, rank=37)
 def marked_tests(context):
     """The tests that are marked ``gpu``."""
-    report = Path(context.out) / 'tests.json'
+    report = Path(context.files) / 'tests.json'
     arguments = ['pytest', 'tests', '-m', 'gpu', '-q', '-p', 'no:cacheprovider']
     env = {'TEST_PYTHONPATH': os.environ['PYTHONPATH']}
     process = _run(context, *arguments, folder=ROOT, env=env)

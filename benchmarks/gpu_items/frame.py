@@ -77,7 +77,8 @@ class Context:
     Attributes:
         device: ``'cuda'`` or ``'cpu'``.
         tiny: Whether to use small networks and one repetition: a rehearsal.
-        out: Folder for files.
+        out: Folder for results.
+        files: Folder for what items write besides.
         item: The item that is running.
         rows: What it has reported.
     """
@@ -85,6 +86,7 @@ class Context:
     device: str
     tiny: bool
     out: Path
+    files: Path
     item: str = ''
     rows: list = field(default_factory=list)
 

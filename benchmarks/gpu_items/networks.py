@@ -12,7 +12,7 @@ from mtkd_basicsr.archs.upsampling import Upsample, _layer_by_layer, upsample_to
 from mtkd_basicsr.config import parse_teachers
 from mtkd_basicsr.teachers import TeacherEnsemble
 
-from .frame import check, relative, relative_norm, same, tf32, weigh
+from .frame import check, relative, relative_norm, tf32, weigh
 from .setups import (
     SCALE,
     paper_networks,
@@ -44,7 +44,15 @@ def _output_and_gradients(net, x):
     net.zero_grad()
     y = net(x)
     weigh(y).backward()
-    return [y, *(p.grad for p in net.parameters() if p.grad is not None)]
+    found = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+    return {'output': y, **found}
+
+
+def _worst(found, expected):
+    """Return the largest relative norm of a difference, and the name of that tensor."""
+    errors = {name: relative_norm(found[name], e) for name, e in expected.items()}
+    name = max(errors, key=errors.get)
+    return errors[name], name
 
 
 @check(seconds=60, rank=23)
@@ -63,26 +71,32 @@ def dctswin(context):
         for allowed in (False, True):
             with context.part(f'{part}, TF32 {allowed}'), tf32(allowed):
                 found = _output_and_gradients(on_device, x)
-                error = max(relative_norm(a, e) for a, e in zip(found, expected))
+                error, name = _worst(found, expected)
                 if norm == 'ortho':
-                    limit = 5e-2 if allowed else 1e-4
-                    context.expect(f'{part}, TF32 {allowed}', error, limit)
+                    # In fp32 cuDNN may choose convolutions by Winograd or Fourier transforms.
+                    limit = 5e-2 if allowed else 1e-3
+                    context.expect(f'{part}, TF32 {allowed} ({name})', error, limit)
                 else:
                     # Coefficients in the hundreds saturate the softmax of the attention, whose
                     # gradients then are what rounding leaves, on a CPU as well (0.03).
-                    context.record(f'{part}, TF32 {allowed}', error)
-                    limit = 5e-3 if allowed else 1e-4
-                    output = relative(found[0], expected[0])
+                    context.record(f'{part}, TF32 {allowed} ({name})', error)
+                    limit = 2e-2 if allowed else 1e-4
+                    output = relative(found['output'], expected['output'])
                     context.expect(f'{part}, TF32 {allowed}, output', output, limit)
         with context.part(f'{part}, bf16'), torch.no_grad():
             with torch.autocast(context.device, torch.bfloat16):
                 output = on_device(x)
-            context.expect(f'{part}, bf16', relative(output, expected[0]), 2e-2)
-    with context.part('checkpoint'):
+            limit = 2e-2 if norm == 'ortho' else 5e-2
+            context.expect(f'{part}, bf16', relative(output, expected['output']), limit)
+    with context.part('checkpoint'), tf32(False):
         plain = _fusion(context, skip='mean').to(context.device)
         saving = _fusion(context, skip='mean', use_checkpoint=True).to(context.device)
-        same_bits = same(_output_and_gradients(saving, x), _output_and_gradients(plain, x))
-        context.expect_true('use_checkpoint, equal bits', same_bits)
+        found = _output_and_gradients(saving, x)
+        expected = _output_and_gradients(plain, x)
+        context.expect_same('use_checkpoint: output', found['output'], expected['output'])
+        # Gradients are sums in an order that a GPU does not keep.
+        error, name = _worst(found, expected)
+        context.expect(f'use_checkpoint: gradients ({name})', error, 1e-4)
     with context.part('channels_last'):
         plain = _fusion(context, skip='mean').to(context.device)
         last = copy.deepcopy(plain).to(memory_format=torch.channels_last)

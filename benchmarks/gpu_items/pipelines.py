@@ -209,7 +209,7 @@ def _random_images(folder, number, side):
 def loop(context):
     """Iterations per second of the real loop, with batches of floats and of packed bytes."""
     number = context.pick(200, 4)
-    folder = context.out / 'loop'
+    folder = context.files / 'loop'
     gt, lq = _random_images(folder, number, context.pick(480, 64))
     opt = student_options(context)
     small = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 8, 'num_block': 1}
@@ -270,7 +270,7 @@ def cache_command(context):
 
 def _cache_command(context, size, count):
     """Time the command for images of one size: as it is, in turn, and what its networks need."""
-    folder = context.out / f'cache_{size}'
+    folder = context.files / f'cache_{size}'
     folder.mkdir()
     lqs = [lq.to(context.device) for lq in write_images(folder, count, size)]
     opt, path = write_options(folder, not context.tiny)
@@ -320,7 +320,7 @@ def validation_sizes(context):
 @timing(seconds=25, rank=13)
 def upscale_command(context):
     """``mtkd upscale`` of a picture with the reference teacher, whole and in tiles."""
-    folder = context.out / 'upscale'
+    folder = context.files / 'upscale'
     (folder / 'in').mkdir(parents=True)
     h, w = context.pick((339, 510), (48, 64))
     picture = np.random.default_rng(0).integers(0, 256, (h, w, 3), np.uint8)
@@ -345,7 +345,7 @@ def upscale_command(context):
 @timing(seconds=45, rank=14)
 def check_command(context):
     """What ``mtkd check`` says of time and memory against a step."""
-    folder = context.out / 'check'
+    folder = context.files / 'check'
     folder.mkdir()
     write_images(folder, 4, context.pick(480, 288))
     opt, path = write_options(folder, not context.tiny)

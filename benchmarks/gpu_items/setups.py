@@ -63,7 +63,7 @@ def all_methods(context, student='EDSR'):
 
 def weights_folder(context, name=None):
     """Return a folder for weights, created: that of this item, or one that items share."""
-    folder = Path(context.out) / 'weights' / (name or context.item)
+    folder = Path(context.files) / 'weights' / (name or context.item)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
