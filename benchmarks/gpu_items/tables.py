@@ -6,7 +6,7 @@ from .frame import ITEMS, MAX_LINES, items
 def _short(value):
     if isinstance(value, float):
         return f'{value:.3g}'
-    return str(value).replace('|', '/')
+    return ' '.join(str(value).split()).replace('|', '/')
 
 
 def _state(rows, ended):

@@ -14,9 +14,9 @@ class RecordedCalls:
     """A function without gradients that is recorded as a CUDA graph for each shape of its input.
 
     A network of many small kernels takes as long as their launches; a graph launches all of them at
-    once. The kernels are the same, and so are the results. The first call with a shape runs the
-    function, in which cuDNN may choose its kernels; the second one records it. Where it cannot be
-    recorded, because it waits for the GPU, say, it is run as before.
+    once. Results agree to the last bits, in which cuDNN's kernels may differ. The first call with a
+    shape runs the function, in which cuDNN may choose its kernels; the second one records it. Where
+    it cannot be recorded, because it waits for the GPU, say, it is run as before.
 
     Args:
         function: Takes an image batch and returns one. What it computes may depend on its input and
