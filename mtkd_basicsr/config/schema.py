@@ -63,9 +63,13 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class StepOptions:
-    """The keys that this package adds to ``train`` for the optimizer steps.
+    """The keys that this package adds to ``train`` for its start and the optimizer steps.
 
     Attributes:
+        init: Random weights that a student starts from: ``he`` keeps the size of signals in a chain
+            of convolutions without skip connections, such as SRVGGNetCompact, which with its usual
+            weights learns nothing for some thousand iterations; for networks with skip connections
+            it is too large. ``~`` is the network's own. ``path.pretrain_network_g`` replaces it.
         grad_clip: Largest norm of the gradient of all trained parameters, those of adapters
             included; a larger gradient is scaled down to it, and a step without a finite norm is
             skipped. The log has the norm before, ``grad_norm``. ``~`` does not clip.
@@ -75,6 +79,7 @@ class StepOptions:
             iterations and more.
     """
 
+    init: str | None = None
     grad_clip: float | None = None
     ema_warmup: bool = True
 

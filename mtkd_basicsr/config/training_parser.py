@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import OptionError, did_you_mean
-from ..utils.choices import CUDA_GRAPHS, PRECISIONS
+from ..utils.choices import CUDA_GRAPHS, HE, PRECISIONS
 from .collecting import ErrorCollector, RaiseFirst
 from .keys import check_near_misses, check_train_keys
 from .method_parser import parse_distillation
@@ -98,6 +98,10 @@ def _parse_speed(train: dict[str, Any]) -> SpeedOptions:
 
 def _parse_steps(train: dict[str, Any]) -> StepOptions:
     steps = parse(StepOptions, _plugin_part(StepOptions, train), 'train')
+    if steps.init not in (None, HE):
+        raise OptionError(
+            f"train.init: {steps.init!r}; expected {HE}, or nothing (~) for the network's own"
+        )
     if steps.grad_clip is not None and not 0 < steps.grad_clip < math.inf:
         raise OptionError(
             f'train.grad_clip: {steps.grad_clip}; expected the largest norm of the gradient, a '
@@ -118,7 +122,7 @@ def _parse_keep_last(logger: Mapping[str, Any]) -> int | None:
 
 
 def _parse_mix_batches(train: dict[str, Any], network: Mapping[str, Any]) -> int:
-    for name in ('amp', 'channels_last', 'compile'):
+    for name in ('amp', 'channels_last', 'compile', 'init'):
         # Stage 1 runs in fp32, so asking for fp32 is allowed.
         if train.get(name) and train[name] != 'fp32':
             raise OptionError(

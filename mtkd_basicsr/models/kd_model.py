@@ -15,6 +15,7 @@ from ..utils.json_types import to_json_types
 from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.registry import register
 from .base import DistillBase
+from .initial_weights import he_initialise
 
 
 @register(MODEL_REGISTRY)
@@ -47,6 +48,10 @@ class KDModel(DistillBase):
     def init_training_settings(self) -> None:
         """Prepare a training: build the distiller, set precisions, then let BasicSR set up."""
         student = self.get_bare_model(self.net_g)
+        if self.config.steps.init is not None and self.config.pretrained_network is None:
+            he_initialise(student)
+            if self.opt['dist']:
+                broadcast_parameters(student.parameters())
         # Before BasicSR sets up the optimizer, which needs the distiller's parameters. The random
         # initial weights of teachers and adapters must not change the random numbers that a
         # student with drop path draws later.

@@ -16,6 +16,9 @@ COMPILED_GRAPHS = 'reduce-overhead'
 PLAIN_GRAPHS = 'cudagraphs'
 CUDA_GRAPHS = (COMPILED_GRAPHS, PLAIN_GRAPHS)
 
+# Random weights that a student can start from, beside its own: a value of `train.init`.
+HE = 'he'
+
 # How several processes are started, as BasicSR knows it.
 LAUNCHERS = ('none', 'pytorch', 'slurm')
 

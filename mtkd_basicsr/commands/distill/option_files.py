@@ -279,7 +279,7 @@ def student_file(
     frequency = max(1, iterations // 10)
     channels_last = '' if settings.student == 'swinir' else '  channels_last: true\n'
     schedule = _SCHEDULE.format(
-        speed='  amp: auto\n' + channels_last,
+        speed=network_templates.start(settings.student) + '  amp: auto\n' + channels_last,
         decay=0.999,
         rate=_RATES.get(settings.student, _RATE),
         period=iterations,

@@ -115,6 +115,13 @@ def student(name: str, scale: int) -> str:
     }[name]
 
 
+def start(name: str) -> str:
+    """Return what a student needs to start from random weights, as lines of ``train``."""
+    if name != 'compact':
+        return ''
+    return '  init: he  # without it, a chain of so many convolutions learns nothing at first\n'
+
+
 def fusion(scale: int) -> str:
     """Return the fusion network of the paper (1.3 M parameters)."""
     return _DCTSWIN.format(scale=scale)

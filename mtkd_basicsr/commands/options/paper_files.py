@@ -88,7 +88,7 @@ def fusion_file(scale: int) -> tuple[str, str]:
         + block('network_g', network_templates.fusion(scale))
         + '\n'
         + PATH
-        + SCHEDULE.format(rate='2e-4')
+        + SCHEDULE.format(start='', rate='2e-4')
         + losses
         + VALIDATION.format(scale=scale)
         + LOGGING
@@ -138,7 +138,7 @@ def mtkd_file(student: str, scale: int) -> tuple[str, str]:
         + '\n'
         + _student(student, scale)
         + PATH
-        + SCHEDULE.format(rate='2e-5')
+        + SCHEDULE.format(start=network_templates.start(student), rate='2e-5')
         + losses
         + VALIDATION.format(scale=scale)
         + LOGGING
@@ -183,7 +183,7 @@ def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
         + teachers
         + _student(student, scale)
         + PATH
-        + SCHEDULE.format(rate='2e-5')
+        + SCHEDULE.format(start='', rate='2e-5')
         + _baseline_losses(method, student, scale)
         + VALIDATION.format(scale=scale)
         + LOGGING

@@ -76,7 +76,7 @@ path:
 
 SCHEDULE = """# training settings
 train:
-  ema_decay: 0.999
+{start}  ema_decay: 0.999
   optim_g:
     type: Adam
     lr: !!float {rate}
