@@ -158,6 +158,22 @@ def main():
     step = training_step(student, args.batch, size)
     text = f'masks: step of the SwinIR student, batch {args.batch}, {size}×{size}'
     timed(text, with_basicsr_masks(step), step)
+    averaged = copy.deepcopy(student)
+    average = MovingAverage(averaged, student)
+    adam = torch.optim.Adam(student.parameters(), 1e-6)
+
+    def whole_before():
+        with basicsr_masks():
+            step()
+        adam.step()
+        basicsr_average(averaged, student, 0.999)
+
+    def whole_now():
+        step()
+        adam.step()
+        average.update(0.999)
+
+    timed(f'{text}, with Adam and moving average', whole_before, whole_now)
 
     swinir = build(options['swinir'], 'network').to(args.device).eval()
     size = 24 if args.small else 120
@@ -166,14 +182,14 @@ def main():
     timed(text, with_basicsr_masks(forward), forward, max(1, args.runs // 3))
 
     network = build(options['rcan_student'], 'network_g').to(args.device)
-    averaged = copy.deepcopy(network)
-    average = MovingAverage(averaged, network)
+    averaged_rcan = copy.deepcopy(network)
+    average_rcan = MovingAverage(averaged_rcan, network)
 
     def loop():
-        basicsr_average(averaged, network, 0.999)
+        basicsr_average(averaged_rcan, network, 0.999)
 
     def lists():
-        average.update(0.999)
+        average_rcan.update(0.999)
 
     number = len(list(network.parameters()))
     text = f'moving average of the RCAN student, {number} tensors'
