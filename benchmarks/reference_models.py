@@ -6,8 +6,9 @@ mean of the teachers.
 DIR has Set5/GTmod12, Set5/LRbicx4 and so on, as `mtkd data` makes them. Without it the three
 photographs that `mtkd demo` validates on are used. --write puts the values into
 benchmarks/results/reference_models.json and mtkd_basicsr/reference/students.json, by which
-`mtkd upscale` chooses its student. FOLDER is that of the training of a student, experiments/NAME,
-whose validations are written too.
+`mtkd upscale` chooses its student; what the former has of the same files is not measured again.
+FOLDER is that of the training of a student, experiments/NAME, whose validations are written too.
+`python benchmarks/tables.py` puts all of it into docs/reference_models.md.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from mtkd_basicsr.commands.compare.report.document import Table, markdown
 from mtkd_basicsr.commands.compare.store import describe_machine
 from mtkd_basicsr.data import sample_photographs
 from mtkd_basicsr.distillers import training_config
-from mtkd_basicsr.evaluation.measure import enlarger, measure, references
+from mtkd_basicsr.evaluation.measure import ImageFunction, enlarger, measure, references
 from mtkd_basicsr.host.log_parser import read_training
 from mtkd_basicsr.host.yaml_loader import read_options
 from mtkd_basicsr.utils.atomic import write_json
@@ -40,9 +41,9 @@ RESULTS = Path(__file__).resolve().parent / 'results' / 'reference_models.json'
 FOLDER = Path(mtkd_basicsr.__file__).parent / 'reference'
 
 
-def read_results():
+def read_results(path=RESULTS):
     """What --write has written."""
-    return json.loads(RESULTS.read_text(encoding='utf-8'))
+    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
 
 
 def sets_to_measure(args, temporary):
@@ -68,21 +69,57 @@ def students():
     return {file.stem.removesuffix(f'_x{SCALE}').replace('_', ' '): file for file in files}
 
 
+@dataclasses.dataclass
+class Row:
+    """A row of the table: a function of images, and the files and parameters of its network."""
+
+    function: ImageFunction
+    files: list[str]
+    parameters: int | None = None
+
+    def digests(self):
+        """What the values of this row depend on."""
+        return [sha256(file) for file in self.files]
+
+
 def networks(config, blocks, device):
-    """Name -> function of images, and name -> number of parameters."""
+    """Name -> row."""
     functions, _ = references(config, device)
-    sizes = {}
-    for name, block in blocks.items():
-        net = build(block['network'], name)
-        sizes[f'teacher {name}'] = sum(p.numel() for p in net.parameters())
-    found = {'bicubic': functions.pop('bicubic')}
+    found = {'bicubic': Row(functions.pop('bicubic'), [])}
     for name, file in students().items():
         block, _ = network_of(None, str(file))
         net = build(block, name)
         load_weights(net, str(file), name)
-        found[name] = enlarger(net.eval().requires_grad_(False).to(device), config)
-        sizes[name] = sum(p.numel() for p in net.parameters())
-    return {**found, **functions}, sizes
+        function = enlarger(net.eval().requires_grad_(False).to(device), config)
+        found[name] = Row(function, [str(file)], sum(p.numel() for p in net.parameters()))
+    files = {f'teacher {name}': config.teachers[name].weights for name in blocks}
+    for name, function in functions.items():
+        found[name] = Row(function, [files[name]] if name in files else list(files.values()))
+    for name, block in blocks.items():
+        net = build(block['network'], name)
+        found[f'teacher {name}'].parameters = sum(p.numel() for p in net.parameters())
+    return found
+
+
+def measured(rows, sets, device, known):
+    """The results: what depends on the same files is taken from those that are known."""
+    content = {'machines': {}, 'files': {}, 'parameters': {}, 'results': {}}
+    for name, row in rows.items():
+        digests = row.digests()
+        values = known.get('results', {}).get(name, {})
+        machine = known.get('machines', {}).get(name)
+        if known.get('files', {}).get(name) != digests or set(values) != set(sets):
+            where = 'cpu' if name == 'bicubic' else device
+            machine = describe_machine()
+            values = {
+                test_set: measure(row.function, dataset, SCALE, where)
+                for test_set, dataset in sets.items()
+            }
+        content['machines'][name] = machine
+        content['files'][name] = digests
+        content['parameters'][name] = row.parameters
+        content['results'][name] = values
+    return content
 
 
 def mean(values):
@@ -94,7 +131,7 @@ def quality(content):
     """The table of PSNR and SSIM."""
     rows = []
     for name, found in content['results'].items():
-        size = content['parameters'].get(name)
+        size = content['parameters'][name]
         cells = [name, f'{size:,d}' if size else '–']
         for values in found.values():
             cells.append('{:.2f} / {:.4f}'.format(*mean(values)))
@@ -145,7 +182,7 @@ def write(content):
             'arch': block['type'],
             'scale': scale,
             'parameters': content['parameters'][name],
-            'sha256': sha256(file),
+            'sha256': content['files'][name][0],
             # PSNR on Y in dB, and SSIM
             **{key: {n: mean(values) for n, values in row.items()} for key, row in rows.items()},
         }
@@ -165,22 +202,15 @@ def main():
     opt = read_options(option_file('demo', 'mtkd.yml'))
     config = dataclasses.replace(training_config(opt), fusion=None)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    functions, sizes = networks(config, opt['teachers'], device)
-    results = {name: {} for name in functions}
+    rows = networks(config, opt['teachers'], device)
+    known = read_results() if args.write else {}
     with tempfile.TemporaryDirectory() as temporary:
-        for test_set, dataset in sets_to_measure(args, Path(temporary)).items():
-            for name, function in functions.items():
-                where = 'cpu' if name == 'bicubic' else device
-                results[name][test_set] = measure(function, dataset, SCALE, where)
-    content = {'machine': describe_machine(), 'parameters': sizes, 'results': results}
-    print(
-        f'PSNR (dB) / SSIM on Y, ×{SCALE}, {SCALE} pixels cut from each border\n'
-        f'{content["machine"]}\n'
-    )
+        content = measured(rows, sets_to_measure(args, Path(temporary)), device, known)
+    print(f'PSNR (dB) / SSIM on Y, ×{SCALE}, {SCALE} pixels cut from each border')
+    print('\n'.join(sorted(set(content['machines'].values()))), end='\n\n')
     print(markdown([quality(content)]))
     if args.write:
-        known = read_results().get('curves', {}) if RESULTS.is_file() else {}
-        content['curves'] = {**known, **curves(args.experiments)}
+        content['curves'] = {**known.get('curves', {}), **curves(args.experiments)}
         print(markdown([course(content)]))
         write(content)
 

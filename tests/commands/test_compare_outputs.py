@@ -1,4 +1,4 @@
-"""``outputs_from`` of a plan: fused targets out of the outputs of teachers that it caches anyway."""
+"""``outputs_from`` of a plan: fused targets out of outputs of teachers that it caches anyway."""
 
 import json
 from pathlib import Path
