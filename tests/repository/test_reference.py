@@ -103,9 +103,8 @@ def test_without_weights_the_best_student_upscales(here, tmp_path, photographs):
     photo = next((photographs / 'val' / 'LRx4').glob('*.png'))
     student = best_student(4)
     printed = here('upscale', photo, '--out', 'best').splitlines()
-    assert printed[0].startswith(
-        f'no --weights, which takes any other network: upscaling with {student.name}'
-    )
+    assert printed[0].startswith(f'upscaling with {student.name}, a small {student.arch} for ×4 ')
+    assert printed[0].endswith('; --weights takes any other network')
     assert f'{student.psnr:.2f} dB PSNR on B100' in printed[0]
     assert f'{student.parameters:,d} parameters' in printed[0]
     named = here('upscale', photo, '--weights', student.name, '--out', 'named')

@@ -25,10 +25,10 @@ def best_of_the_package() -> str:
     """Return the name of the best student that comes with the package, and say which it is."""
     student = best_student(_SCALE)
     say(
-        f'no {spelled("weights")}, which takes any other network: upscaling with {student.name}, a '
-        f'small {student.arch} for ×{student.scale} that comes with the package '
-        f'({student.parameters:,d} parameters; {student.psnr:.2f} dB PSNR on {student.test_set}, '
-        f'bicubic {student.bicubic_psnr:.2f} dB)'
+        f'upscaling with {student.name}, a small {student.arch} for ×{student.scale} that comes '
+        f'with the package ({student.parameters:,d} parameters; {student.psnr:.2f} dB PSNR on '
+        f'{student.test_set}, bicubic {student.bicubic_psnr:.2f} dB); {spelled("weights")} takes '
+        'any other network'
     )
     return student.name
 
