@@ -4,10 +4,12 @@ mean of the teachers.
     python benchmarks/reference_models.py [--data DIR] [--write [--experiments FOLDER ...]]
 
 DIR has Set5/GTmod4, Set5/LRbicx4 and so on, as `mtkd data` makes them (Set5 with --multiple 4, or
-as published). Without it the three photographs that `mtkd demo` validates on are used. --write puts the values into
-benchmarks/results/reference_models.json and mtkd_basicsr/reference/students.json, by which
-`mtkd upscale` chooses its student; what the former has of the same files is not measured again.
-FOLDER is that of the training of a student, experiments/NAME, whose validations are written too.
+as published). Without it the three photographs that `mtkd demo` validates on are used.
+
+--write puts the values into benchmarks/results/reference_models.json and
+mtkd_basicsr/reference/students.json, by which `mtkd upscale` chooses its student; what the former
+has of the same files is not measured again. FOLDER is that of the training of a student,
+experiments/NAME, whose validations are written too.
 `python benchmarks/tables.py` puts all of it into docs/reference_models.md.
 """
 
