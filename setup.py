@@ -74,7 +74,7 @@ setup(
     packages=find_packages(include=['mtkd_basicsr', 'mtkd_basicsr.*']) + [OPTIONS],
     package_dir={OPTIONS: 'options'},
     package_data={
-        'mtkd_basicsr': ['py.typed', 'reference/*.safetensors'],
+        'mtkd_basicsr': ['py.typed', 'reference/*.json', 'reference/*.safetensors'],
         OPTIONS: ['*.yml', '**/*.yml'],
     },
     python_requires='>=3.10',

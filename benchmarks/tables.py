@@ -1,9 +1,9 @@
-"""The tables and pictures of results in README.md and docs/results.md, and the CSV files in
-docs/results, out of the files in benchmarks/results.
+"""The tables and pictures of results in README.md, docs/results.md and docs/reference_models.md,
+and the CSV files in docs/results, out of the files in benchmarks/results.
 
     python benchmarks/tables.py [--check]
 
---check writes nothing, and fails where one of the files is not what the results say. In the two
+--check writes nothing, and fails where one of the files is not what the results say. In the three
 pages all that stands between <!-- NAME --> and <!-- end of NAME --> is written here.
 """
 
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from collect import PLANS, read_lines
+from reference_models import RESULTS, course, quality, read_results
 from spreadsheets import (
     comparisons_of_methods,
     methods,
@@ -137,6 +138,12 @@ def sections(found, pictures):
     return {**blocks, 'compute': [compute()]}
 
 
+def reference_models():
+    """The tables of docs/reference_models.md."""
+    content = read_results(ROOT / 'benchmarks' / 'results' / RESULTS.name)
+    return {'quality': [quality(content)], 'training': [course(content)]}
+
+
 def readme_table(found):
     """The tables of README.md."""
     blocks = []
@@ -179,6 +186,9 @@ def texts(draw):
         'README.md': filled(ROOT / 'README.md', {'results': readme_table(found)}),
         'docs/results.md': filled(
             ROOT / 'docs' / 'results.md', sections(found, drawn(found, draw))
+        ),
+        'docs/reference_models.md': filled(
+            ROOT / 'docs' / 'reference_models.md', reference_models()
         ),
         'docs/results/methods.csv': methods(comparisons),
         'docs/results/references.csv': references(comparisons),

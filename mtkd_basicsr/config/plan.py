@@ -22,6 +22,8 @@ class PlanOptions:
         students: Mapping of names to option blocks, which override ``options``.
         methods: Mapping of names to option blocks, which override those of the student.
             ``self_ensemble: true`` averages the cached outputs over eight flips and rotations;
+            ``outputs_from: PATH`` computes its fused targets from the outputs of the teachers in
+            that cache, which another run of the plan needs, as ``mtkd cache --from`` does;
             ``students: [EDSR]`` restricts the method to these students. With ``model_type:
             MTKDFusionModel`` the student is a fusion network. ``{student}`` is the name of the
             student, in methods and students.

@@ -112,8 +112,8 @@ class TeacherOptions(TeacherConfig):
     """One entry of ``teachers:``, or ``fusion:``: a network and its weights.
 
     Attributes:
-        weights: File with the weights; ``reference:edsr_x4``, ``rcan_x4`` and ``swinir_x4``
-            come with the package.
+        weights: File with the weights; ``reference:edsr_x4``, ``rcan_x4``, ``swinir_x4`` and
+            students come with the package.
         network: ``type`` and arguments of a network registered in BasicSR; for a teacher also
             ``{type: Spandrel}``, which infers them from the weights. ``~`` is the network that the
             file records, as the reference teachers and checkpoints of students do; for a teacher

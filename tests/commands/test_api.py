@@ -244,7 +244,12 @@ WRONG = [
     ('export', {'format': 'safetensors'}, r'weights: missing; .* \(options_file\)'),
     ('upscale', {'images': 'a.png', 'weights': 'w'}, "images: 'a.png'; expected a list of files"),
     ('upscale', {'images': [], 'weights': 'w'}, r'images: \[\]; expected a list of files'),
-    ('upscale', {'images': ['a'], 'weights': None}, 'weights: None; expected a path'),
+    ('upscale', {'images': ['a'], 'weights': 3}, 'weights: 3; expected a path'),
+    (
+        'upscale',
+        {'images': ['a'], 'options_file': 'a.yml'},
+        "weights: missing; expected the weights for the network of options_file 'a.yml'",
+    ),
     (
         'upscale',
         {'images': ['a'], 'weights': 'w', 'format': 'tiff'},

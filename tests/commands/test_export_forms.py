@@ -202,3 +202,30 @@ def test_a_student_of_spandrel_reads_its_checkpoint_again(weights, tmp_path):
     again = build_network(STUDENTS['RealPLKSR'], 'network').eval()
     again.load_state_dict(torch.load(tmp_path / 'student.pth', weights_only=True)['params'])
     assert torch.equal(output(again, photograph()), output(net, photograph()))
+
+
+def test_16_bits_hold_small_whole_numbers_in_few_bits(here, tmp_path, weights):
+    """The masks and indices of a small SwinIR take more than its weights."""
+    net = weights(tiny('SwinIR', 2))
+    here(
+        'export',
+        '--weights',
+        'student.pth',
+        '--format',
+        'safetensors',
+        '--half',
+        '--out',
+        'a.safetensors',
+    )
+    found = {}
+    with safe_open(tmp_path / 'a.safetensors', framework='pt') as file:
+        for name in file.keys():
+            found[name] = file.get_tensor(name)
+    few = {}
+    for name, value in net.state_dict().items():
+        if name.endswith(('relative_position_index', 'attn_mask')):
+            few[name.rsplit('.', 1)[-1]] = found[name].dtype
+            assert torch.equal(found[name].to(value.dtype), value), name
+        else:
+            assert found[name].dtype == torch.float16, name
+    assert few == {'relative_position_index': torch.uint8, 'attn_mask': torch.int8}

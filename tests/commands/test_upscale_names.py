@@ -225,5 +225,7 @@ def test_a_write_that_fails_leaves_nothing(upscaled, monkeypatch):
 def test_the_help_names_the_networks_of_the_package():
     command = [sys.executable, '-m', 'mtkd_basicsr', 'upscale', '--help']
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for name in ('reference:edsr_x4', 'reference:rcan_x4', 'reference:swinir_x4'):
+    for name in ('reference:edsr_x4', 'reference:rcan_x4', 'reference:student_edsr_x4'):
         assert name in text.split('options:')[1]
+    assert '[--weights FILE]' in text
+    assert 'default: the best student of the package' in ' '.join(text.split())

@@ -38,7 +38,7 @@ def test_benchmarks_print_a_table_and_ratios(script):
 
 
 def test_every_other_benchmark_is_tested():
-    elsewhere = {'timing.py', 'fusion.py', 'tiling.py', 'teachers.py'}
+    elsewhere = {'timing.py', 'fusion.py', 'tiling.py', 'reference_models.py'}
     elsewhere |= {'collect.py', 'spreadsheets.py', 'tables.py'}  # test_results.py
     elsewhere |= {'gpu.py'}  # test_gpu_script.py
     assert {p.name for p in (ROOT / 'benchmarks').glob('*.py')} - elsewhere == set(CALLS)

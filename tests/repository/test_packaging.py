@@ -2,6 +2,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import pytest
@@ -9,6 +10,8 @@ from conftest import ROOT
 
 import mtkd_basicsr
 from mtkd_basicsr.utils.resources import option_file
+
+REFERENCE = ROOT / 'mtkd_basicsr' / 'reference'
 
 
 @pytest.mark.slow
@@ -38,6 +41,9 @@ def test_a_wheel_carries_all_that_the_commands_need(tmp_path):
         for p in (ROOT / 'options').rglob('*.yml')
     }
     assert ours <= names, ours - names
+    models = {f'mtkd_basicsr/reference/{path.name}' for path in REFERENCE.iterdir()}
+    assert 'mtkd_basicsr/reference/students.json' in models
+    assert models <= names, models - names
     assert options, options - names
     assert options <= names, options - names
     python = next(line for line in metadata.splitlines() if line.startswith('Requires-Python'))
@@ -65,6 +71,22 @@ def test_a_wheel_carries_all_that_the_commands_need(tmp_path):
                 package,
                 extra,
             )
+
+
+@pytest.mark.slow
+def test_an_sdist_carries_the_reference_models(tmp_path):
+    # What setuptools collects depends neither on the tests nor on the documentation.
+    for name in ('mtkd_basicsr', 'options'):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE'):
+        shutil.copy(ROOT / name, tmp_path)
+    build = 'from setuptools import build_meta; build_meta.build_sdist("dist")'
+    subprocess.run([sys.executable, '-c', build], cwd=tmp_path, check=True, capture_output=True)
+    (sdist,) = (tmp_path / 'dist').glob('mtkd_basicsr-*.tar.gz')
+    with tarfile.open(sdist) as archive:
+        names = {name.partition('/')[2] for name in archive.getnames()}
+    models = {f'mtkd_basicsr/reference/{path.name}' for path in REFERENCE.iterdir()}
+    assert models <= names, models - names
 
 
 def test_option_files_are_found():

@@ -11,7 +11,7 @@ from ...config.plan import Condition, PlanOptions
 from ...distillers import training_config
 from ...errors import OptionError, did_you_mean
 from ...host.option_schema import structure_errors
-from ...utils.choices import CacheContents
+from .cache_runs import cache_runs, check_outputs
 from .fingerprints import own_fingerprint
 from .overlay import fill, merge
 from .runs import Run
@@ -56,20 +56,14 @@ def _matching_options(
 
 def _without_plan_keys(plan_entry: dict[str, Any]) -> dict[str, Any]:
     """Return an entry of a plan without the keys that are not options of a training."""
-    of_the_plan = ('when', 'self_ensemble', 'students')
+    of_the_plan = ('when', 'outputs_from', 'self_ensemble', 'students')
     return {key: value for key, value in plan_entry.items() if key not in of_the_plan}
 
 
-def _all_options(
-    plan: PlanOptions,
-    name: str,
-    scale: int,
-    seed: int,
-    out: Path,
-    *blocks: dict[str, Any],
-    student: str | None = None,
+def _placeholders(
+    plan: PlanOptions, scale: int, seed: int, out: Path, student: str | None = None
 ) -> dict[str, Any]:
-    """Return all options of a run: merged blocks with filled placeholders."""
+    """Return the values of the placeholders of a run, by name."""
     values: dict[str, Any] = {
         'scale': scale,
         'seed': seed,
@@ -78,11 +72,16 @@ def _all_options(
     }
     if student is not None:
         values['student'] = student
+    return values
+
+
+def _all_options(name: str, values: dict[str, Any], *blocks: dict[str, Any]) -> dict[str, Any]:
+    """Return all options of a run: merged blocks with filled placeholders."""
     options = {
         **fill(merge({'name': None}, *blocks), values),
         'name': name,
-        'scale': scale,
-        'manual_seed': seed,
+        'scale': values['scale'],
+        'manual_seed': values['seed'],
     }
     if isinstance(options.get('teachers'), dict):  # null removes a teacher
         options['teachers'] = {
@@ -110,19 +109,16 @@ def _student_runs(plan: PlanOptions, out: Path) -> Iterator[Run]:
         if student not in method_block.get('students', plan.students):
             continue
         name = f'{student}_{method}_x{scale}_s{seed}'
+        values = _placeholders(plan, scale, seed, out, student)
         options = _all_options(
-            plan,
             name,
-            scale,
-            seed,
-            out,
+            values,
             plan.options,
             *_matching_options({'when': plan.when}, '', plan, scale, student),
             _without_plan_keys(student_block),
             *_matching_options(student_block, f'students.{student}.', plan, scale, student),
             _without_plan_keys(method_block),
             *_matching_options(method_block, f'methods.{method}.', plan, scale, student),
-            student=student,
         )
         options.setdefault('model_type', 'KDModel')
         self_ensemble = method_block.get('self_ensemble', False)
@@ -130,58 +126,31 @@ def _student_runs(plan: PlanOptions, out: Path) -> Iterator[Run]:
             raise OptionError(
                 f'methods.{method}.self_ensemble: {self_ensemble!r}; expected true or false'
             )
+        outputs_from = method_block.get('outputs_from')
         yield Run(
-            name, 'student', scale, options, student, method, seed, self_ensemble=self_ensemble
+            name,
+            'student',
+            scale,
+            options,
+            student,
+            method,
+            seed,
+            self_ensemble=self_ensemble,
+            outputs_from=fill(outputs_from, values, f'methods.{method}.outputs_from'),
         )
 
 
 def _prepare_runs(plan: PlanOptions, out: Path) -> Iterator[Run]:
     for scale, (name, block) in itertools.product(plan.scales, plan.prepare.items()):
         options = _all_options(
-            plan,
             f'{name}_x{scale}',
-            scale,
-            0,
-            out,
+            _placeholders(plan, scale, 0, out),
             plan.options,
             *_matching_options({'when': plan.when}, '', plan, scale, run=name),
             _without_plan_keys(block),
             *_matching_options(block, f'prepare.{name}.', plan, scale, run=name),
         )
         yield Run(f'{name}_x{scale}', 'prepare', scale, options)
-
-
-def _describe_cache(contents: CacheContents | None, self_ensemble: bool) -> str:
-    return f'{contents} {"with" if self_ensemble else "without"} self_ensemble'
-
-
-def _cache_runs(runs: list[Run]) -> dict[str, Run]:
-    """Return a run for each file that ``datasets.train.target_cache`` names, by path."""
-    caches: dict[str, Run] = {}
-    for run in runs:
-        path = run.options['datasets']['train'].get('target_cache')
-        contents = run.config.cache_contents
-        if path is None or contents is None:
-            continue
-        if path not in caches:
-            caches[path] = Run(
-                f'cache_{Path(path).stem}',
-                'cache',
-                run.scale,
-                run.options,
-                contents=contents,
-                self_ensemble=run.self_ensemble,
-            )
-            caches[path].config = run.config
-        cache = caches[path]
-        first = _describe_cache(cache.contents, cache.self_ensemble)
-        second = _describe_cache(contents, run.self_ensemble)
-        if first != second:
-            raise OptionError(
-                f"{run.name}: datasets.train.target_cache: '{path}' holds {first} for "
-                f'{cache.options["name"]}, and {second} here; use two files'
-            )
-    return caches
 
 
 def _reference_runs(plan: PlanOptions, runs: list[Run]) -> list[Run]:
@@ -224,6 +193,8 @@ def _texts_in(value: Any) -> Iterator[str]:
 def _depends_on(run: Run, other: Run, out: Path, caches: dict[str, Run]) -> bool:
     """Return whether a run reads a file that another run writes."""
     if other.kind == 'cache':
+        if run.kind == 'cache':
+            return run.outputs_from is not None and caches[run.outputs_from] is other
         path = run.options['datasets']['train'].get('target_cache')
         return run.kind in ('prepare', 'student') and caches.get(path) is other
     if run is other:
@@ -276,7 +247,9 @@ def expand(plan: PlanOptions, out: Path) -> list[Run]:
         _parse_options(run)
         for key in {'teachers', 'fusion'} - _sections_used(run.config):
             run.options.pop(key, None)
-    caches = _cache_runs(trainings)
+    caches = cache_runs(trainings)
+    for run in trainings:
+        check_outputs(run, caches)
     runs = [*trainings, *caches.values(), *_reference_runs(plan, trainings)]
     names = [run.name for run in runs]
     for name in names:

@@ -62,6 +62,8 @@ def own_fingerprint(run: Run, out: Path) -> str:
         train = run.options['datasets']['train']
         content.update({key: train.get(key) for key in option_keys('datasets.train')})
         content['what'] = run.contents
+        if run.outputs_from is not None:
+            content['outputs_from'] = run.outputs_from
     if run.self_ensemble and run.kind in ('cache', 'references'):
         content['self_ensemble'] = True
     content['files'] = _weight_digests(run, out)

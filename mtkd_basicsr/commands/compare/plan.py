@@ -37,7 +37,7 @@ _KNOWN = {
     'options': _OF_TRAININGS,
     'prepare': (*_OF_TRAININGS, 'when', 'base'),
     'students': (*_OF_TRAININGS, 'when', 'base'),
-    'methods': (*_OF_TRAININGS, 'when', 'base', 'students', 'self_ensemble'),
+    'methods': (*_OF_TRAININGS, 'when', 'base', 'students', 'self_ensemble', 'outputs_from'),
     'test': (
         'dataroot_gt',
         'dataroot_lq',
@@ -146,6 +146,7 @@ def read_plan(path: str | os.PathLike[str], safe: bool = False) -> PlanOptions:
     if not is_number(plan.lq_size, 1, whole=True):
         raise OptionError(f'lq_size: {plan.lq_size!r}; expected a number of pixels from 1 on')
     refuse_typos(plan.options, _KNOWN['options'], 'options')
+    _refuse_outputs_from(plan.options, 'options')
     _check_numbers(plan.scales, 'scales', 1)
     _check_numbers(plan.seeds, 'seeds', 0)
     for key in _ENTRY_BLOCKS:
@@ -171,11 +172,21 @@ def _check_entries(key: str, entries: Mapping[str, Any]) -> None:
         if not isinstance(entry, dict):
             raise OptionError(f'{key}.{name}: {entry!r}; expected a mapping of options')
         refuse_typos(entry, _KNOWN[key], f'{key}.{name}')
+        if key != 'methods':
+            _refuse_outputs_from(entry, f'{key}.{name}')
         if not str(name).replace('-', '').replace('+', '').replace('.', '').isalnum():
             raise OptionError(
                 f"{key}: the name '{name}' becomes part of file names; expected letters, digits, "
                 '-, + and .'
             )
+
+
+def _refuse_outputs_from(entry: Mapping[str, Any], key: str) -> None:
+    """Raise for a key of methods that an entry of another block would ignore."""
+    if 'outputs_from' in entry:
+        raise OptionError(
+            f'{key}.outputs_from: {entry["outputs_from"]!r}; allowed only in an entry of methods'
+        )
 
 
 def _check_students(key: str, method: dict[str, Any], plan: PlanOptions) -> None:

@@ -21,6 +21,8 @@ class Run:
         contents: Contents of a cache: ``'target'`` or ``'teachers'``.
         self_ensemble: For a cache and its students: whether targets are averaged over eight flips
             and rotations. For references: whether a student learns from such a cache.
+        outputs_from: For a cache and its students: cache of the outputs of the teachers that fused
+            targets are computed from; None if the teachers run.
         after: Names of the runs that must finish first.
         fingerprint: Hash of the options and of the fingerprints of all runs in ``after``.
         config: The parsed options; set by :func:`~.expansion.expand`.
@@ -35,6 +37,7 @@ class Run:
     seed: int | None = None
     contents: CacheContents | None = None
     self_ensemble: bool = False
+    outputs_from: str | None = None
     after: set[str] = field(default_factory=set)
     fingerprint: str = ''
     config: TrainingConfig = field(init=False, repr=False)

@@ -61,6 +61,7 @@ def _cache(run: Run, out: Path, begun: bool) -> None:
         options_path(run, out),
         contents=run.contents,
         self_ensemble=run.self_ensemble,
+        outputs_from=run.outputs_from,
         overwrite=is_own and not begun,
         safe=True,
     )
@@ -129,6 +130,8 @@ def _write_result(
         'curve': curve,
         'results': results,
     }
+    if run.kind == 'cache' and run.outputs_from is not None:
+        content['outputs_from'] = run.outputs_from
     result_path(run, out).parent.mkdir(exist_ok=True)
     write_json(result_path(run, out), json.loads(relocatable_json(content, out)))
 

@@ -13,6 +13,7 @@ from ...errors import OptionError, WeightsError
 from ...functional.padding import run_padded
 from ...teachers.spandrel import read_spandrel
 from ...utils.choices import EXPORT_FORMATS
+from ...weights.differences import is_computed
 from ...weights.loading import load_weights, network_of
 from ...weights.metadata import IMAGES, METADATA, metadata_of_texts
 from ...weights.networks import build, size_multiple
@@ -24,6 +25,15 @@ from .traceable import TraceableStudent
 _OPSET = 18
 
 ImageFunction = Callable[[torch.Tensor], torch.Tensor]
+
+
+def _in_few_bits(value: torch.Tensor) -> torch.Tensor:
+    """Return a tensor of small whole numbers in 8 or 16 bits, and any other as it is."""
+    for dtype in (torch.uint8, torch.int8, torch.int16):
+        small = value.to(dtype)
+        if torch.equal(small.to(value.dtype), value):
+            return small
+    return value
 
 
 def _example() -> torch.Tensor:
@@ -58,6 +68,10 @@ class Student:
             is_mean = name.split('.')[0] in ('sub_mean', 'add_mean')
             rounds = self.half and value.is_floating_point() and not is_mean
             kept = value.half() if rounds else value
+            if self.half and is_computed(name):
+                # In a small SwinIR they take more than the weights. Who opens the file copies them
+                # into buffers of the usual types.
+                kept = _in_few_bits(value)
             tensors[name] = kept.contiguous()
         return tensors
 

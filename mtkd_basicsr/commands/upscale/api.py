@@ -22,7 +22,7 @@ from .._validation import (
 def upscale(
     images: Sequence[StrPath],
     *,
-    weights: StrPath,
+    weights: StrPath | None = None,
     options_file: StrPath | None = None,
     out: StrPath = 'upscaled',
     format: str | None = None,
@@ -40,8 +40,9 @@ def upscale(
 
     Args:
         images: Image files, and folders of images with all that is below them.
-        weights: Checkpoint of a student, weights that spandrel knows, or ``reference:edsr_x4``,
-            ``reference:rcan_x4`` or ``reference:swinir_x4``.
+        weights: Checkpoint of a student, weights that spandrel knows, or ``reference:NAME`` for a
+            network that comes with the package. None for the best of its students for ×4, whose
+            name is printed.
         options_file: Option file with the ``network_g`` of the student; not needed for checkpoints
             of ``mtkd train`` and weights that spandrel knows.
         out: Folder for the results, ``NAME_x4.png``, which keeps the structure of folders; or, for
@@ -66,7 +67,13 @@ def upscale(
     if isinstance(images, (str, os.PathLike)) or not isinstance(images, Sequence) or not images:
         raise OptionError(f'{spelled("images")}: {images!r}; expected a list of files')
     paths = [Path(check_path('images', image)) for image in images]
-    weights = check_path('weights', weights)
+    if weights is not None:
+        weights = check_path('weights', weights)
+    elif options_file is not None:
+        raise OptionError(
+            f'{spelled("weights")}: missing; expected the weights for the network of '
+            f"{spelled('options_file')} '{options_file}'"
+        )
     out = check_path('out', out)
     if format is not None:
         check_choice('format', format, PICTURE_FORMATS)

@@ -10,8 +10,8 @@ from .api import upscale
 HELP = 'upscale images with a trained network'
 DESCRIPTION = (
     'Upscale images with a trained student, or with any network that spandrel knows. Orientation '
-    'is applied; greyscale, transparency, 16-bit depth and colour profile are kept. Networks that '
-    f'come with the package: --weights {", ".join(reference_names())}.'
+    'is applied; greyscale, transparency, 16-bit depth and colour profile are kept. Without '
+    '--weights, the best student that comes with the package upscales them by 4.'
 )
 
 
@@ -20,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('images', nargs='+', metavar='IMAGE', help='image file, or folder')
     parser.add_argument(
         '--weights',
-        required=True,
         metavar='FILE',
-        help='checkpoint of a student, weights that spandrel knows, or '
-        f'{" or ".join(reference_names())}',
+        help='checkpoint of a student, weights that spandrel knows, or one '
+        f'that comes with the package: {", ".join(reference_names())}; default: the best '
+        'student of the package',
     )
     add_student_option_file(parser)
     parser.add_argument(

@@ -9,11 +9,28 @@ from ...errors import OptionError, WeightsError
 from ...host.yaml_loader import read_options
 from ...teachers import SpandrelNetwork
 from ...teachers.spandrel import read_spandrel
+from ...utils.progress import say
+from ...utils.resources import best_student
 from ...weights.folding import fold
 from ...weights.loading import load_weights, network_of, read_weights
 from ...weights.metadata import METADATA
 from ...weights.networks import build, check_scale, is_inferred
 from .._validation import spelled
+
+# Factor of the student that upscales where no weights are given.
+_SCALE = 4
+
+
+def best_of_the_package() -> str:
+    """Return the name of the best student that comes with the package, and say which it is."""
+    student = best_student(_SCALE)
+    say(
+        f'upscaling with {student.name}, a small {student.arch} for ×{student.scale} that comes '
+        f'with the package ({student.parameters:,d} parameters; {student.psnr:.2f} dB PSNR on '
+        f'{student.test_set}, bicubic {student.bicubic_psnr:.2f} dB); {spelled("weights")} takes '
+        'any other network'
+    )
+    return student.name
 
 
 def _refuse_fusion(what: str, teachers: list[str]) -> NoReturn:

@@ -13,7 +13,7 @@ from .._arguments import device_of, make_folder
 from .._validation import spelled
 from .enlarging import enlarge
 from .names import check_results, find_sources, format_of, name_results, names_a_file
-from .network import load_network
+from .network import best_of_the_package, load_network
 from .tiled_network import TiledNetwork
 from .writing import fitting_profile, on_white, write_picture
 
@@ -136,7 +136,7 @@ def _results(
 def enlarge_files(
     inputs: list[Path],
     *,
-    weights: str,
+    weights: str | None,
     options_file: str | None,
     out: str,
     format: str | None,
@@ -149,6 +149,8 @@ def enlarge_files(
 ) -> list[Path]:
     """Upscale files; see :func:`mtkd_basicsr.commands.upscale`."""
     torch_device = device_of(device)
+    if weights is None:
+        weights = best_of_the_package()
     net, scale = load_network(options_file, weights, safe)
     pairs, chosen = _results(inputs, out, scale, format, overwrite, skip_existing)
     network = TiledNetwork(net, scale, torch_device, tile, tile_overlap)
