@@ -132,6 +132,14 @@ def other_images(plan):
     plan['methods']['MTKD']['datasets']['train']['dataroot_gt'] = 'other'
 
 
+def all_averaged(plan):
+    plan['options']['self_ensemble'] = True
+
+
+def a_student_averaged(plan):
+    plan['students']['EDSR']['self_ensemble'] = True
+
+
 def of_a_student(plan):
     plan['students']['EDSR']['outputs_from'] = OUTPUTS
 
@@ -165,6 +173,8 @@ def a_typo(plan):
         (other_images, 'is made with other values of datasets.train.dataroot_gt than'),
         (of_a_student, 'students.EDSR.outputs_from: .*; allowed only in an entry of methods'),
         (of_all_options, 'options.outputs_from: .*; allowed only in an entry of methods'),
+        (all_averaged, 'options.self_ensemble: True; allowed only in an entry of methods'),
+        (a_student_averaged, 'students.EDSR.self_ensemble: True; allowed only in an entry of'),
         (two_ways, "holds target .* from '.*' for EDSR_MTKD_x2_s0, and target without self"),
         (a_typo, r"methods.MTKD: unknown key 'output_from'; .*did you mean 'outputs_from'"),
     ],

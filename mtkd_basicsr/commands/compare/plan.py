@@ -32,12 +32,14 @@ _OF_TRAININGS = (
     'scale',
     'manual_seed',
 )
+# Keys of entries of ``methods`` alone.
+_OF_METHODS = ('students', 'self_ensemble', 'outputs_from')
 # The keys of the entries of each block. Others may stand there, as in an option file.
 _KNOWN = {
     'options': _OF_TRAININGS,
     'prepare': (*_OF_TRAININGS, 'when', 'base'),
     'students': (*_OF_TRAININGS, 'when', 'base'),
-    'methods': (*_OF_TRAININGS, 'when', 'base', 'students', 'self_ensemble', 'outputs_from'),
+    'methods': (*_OF_TRAININGS, 'when', 'base', *_OF_METHODS),
     'test': (
         'dataroot_gt',
         'dataroot_lq',
@@ -146,7 +148,7 @@ def read_plan(path: str | os.PathLike[str], safe: bool = False) -> PlanOptions:
     if not is_number(plan.lq_size, 1, whole=True):
         raise OptionError(f'lq_size: {plan.lq_size!r}; expected a number of pixels from 1 on')
     refuse_typos(plan.options, _KNOWN['options'], 'options')
-    _refuse_outputs_from(plan.options, 'options')
+    _refuse_keys_of_methods(plan.options, 'options')
     _check_numbers(plan.scales, 'scales', 1)
     _check_numbers(plan.seeds, 'seeds', 0)
     for key in _ENTRY_BLOCKS:
@@ -173,7 +175,7 @@ def _check_entries(key: str, entries: Mapping[str, Any]) -> None:
             raise OptionError(f'{key}.{name}: {entry!r}; expected a mapping of options')
         refuse_typos(entry, _KNOWN[key], f'{key}.{name}')
         if key != 'methods':
-            _refuse_outputs_from(entry, f'{key}.{name}')
+            _refuse_keys_of_methods(entry, f'{key}.{name}')
         if not str(name).replace('-', '').replace('+', '').replace('.', '').isalnum():
             raise OptionError(
                 f"{key}: the name '{name}' becomes part of file names; expected letters, digits, "
@@ -181,12 +183,11 @@ def _check_entries(key: str, entries: Mapping[str, Any]) -> None:
             )
 
 
-def _refuse_outputs_from(entry: Mapping[str, Any], key: str) -> None:
+def _refuse_keys_of_methods(entry: Mapping[str, Any], key: str) -> None:
     """Raise for a key of methods that an entry of another block would ignore."""
-    if 'outputs_from' in entry:
-        raise OptionError(
-            f'{key}.outputs_from: {entry["outputs_from"]!r}; allowed only in an entry of methods'
-        )
+    for name in _OF_METHODS:
+        if name in entry:
+            raise OptionError(f'{key}.{name}: {entry[name]!r}; allowed only in an entry of methods')
 
 
 def _check_students(key: str, method: dict[str, Any], plan: PlanOptions) -> None:
