@@ -1636,10 +1636,10 @@ ROWS = [
         'the following arguments are required: IMAGE',
     ),
     Row(
-        'upscale: no weights',
-        'upscale cat.png',
-        USAGE,
-        'the following arguments are required: --weights',
+        'upscale: no weights for an option file',
+        'upscale cat.png -opt options.yml',
+        OptionError,
+        "--weights: missing; expected the weights for the network of 'options.yml'",
     ),
     *(
         Row(
