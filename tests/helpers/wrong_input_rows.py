@@ -1639,7 +1639,7 @@ ROWS = [
         'upscale: no weights for an option file',
         'upscale cat.png -opt options.yml',
         OptionError,
-        "--weights: missing; expected the weights for the network of 'options.yml'",
+        '--weights: missing; expected the weights for the network of',
     ),
     *(
         Row(
