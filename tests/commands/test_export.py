@@ -164,10 +164,10 @@ def test_half_the_size_and_nearly_the_same_network(here, tmp_path, weights, arch
     whole = load_file(tmp_path / 'whole.safetensors')
     half = load_file(tmp_path / 'student.safetensors')
     assert whole.keys() == half.keys()
-    assert all(
-        half[k].dtype == (torch.float16 if v.is_floating_point() else v.dtype)
-        for k, v in whole.items()
-    )
+    for key, value in whole.items():
+        if half[key].dtype != torch.float16:  # masks and indices of SwinIR, small whole numbers
+            assert half[key].element_size() == 1
+            assert torch.equal(half[key].to(value.dtype), value)
     stated = (
         float(re.search(r'change a photograph by at most ([\d.]+) of 255 levels', printed)[1]) / 255
     )
