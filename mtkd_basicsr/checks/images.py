@@ -238,6 +238,9 @@ def check_pairs(
         check_contents(findings, entry.key, pairs, sample, workers)
     if not (sizes.unreadable or sizes.mismatched or sizes.small):
         some = f' ({len(chosen)} read)' if len(chosen) < count else ''
+        seen = len(spread(count, decoded))
+        if seen < count:
+            some += f'; {seen} of them decoded, all with mtkd check --all-images'
         findings.ok(f'{entry.key}: {count} pairs, sizes fit the scale, {scale}{some}')
     return count, sizes.pixels * count / len(chosen)
 

@@ -96,7 +96,8 @@ def found(opt, tmp_path, decoded=SOME, workers=0):
     findings = Findings()
     config = training_config(parsed(opt, True, tmp_path))
     check_images(config, findings, decoded, workers)
-    return {level: [f.text for f in findings if f.level == level] for level in ('ERROR', 'WARNING')}
+    levels = ('ERROR', 'WARNING', 'ok')
+    return {level: [f.text for f in findings if f.level == level] for level in levels}
 
 
 def resave(path, to=None, **options):
@@ -219,7 +220,9 @@ def test_all_images_are_decoded_if_asked_for(train, tmp_path, here):
     unseen = next(i for i in range(len(listed)) if i not in spread(len(listed), SOME))
     path = tmp_path / 'train' / 'GT' / listed[unseen]['gt_path'].split('/')[-1]
     path.write_bytes(changed(path.read_bytes()))
-    assert found(train, tmp_path)['ERROR'] == []
+    seen = found(train, tmp_path)
+    assert seen['ERROR'] == []
+    assert any(f'{SOME} of them decoded, all with mtkd check' in line for line in seen['ok'])
     options = write_options(tmp_path / 'o.yml', train)
     with pytest.raises(SystemExit):
         here('check', '-opt', options, '--no-steps', '--all-images')
