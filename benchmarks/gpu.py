@@ -34,6 +34,8 @@ import torch  # noqa: E402
 from gpu_items import frame, tables  # noqa: E402
 from timing import machine  # noqa: E402
 
+from mtkd_basicsr.utils.machine import usable_cores  # noqa: E402
+
 # Seconds beyond its limit after which a process that runs an item is killed.
 GRACE = 15
 # Part of the time that the checks may take.
@@ -44,12 +46,7 @@ REHEARSAL = 8
 
 def default_jobs():
     """Checks at a time: two cores for each, and eight at most, which share the GPU."""
-    return max(1, min(8, cores() // 2))
-
-
-def cores():
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    return max(1, min(8, usable_cores() // 2))
 
 
 def parser():
@@ -174,7 +171,7 @@ def run_all(args, chosen):
         share = CHECKS if checks and any(not frame.ITEMS[name].check for name in chosen) else 1
         until = start + args.seconds * share
         parts = shared_out(items, args.jobs if checks else 1)
-        threads = max(1, cores() // max(1, len(parts)))
+        threads = max(1, usable_cores() // max(1, len(parts)))
         workers = [
             Worker(args, part, until, f'{int(checks)}{i}', threads) for i, part in enumerate(parts)
         ]
@@ -208,13 +205,13 @@ def main():
         raise SystemExit('--device cuda: torch finds no GPU; --device cpu --tiny rehearses')
     args.out = args.out.resolve()
     args.out.mkdir(parents=True, exist_ok=True)
-    is_new = args.files is None
-    args.files = Path(tempfile.mkdtemp(prefix='mtkd_gpu_')) if is_new else args.files.resolve()
-    args.files.mkdir(parents=True, exist_ok=True)
     if args.worker:
         return work(args)
     if (args.out / 'results.jsonl').exists():
         raise SystemExit(f'--out {args.out}: has results already; use another folder')
+    is_new = args.files is None
+    args.files = Path(tempfile.mkdtemp(prefix='mtkd_gpu_')) if is_new else args.files.resolve()
+    args.files.mkdir(parents=True, exist_ok=True)
     os.environ['PYTHONPATH'] = missing_modules.path_for_children(args.files)
     title = f'# On {machine(args.device)}'
     try:

@@ -1,13 +1,13 @@
 """Timing of several functions side by side, for the benchmark scripts."""
 
 import argparse
-import fcntl
 import statistics
 import time
 from pathlib import Path
 
 import torch
 
+from mtkd_basicsr.utils.atomic import save_atomically
 from mtkd_basicsr.utils.precision import describe, describe_cpu
 from mtkd_basicsr.weights.networks import build
 
@@ -89,10 +89,9 @@ def write_weights(opt, folder):
     }
     for name, block in blocks.items():
         path = Path(folder) / f'{name}.pth'
-        with open(Path(folder) / f'{name}.lock', 'w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # several processes may share the folder
-            if not path.exists():
-                torch.save({'params': random_weights(block['network'], name)}, path)
+        if not path.exists():
+            # Several processes may share the folder.
+            save_atomically({'params': random_weights(block['network'], name)}, path)
         block['weights'] = str(path)
 
 

@@ -20,7 +20,8 @@ def facts(context):
     context.record('device', describe(context.device))
     context.record('native bfloat16', supports_native_bf16(context.device))
     for line in version_lines():
-        context.record(*line.split(': ', 1))
+        # Without the folders, which name the machine.
+        context.record(*line.partition(' from ')[0].split(': ', 1))
     if context.device != 'cuda':
         return
     context.record('cuDNN', torch.backends.cudnn.version())

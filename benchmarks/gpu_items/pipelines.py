@@ -89,17 +89,14 @@ def recorded_steps(context):
     for student in context.pick(STUDENTS, STUDENTS[:1]):
         with context.part(student):
             opt = student_options(context, student)
-            steps = {}
             for cached in (True, False) if student == 'EDSR' else (True,):
+                part = f'{student}, {"cached" if cached else "teachers at each step"}'
+                steps = {}
                 for name, mode in (('plain', False), ('CUDA graphs', 'cudagraphs')):
-                    kind = 'cached' if cached else 'teachers at each step'
                     model = training(opt, context.device, cached, compile=mode)
-                    steps[f'{student}, MTKD, {kind}, {name}'] = stepper(model, data)
-            medians = report_times(context, steps, runs=15, warmup=5)
-            plain = [seconds for name, seconds in medians.items() if name.endswith('plain')]
-            graphs = [seconds for name, seconds in medians.items() if not name.endswith('plain')]
-            for name, one, other in zip(('cached', 'teachers at each step'), plain, graphs):
-                context.record(f'{student}, {name}: plain / CUDA graphs', one / other)
+                    steps[f'{part}, {name}'] = stepper(model, data)
+                plain, graphs = report_times(context, steps, runs=15, warmup=5).values()
+                context.record(f'{part}: plain / CUDA graphs', plain / graphs)
 
 
 def _swinir_step(context):

@@ -232,15 +232,14 @@ def check_pairs(
     patch = (entry.gt_size or 0) if is_train else 0
     sizes = _read_sizes(pairs, chosen, is_train, patch, metrics)
     _report_sizes(findings, sizes, entry.key, scale, patch)
+    sample = spread(count, decoded)
     if not (sizes.unreadable or sizes.mismatched):
         turned = [sizes.turned[i] for i in spread(len(sizes.turned), _MAX_TURNED)]
-        sample = [*spread(count, decoded), *turned]
-        check_contents(findings, entry.key, pairs, sample, workers)
+        check_contents(findings, entry.key, pairs, [*sample, *turned], workers)
     if not (sizes.unreadable or sizes.mismatched or sizes.small):
         some = f' ({len(chosen)} read)' if len(chosen) < count else ''
-        seen = len(spread(count, decoded))
-        if seen < count:
-            some += f'; {seen} of them decoded, all with mtkd check --all-images'
+        if len(sample) < count:
+            some += f'; {len(sample)} of them decoded, all with mtkd check --all-images'
         findings.ok(f'{entry.key}: {count} pairs, sizes fit the scale, {scale}{some}')
     return count, sizes.pixels * count / len(chosen)
 

@@ -6,6 +6,9 @@
 
 from dataclasses import dataclass, field
 
+# Keys of entries of ``methods`` alone, which are not options of a training.
+OF_METHODS = ('students', 'self_ensemble', 'outputs_from')
+
 
 @dataclass(frozen=True)
 class PlanOptions:

@@ -46,7 +46,9 @@ class RecordedCalls:
             return self.function(x)
         key = (x.shape, x.stride(), x.dtype, x.device)
         if key not in self._graphs:
-            if key not in self._seen or len(self._graphs) >= MAX_SHAPES:
+            if len(self._graphs) >= MAX_SHAPES:
+                return self.function(x)
+            if key not in self._seen:
                 self._seen.add(key)
                 return self.function(x)
             try:

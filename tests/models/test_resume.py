@@ -49,6 +49,11 @@ def trainings(make_options):
             train__kd={'type': 'FitNet', 'teacher': 'rcan', 'also': ['CrossKD']},
         ),
         'history': make_options('MTKDModel', train__kd={'type': 'MTKD', 'also': [dckd]}),
+        'init': make_options(
+            'MTKDModel',
+            network_g={'type': 'SRVGGNetCompact', 'num_feat': 8, 'num_conv': 2, 'upscale': 2},
+            train__init='he',
+        ),
     }
 
 
@@ -75,6 +80,7 @@ def load(path):
         ('student', [STEPS, 2 * STEPS], 0),
         ('student', [STEPS], 2),
         ('history', [STEPS, 2 * STEPS], 0),
+        ('init', [STEPS, 2 * STEPS], 0),
     ],
 )
 def test_stopped_at_the_end_of_an_epoch_nothing_differs(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...config import TrainingConfig, parse, parse_fusion, parse_teachers
-from ...config.plan import Condition, PlanOptions
+from ...config.plan import OF_METHODS, Condition, PlanOptions
 from ...distillers import training_config
 from ...errors import OptionError, did_you_mean
 from ...host.option_schema import structure_errors
@@ -56,8 +56,7 @@ def _matching_options(
 
 def _without_plan_keys(plan_entry: dict[str, Any]) -> dict[str, Any]:
     """Return an entry of a plan without the keys that are not options of a training."""
-    of_the_plan = ('when', 'outputs_from', 'self_ensemble', 'students')
-    return {key: value for key, value in plan_entry.items() if key not in of_the_plan}
+    return {k: value for k, value in plan_entry.items() if k not in ('when', *OF_METHODS)}
 
 
 def _placeholders(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...config import parse, require
-from ...config.plan import PlanOptions
+from ...config.plan import OF_METHODS, PlanOptions
 from ...errors import OptionError, did_you_mean
 from ...host.option_schema import is_number, name_errors
 from ...host.yaml_loader import read_options
@@ -32,14 +32,12 @@ _OF_TRAININGS = (
     'scale',
     'manual_seed',
 )
-# Keys of entries of ``methods`` alone.
-_OF_METHODS = ('students', 'self_ensemble', 'outputs_from')
 # The keys of the entries of each block. Others may stand there, as in an option file.
 _KNOWN = {
     'options': _OF_TRAININGS,
     'prepare': (*_OF_TRAININGS, 'when', 'base'),
     'students': (*_OF_TRAININGS, 'when', 'base'),
-    'methods': (*_OF_TRAININGS, 'when', 'base', *_OF_METHODS),
+    'methods': (*_OF_TRAININGS, 'when', 'base', *OF_METHODS),
     'test': (
         'dataroot_gt',
         'dataroot_lq',
@@ -185,7 +183,7 @@ def _check_entries(key: str, entries: Mapping[str, Any]) -> None:
 
 def _refuse_keys_of_methods(entry: Mapping[str, Any], key: str) -> None:
     """Raise for a key of methods that an entry of another block would ignore."""
-    for name in _OF_METHODS:
+    for name in OF_METHODS:
         if name in entry:
             raise OptionError(f'{key}.{name}: {entry[name]!r}; allowed only in an entry of methods')
 

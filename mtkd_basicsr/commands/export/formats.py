@@ -71,7 +71,7 @@ class Student:
             if self.half and is_computed(name):
                 # In a small SwinIR they take more than the weights. Who opens the file copies them
                 # into buffers of the usual types.
-                kept = _in_few_bits(value)
+                kept = _in_few_bits(kept)
             tensors[name] = kept.contiguous()
         return tensors
 
