@@ -53,8 +53,9 @@ def own_fingerprint(run: Run, out: Path) -> str:
     content: dict[str, Any] = {key: run.options.get(key) for key in sorted(keys)}
     if 'train' in content:
         # The value of auto depends on the machine and is recorded with the result. The text has
-        # bf16, the value of the oldest results.
+        # bf16, the value of the oldest results. Compilation changes the speed.
         content['train'] = dict(content['train'])
+        content['train'].pop('compile', None)
         for key in ('amp', 'teacher_precision'):
             if content['train'].get(key) == 'auto':
                 content['train'][key] = 'bf16'
