@@ -197,6 +197,7 @@ def test_the_students_of_the_package_learn_from_such_targets():
     assert not {run.name for run in reference} & (set(runs) - {'cache_teachers_x4'}), (
         'in the folder of reference.yml nothing is replaced'
     )
+    assert {run.method for run in students} == {'scratch+8x', 'LogitKD+8x', 'MTKD+8x'}
     for run in students:
         assert run.options['train']['total_iter'] == 32000
-        assert 'cache_target-fitted_x4' in run.after
+        assert ('cache_target-fitted_x4' in run.after) == (run.method == 'MTKD+8x')
