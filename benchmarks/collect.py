@@ -21,7 +21,24 @@ from mtkd_basicsr.utils.atomic import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 # In this order: what several of them have is in the file of the first.
-PLANS = ('reference', 'long', 'ablation', 'fusion', 'rate', 'search')
+PLANS = (
+    'reference',
+    'long',
+    'ablation',
+    'fusion',
+    'rate',
+    'search',
+    'start',
+    'ready',
+    'paper-rate',
+    'gains',
+)
+
+
+def plan_file(root, name):
+    """The file of a plan: one that comes with the package, or one of benchmarks/plans."""
+    path = root / 'options' / 'compare' / f'{name}.yml'
+    return path if path.is_file() else root / 'benchmarks' / 'plans' / f'{name}.yml'
 
 
 def read_lines(path):
@@ -45,7 +62,7 @@ def plans_of_runs(root):
     """(name, fingerprint) of every run -> the first plan that has it."""
     found = {}
     for name in PLANS:
-        plan = read_plan(root / 'options' / 'compare' / f'{name}.yml')
+        plan = read_plan(plan_file(root, name))
         for run in expand(plan, root / 'benchmarks'):
             found.setdefault((run.name, run.fingerprint), name)
     return found

@@ -208,3 +208,21 @@ def costs():
         f'out of a cache: `python benchmarks/methods.py --plan reference --record`, {machines}.'
     )
     return [Table(['step / student alone', *recorded], rows), Text(note)]
+
+
+def tried(found, scale=4):
+    """What was tried beside MTKD: the gain of each entry of the plan ``gains``."""
+    results = found['gains']
+    plan = results.plan
+    (test_set,) = plan.test
+    rows = []
+    for _, _, cells in (group for group in results.groups() if group[1] == scale):
+        base = cells.get(plan.baseline)
+        for method, cell in cells.items():
+            pair = None if base is None or cell is base else paired_psnr(cell, base, test_set)
+            if pair is not None:
+                mean, deviation = gain(*pair)
+                text = '' if deviation is None else f' ± {deviation:.3f}'
+                rows.append((mean, [method, f'{mean:+.3f}{text}', str(len(pair[0]))]))
+    rows.sort(key=lambda row: row[0], reverse=True)
+    return [Table(['tried', f'gain on {test_set}, dB', 'seeds'], [row for _, row in rows])]

@@ -12,8 +12,8 @@ import re
 import sys
 from pathlib import Path
 
-from collect import PLANS, read_lines
-from headline import converged, costs, headline
+from collect import PLANS, plan_file, read_lines
+from headline import converged, costs, headline, tried
 from matrices import headline as headline_csv
 from matrices import matrices
 from reference_models import RESULTS, course, quality, read_results
@@ -50,7 +50,7 @@ COURSES = ('reference', 'long')
 
 def results_of(name):
     """What is finished of a plan."""
-    plan = read_plan(ROOT / 'options' / 'compare' / f'{name}.yml')
+    plan = read_plan(plan_file(ROOT, name))
     return collect(plan, expand(plan, ROOT / 'benchmarks'), ROOT / 'benchmarks')
 
 
@@ -67,7 +67,8 @@ def retired_of(results):
 
 def state(results):
     """How much of a plan is finished."""
-    command = f'`mtkd compare -opt options/compare/{results.plan.name}.yml`'
+    path = plan_file(ROOT, results.plan.name).relative_to(ROOT)
+    command = f'`mtkd compare -opt {path.as_posix()}`'
     trainings = [run for run in results.runs.values() if run.kind == 'student']
     done = len(trainings) - sum(run.name in results.missing for run in trainings)
     iterations = ' or '.join(
@@ -129,6 +130,8 @@ def sections(found, pictures):
     for name, content in blocks.items():
         content += mixed_precisions(found[name])
         content += pictures.get(name, [])
+    if found['gains'].cells:
+        blocks['gains'] = [*tried(found), state(found['gains'])]
     return {**blocks, 'cost': costs(), 'compute': [compute()]}
 
 
