@@ -1,0 +1,267 @@
+"""The picture of equal seconds: what the methods of a plan reach after the same time of training,
+that of their caches included. `python benchmarks/tables.py` draws it.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mtkd_basicsr.commands.compare.report.figures import mean_curve
+from mtkd_basicsr.commands.compare.report.styles import base_name, method_styles
+from mtkd_basicsr.commands.compare.report.timing import conditions
+
+# Where the y axis begins: what this share of the panel's validations are below.
+_SHARE_BELOW = 0.22
+
+
+@dataclass
+class Course:
+    """The validations of a method over the seconds of its training.
+
+    seconds, mean, low, high: one-dimensional arrays; the mean over seeds, the lowest and the
+        highest seed, in dB; the seconds are those of the iterations alone.
+    preparation: seconds of the caches that it needs, and of the fusion network.
+    fused: whether these have a fused target, rather than the outputs of one teacher.
+    scaled: whether the seconds were measured elsewhere, and are scaled.
+    """
+
+    seconds: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    preparation: float
+    fused: bool
+    scaled: bool
+
+
+def _machines(cell):
+    """Machine of each seed, as far as it changes the seconds."""
+    return [conditions([machine], ['']) for machine in cell.machines]
+
+
+def _measured_on(cell):
+    """Machine and precision of the student of each seed."""
+    precisions = [found.get('student', '') for found in cell.precisions]
+    return list(zip(_machines(cell), precisions))
+
+
+def machine_of(results):
+    """The machine whose seconds are drawn: that of the caches, else that of most trainings."""
+    prepared = [conditions([m], ['']) for m in results.prepared_machines.values()]
+    trainings = [machine for cell in results.cells.values() for machine in _machines(cell)]
+    found = Counter(prepared) or Counter(trainings)
+    return found.most_common(1)[0][0]
+
+
+def step_seconds(comparisons):
+    """Student, scale and method -> where it was measured -> seconds of a step.
+
+    A method counts as the same with another number of iterations.
+    """
+    found = {}
+    for results in comparisons:
+        for (student, scale, method), cell in results.cells.items():
+            costs = found.setdefault((student, scale, base_name(method)), {})
+            for where, curve in zip(_measured_on(cell), cell.curves):
+                if curve:
+                    costs.setdefault(where, []).append(curve[-1][1] / curve[-1][0])
+    return {
+        key: {where: float(np.mean(values)) for where, values in costs.items()}
+        for key, costs in found.items()
+    }
+
+
+def cost_ratio(steps, student, scale, source, target):
+    """Seconds of a step at one place over those at another.
+
+    Returns:
+        The geometric mean over the methods of this student that were measured at both; None where
+        there is none.
+    """
+    if source == target:
+        return 1.0
+    ratios = []
+    for (name, factor, _), costs in steps.items():
+        if (name, factor) == (student, scale) and source in costs and target in costs:
+            ratios.append(costs[target] / costs[source])
+    return float(np.exp(np.mean(np.log(ratios)))) if ratios else None
+
+
+def preparation_seconds(results, run, machine):
+    """Seconds of the caches, and of the trainings, that a training builds on.
+
+    A training that reads the output of one teacher has its share of a cache that holds all of
+    them.
+
+    Returns:
+        None where they are not finished, or were measured on another machine.
+    """
+    contents = run.config.cache_contents
+    if contents is None:
+        return 0.0
+    needed, waiting = set(), list(run.after)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += results.runs[name].after
+    total = 0.0
+    for name in needed:
+        measured = results.prepared_machines.get(name)
+        if measured is None or conditions([measured], ['']) != machine:
+            return None
+        total += results.prepared[name]
+    return total / len(run.config.teachers) if contents == 'teachers' else total
+
+
+def _course(cell, where, ratios, preparation, fused):
+    """The course of a method; None where its seconds cannot be known."""
+    measured = _measured_on(cell)
+    scaled = where not in measured
+    curves = []
+    for place, curve in zip(measured, cell.curves):
+        ratio = ratios(place)
+        if ratio is not None and (scaled or place == where):
+            curves.append([(i, seconds * ratio, psnr) for i, seconds, psnr in curve])
+    if preparation is None or not curves or not all(cell.curves):
+        return None
+    iterations, _, mean, low, high = mean_curve(cell)
+    at, seconds, *_ = mean_curve(replace(cell, curves=curves))
+    seconds = np.interp(iterations, at, seconds)
+    return Course(seconds, mean, low, high, preparation, fused, scaled)
+
+
+def courses(results, comparisons):
+    """What is drawn.
+
+    Args:
+        results: Those of the plan.
+        comparisons: All in which a step of the same students was measured.
+
+    Returns:
+        (Student, scale) -> method -> :class:`Course`; None where its seconds do not compare with
+        the others, and are not known from another training.
+    """
+    machine = machine_of(results)
+    steps = step_seconds(comparisons)
+    runs = {}
+    for run in results.runs.values():
+        if run.kind == 'student':
+            runs.setdefault((run.student, run.scale, run.method), run)
+    panels = {}
+    for student, scale, cells in results.groups():
+        places = Counter(place for cell in cells.values() for place in _measured_on(cell))
+        here = Counter({place: n for place, n in places.items() if place[0] == machine})
+        precision = (here or places).most_common(1)[0][0][1]
+        where = machine, precision
+
+        def ratios(place, student=student, scale=scale, where=where):
+            return cost_ratio(steps, student, scale, place, where)
+
+        found = panels.setdefault((student, scale), {})
+        for method, cell in cells.items():
+            run = runs[student, scale, method]
+            preparation = preparation_seconds(results, run, machine)
+            fused = run.config.cache_contents == 'target'
+            found[method] = _course(cell, where, ratios, preparation, fused)
+    return panels
+
+
+def _named(panels, chosen):
+    """The methods of each student that are chosen, in words."""
+    parts = []
+    for (student, _), found in panels.items():
+        names = [method for method, course in found.items() if chosen(course)]
+        if names:
+            parts.append(f'{student} {", ".join(names)}')
+    return '; '.join(parts)
+
+
+def caption(results, panels):
+    """What the picture shows, and how its seconds were counted."""
+    drawn = [course for found in panels.values() for course in found.values() if course]
+    seeds = ', mean over seeds, bands from the lowest to the highest' * results.several_seeds
+    text = (
+        f'PSNR of validation over seconds of training on {machine_of(results)}{seeds}; a dot where '
+        'a training ends.'
+    )
+    fused = sorted({round(course.preparation) for course in drawn if course.fused})
+    if fused:
+        text += (
+            f' A fused target is ready after {" or ".join(f"{n:,d}" for n in fused)} s (outputs of '
+            'all teachers, training of the fusion network, targets), once for all students and '
+            'seeds: the solid or dashed curve of MTKD begins there, the thin dotted one is that of '
+            'each further training.'
+        )
+    single = {round(c.preparation) for c in drawn if c.preparation and not c.fused}
+    if single:
+        text += (
+            f' The outputs of one teacher are counted as {" or ".join(map(str, sorted(single)))} '
+            's, its share of the cache of all.'
+        )
+    scaled = _named(panels, lambda course: course is not None and course.scaled)
+    if scaled:
+        text += (
+            f' Measured elsewhere, and scaled by what a step of the same student takes here and '
+            f'there: {scaled}.'
+        )
+    left_out = _named(panels, lambda course: course is None)
+    if left_out:
+        text += f' Left out, as their seconds do not compare: {left_out}.'
+    return text
+
+
+def draw(results, panels, path):
+    """Draw a panel for each student.
+
+    Args:
+        results: Those of the plan.
+        panels: What :func:`courses` has made of them.
+        path: PNG file to write.
+    """
+    styles = method_styles(results.plan.methods)
+    figure = Figure(figsize=(12, 5.4), layout='constrained')
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    shown = {}
+    for axis, ((student, scale), found) in zip(axes, panels.items()):
+        values = []
+        for method, course in found.items():
+            if course is None:
+                continue
+            shown[method] = styles[method]
+            values += list(course.mean)
+            _draw_course(axis, course, styles[method])
+        if values:
+            lowest, highest = np.quantile(values, _SHARE_BELOW), max(values)
+            axis.set_ylim(lowest, highest + 0.06 * (highest - lowest))
+        axis.set_xlim(left=0)
+        axis.set_title(f'{student} ×{scale}', fontsize=14)
+        axis.set_xlabel('seconds, with caches', fontsize=12)
+        axis.tick_params(labelsize=11)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel('PSNR of validation (dB)', fontsize=12)
+    ordered = [method for method in results.plan.methods if method in shown]
+    handles = []
+    for method in ordered:
+        style = shown[method]
+        handles.append(
+            Line2D([], [], color=style.colour, ls=style.line, lw=style.width, label=method)
+        )
+    figure.legend(handles=handles, loc='outside lower center', ncols=5, fontsize=12)
+    figure.savefig(path, dpi=110)
+
+
+def _draw_course(axis, course, style):
+    x = course.preparation + course.seconds
+    front = 3 if style.width > 2 else 2
+    axis.fill_between(x, course.low, course.high, color=style.colour, alpha=0.12, linewidth=0)
+    axis.plot(
+        x, course.mean, color=style.colour, ls=style.line, lw=style.width, zorder=front
+    )
+    axis.plot(x[-1], course.mean[-1], 'o', color=style.colour, ms=5.5, zorder=front)
+    if course.fused:
+        axis.plot(course.seconds, course.mean, color=style.colour, ls=':', lw=1.3, zorder=front)
+        axis.plot(course.seconds[-1], course.mean[-1], 'o', color=style.colour, mfc='white', ms=5)
