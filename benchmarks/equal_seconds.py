@@ -15,6 +15,9 @@ from mtkd_basicsr.commands.compare.report.timing import conditions
 
 # Where the y axis begins: what this share of the panel's validations are below.
 _SHARE_BELOW = 0.22
+# A further training with caches that are there.
+_FURTHER = {'ls': ':', 'lw': 1.7, 'marker': 'o', 'ms': 6, 'mfc': 'white'}
+_GREY = '#666666'
 
 
 @dataclass
@@ -35,6 +38,22 @@ class Course:
     preparation: float
     fused: bool
     scaled: bool
+
+
+@dataclass
+class Panel:
+    """A panel of the picture.
+
+    student, scale: what is trained.
+    precision: of the student, where the seconds were measured; may be empty.
+    courses: method -> its course; None where its seconds do not compare with the others, and are
+        not known from another training.
+    """
+
+    student: str
+    scale: int
+    precision: str
+    courses: dict[str, Course | None]
 
 
 def _machines(cell):
@@ -118,12 +137,20 @@ def preparation_seconds(results, run, machine):
 
 
 def _course(cell, where, ratios, preparation, fused):
-    """The course of a method; None where its seconds cannot be known."""
+    """The course of a method; None where its seconds cannot be known.
+
+    Args:
+        cell: Its results.
+        where: Machine and precision of the panel.
+        ratios: Machine and precision -> what a step costs in the panel over what it costs there.
+        preparation: Of :func:`preparation_seconds`.
+        fused: Whether it has a fused target.
+    """
     measured = _measured_on(cell)
     scaled = where not in measured
     curves = []
     for place, curve in zip(measured, cell.curves):
-        ratio = ratios(place)
+        ratio = ratios[place]
         if ratio is not None and (scaled or place == where):
             curves.append([(i, seconds * ratio, psnr) for i, seconds, psnr in curve])
     if preparation is None or not curves or not all(cell.curves):
@@ -134,7 +161,7 @@ def _course(cell, where, ratios, preparation, fused):
     return Course(seconds, mean, low, high, preparation, fused, scaled)
 
 
-def courses(results, comparisons):
+def panels_of(results, comparisons):
     """What is drawn.
 
     Args:
@@ -142,8 +169,7 @@ def courses(results, comparisons):
         comparisons: All in which a step of the same students was measured.
 
     Returns:
-        (Student, scale) -> method -> :class:`Course`; None where its seconds do not compare with
-        the others, and are not known from another training.
+        A :class:`Panel` for each student.
     """
     machine = machine_of(results)
     steps = step_seconds(comparisons)
@@ -151,38 +177,36 @@ def courses(results, comparisons):
     for run in results.runs.values():
         if run.kind == 'student':
             runs.setdefault((run.student, run.scale, run.method), run)
-    panels = {}
+    panels = []
     for student, scale, cells in results.groups():
         places = Counter(place for cell in cells.values() for place in _measured_on(cell))
         here = Counter({place: n for place, n in places.items() if place[0] == machine})
         precision = (here or places).most_common(1)[0][0][1]
         where = machine, precision
-
-        def ratios(place, student=student, scale=scale, where=where):
-            return cost_ratio(steps, student, scale, place, where)
-
-        found = panels.setdefault((student, scale), {})
+        ratios = {place: cost_ratio(steps, student, scale, place, where) for place in places}
+        courses = {}
         for method, cell in cells.items():
             run = runs[student, scale, method]
             preparation = preparation_seconds(results, run, machine)
             fused = run.config.cache_contents == 'target'
-            found[method] = _course(cell, where, ratios, preparation, fused)
+            courses[method] = _course(cell, where, ratios, preparation, fused)
+        panels.append(Panel(student, scale, precision, courses))
     return panels
 
 
 def _named(panels, chosen):
     """The methods of each student that are chosen, in words."""
     parts = []
-    for (student, _), found in panels.items():
-        names = [method for method, course in found.items() if chosen(course)]
+    for panel in panels:
+        names = [method for method, course in panel.courses.items() if chosen(course)]
         if names:
-            parts.append(f'{student} {", ".join(names)}')
+            parts.append(f'{panel.student} {", ".join(names)}')
     return '; '.join(parts)
 
 
 def caption(results, panels):
     """What the picture shows, and how its seconds were counted."""
-    drawn = [course for found in panels.values() for course in found.values() if course]
+    drawn = [course for panel in panels for course in panel.courses.values() if course]
     seeds = ', mean over seeds, bands from the lowest to the highest' * results.several_seeds
     text = (
         f'PSNR of validation over seconds of training on {machine_of(results)}{seeds}; a dot where '
@@ -219,49 +243,48 @@ def draw(results, panels, path):
 
     Args:
         results: Those of the plan.
-        panels: What :func:`courses` has made of them.
+        panels: What :func:`panels_of` has made of them.
         path: PNG file to write.
     """
     styles = method_styles(results.plan.methods)
     figure = Figure(figsize=(12, 5.4), layout='constrained')
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    shown = {}
-    for axis, ((student, scale), found) in zip(axes, panels.items()):
+    shown = set()
+    for axis, panel in zip(axes, panels):
         values = []
-        for method, course in found.items():
+        for method, course in panel.courses.items():
             if course is None:
                 continue
-            shown[method] = styles[method]
+            shown.add(method)
             values += list(course.mean)
             _draw_course(axis, course, styles[method])
         if values:
             lowest, highest = np.quantile(values, _SHARE_BELOW), max(values)
             axis.set_ylim(lowest, highest + 0.06 * (highest - lowest))
         axis.set_xlim(left=0)
-        axis.set_title(f'{student} ×{scale}', fontsize=14)
+        precision = f', {panel.precision}' if panel.precision else ''
+        axis.set_title(f'{panel.student} ×{panel.scale}{precision}', fontsize=14)
         axis.set_xlabel('seconds, with caches', fontsize=12)
         axis.tick_params(labelsize=11)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel('PSNR of validation (dB)', fontsize=12)
-    ordered = [method for method in results.plan.methods if method in shown]
     handles = []
-    for method in ordered:
-        style = shown[method]
-        handles.append(
-            Line2D([], [], color=style.colour, ls=style.line, lw=style.width, label=method)
-        )
-    figure.legend(handles=handles, loc='outside lower center', ncols=5, fontsize=12)
+    for method, style in styles.items():
+        if method in shown:
+            look = {'color': style.colour, 'ls': style.line, 'lw': style.width}
+            handles.append(Line2D([], [], label=method, **look))
+    if any(course and course.fused for panel in panels for course in panel.courses.values()):
+        handles.append(Line2D([], [], color=_GREY, label='the caches are there', **_FURTHER))
+    figure.legend(handles=handles, loc='outside lower center', ncols=4, fontsize=12)
     figure.savefig(path, dpi=110)
 
 
 def _draw_course(axis, course, style):
+    """Draw a curve from the end of its caches on, and that of a further training with them."""
     x = course.preparation + course.seconds
-    front = 3 if style.width > 2 else 2
     axis.fill_between(x, course.low, course.high, color=style.colour, alpha=0.12, linewidth=0)
-    axis.plot(
-        x, course.mean, color=style.colour, ls=style.line, lw=style.width, zorder=front
-    )
-    axis.plot(x[-1], course.mean[-1], 'o', color=style.colour, ms=5.5, zorder=front)
+    axis.plot(x, course.mean, color=style.colour, ls=style.line, lw=style.width)
+    axis.plot(x[-1], course.mean[-1], 'o', color=style.colour, ms=6)
     if course.fused:
-        axis.plot(course.seconds, course.mean, color=style.colour, ls=':', lw=1.3, zorder=front)
-        axis.plot(course.seconds[-1], course.mean[-1], 'o', color=style.colour, mfc='white', ms=5)
+        further = {**_FURTHER, 'markevery': [len(course.mean) - 1]}
+        axis.plot(course.seconds, course.mean, color=style.colour, **further)

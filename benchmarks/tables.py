@@ -12,6 +12,7 @@ import re
 import sys
 from pathlib import Path
 
+import equal_seconds
 from collect import PLANS, read_lines
 from reference_models import RESULTS, course, quality, read_results
 from spreadsheets import (
@@ -47,6 +48,9 @@ TESTED = ('reference', 'long', 'ablation', 'fusion')
 # Pictures in docs/results.md: what is drawn of a plan.
 BAR_CHARTS = ('reference', 'ablation')
 COURSES = ('reference', 'long')
+# The plan whose methods are compared at equal seconds, and the name of that picture.
+SECONDS = 'long'
+EQUAL_SECONDS = 'equal_seconds'
 
 
 def results_of(name):
@@ -119,7 +123,25 @@ def drawn(found, draw):
         if path.is_file():
             caption = curves_caption(found[name])
             pictures.setdefault(name, []).append(Text(f'![{caption}](pictures/{path.name})'))
+    pictures[EQUAL_SECONDS] = equal_seconds_picture(found, folder, draw)
     return pictures
+
+
+def equal_seconds_picture(found, folder, draw):
+    """The picture of equal seconds, with its caption below; nothing without results."""
+    results = found[SECONDS]
+    path = folder / f'{EQUAL_SECONDS}.png'
+    if not results.cells:
+        if draw:
+            path.unlink(missing_ok=True)
+        return []
+    panels = equal_seconds.panels_of(results, [found[name] for name in COURSES])
+    if draw:
+        equal_seconds.draw(results, panels, path)
+    return [
+        Text(f'![PSNR over seconds of training](pictures/{path.name})'),
+        Text(equal_seconds.caption(results, panels)),
+    ]
 
 
 def sections(found, pictures):
@@ -135,7 +157,7 @@ def sections(found, pictures):
     for name, content in blocks.items():
         content += mixed_precisions(found[name])
         content += pictures.get(name, [])
-    return {**blocks, 'compute': [compute()]}
+    return {**blocks, EQUAL_SECONDS: pictures[EQUAL_SECONDS], 'compute': [compute()]}
 
 
 def reference_models():
