@@ -75,38 +75,57 @@ def machine_of(results):
     return found.most_common(1)[0][0]
 
 
-def step_seconds(comparisons):
-    """Student, scale and method -> where it was measured -> seconds of a step.
+def step_seconds(comparisons, student, scale):
+    """Method -> where it was measured -> seconds of a step of a student.
 
     A method counts as the same with another number of iterations.
     """
     found = {}
     for results in comparisons:
-        for (student, scale, method), cell in results.cells.items():
-            costs = found.setdefault((student, scale, base_name(method)), {})
+        for (name, factor, method), cell in results.cells.items():
+            if (name, factor) != (student, scale):
+                continue
+            costs = found.setdefault(base_name(method), {})
             for where, curve in zip(_measured_on(cell), cell.curves):
                 if curve:
                     costs.setdefault(where, []).append(curve[-1][1] / curve[-1][0])
     return {
-        key: {where: float(np.mean(values)) for where, values in costs.items()}
-        for key, costs in found.items()
+        method: {where: float(np.mean(values)) for where, values in costs.items()}
+        for method, costs in found.items()
     }
 
 
-def cost_ratio(steps, student, scale, source, target):
+def cost_ratio(steps, source, target):
     """Seconds of a step at one place over those at another.
 
+    Args:
+        steps: Method -> machine and precision -> seconds of a step; of one student.
+        source: Machine and precision.
+        target: Those whose seconds are wanted.
+
     Returns:
-        The geometric mean over the methods of this student that were measured at both; None where
-        there is none.
+        The geometric mean over the methods that were measured at both; where there is none, that of
+        all ways over one other place; None without any.
     """
     if source == target:
         return 1.0
-    ratios = []
-    for (name, factor, _), costs in steps.items():
-        if (name, factor) == (student, scale) and source in costs and target in costs:
-            ratios.append(costs[target] / costs[source])
-    return float(np.exp(np.mean(np.log(ratios)))) if ratios else None
+    ratios = _ratios(steps, source, target)
+    if not ratios:
+        for place in sorted({place for costs in steps.values() for place in costs}):
+            first, second = _ratios(steps, source, place), _ratios(steps, place, target)
+            if first and second:
+                ratios.append(_geometric_mean(first) * _geometric_mean(second))
+    return _geometric_mean(ratios) if ratios else None
+
+
+def _ratios(steps, source, target):
+    """Seconds of a step at one place over those at another, of each method that has both."""
+    both = [costs for costs in steps.values() if source in costs and target in costs]
+    return [costs[target] / costs[source] for costs in both]
+
+
+def _geometric_mean(values):
+    return float(np.exp(np.mean(np.log(values))))
 
 
 def preparation_seconds(results, run, machine):
@@ -172,7 +191,6 @@ def panels_of(results, comparisons):
         A :class:`Panel` for each student.
     """
     machine = machine_of(results)
-    steps = step_seconds(comparisons)
     runs = {}
     for run in results.runs.values():
         if run.kind == 'student':
@@ -183,7 +201,8 @@ def panels_of(results, comparisons):
         here = Counter({place: n for place, n in places.items() if place[0] == machine})
         precision = (here or places).most_common(1)[0][0][1]
         where = machine, precision
-        ratios = {place: cost_ratio(steps, student, scale, place, where) for place in places}
+        steps = step_seconds(comparisons, student, scale)
+        ratios = {place: cost_ratio(steps, place, where) for place in places}
         courses = {}
         for method, cell in cells.items():
             run = runs[student, scale, method]

@@ -96,8 +96,8 @@ def method_styles(methods: Iterable[str]) -> dict[str, Style]:
             families.setdefault(family, []).append(method)
     styles = {}
     for family, names in families.items():
-        width = _EMPHASIZED if family == 'mtkd' else _WIDTH
         for i, method in enumerate(sorted(names, key=_rank)):
+            width = _EMPHASIZED if family == 'mtkd' and i == 0 else _WIDTH
             styles[method] = Style(_COLOURS[family], _LINES[i % len(_LINES)], width)
     taken = {*families, *_RESERVED}
     free = [*_FURTHER, *(colour for name, colour in _COLOURS.items() if name not in taken)]
