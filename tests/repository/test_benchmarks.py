@@ -40,5 +40,6 @@ def test_benchmarks_print_a_table_and_ratios(script):
 def test_every_other_benchmark_is_tested():
     elsewhere = {'timing.py', 'fusion.py', 'tiling.py', 'reference_models.py'}
     elsewhere |= {'collect.py', 'spreadsheets.py', 'tables.py'}  # test_results.py
+    elsewhere |= {'equal_seconds.py', 'first_screen.py', 'stages.py'}  # test_pictures.py
     elsewhere |= {'gpu.py'}  # test_gpu_script.py
     assert {p.name for p in (ROOT / 'benchmarks').glob('*.py')} - elsewhere == set(CALLS)
