@@ -75,57 +75,14 @@ def machine_of(results):
     return found.most_common(1)[0][0]
 
 
-def step_seconds(comparisons, student, scale):
-    """Method -> where it was measured -> seconds of a step of a student.
-
-    A method counts as the same with another number of iterations.
-    """
-    found = {}
-    for results in comparisons:
-        for (name, factor, method), cell in results.cells.items():
-            if (name, factor) != (student, scale):
-                continue
-            costs = found.setdefault(base_name(method), {})
-            for where, curve in zip(_measured_on(cell), cell.curves):
-                if curve:
-                    costs.setdefault(where, []).append(curve[-1][1] / curve[-1][0])
-    return {
-        method: {where: float(np.mean(values)) for where, values in costs.items()}
-        for method, costs in found.items()
-    }
-
-
-def cost_ratio(steps, source, target):
-    """Seconds of a step at one place over those at another.
-
-    Args:
-        steps: Method -> machine and precision -> seconds of a step; of one student.
-        source: Machine and precision.
-        target: Those whose seconds are wanted.
-
-    Returns:
-        The geometric mean over the methods that were measured at both; where there is none, that of
-        all ways over one other place; None without any.
-    """
-    if source == target:
-        return 1.0
-    ratios = _ratios(steps, source, target)
-    if not ratios:
-        for place in sorted({place for costs in steps.values() for place in costs}):
-            first, second = _ratios(steps, source, place), _ratios(steps, place, target)
-            if first and second:
-                ratios.append(_geometric_mean(first) * _geometric_mean(second))
-    return _geometric_mean(ratios) if ratios else None
-
-
-def _ratios(steps, source, target):
-    """Seconds of a step at one place over those at another, of each method that has both."""
-    both = [costs for costs in steps.values() if source in costs and target in costs]
-    return [costs[target] / costs[source] for costs in both]
-
-
-def _geometric_mean(values):
-    return float(np.exp(np.mean(np.log(values))))
+def step_of(cell, where):
+    """Seconds of a step, mean over the seeds that were measured there; None without any."""
+    found = [
+        curve[-1][1] / curve[-1][0]
+        for place, curve in zip(_measured_on(cell), cell.curves)
+        if place == where and curve
+    ]
+    return float(np.mean(found)) if found else None
 
 
 def preparation_seconds(results, run, machine):
@@ -147,7 +104,7 @@ def preparation_seconds(results, run, machine):
             needed.add(name)
             waiting += results.runs[name].after
     total = 0.0
-    for name in needed:
+    for name in sorted(needed):
         measured = results.prepared_machines.get(name)
         if measured is None or conditions([measured], ['']) != machine:
             return None
@@ -155,37 +112,37 @@ def preparation_seconds(results, run, machine):
     return total / len(run.config.teachers) if contents == 'teachers' else total
 
 
-def _course(cell, where, ratios, preparation, fused):
+def _course(cell, where, step, preparation, fused):
     """The course of a method; None where its seconds cannot be known.
 
     Args:
         cell: Its results.
         where: Machine and precision of the panel.
-        ratios: Machine and precision -> what a step costs in the panel over what it costs there.
+        step: Seconds of a step there, for a method that was measured elsewhere; may be None.
         preparation: Of :func:`preparation_seconds`.
         fused: Whether it has a fused target.
     """
-    measured = _measured_on(cell)
-    scaled = where not in measured
-    curves = []
-    for place, curve in zip(measured, cell.curves):
-        ratio = ratios[place]
-        if ratio is not None and (scaled or place == where):
-            curves.append([(i, seconds * ratio, psnr) for i, seconds, psnr in curve])
-    if preparation is None or not curves or not all(cell.curves):
+    if preparation is None or not all(cell.curves):
         return None
     iterations, _, mean, low, high = mean_curve(cell)
-    at, seconds, *_ = mean_curve(replace(cell, curves=curves))
-    seconds = np.interp(iterations, at, seconds)
-    return Course(seconds, mean, low, high, preparation, fused, scaled)
+    curves = [c for place, c in zip(_measured_on(cell), cell.curves) if place == where]
+    if curves:
+        at, measured, *_ = mean_curve(replace(cell, curves=curves))
+        seconds = np.interp(iterations, at, measured)
+    elif step is not None:
+        seconds = iterations * step
+    else:
+        return None
+    return Course(seconds, mean, low, high, preparation, fused, not curves)
 
 
-def panels_of(results, comparisons):
+def panels_of(results, costs):
     """What is drawn.
 
     Args:
         results: Those of the plan.
-        comparisons: All in which a step of the same students was measured.
+        costs: Student -> ``'ratios'`` -> method -> cost of a step over that of the student alone,
+            as benchmarks/methods.py records it.
 
     Returns:
         A :class:`Panel` for each student.
@@ -201,14 +158,18 @@ def panels_of(results, comparisons):
         here = Counter({place: n for place, n in places.items() if place[0] == machine})
         precision = (here or places).most_common(1)[0][0][1]
         where = machine, precision
-        steps = step_seconds(comparisons, student, scale)
-        ratios = {place: cost_ratio(steps, place, where) for place in places}
+        alone = None
+        if results.plan.baseline in cells:
+            alone = step_of(cells[results.plan.baseline], where)
+        ratios = costs.get(student, {}).get('ratios', {})
         courses = {}
         for method, cell in cells.items():
             run = runs[student, scale, method]
+            ratio = ratios.get(base_name(method))
+            step = None if alone is None or ratio is None else alone * ratio
             preparation = preparation_seconds(results, run, machine)
             fused = run.config.cache_contents == 'target'
-            courses[method] = _course(cell, where, ratios, preparation, fused)
+            courses[method] = _course(cell, where, step, preparation, fused)
         panels.append(Panel(student, scale, precision, courses))
     return panels
 
@@ -248,8 +209,8 @@ def caption(results, panels):
     scaled = _named(panels, lambda course: course is not None and course.scaled)
     if scaled:
         text += (
-            f' Measured elsewhere, and scaled by what a step of the same student takes here and '
-            f'there: {scaled}.'
+            f' Measured elsewhere, and drawn by the cost of a step on record and the seconds of '
+            f'{results.plan.baseline}: {scaled}.'
         )
     left_out = _named(panels, lambda course: course is None)
     if left_out:

@@ -1,17 +1,25 @@
 """One training step of each method against one of the student alone: same student, same trainer,
 same teachers.
 
-    python benchmarks/methods.py [--small] [--student EDSR|RCAN|SwinIR] [--device cpu|cuda]
-    [--threads N] [--runs N] [--batch N] [--methods NAME …]
+    python benchmarks/methods.py [--plan paper|small|reference] [--student EDSR|RCAN|SwinIR]
+    [--device cpu|cuda] [--threads N] [--runs N] [--batch N] [--methods NAME …] [--record]
 
 Options are those of options/compare/paper.yml at ×4 (--small: small.yml), and DCKD's those of
 LogitKD, with an encoder of the size of the released one. Weights are random. Outputs of the
 teachers come out of a cache, as they do in a comparison; what a method needs beyond them (features,
 DUKD's new images) is computed.
+
+    python benchmarks/methods.py --plan reference --student SwinIR --threads 1 --runs 9 --record
+
+puts the ratios into benchmarks/results/step_costs.json, from which benchmarks/tables.py takes how
+many iterations of a method take as long as those of another one. They are ratios of the time of
+the processor, so that other work on the machine changes them little.
 """
 
 import copy
+import json
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -22,9 +30,11 @@ import mtkd_basicsr  # noqa: F401  (registers)
 from mtkd_basicsr.archs.vqgan_encoder import VQGANEncoder, VQGANSizes
 from mtkd_basicsr.commands.compare.expansion import expand
 from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.utils.atomic import write_text
 from mtkd_basicsr.utils.resources import option_file
 
 SCALE = 4
+COSTS = Path(__file__).resolve().parent / 'results' / 'step_costs.json'
 # The encoder of vqgan_imagenet_f16_1024, and a small one.
 ENCODER = VQGANSizes(128, (128, 128, 256, 256, 512), 2, (4,), 256, 256, 1024)
 SMALL_ENCODER = VQGANSizes(32, (32, 32, 32, 64, 64), 2, (4,), 16, 16, 64)
@@ -73,15 +83,38 @@ def make_step(opt, batch):
     return step
 
 
-def main():
+def record(args, ratios):
+    """Put the ratios of a student into the file that tables are made from."""
+    content = json.loads(COSTS.read_text()) if COSTS.is_file() else {}
+    content[args.student] = {
+        'plan': args.plan,
+        'batch': args.batch,
+        'machine': machine(args.device),
+        'ratios': {method: round(ratio, 3) for method, ratio in ratios.items()},
+    }
+    write_text(COSTS, json.dumps(content, indent=2, sort_keys=True) + '\n')
+
+
+def arguments():
     p = parser(__doc__.splitlines()[0], runs=5)
-    p.add_argument('--batch', type=int, default=2, help='images of a step')
+    p.add_argument('--batch', type=int, help='images of a step; default: 2, or those of reference')
     p.add_argument('--student', default='EDSR', help='a student of the plan')
-    p.add_argument('--small', action='store_true', help='networks of small.yml')
+    p.add_argument('--plan', default='paper', choices=('paper', 'small', 'reference'))
+    p.add_argument('--small', action='store_const', const='small', dest='plan')
     p.add_argument('--methods', nargs='+', help='only these, and the student alone')
+    p.add_argument('--record', action='store_true', help='into benchmarks/results')
     args = p.parse_args()
+    if args.record and (args.plan, args.device) != ('reference', 'cpu'):
+        p.error('--record is for --plan reference on a CPU')
+    if args.batch is None:
+        args.batch = 8 if args.plan == 'reference' else 2
+    return args
+
+
+def main():
+    args = arguments()
     torch.set_num_threads(args.threads)
-    plan = read_plan(option_file('compare', f'{"small" if args.small else "paper"}.yml'))
+    plan = read_plan(option_file('compare', f'{args.plan}.yml'))
     size = plan.lq_size
     batch = {
         'lq': torch.rand(args.batch, 3, size, size),
@@ -91,15 +124,25 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         steps = {}
         options = options_of(plan.name, args.student, args.device)
-        sizes = SMALL_ENCODER if args.small else ENCODER
-        options['DCKD'] = dckd_options(options['LogitKD'], folder, sizes)
+        sizes = ENCODER if args.plan == 'paper' else SMALL_ENCODER
+        if not args.record:
+            options['DCKD'] = dckd_options(options['LogitKD'], folder, sizes)
         for method, opt in options.items():
             if args.methods and method not in ('scratch', *args.methods):
                 continue
             write_weights(opt, folder)
             steps[method] = make_step(opt, batch)
         seconds = dict(
-            zip(steps, interleaved_medians(list(steps.values()), args.runs, args.device, 1))
+            zip(
+                steps,
+                interleaved_medians(
+                    list(steps.values()),
+                    args.runs,
+                    args.device,
+                    1,
+                    time.process_time if args.record else time.perf_counter,
+                ),
+            )
         )
     print(
         f'One step, {args.student}, batch {args.batch}, low-resolution images of {size}×{size}, '
@@ -110,6 +153,8 @@ def main():
     )
     for method, value in seconds.items():
         print(f'| {method} | {value:.3f} | {value / seconds["scratch"]:.2f} |')
+    if args.record:
+        record(args, {method: value / seconds['scratch'] for method, value in seconds.items()})
 
 
 if __name__ == '__main__':

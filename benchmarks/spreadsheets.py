@@ -42,11 +42,11 @@ DIFFERENCE = (
 )
 
 
-def _number(value, digits):
+def number(value, digits):
     return '' if value is None else f'{value:.{digits}f}'
 
 
-def _text(header, rows):
+def text(header, rows):
     file = io.StringIO()
     writer = csv.writer(file, lineterminator='\n')
     writer.writerow(header)
@@ -66,17 +66,17 @@ def _method_row(plan, student, scale, method, cell, base, test_set, iterations):
         method,
         test_set,
         len(cell.seeds),
-        _number(psnr, 3),
-        _number(psnr_std, 3),
-        _number(ssim, 5),
-        _number(ssim_std, 5),
+        number(psnr, 3),
+        number(psnr_std, 3),
+        number(ssim, 5),
+        number(ssim_std, 5),
         plan.baseline,
-        _number(gained, 3),
-        _number(gained_std, 3),
-        _number(validation, 3),
-        _number(validation_std, 3),
+        number(gained, 3),
+        number(gained_std, 3),
+        number(validation, 3),
+        number(validation_std, 3),
         iterations,
-        _number(cell.mean_seconds(), 0),
+        number(cell.mean_seconds(), 0),
         ' | '.join(dict.fromkeys(map(in_words, cell.precisions))),
     ]
 
@@ -98,15 +98,15 @@ def _difference_row(plan, student, scale, test_set, pair, difference):
         scale,
         test_set,
         *pair,
-        _number(difference.mean, 3),
-        _number(difference.deviation, 3),
+        number(difference.mean, 3),
+        number(difference.deviation, 3),
         f'{difference.p:.2g}',
     ]
 
 
 def methods(comparisons):
     """PSNR, SSIM, gain, last validation and seconds of every student, method and test set."""
-    return _text(
+    return text(
         METHOD,
         [
             _method_row(
@@ -129,15 +129,15 @@ def methods(comparisons):
 
 def references(comparisons):
     """PSNR and SSIM of bicubic enlargement, the teachers, and the targets."""
-    return _text(
+    return text(
         ('scale', 'source', 'test_set', 'psnr_db', 'ssim'),
         [
             [
                 scale,
                 name,
                 test_set,
-                _number(values[test_set][0], 3),
-                _number(values[test_set][1], 5),
+                number(values[test_set][0], 3),
+                number(values[test_set][1], 5),
             ]
             for results in comparisons
             for scale, images in results.references.items()
@@ -169,7 +169,7 @@ def comparisons_of_methods(comparisons, retired):
                 for pair, difference in family.items():
                     row = _difference_row(plan, student, scale, test_set, pair, difference)
                     (past if removed.keys() & set(pair) else present).append(row)
-    return _text(DIFFERENCE, present), _text(DIFFERENCE, past)
+    return text(DIFFERENCE, present), text(DIFFERENCE, past)
 
 
 def cells_of(results, student, scale):
@@ -198,7 +198,7 @@ def retired_methods(comparisons, retired):
                     ]
                     for test_set in results.plan.test
                 ]
-    return _text(('last_version', *METHOD), rows)
+    return text(('last_version', *METHOD), rows)
 
 
 def plans(comparisons):
@@ -216,7 +216,7 @@ def plans(comparisons):
                 len(finished),
                 len(trainings),
                 ' or '.join(map(str, iterations)),
-                _number(sum(seconds), 0),
+                number(sum(seconds), 0),
                 ' | '.join(results.machines),
             ]
         )
@@ -229,15 +229,15 @@ def plans(comparisons):
         'training_seconds_of_all_students',
         'machines',
     )
-    return _text(header, rows)
+    return text(header, rows)
 
 
 def preparation(comparisons):
     """Seconds of caches and of trainings that others build on."""
-    return _text(
+    return text(
         ('plan', 'done_once', 'seconds'),
         [
-            [results.plan.name, name, _number(seconds, 0)]
+            [results.plan.name, name, number(seconds, 0)]
             for results in comparisons
             for name, seconds in results.prepared.items()
         ],

@@ -1,26 +1,22 @@
 """The diagram of the two stages of MTKD in README.md.
 
-    python benchmarks/stages.py [--out FILE]
-
-FILE is an SVG file, whose letters are drawn as paths so that it looks alike everywhere, or a PNG
-file.
+python benchmarks/stages.py [--out FILE]
 """
 
 import argparse
 from pathlib import Path
 
-import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from mtkd_basicsr.commands.compare.report.styles import method_styles
 
-OUT = Path(__file__).resolve().parents[1] / 'docs' / 'pictures' / 'stages.svg'
+OUT = Path(__file__).resolve().parents[1] / 'docs' / 'pictures' / 'stages.png'
 # All lengths are pixels of the page, from the upper left corner, 72 to an inch, so that they are
 # points as well; GitHub shows it at this width.
 WIDTH = 830
 HEIGHT = 452
-DPI = 200  # of a PNG file, whose pixels are 2.8 for each of the page
+DPI = 144  # two pixels of the file for one of the page
 
 DARK = '#1a1a1a'
 GREY = '#59636e'
@@ -140,15 +136,12 @@ def legend(drawing):
 
 
 def draw(path):
-    """Draw the diagram into an SVG or PNG file."""
+    """Draw the diagram into a PNG file."""
     drawing = Drawing()
     stage_1(drawing)
     stage_2(drawing)
     legend(drawing)
-    # The same bytes at every run: no date, no random names.
-    with matplotlib.rc_context({'svg.fonttype': 'path', 'svg.hashsalt': 'stages'}):
-        metadata = {'Date': None} if path.suffix == '.svg' else None
-        drawing.figure.savefig(path, dpi=DPI, metadata=metadata)
+    drawing.figure.savefig(path, dpi=DPI)
 
 
 def main():

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import equal_seconds
 from collect import PLANS, read_lines
+from headline import converged, costs, headline, read_costs
+from matrices import headline as headline_csv
+from matrices import matrices
 from reference_models import RESULTS, course, quality, read_results
 from spreadsheets import (
     comparisons_of_methods,
@@ -28,7 +31,6 @@ import mtkd_basicsr  # noqa: F401  (registers)
 from mtkd_basicsr.commands.compare.collection import assemble, collect
 from mtkd_basicsr.commands.compare.expansion import Run, expand
 from mtkd_basicsr.commands.compare.plan import read_plan
-from mtkd_basicsr.commands.compare.report import tables
 from mtkd_basicsr.commands.compare.report.document import Text, markdown
 from mtkd_basicsr.commands.compare.report.figures import (
     bars,
@@ -36,10 +38,7 @@ from mtkd_basicsr.commands.compare.report.figures import (
     curves,
     curves_caption,
 )
-from mtkd_basicsr.commands.compare.report.write import (
-    mixed_precisions,
-    seconds_that_do_not_compare,
-)
+from mtkd_basicsr.commands.compare.report.write import mixed_precisions
 
 ROOT = Path(__file__).resolve().parents[1]
 # Plans whose test sets were used for nothing but the comparison: how sure differences are can be
@@ -135,7 +134,7 @@ def equal_seconds_picture(found, folder, draw):
         if draw:
             path.unlink(missing_ok=True)
         return []
-    panels = equal_seconds.panels_of(results, [found[name] for name in COURSES])
+    panels = equal_seconds.panels_of(results, read_costs())
     if draw:
         equal_seconds.draw(results, panels, path)
     return [
@@ -147,40 +146,23 @@ def equal_seconds_picture(found, folder, draw):
 def sections(found, pictures):
     """What is written into docs/results.md: name -> blocks."""
     blocks = {name: [] for name in (*BAR_CHARTS, *COURSES)}
-    for name in COURSES:
-        results = found[name]
-        for scale in results.plan.scales if results.cells else ():
-            blocks[name].append(
-                tables.summary(results, scale, references=name == 'reference', seconds=True)
-            )
-            blocks[name] += seconds_that_do_not_compare(results)
+    if found['long'].cells:
+        blocks['long'] += [*converged(found), state(found['long'])]
     for name, content in blocks.items():
         content += mixed_precisions(found[name])
         content += pictures.get(name, [])
-    return {**blocks, EQUAL_SECONDS: pictures[EQUAL_SECONDS], 'compute': [compute()]}
+    return {
+        **blocks,
+        EQUAL_SECONDS: pictures[EQUAL_SECONDS],
+        'cost': costs(),
+        'compute': [compute()],
+    }
 
 
 def reference_models():
     """The tables of docs/reference_models.md."""
     content = read_results(ROOT / 'benchmarks' / 'results' / RESULTS.name)
     return {'quality': [quality(content)], 'training': [course(content)]}
-
-
-def readme_table(found):
-    """The tables of README.md."""
-    blocks = []
-    for name in ('reference', 'long'):
-        results = found[name]
-        for scale in results.plan.scales if results.cells else ():
-            blocks += [
-                tables.summary(
-                    results, scale, references=name == 'reference', seconds=name == 'long'
-                ),
-                *(seconds_that_do_not_compare(results) if name == 'long' else ()),
-                state(results),
-                *mixed_precisions(results),
-            ]
-    return blocks
 
 
 def filled(path, blocks):
@@ -205,13 +187,15 @@ def texts(draw):
     retired = {name: retired_of(results) for name, results in found.items()}
     present, past = comparisons_of_methods(tested, retired)
     return {
-        'README.md': filled(ROOT / 'README.md', {'results': readme_table(found)}),
+        'README.md': filled(ROOT / 'README.md', {'results': headline(found)}),
         'docs/results.md': filled(
             ROOT / 'docs' / 'results.md', sections(found, drawn(found, draw))
         ),
         'docs/reference_models.md': filled(
             ROOT / 'docs' / 'reference_models.md', reference_models()
         ),
+        'docs/results/headline.csv': headline_csv(found),
+        **{f'docs/results/{name}.csv': text for name, text in matrices(found).items()},
         'docs/results/methods.csv': methods(comparisons),
         'docs/results/references.csv': references(comparisons),
         'docs/results/differences.csv': present,

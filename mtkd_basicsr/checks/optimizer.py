@@ -50,6 +50,8 @@ class _Choice(NamedTuple):
     required: bool = True
 
 
+# Those of BasicSR's BaseModel.setup_schedulers.
+_SCHEDULERS = ('MultiStepLR', 'MultiStepRestartLR', 'CosineAnnealingRestartLR')
 _FROM_1 = 'a number from 1 on'
 _WHOLE_FROM_0 = 'a whole number from 0 on'
 _WHOLE_FROM_1 = 'a whole number from 1 on'
@@ -162,6 +164,9 @@ def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:
     try:
         optimizer = BaseModel.get_optimizer(model, arguments.pop('type'), [parameter], **arguments)
         model.optimizers = [optimizer]
+    except NotImplementedError:
+        kind = opt['train']['optim_g'].get('type')
+        findings.error(f'train.optim_g.type: {kind!r}; this BasicSR has {", ".join(_optimizers())}')
     except Exception as error:  # each optimizer raises its own types
         kind = opt['train']['optim_g'].get('type')
         findings.error(
@@ -172,6 +177,10 @@ def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:
         model.optimizers[0].step()
         for _ in range(2):  # BasicSR steps the schedule twice before the optimizer
             model.schedulers[0].step()
+    except NotImplementedError:
+        kind = opt['train']['scheduler'].get('type')
+        findings.error(f'train.scheduler.type: {kind!r}; this BasicSR has {", ".join(_SCHEDULERS)}')
+        return
     except Exception as error:
         kind = opt['train']['scheduler'].get('type')
         findings.error(
@@ -187,6 +196,23 @@ def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:
             f'train.scheduler.periods: {periods}; together they have to last for train.total_iter, '
             f'{total}'
         )
+
+
+def _optimizers() -> list[str]:
+    """Return the names of the optimizers that the installed BasicSR has."""
+    found = []
+    for name, kind in vars(torch.optim).items():
+        if not (inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer)):
+            continue
+        parameter = torch.zeros(1, requires_grad=True)
+        try:
+            BaseModel.get_optimizer(SimpleNamespace(), name, [parameter], lr=1e-3)
+        except NotImplementedError:
+            continue
+        except Exception:  # known, but needs more arguments
+            pass
+        found.append(name)
+    return found
 
 
 def _hint(arguments: dict[str, Any]) -> str:

@@ -445,7 +445,7 @@ VALUES = [
     (
         'an unknown optimizer',
         {'train__optim_g__type': 'Adma'},
-        "train.optim_g: 'Adma' cannot be built: optimizer Adma is not supp",
+        "train.optim_g.type: 'Adma'; this BasicSR has Adam",
     ),
     (
         '1e-4, which is a string',
@@ -461,7 +461,7 @@ VALUES = [
     (
         'an unknown schedule',
         {'train__scheduler__type': 'Step'},
-        "train.scheduler: 'Step' cannot be built: NotImplementedError",
+        "train.scheduler.type: 'Step'; this BasicSR has MultiStepLR, ",
     ),
     (
         'a schedule without milestones',
