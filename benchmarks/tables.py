@@ -12,8 +12,9 @@ import re
 import sys
 from pathlib import Path
 
+import equal_seconds
 from collect import PLANS, plan_file, read_lines
-from headline import converged, costs, headline, tried
+from headline import converged, costs, headline, read_costs, tried
 from matrices import headline as headline_csv
 from matrices import matrices
 from reference_models import RESULTS, course, quality, read_results
@@ -46,6 +47,9 @@ TESTED = ('reference', 'long', 'ablation', 'fusion')
 # Pictures in docs/results.md: what is drawn of a plan.
 BAR_CHARTS = ('reference', 'ablation')
 COURSES = ('reference', 'long')
+# The plan whose methods are compared at equal seconds, and the name of that picture.
+SECONDS = 'long'
+EQUAL_SECONDS = 'equal_seconds'
 
 
 def results_of(name):
@@ -119,7 +123,25 @@ def drawn(found, draw):
         if path.is_file():
             caption = curves_caption(found[name])
             pictures.setdefault(name, []).append(Text(f'![{caption}](pictures/{path.name})'))
+    pictures[EQUAL_SECONDS] = equal_seconds_picture(found, folder, draw)
     return pictures
+
+
+def equal_seconds_picture(found, folder, draw):
+    """The picture of equal seconds, with its caption below; nothing without results."""
+    results = found[SECONDS]
+    path = folder / f'{EQUAL_SECONDS}.png'
+    if not results.cells:
+        if draw:
+            path.unlink(missing_ok=True)
+        return []
+    panels = equal_seconds.panels_of(results, read_costs())
+    if draw:
+        equal_seconds.draw(results, panels, path)
+    return [
+        Text(f'![PSNR over seconds of training](pictures/{path.name})'),
+        Text(equal_seconds.caption(results, panels)),
+    ]
 
 
 def sections(found, pictures):
@@ -132,7 +154,12 @@ def sections(found, pictures):
         content += pictures.get(name, [])
     if found['gains'].cells:
         blocks['gains'] = [*tried(found), state(found['gains'])]
-    return {**blocks, 'cost': costs(), 'compute': [compute()]}
+    return {
+        **blocks,
+        EQUAL_SECONDS: pictures[EQUAL_SECONDS],
+        'cost': costs(),
+        'compute': [compute()],
+    }
 
 
 def reference_models():

@@ -1,28 +1,13 @@
 """Figures of a report: curves and bars."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from ....evaluation.statistics import gain
 from ..results import Cell, Results, paired_psnr
+from .styles import method_styles
 from .timing import Timing
-
-# The colour-blind safe palette of Okabe and Ito, then other colours.
-_COLOURS = (
-    '#000000',
-    '#0072b2',
-    '#e69f00',
-    '#009e73',
-    '#cc79a7',
-    '#56b4e9',
-    '#d55e00',
-    '#8a8a00',
-    '#999999',
-    '#7b4fa3',
-)
-_STYLES = ('-', '--', '-.', ':')
 
 
 def curves_caption(results: Results) -> str:
@@ -45,16 +30,7 @@ def bars_caption(results: Results) -> str:
     return f'Gain over {results.plan.baseline}{whiskers}.'
 
 
-def style(methods: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return the colour and line style of each method, the same in all figures."""
-    styles = {}
-    for i, method in enumerate(methods):
-        cycle, position = divmod(i, len(_COLOURS))
-        styles[method] = _COLOURS[position], _STYLES[cycle % len(_STYLES)]
-    return styles
-
-
-def _mean_curve(
+def mean_curve(
     cell: Cell,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the mean curve over seeds, at the iterations that all seeds have.
@@ -85,20 +61,27 @@ def curves(results: Results, path: Path) -> None:
     from matplotlib.figure import Figure
 
     groups = list(results.groups())
-    styles = style(results.plan.methods)
+    styles = method_styles(results.plan.methods)
     figure = Figure(figsize=(12, 3.9 * len(groups)), layout='constrained')
     rows = figure.subplots(len(groups), 2, squeeze=False)
     for axes, (student, scale, cells) in zip(rows, groups, strict=True):
         lowest = []
         highest = []
         for method, cell in cells.items():
-            iterations, seconds, mean, low, high = _mean_curve(cell)
+            iterations, seconds, mean, low, high = mean_curve(cell)
             if not len(mean):
                 continue
-            colour, line = styles[method]
+            style = styles[method]
             for axis, x in zip(axes, (iterations, seconds), strict=True):
-                axis.plot(x, mean, color=colour, linestyle=line, label=method, linewidth=1.4)
-                axis.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
+                axis.plot(
+                    x,
+                    mean,
+                    color=style.colour,
+                    linestyle=style.line,
+                    linewidth=style.width,
+                    label=method,
+                )
+                axis.fill_between(x, low, high, color=style.colour, alpha=0.12, linewidth=0)
             lowest.append(np.percentile(mean, 25))
             highest.append(high.max())
         labels = ('iterations', "seconds of training, without teachers' caches and validation")
@@ -131,7 +114,7 @@ def bars(results: Results, path: Path) -> bool:
     groups = [group for group in results.groups() if baseline in group[2] and len(group[2]) > 1]
     if not groups:
         return False
-    styles = style(results.plan.methods)
+    styles = method_styles(results.plan.methods)
     heights = [0.28 * len(cells) + 0.9 for _, _, cells in groups]
     figure = Figure(figsize=(4.2 * len(sets) + 1.5, sum(heights)), layout='constrained')
     rows = figure.subplots(
@@ -151,7 +134,7 @@ def bars(results: Results, path: Path) -> bool:
                 xerr=[deviation or 0 for _, deviation in gains.values()]
                 if results.several_seeds
                 else None,
-                color=[styles[method][0] for method in gains],
+                color=[styles[method].colour for method in gains],
                 capsize=2,
                 error_kw={'elinewidth': 1, 'ecolor': '#555555'},
             )

@@ -11,8 +11,8 @@ from ..results import Results
 _VERSIONS = re.compile(r', Python [^,]*, mtkd_basicsr .*$')
 
 
-def _conditions(machines: Iterable[str], precisions: Iterable[str]) -> str:
-    """Return what the seconds of a row were measured on.
+def conditions(machines: Iterable[str], precisions: Iterable[str]) -> str:
+    """Return what the seconds of some runs were measured on; equal for those that compare.
 
     Args:
         machines: Machine of each run, with its number of threads.
@@ -49,10 +49,9 @@ class Timing:
             for method, cell in cells.items():
                 texts = precisions[method] if several else [''] * len(cell.machines)
                 if cell.machines:
-                    students[student, scale, method] = _conditions(cell.machines, texts)
+                    students[student, scale, method] = conditions(cell.machines, texts)
         prepared = {
-            name: _conditions([machine], [''])
-            for name, machine in results.prepared_machines.items()
+            name: conditions([machine], ['']) for name, machine in results.prepared_machines.items()
         }
         return cls(students, prepared)
 
