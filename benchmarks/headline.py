@@ -1,12 +1,13 @@
 """What the comparison comes to: the table of the README, MTKD against each of the other methods
 at as many iterations and in as many seconds, and the tables of docs/results.md.
 
-Seconds are iterations times the cost of a step, a ratio of benchmarks/results/step_costs.json. A
-method gets the training whose time is the least that is not shorter than MTKD's, or the longest one
-if that is at least `LEAST` of it: with a doubt, the other method gets more time.
+Seconds are iterations times the cost of a step, a ratio of benchmarks/results/step_costs.json. Of
+the trainings of a method that have at least `LEAST` of MTKD's time, the one is taken whose time is
+nearest to it.
 """
 
 import json
+import math
 from dataclasses import dataclass, replace
 
 from methods import COSTS
@@ -86,15 +87,10 @@ def trainings(found, student, scale, method):
 
 
 def as_long(pairs, seconds, cost):
-    """The training of a method that takes as long as a number of seconds: (time, cell), or None."""
-    timed = sorted(
-        ((iterations * cost / seconds, cell) for iterations, cell in pairs),
-        key=lambda pair: pair[0],
-    )
-    enough = [pair for pair in timed if pair[0] >= 0.95]
-    if enough:
-        return enough[0]
-    return timed[-1] if timed and timed[-1][0] >= LEAST else None
+    """The training of a method that takes about a number of seconds: (time, cell), or None."""
+    timed = [(iterations * cost / seconds, cell) for iterations, cell in pairs]
+    enough = [pair for pair in timed if pair[0] >= LEAST]
+    return min(enough, key=lambda pair: abs(math.log(pair[0])), default=None)
 
 
 def matches(found, student, scale):
