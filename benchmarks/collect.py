@@ -30,7 +30,7 @@ PLANS = (
     'search',
     'start',
     'ready',
-    'paper-rate',
+    'paper_rate',
     'gains',
 )
 

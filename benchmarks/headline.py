@@ -1,8 +1,9 @@
 """What the comparison comes to: the table of the README, MTKD against each of the other methods
-at as many iterations and in as many seconds, and the tables of docs/results.md.
+at as many iterations and in as much training time, and the tables of docs/results.md.
 
-Seconds are iterations times the cost of a step, a ratio of benchmarks/results/step_costs.json. Of
-the trainings of a method that have at least `LEAST` of MTKD's time, the one is taken whose time is
+Training time is that which was measured, where both ran on processors with the same features; else
+it is iterations times the cost of a step, a ratio of benchmarks/results/step_costs.json. Of the
+trainings of a method that have at least `LEAST` of MTKD's time, the one is taken whose time is
 nearest to it.
 """
 
@@ -31,7 +32,8 @@ LONG = '+3.5x'
 # The test set whose images are enough for a test, and the one that is shown first.
 TESTED, SMALL = 'B100', 'Set5'
 LEAST = 0.8
-HOW = ('iterations', 'seconds')
+# What is equal, with the plan whose iterations they are.
+HOW = {'4,000': 'reference', '14,000': 'long', 'time': None}
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Match:
     """A comparison of MTKD with a training of another method.
 
     Attributes:
-        time: Seconds of the other method over those of MTKD.
+        time: Training time of the other method over that of MTKD.
         gains: Test set -> mean and standard deviation over seeds of the difference, in dB.
         p: p over the images of `TESTED`, corrected for all matches of the student.
         seeds: Number of seeds that both have.
@@ -54,9 +56,11 @@ class Match:
 
     @property
     def verdict(self):
-        if self.p > SIGNIFICANT:
+        mean, deviation = self.gains[TESTED]
+        # Over many images a difference that another seed may turn around is significant too.
+        if self.p > SIGNIFICANT or abs(mean) <= (deviation or 0):
             return 'level'
-        return 'won' if self.gains[TESTED][0] > 0 else 'lost'
+        return 'won' if mean > 0 else 'lost'
 
 
 def read_costs():
@@ -70,8 +74,8 @@ def costs_of(student):
 
 
 def trainings(found, student, scale, method):
-    """The finished trainings of a method: (iterations, cell)."""
-    pairs = []
+    """The finished trainings of a method: plan -> (iterations, cell)."""
+    finished = {}
     for plan, suffix in (('long', LONG), ('reference', '')):
         results = found[plan]
         cell = results.cells.get((student, scale, method + suffix))
@@ -82,45 +86,62 @@ def trainings(found, student, scale, method):
             for run in results.runs.values()
             if (run.student, run.scale, run.method) == (student, scale, method + suffix)
         }
-        pairs.append((iterations.pop(), cell))
-    return pairs
+        finished[plan] = iterations.pop(), cell
+    return finished
 
 
-def as_long(pairs, seconds, cost):
-    """The training of a method that takes about a number of seconds: (time, cell), or None."""
-    timed = [(iterations * cost / seconds, cell) for iterations, cell in pairs]
-    enough = [pair for pair in timed if pair[0] >= LEAST]
+def processors(cell):
+    """The features of the processors that a method ran on."""
+    return {machine.partition(';')[0] for machine in cell.machines}
+
+
+def share_of_time(one, other, costs):
+    """Training time of one method over that of another, each as (method, iterations, cell)."""
+    (method, iterations, cell), (other_method, other_iterations, other_cell) = one, other
+    if processors(cell) == processors(other_cell):
+        return cell.mean_seconds() / other_cell.mean_seconds()
+    return iterations * costs[method] / (other_iterations * costs[other_method])
+
+
+def as_long(pairs):
+    """The nearest training time: (share, cell) of several, or None."""
+    enough = [pair for pair in pairs if pair[0] >= LEAST]
     return min(enough, key=lambda pair: abs(math.log(pair[0])), default=None)
 
 
-def matches(found, student, scale):
-    """All comparisons of a student: (rival, ``'iterations'`` or ``'seconds'``) -> `Match`."""
+def chosen(found, student, scale):
+    """What is compared: (rival, key of `HOW`) -> share of the time, cell of MTKD, of the rival."""
     costs = costs_of(student)
-    own = dict(trainings(found, student, scale, METHOD))
-    if not own:
-        return {}
-    iterations = max(own)
-    cell = own[iterations]
-    seconds = iterations * costs[METHOD]
-    chosen = {}
+    own = trainings(found, student, scale, METHOD)
+    pairs = {}
     for rival in RIVALS:
-        pairs = trainings(found, student, scale, rival)
-        equal = dict(pairs).get(iterations)
-        if equal is not None:
-            chosen[rival, 'iterations'] = iterations * costs[rival] / seconds, equal
-        as_slow = as_long(pairs, seconds, costs[rival])
-        if as_slow is not None:
-            chosen[rival, 'seconds'] = as_slow
+        others = trainings(found, student, scale, rival)
+        timed = []
+        for how, plan in HOW.items():
+            if plan in own and plan in others:
+                share = share_of_time((rival, *others[plan]), (METHOD, *own[plan]), costs)
+                pairs[rival, how] = share, own[plan][1], others[plan][1]
+        for iterations, cell in others.values() if 'long' in own else ():
+            share = share_of_time((rival, iterations, cell), (METHOD, *own['long']), costs)
+            timed.append((share, cell))
+        nearest = as_long(timed)
+        if nearest is not None:
+            pairs[rival, 'time'] = nearest[0], own['long'][1], nearest[1]
+    return pairs
+
+
+def matches(found, student, scale):
+    """All comparisons of a student: (rival, key of `HOW`) -> `Match`."""
     p_values = []
     compared = {}
-    for key, (time, other) in chosen.items():
+    for key, (share, cell, other) in chosen(found, student, scale).items():
         values = {name: paired_psnr(cell, other, name) for name in (SMALL, TESTED)}
         if values[TESTED] is None:
             continue
         ours, theirs = values[TESTED]
         p_values.append(signed_rank_test(ours.mean(0) - theirs.mean(0)))
         gains = {name: gain(*pair) for name, pair in values.items()}
-        compared[key] = Match(time, gains, 1.0, len(ours), bool(mixed(other, cell)))
+        compared[key] = Match(share, gains, 1.0, len(ours), bool(mixed(other, cell)))
     for match, p in zip(compared.values(), holm_correction(p_values)):
         match.p = p
     return compared
@@ -139,37 +160,38 @@ def in_a_cell(match, seeds):
     return f'**{match.verdict}** {" / ".join(differences)}{few}{" †" if match.mixed else ""}'
 
 
+def lines_of(compared, rival, seeds):
+    """The lines of a cell; the same training is named once."""
+    texts = {how: in_a_cell(compared.get((rival, how)), seeds) for how in HOW}
+    if texts['time'] == texts['14,000']:
+        texts['14,000 and time'] = texts.pop('14,000')
+        del texts['time']
+    return '<br>'.join(f'{how}: {text}' for how, text in texts.items())
+
+
 def headline(found, scale=4):
     """The table and the line below it."""
     plan = found['long'].plan
     students = {student: matches(found, student, scale) for student in plan.students}
     students = {student: compared for student, compared in students.items() if compared}
-    seeds = len(plan.seeds)
     rows = []
     for rival in RIVALS:
-        cells = []
-        for compared in students.values():
-            lines = [in_a_cell(compared.get((rival, how)), seeds) for how in HOW]
-            if len(set(lines)) == 1:
-                cells.append(lines[0])
-            else:
-                cells.append('<br>'.join(f'{how}: {line}' for how, line in zip(HOW, lines)))
+        cells = [lines_of(compared, rival, len(plan.seeds)) for compared in students.values()]
         rows.append([TITLES.get(rival, rival), *cells])
-    header = ['MTKD against', *students]
     everything = [match for compared in students.values() for match in compared.values()]
-    shares = [m.time for c in students.values() for (_, how), m in c.items() if how == 'seconds']
-    won = [match for match in everything if match.verdict == 'won']
-    least = max((match.p for match in won), default=1)
+    shares = [m.time for c in students.values() for (_, how), m in c.items() if how == 'time']
     notes = [
-        f'PSNR of MTKD minus that of the method, {SMALL} / {TESTED}, dB, mean ± standard deviation '
-        'over seeds; MTKD after 14,000 iterations. Won, level or lost: whether p is below '
-        f'{SIGNIFICANT} (Wilcoxon over the images of {TESTED}, Holm); of what is won, at most '
-        f'{least:.0g}. Seconds: the method has {min(shares):.2f} to {max(shares):.2f} times the '
-        'time of MTKD, by the [cost of a step](docs/results.md#cost), without that of the cache. '
-        '–: not trained yet.'
+        f'PSNR of MTKD minus that of the method in dB, {SMALL} / {TESTED}, mean ± standard '
+        'deviation over seeds. **4,000** and **14,000**: both after so many iterations. **Time**: '
+        'MTKD after 14,000 iterations, the method after about as much training time '
+        f'({min(shares):.2f} to {max(shares):.2f} of it), [without caches](docs/results.md#cost). '
+        f'Won and lost: on {TESTED}, p < {SIGNIFICANT} (Wilcoxon signed-rank over images, Holm) '
+        'and more than the deviation over seeds, else level; '
+        '[all p](docs/results/headline.csv). –: not trained yet.'
     ]
     if any(match.mixed for match in everything):
         notes.append('†: computed in different [precisions](docs/results.md#cost).')
+    header = ['MTKD against', *(f'student {student}' for student in students)]
     return [Table(header, rows), Text(' '.join(notes))]
 
 
@@ -200,10 +222,11 @@ def costs():
         )
     machines = ' | '.join(dict.fromkeys(content['machine'] for content in recorded.values()))
     note = (
-        'Time of a training step over that of the student alone, with the outputs of the teachers '
-        f'out of a cache: `python benchmarks/methods.py --plan reference --record`, {machines}.'
+        'Time of a training step over that of the student without a teacher, with the outputs of '
+        'the teachers from a cache: `python benchmarks/methods.py --plan reference --record`, '
+        f'{machines}.'
     )
-    return [Table(['step / student alone', *recorded], rows), Text(note)]
+    return [Table(['step / no teacher', *recorded], rows), Text(note)]
 
 
 def tried(found, scale=4):

@@ -18,6 +18,8 @@ import yaml
 
 import mtkd_basicsr  # noqa: F401  (makes `import basicsr` work)
 from mtkd_basicsr.data.sample_photographs import load, low_resolution
+from mtkd_basicsr.distillers import METHODS
+from mtkd_basicsr.host.api import LOSS_REGISTRY
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -485,6 +487,18 @@ def same_environment():
     for name in set(os.environ) - set(before) - {'PYTEST_CURRENT_TEST'}:
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def no_methods_of_benchmarks():
+    """Take out what benchmarks/gains_methods.py registers when a plan imports it."""
+    yield
+    module = sys.modules.pop('gains_methods', None)
+    if module is None:
+        return
+    for registry in (METHODS, LOSS_REGISTRY._obj_map):
+        for name in [name for name, kind in registry.items() if kind.__module__ == module.__name__]:
+            del registry[name]
 
 
 @pytest.fixture

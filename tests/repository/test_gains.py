@@ -10,12 +10,10 @@ from conftest import ROOT
 from skimage import data
 
 
-@pytest.fixture(scope='module')
-def gains():
-    """The module; it is imported once, because it registers its methods."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / 'benchmarks'))
-        return importlib.import_module('gains_methods')
+@pytest.fixture
+def gains(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
+    return importlib.import_module('gains_methods')
 
 
 def photograph(offset):

@@ -16,13 +16,19 @@ def headline(monkeypatch):
     return importlib.import_module('headline')
 
 
-def cell(level, seeds=(0, 1, 2), images=30, spread=0.01):
+def cell(level, seeds=(0, 1, 2), images=30, spread=0.01, seconds=100.0, machine='CPU; torch 2'):
     noise = np.random.default_rng(0)
     values = {}
     for name in ('Set5', 'B100'):
         psnr = level + spread * noise.standard_normal((len(seeds), images))
         values[name] = np.stack([psnr, np.full_like(psnr, 0.8)], -1)
-    return Cell(values=values, seeds=list(seeds), precisions=[{'student': 'fp32'}] * len(seeds))
+    return Cell(
+        values=values,
+        seeds=list(seeds),
+        precisions=[{'student': 'fp32'}] * len(seeds),
+        seconds=[seconds] * len(seeds),
+        machines=[machine] * len(seeds),
+    )
 
 
 def results(cells, iterations):
@@ -52,42 +58,69 @@ def test_won_level_and_lost(headline):
         'AT+3.5x': cell(27.2),
     }
     matches = headline.matches(found(long, {}), 'EDSR', 4)
-    verdicts = {rival: matches[rival, 'iterations'].verdict for rival, _ in matches}
+    verdicts = {rival: matches[rival, '14,000'].verdict for rival, _ in matches}
     assert verdicts == {'scratch': 'won', 'LogitKD': 'level', 'AT': 'lost'}
-    assert matches['scratch', 'iterations'].gains['B100'][0] == pytest.approx(0.1, abs=0.01)
-    assert matches['LogitKD', 'iterations'].p == 1
+    assert matches['scratch', '14,000'].gains['B100'][0] == pytest.approx(0.1, abs=0.01)
+    assert matches['LogitKD', '14,000'].p == 1
 
 
-def test_the_other_method_gets_as_many_seconds(headline):
-    """A step of AT takes 3.0 times as long, one of DUKD 6.3 times, by what is on record."""
-    reference = {'AT': cell(26.5), 'DUKD': cell(26.6), 'LogitKD': cell(26.8)}
-    long = {'MTKD+3.5x': cell(27.0), 'AT+3.5x': cell(27.1)}
+def test_what_another_seed_may_turn_around_is_level(headline):
+    images = [27.0 + i / 10 for i in range(30)]
+    other = cell(26.9)
+    ours = cell(27.0)
+    for seed, shift in enumerate((-0.1, 0.0, 0.11)):
+        for name in ('Set5', 'B100'):
+            other.values[name][seed, :, 0] = images
+            ours.values[name][seed, :, 0] = [psnr + shift for psnr in images]
+    long = {'MTKD+3.5x': ours, 'scratch+3.5x': other}
+    match = headline.matches(found(long, {}), 'EDSR', 4)['scratch', '14,000']
+    assert match.p < 1e-5
+    assert match.verdict == 'level'
+
+
+def test_the_other_method_gets_about_as_much_time(headline):
+    reference = {'AT': cell(26.5, seconds=90), 'DUKD': cell(26.6, seconds=130)}
+    long = {'MTKD+3.5x': cell(27.0), 'AT+3.5x': cell(27.1, seconds=300)}
+    matches = headline.matches(found(long, reference), 'EDSR', 4)
+    assert set(matches) == {('AT', '14,000'), ('AT', 'time'), ('DUKD', 'time')}
+    assert matches['AT', '14,000'].verdict == 'lost'
+    assert matches['AT', 'time'].time == pytest.approx(0.9)
+    assert matches['AT', 'time'].verdict == 'won'
+    assert matches['DUKD', 'time'].time == pytest.approx(1.3)
+
+
+def test_times_of_other_processors_are_the_cost_of_a_step(headline):
+    reference = {'DUKD': cell(26.6, seconds=5000, machine='CPU, AVX2; torch 2')}
+    long = {'MTKD+3.5x': cell(27.0)}
     matches = headline.matches(found(long, reference), 'EDSR', 4)
     costs = headline.costs_of('EDSR')
-    assert set(matches) == {('AT', 'iterations'), ('AT', 'seconds'), ('DUKD', 'seconds')}
-    own = 14000 * costs['MTKD']
-    # 14,000 iterations of AT take three times as long.
-    assert matches['AT', 'iterations'].verdict == 'lost'
-    assert matches['AT', 'seconds'].time == pytest.approx(4000 * costs['AT'] / own)
-    assert 0.8 < matches['AT', 'seconds'].time < 1
-    assert matches['AT', 'seconds'].verdict == 'won'
-    assert matches['DUKD', 'seconds'].time == pytest.approx(4000 * costs['DUKD'] / own)
-    assert matches['DUKD', 'seconds'].time > 1
-    assert matches['DUKD', 'seconds'].verdict == 'won'
+    expected = 4000 * costs['DUKD'] / (14000 * costs['MTKD'])
+    assert matches['DUKD', 'time'].time == pytest.approx(expected)
 
 
 def test_a_training_that_is_far_too_short_is_not_compared(headline):
-    pairs = [(4000, 'short'), (14000, 'long')]
-    assert headline.as_long(pairs[:1], 14000, 1.0) is None
-    assert headline.as_long(pairs, 14000, 1.0) == (1.0, 'long')
-    assert headline.as_long(pairs[:1], 14000, 3.0)[1] == 'short'
-    assert headline.as_long([], 14000, 1.0) is None
+    assert headline.as_long([(0.79, 'short')]) is None
+    assert headline.as_long([(0.3, 'short'), (1.1, 'long'), (3.0, 'longest')]) == (1.1, 'long')
+    assert headline.as_long([]) is None
+
+
+def test_both_plans_are_compared(headline):
+    long = {'MTKD+3.5x': cell(27.0), 'AT+3.5x': cell(26.9)}
+    reference = {'MTKD': cell(26.5), 'AT': cell(26.7, seconds=10)}
+    matches = headline.matches(found(long, reference), 'EDSR', 4)
+    assert {key: match.verdict for key, match in matches.items()} == {
+        ('AT', '4,000'): 'lost',
+        ('AT', '14,000'): 'won',
+        ('AT', 'time'): 'won',
+    }
+    lines = headline.lines_of(matches, 'AT', 3).split('<br>')
+    assert [line.partition(':')[0] for line in lines] == ['4,000', '14,000 and time']
 
 
 def test_only_common_seeds_are_compared_and_few_are_said(headline):
     long = {'MTKD+3.5x': cell(27.0), 'scratch+3.5x': cell(26.9, seeds=(1,))}
     matches = headline.matches(found(long, {}), 'EDSR', 4)
-    match = matches['scratch', 'iterations']
+    match = matches['scratch', '14,000']
     assert match.seeds == 1
     assert headline.in_a_cell(match, 3).endswith(', 1 of 3 seeds')
     assert headline.in_a_cell(None, 3) == '–'
@@ -97,13 +130,13 @@ def test_other_precisions_are_marked(headline):
     other = cell(26.9)
     other.precisions = [{'student': 'bf16'}] * 3
     long = {'MTKD+3.5x': cell(27.0), 'scratch+3.5x': other}
-    match = headline.matches(found(long, {}), 'EDSR', 4)['scratch', 'iterations']
+    match = headline.matches(found(long, {}), 'EDSR', 4)['scratch', '14,000']
     assert headline.in_a_cell(match, 3).endswith(' †')
 
 
 def test_what_is_missing_is_a_dash(headline):
     table, note = headline.headline(found({'MTKD+3.5x': cell(27.0)}, {'DUKD': cell(26.6)}))
     rows = {row[0]: row[1] for row in table.rows}
-    assert rows['no teacher'] == rows['Basic KD'] == '–'
-    assert rows['DUKD'].startswith('iterations: –<br>seconds: **won**')
+    assert rows['no teacher'] == rows['Basic KD'] == '4,000: –<br>14,000 and time: –'
+    assert rows['DUKD'].startswith('4,000: –<br>14,000: –<br>time: **won**')
     assert '–: not trained yet' in note.text
