@@ -41,14 +41,15 @@ OUT = ROOT / 'docs' / 'pictures' / 'first_screen.png'
 WEIGHTS = ROOT / 'benchmarks' / 'weights'
 
 SCALE = 4
+NAMES = {'scratch': 'from scratch', 'LogitKD': 'Basic KD'}
 # The colour photographs that scikit-image has, without those of a microscope or a telescope.
 PHOTOGRAPHS = ('astronaut', 'chelsea', 'coffee', 'rocket', 'motorcycle_left')
 SHOWN = 2
 SIZE = 64  # of a square, in pixels of the ground truth
 CLIPPED = 0.01  # share of pixels in a square that may be black or white
 
-# Method -> weights: a student of one architecture, without teachers, with the best other method and
-# with MTKD.
+# Method -> weights: a student of one architecture, without teachers, with Basic KD (the output of one
+# teacher, for as many seconds) and with MTKD.
 STUDENT = 'SwinIR'
 STUDENTS = {
     'scratch': f'{STUDENT}_scratch_x{SCALE}.safetensors',
@@ -190,7 +191,7 @@ def columns_of(truths, folder):
     styles = method_styles(STUDENTS)
     for method, weights in STUDENTS.items():
         path = weights if ':' in weights else folder / weights
-        name = 'from scratch' if method == 'scratch' else method
+        name = NAMES.get(method, method)
         group = f'the same student, {STUDENT}'
         columns.append(of_network(group, name, path, styles[method].colour, lq))
     teacher = best_teacher()

@@ -1,5 +1,5 @@
-"""PSNR and SSIM of the networks that come with the package, students and teachers, and of the plain
-mean of the teachers.
+"""PSNR and SSIM of the networks that come with the package, students and teachers, of the students
+in benchmarks/weights, and of the plain mean of the teachers.
 
     python benchmarks/reference_models.py [--data DIR] [--write [--experiments FOLDER ...]]
 
@@ -41,6 +41,8 @@ SCALE = 4
 SETS = ('Set5', 'B100')
 RESULTS = Path(__file__).resolve().parent / 'results' / 'reference_models.json'
 FOLDER = Path(mtkd_basicsr.__file__).parent / 'reference'
+WEIGHTS = Path(__file__).resolve().parent / 'weights'
+METHODS = {'scratch': 'no teacher', 'LogitKD': 'Basic KD'}
 
 
 def read_results(path=RESULTS):
@@ -71,6 +73,15 @@ def students():
     return {file.stem.removesuffix(f'_x{SCALE}').replace('_', ' '): file for file in files}
 
 
+def others():
+    """Name in a table -> file of a student that the same training has without MTKD."""
+    found = {}
+    for file in sorted(WEIGHTS.glob(f'*_x{SCALE}.safetensors')):
+        student, method = file.stem.removesuffix(f'_x{SCALE}').split('_')
+        found[f'… {student.lower()}, {METHODS[method]}'] = file
+    return found
+
+
 @dataclasses.dataclass
 class Row:
     """A row of the table: a function of images, and the files and parameters of its network."""
@@ -88,7 +99,7 @@ def networks(config, blocks, device):
     """Name -> row."""
     functions, _ = references(config, device)
     found = {'bicubic': Row(functions.pop('bicubic'), [])}
-    for name, file in students().items():
+    for name, file in {**students(), **others()}.items():
         block, _ = network_of(None, str(file))
         net = build(block, name)
         load_weights(net, str(file), name)
