@@ -48,8 +48,8 @@ SHOWN = 2
 SIZE = 64  # of a square, in pixels of the ground truth
 CLIPPED = 0.01  # share of pixels in a square that may be black or white
 
-# Method -> weights: a student of one architecture, without teachers, with Basic KD (the output of one
-# teacher, for as many seconds) and with MTKD.
+# Method -> weights: a student of one architecture, without teachers, with Basic KD (from the output
+# of one teacher, for as many seconds) and with MTKD.
 STUDENT = 'SwinIR'
 STUDENTS = {
     'scratch': f'{STUDENT}_scratch_x{SCALE}.safetensors',

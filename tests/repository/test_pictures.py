@@ -199,7 +199,7 @@ def test_each_column_says_whose_output_it_shows(first_screen, tmp_path):
         'ground truth',
         'bicubic',
         'from scratch',
-        'LogitKD',
+        'Basic KD',
         'MTKD',
         'EDSR',
     ]
