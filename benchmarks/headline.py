@@ -198,14 +198,20 @@ def headline(found, scale=4):
 def converged(found, scale=4):
     """PSNR of all methods at the number of iterations of the plan ``long``, and of the teachers."""
     results = found['long']
-    methods = {name: block for name, block in results.plan.methods.items() if LONG in name}
-    cells = {key: cell for key, cell in results.cells.items() if key[2] in methods}
-    only = replace(
-        results,
-        plan=replace(results.plan, methods=methods),
-        cells=cells,
-        references=found['reference'].references,
-    )
+    methods = {
+        name.removesuffix(LONG): block
+        for name, block in results.plan.methods.items()
+        if name.endswith(LONG)
+    }
+    cells = {
+        (student, factor, name.removesuffix(LONG)): cell
+        for (student, factor, name), cell in results.cells.items()
+        if name.endswith(LONG)
+    }
+    baseline = results.plan.baseline.removesuffix(LONG)
+    plan = replace(results.plan, methods=methods, baseline=baseline)
+    references = found['reference'].references
+    only = replace(results, plan=plan, cells=cells, references=references)
     return [tables.summary(only, scale)]
 
 

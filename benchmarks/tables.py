@@ -35,8 +35,6 @@ from mtkd_basicsr.commands.compare.report.document import Text, markdown
 from mtkd_basicsr.commands.compare.report.figures import (
     bars,
     bars_caption,
-    curves,
-    curves_caption,
 )
 from mtkd_basicsr.commands.compare.report.write import mixed_precisions
 
@@ -46,7 +44,6 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTED = ('reference', 'long', 'ablation', 'fusion')
 # Pictures in docs/results.md: what is drawn of a plan.
 BAR_CHARTS = ('reference', 'ablation')
-COURSES = ('reference', 'long')
 # The plan whose methods are compared at equal seconds, and the name of that picture.
 SECONDS = 'long'
 EQUAL_SECONDS = 'equal_seconds'
@@ -80,7 +77,7 @@ def state(results):
     )
     return Text(
         f'{command}: {done} of {len(trainings)} trainings are finished; {iterations} iterations '
-        f'each; on {" | ".join(results.machines)}.'
+        'each.'
     )
 
 
@@ -116,13 +113,6 @@ def drawn(found, draw):
         if path.is_file():  # there are none of the baseline alone
             caption = bars_caption(found[name])
             pictures.setdefault(name, []).append(Text(f'![{caption}](pictures/{path.name})'))
-    for name in COURSES:
-        path = folder / f'{name}_curves.png'
-        if draw and found[name].cells:
-            curves(found[name], path)
-        if path.is_file():
-            caption = curves_caption(found[name])
-            pictures.setdefault(name, []).append(Text(f'![{caption}](pictures/{path.name})'))
     pictures[EQUAL_SECONDS] = equal_seconds_picture(found, folder, draw)
     return pictures
 
@@ -146,7 +136,7 @@ def equal_seconds_picture(found, folder, draw):
 
 def sections(found, pictures):
     """What is written into docs/results.md: name -> blocks."""
-    blocks = {name: [] for name in (*BAR_CHARTS, *COURSES)}
+    blocks = {name: [] for name in (*BAR_CHARTS, 'long')}
     if found['long'].cells:
         blocks['long'] += [*converged(found), state(found['long'])]
     for name, content in blocks.items():
