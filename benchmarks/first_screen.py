@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from reference_models import mean, read_results
+from reference_models import TITLES, WEIGHTS, mean, read_results
 
 from mtkd_basicsr.commands.compare.report.styles import method_styles
 from mtkd_basicsr.commands.upscale.network import load_network
@@ -38,10 +38,9 @@ from mtkd_basicsr.weights.networks import size_multiple
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / 'docs' / 'pictures' / 'first_screen.png'
-WEIGHTS = ROOT / 'benchmarks' / 'weights'
 
 SCALE = 4
-NAMES = {'scratch': 'from scratch', 'LogitKD': 'Basic KD'}
+NAMES = {**TITLES, 'scratch': 'from scratch'}
 # The colour photographs that scikit-image has, without those of a microscope or a telescope.
 PHOTOGRAPHS = ('astronaut', 'chelsea', 'coffee', 'rocket', 'motorcycle_left')
 SHOWN = 2

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, replace
 
 from methods import COSTS
+from reference_models import TITLES
 
 from mtkd_basicsr.commands.compare.precisions import mixed
 from mtkd_basicsr.commands.compare.report import tables
@@ -26,8 +27,6 @@ from mtkd_basicsr.evaluation.statistics import (
 
 METHOD = 'MTKD'
 RIVALS = ('scratch', 'LogitKD', 'AT', 'FAKD', 'DUKD', 'CrossKD')
-# Names in the tables of papers.
-TITLES = {'scratch': 'no teacher', 'LogitKD': 'Basic KD'}
 LONG = '+3.5x'
 # The test set whose images are enough for a test, and the one that is shown first.
 TESTED, SMALL = 'B100', 'Set5'
@@ -104,7 +103,7 @@ def share_of_time(one, other, costs):
 
 
 def as_long(pairs):
-    """The nearest training time: (share, cell) of several, or None."""
+    """The pair with the nearest training time, which is its first entry; None without one."""
     enough = [pair for pair in pairs if pair[0] >= LEAST]
     return min(enough, key=lambda pair: abs(math.log(pair[0])), default=None)
 
@@ -116,17 +115,17 @@ def chosen(found, student, scale):
     pairs = {}
     for rival in RIVALS:
         others = trainings(found, student, scale, rival)
-        timed = []
+
+        def pair(plan, other_plan, rival=rival, others=others):
+            one, other = (METHOD, *own[plan]), (rival, *others[other_plan])
+            return share_of_time(other, one, costs), one[2], other[2]
+
         for how, plan in HOW.items():
             if plan in own and plan in others:
-                share = share_of_time((rival, *others[plan]), (METHOD, *own[plan]), costs)
-                pairs[rival, how] = share, own[plan][1], others[plan][1]
-        for iterations, cell in others.values() if 'long' in own else ():
-            share = share_of_time((rival, iterations, cell), (METHOD, *own['long']), costs)
-            timed.append((share, cell))
-        nearest = as_long(timed)
+                pairs[rival, how] = pair(plan, plan)
+        nearest = as_long([pair('long', plan) for plan in others if 'long' in own])
         if nearest is not None:
-            pairs[rival, 'time'] = nearest[0], own['long'][1], nearest[1]
+            pairs[rival, 'time'] = nearest
     return pairs
 
 
@@ -180,11 +179,12 @@ def headline(found, scale=4):
         rows.append([TITLES.get(rival, rival), *cells])
     everything = [match for compared in students.values() for match in compared.values()]
     shares = [m.time for c in students.values() for (_, how), m in c.items() if how == 'time']
+    times = f' ({min(shares):.2f} to {max(shares):.2f} of it)' if shares else ''
     notes = [
         f'PSNR of MTKD minus that of the method in dB, {SMALL} / {TESTED}, mean ± standard '
         'deviation over seeds. **4,000** and **14,000**: both after so many iterations. **Time**: '
-        'MTKD after 14,000 iterations, the method after about as much training time '
-        f'({min(shares):.2f} to {max(shares):.2f} of it), [without caches](docs/results.md#cost). '
+        f'MTKD after 14,000 iterations, the method after about as much training time{times}, '
+        '[without caches](docs/results.md#cost). '
         f'Won and lost: on {TESTED}, p < {SIGNIFICANT} (Wilcoxon signed-rank over images, Holm) '
         'and more than the deviation over seeds, else level; '
         '[all p](docs/results/headline.csv). –: not trained yet.'

@@ -106,8 +106,6 @@ def arguments():
     args = p.parse_args()
     if args.record and (args.plan, args.device) != ('reference', 'cpu'):
         p.error('--record is for --plan reference on a CPU')
-    if args.batch is None:
-        args.batch = 8 if args.plan == 'reference' else 2
     return args
 
 
@@ -116,6 +114,9 @@ def main():
     torch.set_num_threads(args.threads)
     plan = read_plan(option_file('compare', f'{args.plan}.yml'))
     size = plan.lq_size
+    if args.batch is None:
+        of_the_plan = plan.options['datasets']['train']['batch_size_per_gpu']
+        args.batch = of_the_plan if args.plan == 'reference' else 2
     batch = {
         'lq': torch.rand(args.batch, 3, size, size),
         'gt': torch.rand(args.batch, 3, SCALE * size, SCALE * size),
@@ -125,7 +126,7 @@ def main():
         steps = {}
         options = options_of(plan.name, args.student, args.device)
         sizes = ENCODER if args.plan == 'paper' else SMALL_ENCODER
-        if not args.record:
+        if not args.record:  # that plan has no DCKD
             options['DCKD'] = dckd_options(options['LogitKD'], folder, sizes)
         for method, opt in options.items():
             if args.methods and method not in ('scratch', *args.methods):

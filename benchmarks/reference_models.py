@@ -42,7 +42,8 @@ SETS = ('Set5', 'B100')
 RESULTS = Path(__file__).resolve().parent / 'results' / 'reference_models.json'
 FOLDER = Path(mtkd_basicsr.__file__).parent / 'reference'
 WEIGHTS = Path(__file__).resolve().parent / 'weights'
-METHODS = {'scratch': 'no teacher', 'LogitKD': 'Basic KD'}
+# Methods by their names in the tables of papers.
+TITLES = {'scratch': 'no teacher', 'LogitKD': 'Basic KD'}
 
 
 def read_results(path=RESULTS):
@@ -78,7 +79,7 @@ def others():
     found = {}
     for file in sorted(WEIGHTS.glob(f'*_x{SCALE}.safetensors')):
         student, method = file.stem.removesuffix(f'_x{SCALE}').split('_')
-        found[f'… {student.lower()}, {METHODS[method]}'] = file
+        found[f'… {student.lower()}, {TITLES.get(method, method)}'] = file
     return found
 
 

@@ -69,7 +69,9 @@ def retired_of(results):
 def state(results):
     """How much of a plan is finished."""
     path = plan_file(ROOT, results.plan.name).relative_to(ROOT)
-    command = f'`mtkd compare -opt {path.as_posix()}`'
+    # Plans of benchmarks/ import their methods from there.
+    variable = 'PYTHONPATH=benchmarks ' if path.parts[0] == 'benchmarks' else ''
+    command = f'`{variable}mtkd compare -opt {path.as_posix()}`'
     trainings = [run for run in results.runs.values() if run.kind == 'student']
     done = len(trainings) - sum(run.name in results.missing for run in trainings)
     iterations = ' or '.join(

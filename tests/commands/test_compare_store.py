@@ -1,5 +1,6 @@
 """Where results are found: in a file for each run, or as lines of a file for many."""
 
+import copy
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import pytest
 from conftest import ROOT
 
 from mtkd_basicsr.commands.compare.expansion import Run, expand
+from mtkd_basicsr.commands.compare.fingerprints import own_fingerprint
 from mtkd_basicsr.commands.compare.plan import read_plan
 from mtkd_basicsr.commands.compare.store import _lines_of, is_done, pending, result_of, result_path
 from mtkd_basicsr.errors import DataError
@@ -106,3 +108,17 @@ def test_a_report_is_made_of_lines(here, tmp_path):
     printed = here('compare', '-opt', plan, '--out', tmp_path, '--report-only')
     assert '| lr-4e-3 | 27.98 / 0.7744 |' in printed
     assert (tmp_path / 'report_rate' / 'report.html').is_file()
+
+
+def test_compilation_makes_no_other_run(tmp_path):
+    plan = read_plan(ROOT / 'options' / 'compare' / 'rate.yml')
+    run = next(run for run in expand(plan, tmp_path) if run.kind == 'student')
+    prints = {}
+    for key, value in (('compile', False), ('compile', 'cudagraphs'), ('ema_decay', 0.5)):
+        train = {**run.options['train'], key: value}
+        changed = copy.copy(run)
+        changed.options = {**run.options, 'train': train}
+        prints[key, value] = own_fingerprint(changed, tmp_path)
+    usual = own_fingerprint(run, tmp_path)
+    assert prints['compile', False] == prints['compile', 'cudagraphs'] == usual
+    assert prints['ema_decay', 0.5] != usual

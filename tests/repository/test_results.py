@@ -110,6 +110,15 @@ def test_a_picture_goes_with_its_results(tables, repository, monkeypatch):
     assert tables() == 0
 
 
+def test_a_plan_without_results_leaves_dashes(tables, repository, monkeypatch):
+    (repository / 'benchmarks' / 'results' / 'long.jsonl').unlink()
+    monkeypatch.setattr('sys.argv', ['tables.py'])
+    assert tables() == 0
+    readme = (repository / 'README.md').read_text()
+    assert re.search(r'\| FAKD \| 4,000: \*\*won\*\* [^|]*<br>14,000 and time: – \|', readme)
+    assert 'training time, [without caches]' in readme
+
+
 def test_no_finished_training_is_done_again(collecting):
     """Their plans said bf16 where they say auto now."""
     finished = set()
