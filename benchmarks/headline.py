@@ -59,7 +59,9 @@ class Match:
         # Over many images a difference that another seed may turn around is significant too.
         if self.p > SIGNIFICANT or abs(mean) <= (deviation or 0):
             return 'level'
-        return 'won' if mean > 0 else 'lost'
+        # With one seed there is no deviation to be larger than.
+        ahead, behind = ('won', 'lost') if self.seeds > 1 else ('ahead', 'behind')
+        return ahead if mean > 0 else behind
 
 
 def read_costs():
@@ -186,7 +188,8 @@ def headline(found, scale=4):
         f'MTKD after 14,000 iterations, the method after about as much training time{times}, '
         '[without caches](docs/results.md#cost). '
         f'Won and lost: on {TESTED}, p < {SIGNIFICANT} (Wilcoxon signed-rank over images, Holm) '
-        'and more than the deviation over seeds, else level; '
+        'and more than the deviation over seeds, else level; ahead and behind: p < '
+        f'{SIGNIFICANT} with one seed; '
         '[all p](docs/results/headline.csv). –: not trained yet.'
     ]
     if any(match.mixed for match in everything):

@@ -54,6 +54,26 @@ def _exits_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if saved is None else saved)
 
 
+def _output_is_cut_off(text: str = '') -> bool:
+    """Return whether the reader of standard output is gone, as after ``mtkd … | head``.
+
+    If so, what is still in the buffer goes nowhere, so that the end of Python does not complain.
+
+    Args:
+        text: What to write: a failed write may have emptied the buffer.
+    """
+    if sys.stdout is None:
+        return False
+    try:
+        print(text, end='', flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return True
+    return False
+
+
 def run_in_this_process(command: str, call: Callable[[], object], launched: bool = False) -> int:
     """Run a command that owns this process; print user errors without a traceback.
 
@@ -64,7 +84,7 @@ def run_in_this_process(command: str, call: Callable[[], object], launched: bool
             another one would never reach a handler of SIGTERM; it has none.
 
     Returns:
-        Exit status: 0, or 1 after an error.
+        Exit status: 0; 1 after an error, or when standard output was closed by its reader.
     """
     with ExitStack() as stack:
         stack.enter_context(_pickles_refused())
@@ -73,6 +93,11 @@ def run_in_this_process(command: str, call: Callable[[], object], launched: bool
         try:
             with spelled_as_options():
                 call()
+        except BrokenPipeError:
+            # Also the pipe to a process of the loader may be broken.
+            if not _output_is_cut_off('\n'):
+                raise
+            return 1
         except MTKDError as error:
             if launched:
                 from ..host import distributed
@@ -80,7 +105,7 @@ def run_in_this_process(command: str, call: Callable[[], object], launched: bool
                 distributed.defer_to_local_rank_zero()
             print(f'mtkd {command}: {without_worker(error)}', file=sys.stderr)
             return 1
-    return 0
+        return int(_output_is_cut_off())
 
 
 def print_any_text() -> None:

@@ -1,10 +1,13 @@
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from conftest import mtkd, write_options
 
 import mtkd_basicsr
-from mtkd_basicsr.commands.cli import main
+from mtkd_basicsr.commands.cli import COMMANDS, main
 from mtkd_basicsr.commands.options.paper_files import files
 
 
@@ -87,6 +90,37 @@ def test_errors_are_one_line(tmp_path, make_options):
     )
     assert 'mtkd train: val.tile: 0; expected' in printed
     assert 'Traceback' not in printed
+
+
+@pytest.mark.parametrize(
+    'arguments', [('options', '--reference'), ('options', '--out', 'mine')], ids=['long', 'short']
+)
+def test_a_reader_that_stops_is_no_error(arguments, tmp_path):
+    """As after `mtkd … | head`, whether the output fills Python's buffer or not."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(
+            [sys.executable, '-m', 'mtkd_basicsr', *arguments],
+            cwd=tmp_path,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    finally:
+        os.close(writer)
+    assert ended.stderr == ''
+    assert ended.returncode == 1
+
+
+def test_another_broken_pipe_is_an_error(monkeypatch):
+    def fail(_):
+        raise BrokenPipeError('of a worker')
+
+    monkeypatch.setattr(COMMANDS['check'], 'run', fail)
+    with pytest.raises(BrokenPipeError, match='of a worker'):
+        main(['check', '-opt', 'train.yml'])
 
 
 @pytest.mark.parametrize(

@@ -122,8 +122,16 @@ def test_only_common_seeds_are_compared_and_few_are_said(headline):
     matches = headline.matches(found(long, {}), 'EDSR', 4)
     match = matches['scratch', '14,000']
     assert match.seeds == 1
+    assert match.verdict == 'ahead'
     assert headline.in_a_cell(match, 3).endswith(', 1 of 3 seeds')
     assert headline.in_a_cell(None, 3) == '–'
+
+
+@pytest.mark.parametrize(('level', 'verdict'), [(27.1, 'behind'), (27.0, 'level')])
+def test_one_seed_neither_wins_nor_loses(headline, level, verdict):
+    long = {'MTKD+3.5x': cell(27.0), 'AT+3.5x': cell(level, seeds=(0,))}
+    matches = headline.matches(found(long, {}), 'EDSR', 4)
+    assert matches['AT', '14,000'].verdict == verdict
 
 
 def test_other_precisions_are_marked(headline):
