@@ -1,10 +1,10 @@
-"""The tables and pictures of results in README.md, docs/results.md and docs/reference_models.md,
-and the CSV files in docs/results, out of the files in benchmarks/results.
+"""The tables and pictures of results in README.md and in three pages of docs, and the CSV files in
+docs/results, out of the files in benchmarks/results.
 
     python benchmarks/tables.py [--check]
 
---check writes nothing, and fails where one of the files is not what the results say. In the three
-pages all that stands between <!-- NAME --> and <!-- end of NAME --> is written here.
+--check writes nothing, and fails where one of the files is not what the results say. In the pages
+all that stands between <!-- NAME --> and <!-- end of NAME --> is written here.
 """
 
 import argparse
@@ -42,7 +42,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # Plans whose test sets were used for nothing but the comparison: how sure differences are can be
 # said of these.
 TESTED = ('reference', 'long', 'ablation', 'fusion')
-# Pictures in docs/results.md: what is drawn of a plan.
+# Pages with tables and pictures of plans.
+PAGES = ('results', 'parts')
+# Pictures in these: what is drawn of a plan.
 BAR_CHARTS = ('reference', 'ablation')
 # The plan whose methods are compared at equal seconds, and the name of that picture.
 SECONDS = 'long'
@@ -101,7 +103,7 @@ def compute():
 
 
 def drawn(found, draw):
-    """The pictures of docs/results.md: plan -> links to them."""
+    """The pictures of plans: plan -> links to them."""
     folder = ROOT / 'docs' / 'pictures'
     if draw:
         folder.mkdir(exist_ok=True)
@@ -137,7 +139,7 @@ def equal_seconds_picture(found, folder, draw):
 
 
 def sections(found, pictures):
-    """What is written into docs/results.md: name -> blocks."""
+    """What is written into the pages of plans: name -> blocks."""
     blocks = {name: [] for name in (*BAR_CHARTS, 'long')}
     if found['long'].cells:
         blocks['long'] += [*converged(found), state(found['long'])]
@@ -181,11 +183,10 @@ def texts(draw):
     tested = [results for results in comparisons if results.plan.name in TESTED]
     retired = {name: retired_of(results) for name, results in found.items()}
     present, past = comparisons_of_methods(tested, retired)
+    blocks = sections(found, drawn(found, draw))
     return {
         'README.md': filled(ROOT / 'README.md', {'results': headline(found)}),
-        'docs/results.md': filled(
-            ROOT / 'docs' / 'results.md', sections(found, drawn(found, draw))
-        ),
+        **{f'docs/{page}.md': filled(ROOT / 'docs' / f'{page}.md', blocks) for page in PAGES},
         'docs/reference_models.md': filled(
             ROOT / 'docs' / 'reference_models.md', reference_models()
         ),

@@ -11,7 +11,7 @@ from mtkd_basicsr.commands.options import baselines
 
 README = (ROOT / 'README.md').read_text()
 # Pages of docs/ with measurements, beside figures.md.
-PAGES_OF_FIGURES = ('results', 'reference_models')
+PAGES_OF_FIGURES = ('results', 'parts', 'reference_models')
 # Without the table that benchmarks/tables.py writes, which test_results.py compares with the
 # results.
 TYPED = re.sub('<!-- results -->.*<!-- end of results -->', '', README, flags=re.DOTALL)

@@ -1,5 +1,5 @@
-"""The tables of README.md and docs/results.md, and the CSV files beside it, are those of the files
-in benchmarks/results.
+"""The tables of README.md and docs, and the CSV files there, are those of the files in
+benchmarks/results.
 """
 
 import csv
@@ -17,7 +17,7 @@ from mtkd_basicsr.commands.compare.expansion import expand
 from mtkd_basicsr.commands.compare.plan import read_plan
 
 RESULTS = ROOT / 'benchmarks' / 'results'
-PAGE = (ROOT / 'docs' / 'results.md').read_text()
+PAGES = ''.join((ROOT / 'docs' / f'{name}.md').read_text() for name in ('results', 'parts'))
 
 
 def read_lines(path):
@@ -76,7 +76,7 @@ def test_another_number_is_found(tables, repository, capsys, monkeypatch):
     assert table.read_bytes() == (ROOT / 'docs' / 'results' / 'methods.csv').read_bytes()
     assert not left_over.exists()
     pictures = {path.name for path in (repository / 'docs' / 'pictures').glob('*.png')}
-    linked = set(re.findall(r'\(pictures/(\w+\.png)\)', PAGE))
+    linked = set(re.findall(r'\(pictures/(\w+\.png)\)', PAGES))
     # Two are those of README.md; the other is written into any page that has its marks.
     assert pictures - {'first_screen.png', 'stages.png', 'equal_seconds.png'} == (
         linked - {'equal_seconds.png'}
@@ -105,7 +105,7 @@ def test_a_picture_goes_with_its_results(tables, repository, monkeypatch):
     monkeypatch.setattr('sys.argv', ['tables.py'])
     assert tables() == 0
     assert not (repository / 'docs' / 'pictures' / 'ablation_bars.png').exists()
-    assert 'ablation_bars.png' not in (repository / 'docs' / 'results.md').read_text()
+    assert 'ablation_bars.png' not in (repository / 'docs' / 'parts.md').read_text()
     monkeypatch.setattr('sys.argv', ['tables.py', '--check'])
     assert tables() == 0
 
@@ -182,7 +182,7 @@ def test_methods_that_were_removed_are_no_runs_of_a_plan(collecting):
 
 def test_figures_of_the_page_are_in_the_tables():
     """Those of two decimals or more, in the text around the tables."""
-    prose = re.sub(r'<!-- (\w+) -->.*?<!-- end of \1 -->', '', PAGE, flags=re.DOTALL)
+    prose = re.sub(r'<!-- (\w+) -->.*?<!-- end of \1 -->', '', PAGES, flags=re.DOTALL)
     values = set()
     for path in (ROOT / 'docs' / 'results').glob('*.csv'):
         with open(path, newline='') as file:
