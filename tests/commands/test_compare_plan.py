@@ -94,6 +94,16 @@ def test_runs_wait_for_what_they_need():
     )
 
 
+def test_each_method_is_trained_once_before_any_is_trained_again():
+    runs = runs_of('small')
+    students = [run for run in runs.values() if run.kind == 'student']
+    assert [run.seed for run in students] == sorted(run.seed for run in students)
+    first = [run.method for run in students if run.seed == 0]
+    assert first == list(read_plan(PLANS / 'small.yml').methods)
+    kinds = list(dict.fromkeys(run.kind for run in runs.values()))
+    assert kinds.index('prepare') < kinds.index('cache') < kinds.index('student')
+
+
 def test_methods_differ_in_what_the_plan_says_and_in_nothing_else():
     plan = read_plan(PLANS / 'small.yml')
     runs = runs_of('small')

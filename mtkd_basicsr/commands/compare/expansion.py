@@ -100,8 +100,10 @@ def _sections_used(config: TrainingConfig) -> set[str]:
 
 
 def _student_runs(plan: PlanOptions, out: Path) -> Iterator[Run]:
-    for scale, student, method, seed in itertools.product(
-        plan.scales, plan.students, plan.methods, plan.seeds
+    # Seed by seed: a comparison that is stopped before its end has each method once rather than
+    # some methods several times.
+    for seed, scale, student, method in itertools.product(
+        plan.seeds, plan.scales, plan.students, plan.methods
     ):
         student_block = plan.students[student]
         method_block = plan.methods[method]
@@ -236,7 +238,8 @@ def expand(plan: PlanOptions, out: Path) -> list[Run]:
         out: Absolute path of the folder of the results.
 
     Returns:
-        The runs, in an order in which they could run one by one.
+        The runs, in an order in which they could run one by one: what others need first, then the
+        students with the first seed, with the next one and so on.
 
     Raises:
         OptionError: The plan contradicts itself.
@@ -249,7 +252,9 @@ def expand(plan: PlanOptions, out: Path) -> list[Run]:
     caches = cache_runs(trainings)
     for run in trainings:
         check_outputs(run, caches)
-    runs = [*trainings, *caches.values(), *_reference_runs(plan, trainings)]
+    prepared = [run for run in trainings if run.kind == 'prepare']
+    students = [run for run in trainings if run.kind == 'student']
+    runs = [*prepared, *caches.values(), *students, *_reference_runs(plan, trainings)]
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:
@@ -260,19 +265,18 @@ def expand(plan: PlanOptions, out: Path) -> list[Run]:
 
 
 def _in_order(runs: list[Run], out: Path) -> list[Run]:
-    """Return runs in an order in which they could run, and set their fingerprints."""
+    """Return runs as they are sorted, but each after its predecessors; set their fingerprints."""
     fingerprints: dict[str, str] = {}
     ordered: list[Run] = []
     while len(ordered) < len(runs):
         pending = [run for run in runs if run.name not in fingerprints]
-        ready = [run for run in pending if run.after <= set(fingerprints)]
-        if not ready:
+        run = next((run for run in pending if run.after <= set(fingerprints)), None)
+        if run is None:
             names = ', '.join(run.name for run in pending)
             raise OptionError(f'plan: these runs wait for each other: {names}')
-        for run in ready:
-            predecessors = ''.join(fingerprints[name] for name in sorted(run.after))
-            text = own_fingerprint(run, out) + predecessors
-            run.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
-        fingerprints.update({run.name: run.fingerprint for run in ready})
-        ordered += ready
+        predecessors = ''.join(fingerprints[name] for name in sorted(run.after))
+        text = own_fingerprint(run, out) + predecessors
+        run.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        fingerprints[run.name] = run.fingerprint
+        ordered.append(run)
     return ordered
