@@ -9,9 +9,9 @@ square of 64×64 pixels with the strongest edges has the stronger ones. The stre
 gradient of the brightness after a blur of one pixel, and squares with more than 1 % of clipped
 pixels do not count.
 
-DIR has {student}_{method}_x4.safetensors, which `mtkd export --format safetensors --half` makes of
-the trainings of options/compare/ready.yml; the student with MTKD and the teachers come with the
-package. PSNR is that of the whole photograph, on Y, without four pixels at each border. What is
+DIR has {student}_{method}_32000_x4.safetensors, made by `mtkd export --format safetensors --half`
+out of the trainings of options/compare/ready.yml; the student with MTKD and the teachers come with
+the package. PSNR is that of the whole photograph, on Y, without four pixels at each border. What is
 shown are outputs rounded to 8 bits, each of whose pixels is drawn as a square of four.
 """
 
@@ -51,8 +51,8 @@ CLIPPED = 0.01  # share of pixels in a square that may be black or white
 # of one teacher, for as many seconds) and with MTKD.
 STUDENT = 'SwinIR'
 STUDENTS = {
-    'scratch': f'{STUDENT}_scratch_x{SCALE}.safetensors',
-    'LogitKD': f'{STUDENT}_LogitKD_x{SCALE}.safetensors',
+    'scratch': f'{STUDENT}_scratch_32000_x{SCALE}.safetensors',
+    'LogitKD': f'{STUDENT}_LogitKD_32000_x{SCALE}.safetensors',
     'MTKD': f'reference:student_swinir_x{SCALE}',
 }
 

@@ -75,12 +75,15 @@ def students():
 
 
 def others():
-    """Name in a table -> file of a student that the same training has without MTKD."""
+    """Name in a table -> file of a student that is not in the package: those of long trainings
+    first.
+    """
     found = {}
-    for file in sorted(WEIGHTS.glob(f'*_x{SCALE}.safetensors')):
-        student, method = file.stem.removesuffix(f'_x{SCALE}').split('_')
-        found[f'… {student.lower()}, {TITLES.get(method, method)}'] = file
-    return found
+    for file in WEIGHTS.glob(f'*_x{SCALE}.safetensors'):
+        student, method, iterations = file.stem.removesuffix(f'_x{SCALE}').split('_')
+        title = f'{student.lower()}, {TITLES.get(method, method)}, {int(iterations):,d} iterations'
+        found[-int(iterations), title] = file
+    return {title: file for (_, title), file in sorted(found.items())}
 
 
 @dataclasses.dataclass

@@ -177,14 +177,14 @@ def test_the_photographs_are_chosen_by_their_ground_truths_alone(first_screen):
 def test_a_missing_file_with_weights_is_named(first_screen, tmp_path, monkeypatch, capsys):
     shutil.copy(
         weights_file('reference:student_swinir_x4', 'weights'),
-        tmp_path / 'SwinIR_scratch_x4.safetensors',
+        tmp_path / 'SwinIR_scratch_32000_x4.safetensors',
     )
     out = tmp_path / 'picture.png'
     arguments = ['first_screen.py', '--weights', str(tmp_path), '--out', str(out)]
     monkeypatch.setattr('sys.argv', arguments)
     assert first_screen.main() == 1
     said = capsys.readouterr().err
-    assert str(tmp_path / 'SwinIR_LogitKD_x4.safetensors') in said
+    assert str(tmp_path / 'SwinIR_LogitKD_32000_x4.safetensors') in said
     assert 'scratch' not in said
     assert not out.exists()
 
@@ -192,7 +192,7 @@ def test_a_missing_file_with_weights_is_named(first_screen, tmp_path, monkeypatc
 def test_each_column_says_whose_output_it_shows(first_screen, tmp_path):
     student = weights_file('reference:student_swinir_x4', 'weights')
     for method in ('scratch', 'LogitKD'):
-        shutil.copy(student, tmp_path / f'SwinIR_{method}_x4.safetensors')
+        shutil.copy(student, tmp_path / f'SwinIR_{method}_32000_x4.safetensors')
     truth = np.ascontiguousarray(load('chelsea')[80:176, 120:216, ::-1])
     columns = first_screen.columns_of({'chelsea': truth}, tmp_path)
     assert [column.name for column in columns] == [
