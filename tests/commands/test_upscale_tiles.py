@@ -154,10 +154,20 @@ def test_too_little_memory_for_any_tile_is_an_error_that_names_the_option(pictur
     net = TiledNetwork(Hungry(40**2, MemoryError()), 2, CPU, None, 32)
     with pytest.raises(
         DataError,
-        match='not enough memory on cpu for tiles of 88 pixels; close other programs, or use a '
+        match='not enough memory on cpu for tiles of 64 pixels; close other programs, or use a '
         r'smaller tile \(with a smaller tile_overlap\) or another device',
     ):
         _upscale(read_picture(picture, 'cat.png'), net, 'png', 'cat.png')
+
+
+@pytest.mark.parametrize('tile', [None, 1000, 250, 100, 65])
+@pytest.mark.parametrize('overlap', [0, 16, 48])
+def test_tiles_shrink_to_the_smallest_whatever_they_begin_with(picture, tile, overlap):
+    smallest = 96 if tile is None and overlap == 48 else 64
+    network = TiledNetwork(Hungry(smallest**2, MemoryError()), 2, CPU, tile, overlap)
+    image = read_picture(picture, 'cat.png')
+    result = _upscale(image, network, 'png', 'cat.png')
+    assert np.array_equal(result, image.pixels.repeat(2, 0).repeat(2, 1))
 
 
 LIMITED = """

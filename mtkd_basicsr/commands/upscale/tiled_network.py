@@ -65,15 +65,23 @@ class TiledNetwork:
         if self.tile is not None:
             side = min(self.tile, self.limit or self.tile)
             return side, side
-        # Sides that are multiples of 8 too: convolutions are faster.
-        multiple = math.lcm(self.multiple, 8)
+        multiple = self._step()
         largest = self._largest_side(h * w, reserved)
-        largest = max(min(largest, self.limit or largest), _SMALLEST, 2 * self.overlap)
+        largest = max(min(largest, self.limit or largest), self._smallest_side())
         largest = -(-largest // multiple) * multiple
         return (
             balanced_side(h, largest, self.overlap, multiple),
             balanced_side(w, largest, self.overlap, multiple),
         )
+
+    def _step(self) -> int:
+        # Sides that are multiples of 8 too, where they are chosen: convolutions are faster.
+        return math.lcm(self.multiple, 8) if self.tile is None else self.multiple
+
+    def _smallest_side(self) -> int:
+        overlap = 2 * self.overlap if self.tile is None else self.overlap + 1
+        step = self._step()
+        return -(-max(_SMALLEST, overlap) // step) * step
 
     def _largest_side(self, pixels: int, reserved: int) -> int:
         probe = -(-_PROBE // self.multiple) * self.multiple
@@ -103,22 +111,23 @@ class TiledNetwork:
             return run_padded(self.net, part.to(self.device), self.multiple, self.scale).float()
 
     def reduce_tiles(self, side: int) -> None:
-        """Halve the tiles, because memory has run out.
+        """Halve the tiles, down to the smallest that are of use, because memory has run out.
 
         Args:
             side: The larger side of the tiles that were too large.
 
         Raises:
-            DataError: They would be too small.
+            DataError: They are the smallest already.
         """
         if self.device.type == 'cuda':
             torch.cuda.empty_cache()
-        smaller = side // 2 // self.multiple * self.multiple
-        if smaller < max(_SMALLEST, self.overlap + 1):
+        smallest = self._smallest_side()
+        if side <= smallest:
             raise DataError(
                 f'not enough memory on {self.device} for tiles of {side} pixels; close other '
                 f'programs, or use a smaller {spelled("tile")} (with a smaller '
                 f'{spelled("tile_overlap")}) or another {spelled("device")}'
             )
+        smaller = max(side // 2 // self.multiple * self.multiple, smallest)
         say(f'not enough memory for tiles of {side} pixels; continuing with {smaller}')
         self.limit = smaller
