@@ -1,5 +1,6 @@
 """What the comparison comes to: the table of the README, MTKD against each of the other methods
-at as many iterations and in as much training time, and the tables of docs/results.md.
+after as many of the many iterations and in as much training time, and the tables of
+docs/results.md, that of the few iterations among them.
 
 Training time is that which was measured, where both ran on processors with the same features; else
 it is iterations times the cost of a step, a ratio of benchmarks/results/step_costs.json. Of the
@@ -149,7 +150,7 @@ def matches(found, student, scale):
 
 
 def in_a_cell(match, seeds):
-    """A comparison in words, such as ``**won** +0.12 ± 0.02 / +0.05 ± 0.01``."""
+    """A comparison in words, such as ``**won** +0.12 ± 0.02 / +0.05 ± 0.01, p 2e-09``."""
     if match is None:
         return '–'
     differences = []
@@ -157,45 +158,68 @@ def in_a_cell(match, seeds):
         # A difference below half of the last digit has no sign.
         text = f'{mean:+.2f}' if abs(mean) >= 0.005 else '0.00'
         differences.append(text + ('' if deviation is None else f' ± {deviation:.2f}'))
+    p = f'{match.p:.0e}' if match.p < 0.001 else f'{match.p:.2g}'
     few = '' if match.seeds == seeds else f', {match.seeds} of {seeds} seeds'
-    return f'**{match.verdict}** {" / ".join(differences)}{few}{" †" if match.mixed else ""}'
+    mark = ' †' if match.mixed else ''
+    return f'**{match.verdict}** {" / ".join(differences)}, p {p}{few}{mark}'
 
 
 def lines_of(compared, rival, seeds):
-    """The lines of a cell; the same training is named once."""
-    texts = {how: in_a_cell(compared.get((rival, how)), seeds) for how in HOW}
+    """The lines of a cell of the README; the same training is named once."""
+    texts = {how: in_a_cell(compared.get((rival, how)), seeds) for how in ('14,000', 'time')}
     if texts['time'] == texts['14,000']:
-        texts['14,000 and time'] = texts.pop('14,000')
-        del texts['time']
+        return f'14,000, time: {texts["time"]}' if (rival, 'time') in compared else '–'
     return '<br>'.join(f'{how}: {text}' for how, text in texts.items())
 
 
+def against(students, seeds, lines):
+    """A table of rivals and students, with the notes that belong to its cells.
+
+    Args:
+        students: Student -> what :func:`matches` has found.
+        seeds: Number of seeds of the plan.
+        lines: Called with comparisons, rival and seeds; returns the text of a cell.
+    """
+    rows = []
+    for rival in RIVALS:
+        cells = [lines(compared, rival, seeds) for compared in students.values()]
+        rows.append([TITLES.get(rival, rival), *cells])
+    return Table(['MTKD against', *(f'student {student}' for student in students)], rows)
+
+
 def headline(found, scale=4):
-    """The table and the line below it."""
+    """The table of the README and the line below it."""
     plan = found['long'].plan
     students = {student: matches(found, student, scale) for student in plan.students}
     students = {student: compared for student, compared in students.items() if compared}
-    rows = []
-    for rival in RIVALS:
-        cells = [lines_of(compared, rival, len(plan.seeds)) for compared in students.values()]
-        rows.append([TITLES.get(rival, rival), *cells])
+    table = against(students, len(plan.seeds), lines_of)
     everything = [match for compared in students.values() for match in compared.values()]
     shares = [m.time for c in students.values() for (_, how), m in c.items() if how == 'time']
-    times = f' ({min(shares):.2f} to {max(shares):.2f} of it)' if shares else ''
+    times = f' ({min(shares):.2f} to {max(shares):.2f})' if shares else ''
     notes = [
         f'PSNR of MTKD minus that of the method in dB, {SMALL} / {TESTED}, mean ± standard '
-        'deviation over seeds. **4,000** and **14,000**: both after so many iterations. **Time**: '
-        f'MTKD after 14,000 iterations, the method after about as much training time{times}, '
-        '[without caches](docs/results.md#cost). '
+        'deviation over seeds. **14,000**: both after so many iterations. **Time**: MTKD after '
+        '14,000 iterations, the training of the method with the nearest time that is at least '
+        f'{LEAST} of that{times}, [without caches](docs/results.md#cost). '
         f'Won and lost: on {TESTED}, p < {SIGNIFICANT} (Wilcoxon signed-rank over images, Holm) '
         'and more than the deviation over seeds, else level; ahead and behind: p < '
-        f'{SIGNIFICANT} with one seed; '
-        '[all p](docs/results/headline.csv). –: not trained yet.'
+        f'{SIGNIFICANT} with one seed. –: not trained yet. '
+        '[As a file](docs/results/headline.csv).'
     ]
     if any(match.mixed for match in everything):
         notes.append('†: computed in different [precisions](docs/results.md#cost).')
-    header = ['MTKD against', *(f'student {student}' for student in students)]
-    return [Table(header, rows), Text(' '.join(notes))]
+    return [table, Text(' '.join(notes))]
+
+
+def early(found, scale=4):
+    """The same after the few iterations of the plan ``reference``."""
+    plan = found['reference'].plan
+    students = {student: matches(found, student, scale) for student in plan.students}
+
+    def lines(compared, rival, seeds):
+        return in_a_cell(compared.get((rival, '4,000')), seeds)
+
+    return [against(students, len(plan.seeds), lines)]
 
 
 def converged(found, scale=4):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import equal_seconds
 from collect import PLANS, plan_file, read_lines
-from headline import converged, costs, headline, read_costs, tried
+from headline import converged, costs, early, headline, read_costs, tried
 from matrices import headline as headline_csv
 from matrices import matrices
 from reference_models import RESULTS, course, quality, read_results
@@ -45,7 +45,7 @@ TESTED = ('reference', 'long', 'ablation', 'fusion')
 # Pages with tables and pictures of plans.
 PAGES = ('results', 'parts')
 # Pictures in these: what is drawn of a plan.
-BAR_CHARTS = ('reference', 'ablation')
+BAR_CHARTS = ('ablation',)
 # The plan whose methods are compared at equal seconds, and the name of that picture.
 SECONDS = 'long'
 EQUAL_SECONDS = 'equal_seconds'
@@ -140,7 +140,9 @@ def equal_seconds_picture(found, folder, draw):
 
 def sections(found, pictures):
     """What is written into the pages of plans: name -> blocks."""
-    blocks = {name: [] for name in (*BAR_CHARTS, 'long')}
+    blocks = {name: [] for name in (*BAR_CHARTS, 'reference', 'long')}
+    if found['reference'].cells:
+        blocks['reference'] += early(found)
     if found['long'].cells:
         blocks['long'] += [*converged(found), state(found['long'])]
     for name, content in blocks.items():

@@ -107,14 +107,17 @@ def test_a_training_that_is_far_too_short_is_not_compared(headline):
 def test_both_plans_are_compared(headline):
     long = {'MTKD+3.5x': cell(27.0), 'AT+3.5x': cell(26.9)}
     reference = {'MTKD': cell(26.5), 'AT': cell(26.7, seconds=10)}
-    matches = headline.matches(found(long, reference), 'EDSR', 4)
+    both = found(long, reference)
+    matches = headline.matches(both, 'EDSR', 4)
     assert {key: match.verdict for key, match in matches.items()} == {
         ('AT', '4,000'): 'lost',
         ('AT', '14,000'): 'won',
         ('AT', 'time'): 'won',
     }
     lines = headline.lines_of(matches, 'AT', 3).split('<br>')
-    assert [line.partition(':')[0] for line in lines] == ['4,000', '14,000 and time']
+    assert [line.partition(':')[0] for line in lines] == ['14,000, time']
+    table = headline.early(both)[0]
+    assert dict(table.rows)['AT'].startswith('**lost** -0.20 ± ')
 
 
 def test_only_common_seeds_are_compared_and_few_are_said(headline):
@@ -145,6 +148,6 @@ def test_other_precisions_are_marked(headline):
 def test_what_is_missing_is_a_dash(headline):
     table, note = headline.headline(found({'MTKD+3.5x': cell(27.0)}, {'DUKD': cell(26.6)}))
     rows = {row[0]: row[1] for row in table.rows}
-    assert rows['no teacher'] == rows['Basic KD'] == '4,000: –<br>14,000 and time: –'
-    assert rows['DUKD'].startswith('4,000: –<br>14,000: –<br>time: **won**')
+    assert rows['no teacher'] == rows['Basic KD'] == '–'
+    assert rows['DUKD'].startswith('14,000: –<br>time: **won**')
     assert '–: not trained yet' in note.text
