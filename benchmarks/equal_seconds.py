@@ -1,9 +1,14 @@
 """The picture of equal seconds: what the methods of a plan reach after the same time of training,
 that of their caches included. `python benchmarks/tables.py` draws it.
+
+The seconds of a method are its iterations times the seconds of one without a teacher, as measured
+in the trainings of the baseline, times the cost of its step, a ratio that benchmarks/methods.py has
+recorded: the trainings themselves ran on machines of different speed, with versions of this package
+whose steps took longer.
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -28,7 +33,6 @@ class Course:
         highest seed, in dB; the seconds are those of the iterations alone.
     preparation: seconds of the caches that it needs, and of the fusion network.
     fused: whether these have a fused target, rather than the outputs of one teacher.
-    scaled: whether the seconds were measured elsewhere, and are scaled.
     """
 
     seconds: np.ndarray
@@ -37,7 +41,6 @@ class Course:
     high: np.ndarray
     preparation: float
     fused: bool
-    scaled: bool
 
 
 @dataclass
@@ -46,8 +49,7 @@ class Panel:
 
     student, scale: what is trained.
     precision: of the student, where the seconds were measured; may be empty.
-    courses: method -> its course; None where its seconds do not compare with the others, and are
-        not known from another training.
+    courses: method -> its course; None where its seconds are not known.
     """
 
     student: str
@@ -112,28 +114,19 @@ def preparation_seconds(results, run, machine):
     return total / len(run.config.teachers) if contents == 'teachers' else total
 
 
-def _course(cell, where, step, preparation, fused):
+def _course(cell, step, preparation, fused):
     """The course of a method; None where its seconds cannot be known.
 
     Args:
         cell: Its results.
-        where: Machine and precision of the panel.
-        step: Seconds of a step there, for a method that was measured elsewhere; may be None.
+        step: Seconds of a step; may be None.
         preparation: Of :func:`preparation_seconds`.
         fused: Whether it has a fused target.
     """
-    if preparation is None or not all(cell.curves):
+    if preparation is None or step is None or not all(cell.curves):
         return None
     iterations, _, mean, low, high = mean_curve(cell)
-    curves = [c for place, c in zip(_measured_on(cell), cell.curves) if place == where]
-    if curves:
-        at, measured, *_ = mean_curve(replace(cell, curves=curves))
-        seconds = np.interp(iterations, at, measured)
-    elif step is not None:
-        seconds = iterations * step
-    else:
-        return None
-    return Course(seconds, mean, low, high, preparation, fused, not curves)
+    return Course(np.asarray(iterations) * step, mean, low, high, preparation, fused)
 
 
 def panels_of(results, costs):
@@ -169,7 +162,7 @@ def panels_of(results, costs):
             step = None if alone is None or ratio is None else alone * ratio
             preparation = preparation_seconds(results, run, machine)
             fused = run.config.cache_contents == 'target'
-            courses[method] = _course(cell, where, step, preparation, fused)
+            courses[method] = _course(cell, step, preparation, fused)
         panels.append(Panel(student, scale, precision, courses))
     return panels
 
@@ -192,13 +185,17 @@ def caption(results, panels):
         f'PSNR of validation over seconds of training on {machine_of(results)}{seeds}; a dot where '
         'a training ends.'
     )
+    baseline = results.plan.baseline
+    text += (
+        f' Seconds are the iterations times those of {baseline} times the [cost of a step](#cost).'
+    )
     fused = sorted({round(course.preparation) for course in drawn if course.fused})
     if fused:
         text += (
             f' A fused target is ready after {" or ".join(f"{n:,d}" for n in fused)} s (outputs of '
             'all teachers, training of the fusion network, targets), once for all students and '
-            'seeds: the solid or dashed curve of MTKD begins there, the thin dotted one is that of '
-            'each further training.'
+            'seeds: the solid or dashed curve of MTKD begins there; the thin dotted one is that of '
+            'a further training, when the caches exist.'
         )
     single = {round(c.preparation) for c in drawn if c.preparation and not c.fused}
     if single:
@@ -206,15 +203,9 @@ def caption(results, panels):
             f' The outputs of one teacher are counted as {" or ".join(map(str, sorted(single)))} '
             's, its share of the cache of all.'
         )
-    scaled = _named(panels, lambda course: course is not None and course.scaled)
-    if scaled:
-        text += (
-            f' Measured elsewhere, and drawn by the cost of a step on record and the seconds of '
-            f'{results.plan.baseline}: {scaled}.'
-        )
     left_out = _named(panels, lambda course: course is None)
     if left_out:
-        text += f' Left out, as their seconds do not compare: {left_out}.'
+        text += f' Left out, as their seconds are not known: {left_out}.'
     return text
 
 

@@ -1,8 +1,9 @@
 """The CSV files of docs/results that hold the comparison of the README."""
 
 from headline import LONG, METHOD, RIVALS, TESTED, matches
-from spreadsheets import number, text
+from spreadsheets import number, origin, text
 
+ORIGIN = ('seed_numbers', 'precision', 'machine')
 HEADER = (
     'student',
     'scale',
@@ -13,8 +14,10 @@ HEADER = (
     'psnr_difference_db',
     'psnr_difference_std_over_seeds_db',
     'p_of_b100',
+    'iterations_of_the_method',
     'time_of_the_method_over_mtkd',
     'verdict',
+    *(f'{what}_of_{whose}' for whose in ('mtkd', 'the_method') for what in ORIGIN),
 )
 
 
@@ -35,8 +38,10 @@ def headline(found, scale=4):
                         number(mean, 3),
                         number(deviation, 3),
                         f'{match.p:.3g}' if test_set == TESTED else '',
+                        match.iterations,
                         number(match.time, 3),
                         match.verdict,
+                        *(text for cell in match.cells for text in origin(cell)),
                     )
                 )
     return text(HEADER, rows)

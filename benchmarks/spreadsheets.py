@@ -27,7 +27,9 @@ METHOD = (
     'validation_psnr_std_over_seeds_db',
     'iterations',
     'training_seconds',
+    'seed_numbers',
     'precision',
+    'machine',
 )
 DIFFERENCE = (
     'plan',
@@ -54,6 +56,15 @@ def text(header, rows):
     return file.getvalue()
 
 
+def origin(cell):
+    """The seeds of a cell, its precisions and the machines that it was trained on."""
+    return (
+        ' '.join(map(str, cell.seeds)),
+        ' | '.join(dict.fromkeys(map(in_words, cell.precisions))),
+        ' | '.join(dict.fromkeys(cell.machines)),
+    )
+
+
 def _method_row(plan, student, scale, method, cell, base, test_set, iterations):
     psnr, psnr_std, ssim, ssim_std = cell.summary(test_set)
     pair = None if base is None or base is cell else paired_psnr(cell, base, test_set)
@@ -77,7 +88,7 @@ def _method_row(plan, student, scale, method, cell, base, test_set, iterations):
         number(validation_std, 3),
         iterations,
         number(cell.mean_seconds(), 0),
-        ' | '.join(dict.fromkeys(map(in_words, cell.precisions))),
+        *origin(cell),
     ]
 
 
