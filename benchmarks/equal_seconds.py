@@ -185,9 +185,10 @@ def caption(results, panels):
         f'PSNR of validation over seconds of training on {machine_of(results)}{seeds}; a dot where '
         'a training ends.'
     )
-    baseline = results.plan.baseline
+    baseline = _label(results, results.plan.baseline)
     text += (
-        f' Seconds are the iterations times those of {baseline} times the [cost of a step](#cost).'
+        ' The legend has methods and iterations. Seconds are the iterations times the seconds of '
+        f'one of {baseline}, times the [cost of a step](#cost).'
     )
     fused = sorted({round(course.preparation) for course in drawn if course.fused})
     if fused:
@@ -195,7 +196,7 @@ def caption(results, panels):
             f' A fused target is ready after {" or ".join(f"{n:,d}" for n in fused)} s (outputs of '
             'all teachers, training of the fusion network, targets), once for all students and '
             'seeds: the solid or dashed curve of MTKD begins there; the thin dotted one is that of '
-            'a further training, when the caches exist.'
+            'a further training.'
         )
     single = {round(c.preparation) for c in drawn if c.preparation and not c.fused}
     if single:
@@ -207,6 +208,13 @@ def caption(results, panels):
     if left_out:
         text += f' Left out, as their seconds are not known: {left_out}.'
     return text
+
+
+def _label(results, method):
+    (iterations,) = {
+        run.options['train']['total_iter'] for run in results.runs.values() if run.method == method
+    }
+    return f'{base_name(method)}, {iterations:,d}'
 
 
 def draw(results, panels, path):
@@ -243,9 +251,13 @@ def draw(results, panels, path):
     for method, style in styles.items():
         if method in shown:
             look = {'color': style.colour, 'ls': style.line, 'lw': style.width}
-            handles.append(Line2D([], [], label=method, **look))
+            handles.append(Line2D([], [], label=_label(results, method), **look))
     if any(course and course.fused for panel in panels for course in panel.courses.values()):
-        handles.append(Line2D([], [], color=_GREY, label='the caches are there', **_FURTHER))
+        handles.append(
+            Line2D(
+                [], [], color=_GREY, label='a further training, when the caches exist', **_FURTHER
+            )
+        )
     figure.legend(handles=handles, loc='outside lower center', ncols=4, fontsize=12)
     figure.savefig(path, dpi=110)
 

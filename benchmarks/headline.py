@@ -229,7 +229,7 @@ def early(found, scale=4):
     students = {student: matches(found, student, scale) for student in plan.students}
 
     def lines(compared, rival, seeds):
-        return in_a_cell(compared.get((rival, '4,000')), seeds)
+        return in_a_cell(compared.get((rival, '4,000')), seeds).partition(', p')[0]
 
     return [against(students, len(plan.seeds), lines)]
 
