@@ -179,12 +179,15 @@ def describe(device: Device) -> str:
         device: The device.
 
     Returns:
-        ``'AVX2, no native bfloat16'``, ``'NVIDIA H100, native bfloat16'``.
+        ``'AVX2, no native bfloat16'``, ``'AVX512 with AMX, native bfloat16'``, ``'NVIDIA H100,
+        native bfloat16'``.
     """
     device = torch.device(device)
     name = device.type
     if name == 'cpu':
         name = cpu_capability()
+        if is_x86() and cpu_features().get('amx_bf16'):  # a third faster than AVX512 alone
+            name += ' with AMX'
     elif name == 'cuda':
         name = gpu_name(device)
     return f'{name}, {"native" if supports_native_bf16(device) else "no native"} bfloat16'

@@ -13,7 +13,7 @@ MACHINES = {
         {'capability': 'AVX512', 'features': {'avx512_bf16': True, 'amx_bf16': True}},
         (1.0, 2.0),
         True,
-        'AVX512, native bfloat16',
+        'AVX512 with AMX, native bfloat16',
     ),
     'CPU with AVX512_BF16 alone': (
         'cpu',

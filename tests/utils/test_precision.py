@@ -197,7 +197,10 @@ def log(caplog):
 
 @pytest.mark.parametrize(
     ('machine', 'chosen', 'text'),
-    [(NATIVE, 'bf16', 'AVX512, native bfloat16'), (EMULATED, 'fp32', 'AVX2, no native bfloat16')],
+    [
+        (NATIVE, 'bf16', 'AVX512 with AMX, native bfloat16'),
+        (EMULATED, 'fp32', 'AVX2, no native bfloat16'),
+    ],
 )
 def test_a_training_does_and_says_what_auto_is(
     make_options, tmp_path, monkeypatch, log, machine, chosen, text
@@ -263,7 +266,7 @@ def test_without_teachers_nothing_is_said_of_them(make_options, tmp_path, log):
 def test_precision_of_stage_1(make_options, tmp_path, monkeypatch, log):
     pretend(monkeypatch, NATIVE)
     model = model_of(make_options('MTKDFusionModel', train__teacher_precision='auto'), tmp_path)
-    assert log() == ['train.teacher_precision: auto: bf16 (AVX512, native bfloat16)']
+    assert log() == ['train.teacher_precision: auto: bf16 (AVX512 with AMX, native bfloat16)']
     assert model.ensemble.precision == 'bf16'
     assert model.metadata()['precision'] == {'student': 'fp32', 'teachers': 'bf16'}
     model_of(make_options('MTKDFusionModel', train__amp='fp32'), tmp_path)
@@ -387,7 +390,7 @@ def test_the_log_of_a_training_says_it_once(make_options, tmp_path, monkeypatch,
     opt['logger']['save_checkpoint_freq'] = 1
     path = write_options(tmp_path / 'opt.yml', opt)
     here('train', '-opt', path, '--force_yml', 'train:total_iter=1')
-    assert log() == ['train.amp: auto: bf16 (AVX512, native bfloat16)']
+    assert log() == ['train.amp: auto: bf16 (AVX512 with AMX, native bfloat16)']
     pretend(monkeypatch, EMULATED)
     here('train', '-opt', path, '--auto_resume')
     _, second, warning = log()
@@ -411,7 +414,7 @@ def made_with(path):
 
 def test_a_cache_records_what_was_used(here, uncached, monkeypatch):
     pretend(monkeypatch, NATIVE)
-    assert '--precision: auto: bf16 (AVX512, native bfloat16)' in here(
+    assert '--precision: auto: bf16 (AVX512 with AMX, native bfloat16)' in here(
         'cache', '-opt', 'opt.yml', '--precision', 'auto'
     )
     assert made_with(uncached) == 'bf16'
