@@ -186,7 +186,7 @@ def describe(device: Device) -> str:
     name = device.type
     if name == 'cpu':
         name = cpu_capability()
-        if is_x86() and cpu_features().get('amx_bf16'):  # a third faster than AVX512 alone
+        if is_x86() and cpu_features().get('amx_bf16'):
             name += ' with AMX'
     elif name == 'cuda':
         name = gpu_name(device)
