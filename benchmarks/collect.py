@@ -1,12 +1,13 @@
 """The results of finished runs, out of the folder of a comparison into the files of this
 repository: benchmarks/results/PLAN.jsonl, one line for each run, sorted by name.
 
-    python benchmarks/collect.py [OUT ...] [--replace]
+    python benchmarks/collect.py [OUT ...] [--replace | --repeats]
 
 OUT is what `mtkd compare --out OUT` has made. A run goes to the first plan that has it with these
 options. No line is lost: one that no plan has any more, or that --replace puts another in the
 place of, goes to benchmarks/results/retired/PLAN.jsonl. What is there stays where OUT has
-another result of the same run, without --replace. The exit code is 1 where something was left out.
+another result of the same run, without --replace; with --repeats the other result of a training
+goes to benchmarks/results/repeated/PLAN.jsonl. The exit code is 1 where something was left out.
 """
 
 import argparse
@@ -78,13 +79,14 @@ def results_in(folder):
         yield from read_lines(path)
 
 
-def collect(root, folders, replace=False):
+def collect(root, folders, replace=False, repeats=False):
     """Put results into the files of their plans.
 
     Args:
         root: Of the repository.
         folders: Of comparisons.
         replace: Whether a new result takes the place of another one of the same run.
+        repeats: Whether such a result of a training is kept beside the other one.
 
     Returns:
         A text for each result that was left out.
@@ -100,6 +102,7 @@ def collect(root, folders, replace=False):
                 retired.setdefault(path.stem, []).append(result)
             else:
                 current[key] = result
+    repeated = {path.stem: read_lines(path) for path in (results / 'repeated').glob('*.jsonl')}
     left_out = []
     for result in (result for folder in folders for result in results_in(folder)):
         key = result['name'], result['fingerprint']
@@ -110,11 +113,17 @@ def collect(root, folders, replace=False):
         elif replace:
             retired.setdefault(plans[key], []).append(current[key])
             current[key] = result
+        elif repeats and result['kind'] == 'student':
+            known = repeated.setdefault(plans[key], [])
+            if result not in known:
+                known.append(result)
         else:
             left_out.append(f'{result["name"]}: another result of this run is there, see --replace')
     # The retired ones first: whoever ends this in between has a line twice, not lost.
     for name, lines in retired.items():
         write_lines(results / 'retired' / f'{name}.jsonl', lines)
+    for name, lines in repeated.items():
+        write_lines(results / 'repeated' / f'{name}.jsonl', lines)
     files = {path.stem for path in results.glob('*.jsonl')} | {plans[key] for key in current}
     for name in sorted(files):
         lines = [result for key, result in current.items() if plans[key] == name]
@@ -125,9 +134,11 @@ def collect(root, folders, replace=False):
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     p.add_argument('out', nargs='*', type=Path, metavar='OUT')
-    p.add_argument('--replace', action='store_true')
+    which = p.add_mutually_exclusive_group()
+    which.add_argument('--replace', action='store_true')
+    which.add_argument('--repeats', action='store_true')
     args = p.parse_args()
-    left_out = collect(ROOT, args.out, args.replace)
+    left_out = collect(ROOT, args.out, args.replace, args.repeats)
     print('\n'.join(left_out), end='\n' if left_out else '')
     return int(bool(left_out))
 

@@ -43,6 +43,17 @@ DIFFERENCE = (
     'p_wilcoxon_holm',
 )
 
+REPEAT = (
+    'plan',
+    'run',
+    'test_set',
+    'psnr_db',
+    'psnr_again_db',
+    'difference_db',
+    'machine',
+    'machine_again',
+)
+
 
 def number(value, digits):
     return '' if value is None else f'{value:.{digits}f}'
@@ -113,6 +124,37 @@ def _difference_row(plan, student, scale, test_set, pair, difference):
         number(difference.deviation, 3),
         f'{difference.p:.2g}',
     ]
+
+
+def repeats(first, again):
+    """What trainings gave that were done once more, with the same seed.
+
+    Args:
+        first: Plan -> results of its runs, as in the files.
+        again: The same of the repeated runs.
+    """
+    rows = []
+    for plan, results in again.items():
+        known = {(result['name'], result['fingerprint']): result for result in first[plan]}
+        for result in results:
+            before = known.get((result['name'], result['fingerprint']))
+            if before is None:
+                continue
+            for test_set, images in result['results'][result['method']].items():
+                both = [before['results'][result['method']][test_set], images]
+                psnr = [sum(v[0] for v in values.values()) / len(values) for values in both]
+                rows.append(
+                    [
+                        plan,
+                        result['name'],
+                        test_set,
+                        *(number(value, 3) for value in psnr),
+                        number(psnr[1] - psnr[0], 3),
+                        before['machine'],
+                        result['machine'],
+                    ]
+                )
+    return text(REPEAT, rows)
 
 
 def methods(comparisons):

@@ -24,6 +24,7 @@ from spreadsheets import (
     plans,
     preparation,
     references,
+    repeats,
     retired_methods,
 )
 
@@ -83,6 +84,13 @@ def state(results):
         f'{command}: {done} of {len(trainings)} trainings are finished; {iterations} iterations '
         'each.'
     )
+
+
+def repeated():
+    """The trainings that were done more than once."""
+    folder = ROOT / 'benchmarks' / 'results'
+    again = {path.stem: read_lines(path) for path in sorted(folder.glob('repeated/*.jsonl'))}
+    return repeats({name: read_lines(folder / f'{name}.jsonl') for name in again}, again)
 
 
 def compute():
@@ -198,6 +206,7 @@ def texts(draw):
         'docs/results/references.csv': references(comparisons),
         'docs/results/differences.csv': present,
         'docs/results/plans.csv': plans(comparisons),
+        'docs/results/repeats.csv': repeated(),
         'docs/results/preparation.csv': preparation(comparisons),
         'docs/results/retired_methods.csv': retired_methods(comparisons, retired),
         'docs/results/retired_differences.csv': past,

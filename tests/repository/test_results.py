@@ -236,6 +236,22 @@ def test_collecting_loses_no_line(collecting, repository):
     assert read_lines(folder / 'retired' / 'fusion.jsonl') == [known[0]]
 
 
+def test_a_training_that_was_done_again_is_kept_beside_the_first(collecting, repository):
+    folder = repository / 'benchmarks' / 'results'
+    known = next(r for r in read_lines(folder / 'reference.jsonl') if r['kind'] == 'cache')
+    student = next(r for r in read_lines(folder / 'ablation.jsonl') if r['kind'] == 'student')
+    again = {**student, 'seconds': 1.0}
+    out = folder_with(repository, again, {**known, 'seconds': 1.0})
+    files = {path: path.read_bytes() for path in folder.glob('*.jsonl')}
+    for _ in range(2):
+        left_out = collecting.collect(repository, [out], repeats=True)
+        assert left_out == [
+            f'{known["name"]}: another result of this run is there, see --replace'
+        ], 'a cache is no training'
+        assert read_lines(folder / 'repeated' / 'ablation.jsonl') == [again]
+    assert {path: path.read_bytes() for path in folder.glob('*.jsonl')} == files
+
+
 def test_what_a_plan_has_no_longer_is_retired(collecting, repository):
     plan = repository / 'options' / 'compare' / 'ablation.yml'
     folder = repository / 'benchmarks' / 'results'
