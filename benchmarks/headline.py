@@ -32,9 +32,10 @@ LONG = '+3.5x'
 # The test set whose images are enough for a test, and the one that is shown first.
 TESTED, SMALL = 'B100', 'Set5'
 LEAST = 0.8
-# With one seed a difference has no deviation over seeds. Those of three seeds have up to 0.014 dB
-# after 14,000 iterations; what is smaller than this says nothing.
-ONE_SEED = 0.01
+# With one seed a difference has no deviation over seeds. The same training with the same seed on
+# another machine has come out up to 0.016 dB higher (docs/results/repeats.csv), and three seeds
+# deviate by up to 0.014 dB: what is smaller than this says nothing.
+ONE_SEED = 0.02
 # What is equal, with the plan whose iterations they are.
 HOW = {'4,000': 'reference', '14,000': 'long', 'time': None}
 
