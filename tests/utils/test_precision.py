@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import re
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -145,11 +147,12 @@ def test_timing_a_convolution_of_this_machine_draws_nothing():
 
 
 def test_this_machine_is_described():
-    assert describe_cpu().startswith(torch.backends.cpu.get_cpu_capability() + ', ')
-    if (
-        torch.backends.cpu.get_cpu_capability() == 'AVX2'
-        and precision.cpu_features().get('avx_ne_convert') is False
-    ):
+    capability = torch.backends.cpu.get_cpu_capability()
+    assert re.fullmatch(rf'{capability}( with AMX)?, (no )?native bfloat16', describe_cpu())
+    if sys.platform == 'linux' and precision.cpu_features():
+        has_amx = 'amx_bf16' in Path('/proc/cpuinfo').read_text().split()
+        assert (' with AMX' in describe_cpu()) == has_amx
+    if capability == 'AVX2' and precision.cpu_features().get('avx_ne_convert') is False:
         assert describe_cpu() == 'AVX2, no native bfloat16'
 
 
