@@ -104,6 +104,7 @@ def run_in_this_process(command: str, call: Callable[[], object], launched: bool
 
                 distributed.defer_to_local_rank_zero()
             print(f'mtkd {command}: {without_worker(error)}', file=sys.stderr)
+            _output_is_cut_off()
             return 1
         return int(_output_is_cut_off())
 

@@ -92,17 +92,16 @@ def test_errors_are_one_line(tmp_path, make_options):
     assert 'Traceback' not in printed
 
 
-@pytest.mark.parametrize(
-    'arguments', [('options', '--reference'), ('options', '--out', 'mine')], ids=['long', 'short']
-)
-def test_a_reader_that_stops_is_no_error(arguments, tmp_path):
-    """As after `mtkd … | head`, whether the output fills Python's buffer or not."""
+def run_without_reader(arguments, cwd):
+    """Runs Python, with its usual buffer, as after `| head` has seen enough."""
+    environment = {k: v for k, v in os.environ.items() if k != 'PYTHONUNBUFFERED'}
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        ended = subprocess.run(
-            [sys.executable, '-m', 'mtkd_basicsr', *arguments],
-            cwd=tmp_path,
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env=environment,
             stdout=writer,
             stderr=subprocess.PIPE,
             text=True,
@@ -110,7 +109,34 @@ def test_a_reader_that_stops_is_no_error(arguments, tmp_path):
         )
     finally:
         os.close(writer)
+
+
+@pytest.mark.parametrize(
+    'arguments', [('options', '--reference'), ('options', '--out', 'mine')], ids=['long', 'short']
+)
+def test_a_reader_that_stops_is_no_error(arguments, tmp_path):
+    """As after `mtkd … | head`, whether the output fills Python's buffer or not."""
+    ended = run_without_reader(['-m', 'mtkd_basicsr', *arguments], tmp_path)
     assert ended.stderr == ''
+    assert ended.returncode == 1
+
+
+FAILS_AFTER_OUTPUT = """
+import sys
+from mtkd_basicsr.commands._process import run_in_this_process
+from mtkd_basicsr.errors import MTKDError
+
+def fail():
+    print('something')
+    raise MTKDError('it fails')
+
+sys.exit(run_in_this_process('check', fail))
+"""
+
+
+def test_an_error_after_output_that_nobody_reads_is_one_line(tmp_path):
+    ended = run_without_reader(['-c', FAILS_AFTER_OUTPUT], tmp_path)
+    assert ended.stderr == 'mtkd check: it fails\n'
     assert ended.returncode == 1
 
 
