@@ -90,12 +90,7 @@ def trainings(found, student, scale, method):
         cell = results.cells.get((student, scale, method + suffix))
         if cell is None:
             continue
-        iterations = {
-            run.options['train']['total_iter']
-            for run in results.runs.values()
-            if (run.student, run.scale, run.method) == (student, scale, method + suffix)
-        }
-        finished[plan] = iterations.pop(), cell
+        finished[plan] = results.iterations(student, scale, method + suffix), cell
     return finished
 
 

@@ -103,16 +103,6 @@ def _method_row(plan, student, scale, method, cell, base, test_set, iterations):
     ]
 
 
-def _iterations(runs, student, scale, method):
-    """Of the trainings of a method, which are alike for all seeds."""
-    (found,) = {
-        run.options['train']['total_iter']
-        for run in runs
-        if (run.student, run.scale, run.method) == (student, scale, method)
-    }
-    return found
-
-
 def _difference_row(plan, student, scale, test_set, pair, difference):
     return [
         plan.name,
@@ -170,7 +160,7 @@ def methods(comparisons):
                 cell,
                 cells.get(results.plan.baseline),
                 test_set,
-                _iterations(results.runs.values(), student, scale, method),
+                results.iterations(student, scale, method),
             )
             for results in comparisons
             for student, scale, cells in results.groups()
@@ -240,7 +230,7 @@ def retired_methods(comparisons, retired):
         for student, scale, cells in results.groups():
             for method, cell in cells_of(old, student, scale).items():
                 base = cells.get(results.plan.baseline)
-                iterations = _iterations(old.runs.values(), student, scale, method)
+                iterations = old.iterations(student, scale, method)
                 (version,) = {re.search(r'mtkd_basicsr (\S+)', m)[1] for m in old.machines}
                 rows += [
                     [

@@ -96,6 +96,15 @@ class Results:
                 if cells:
                     yield student, scale, cells
 
+    def iterations(self, student: str, scale: int, method: str) -> int:
+        """Return the iterations of the trainings of a method, which are alike for all its seeds."""
+        (found,) = {
+            run.options['train']['total_iter']
+            for run in self.runs.values()
+            if (run.student, run.scale, run.method) == (student, scale, method)
+        }
+        return found
+
     @property
     def several_seeds(self) -> bool:
         """Return whether a method has more than one finished seed."""
