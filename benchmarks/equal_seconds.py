@@ -188,7 +188,7 @@ def caption(results, panels):
     baseline = _label(results, results.plan.baseline)
     text += (
         ' The legend has methods and iterations. Seconds are the iterations times the seconds of '
-        f'one of {baseline}, times the [cost of a step](#cost).'
+        f'one of {baseline}, times the [cost of a step](figures.md#cost-of-a-step).'
     )
     fused = sorted({round(course.preparation) for course in drawn if course.fused})
     if fused:

@@ -207,15 +207,15 @@ def headline(found, scale=4):
         f'PSNR of MTKD minus that of the method in dB, {SMALL} / {TESTED}, mean ± standard '
         'deviation over seeds. MTKD has 14,000 iterations; each line names those of the method, '
         "and in brackets its time over that of MTKD: the [student's training alone]"
-        '(docs/results.md#cost). The first line is at equal iterations; a second one is the '
-        f'nearest time of at least {LEAST}, where most of the lead comes from the iterations. Won '
-        f'and lost: on {TESTED}, p < {SIGNIFICANT} (Wilcoxon signed-rank over images; Holm over '
-        'all comparisons of a student) and more than the deviation over seeds, else level; ahead '
-        f'and behind: the same with one seed and {ONE_SEED} dB. –: not trained yet. '
+        '(docs/figures.md#cost-of-a-step). The first line is at equal iterations; a second one is '
+        f'the nearest time of at least {LEAST}, where most of the lead comes from the iterations. '
+        f'Won and lost: on {TESTED}, p < {SIGNIFICANT} (Wilcoxon signed-rank over images; Holm '
+        'over all comparisons of a student) and more than the deviation over seeds, else level; '
+        f'ahead and behind: the same with one seed and {ONE_SEED} dB. –: not trained yet. '
         '[As a file](docs/results/headline.csv).'
     ]
     if any(match.mixed for match in everything):
-        notes.append('†: computed in different [precisions](docs/results.md#cost).')
+        notes.append('†: computed in different [precisions](docs/figures.md#precision).')
     return [table, Text(' '.join(notes))]
 
 

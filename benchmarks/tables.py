@@ -1,4 +1,4 @@
-"""The tables and pictures of results in README.md and in three pages of docs, and the CSV files in
+"""The tables and pictures of results in README.md and in four pages of docs, and the CSV files in
 docs/results, out of the files in benchmarks/results.
 
     python benchmarks/tables.py [--check]
@@ -44,7 +44,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # said of these.
 TESTED = ('reference', 'long', 'ablation', 'fusion')
 # Pages with tables and pictures of plans.
-PAGES = ('results', 'parts')
+PAGES = ('results', 'parts', 'figures')
 # Pictures in these: what is drawn of a plan.
 BAR_CHARTS = ('ablation',)
 # The plan whose methods are compared at equal seconds, and the name of that picture.

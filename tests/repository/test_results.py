@@ -116,7 +116,7 @@ def test_a_plan_without_results_leaves_dashes(tables, repository, monkeypatch):
     assert tables() == 0
     readme = (repository / 'README.md').read_text()
     assert '| FAKD | – | – | – |' in readme
-    page = (repository / 'docs' / 'results.md').read_text()
+    page = (repository / 'docs' / 'parts.md').read_text()
     assert '| FAKD | **won** +0.09' in page
 
 
