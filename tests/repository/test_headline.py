@@ -139,11 +139,12 @@ def test_only_common_seeds_are_compared_and_few_are_said(headline):
     assert headline.in_a_cell(None, 3) == '–'
 
 
+@pytest.mark.parametrize('seeds', [(0,), (0, 2)])
 @pytest.mark.parametrize(
     ('level', 'verdict'), [(27.1, 'behind'), (27.015, 'level'), (27.0, 'level')]
 )
-def test_one_seed_neither_wins_nor_loses(headline, level, verdict):
-    long = {'MTKD+3.5x': cell(27.0), 'AT+3.5x': cell(level, seeds=(0,))}
+def test_few_seeds_neither_win_nor_lose(headline, level, verdict, seeds):
+    long = {'MTKD+3.5x': cell(27.0), 'AT+3.5x': cell(level, seeds=seeds)}
     matches = headline.matches(found(long, {}), 'EDSR', 4)
     assert matches['AT', '14,000'].verdict == verdict
 
