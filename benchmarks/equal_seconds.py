@@ -202,11 +202,11 @@ def caption(results, panels):
     if single:
         text += (
             f' The outputs of one teacher are counted as {" or ".join(map(str, sorted(single)))} '
-            's, its share of the cache of all.'
+            's, an equal share of the cache of all.'
         )
     left_out = _named(panels, lambda course: course is None)
     if left_out:
-        text += f' Left out, as their seconds are not known: {left_out}.'
+        text += f' Left out, as the cost of a step was not measured: {left_out}.'
     return text
 
 

@@ -1,6 +1,6 @@
 """What the comparison comes to: the table of the README, MTKD against each of the other methods
 after as many of the many iterations and in as much training time, and the tables of
-docs/results.md, that of the few iterations among them.
+docs/results.md and docs/parts.md, that of the few iterations among them.
 
 Training time is iterations times the cost of a step, a ratio of benchmarks/results/step_costs.json:
 the trainings ran on machines of different speed, and with versions of this package whose steps took

@@ -4,6 +4,8 @@ import csv
 import io
 import re
 
+from collect import ROOT, plan_file
+
 from mtkd_basicsr.commands.compare.precisions import in_words
 from mtkd_basicsr.commands.compare.report.differences import differences
 from mtkd_basicsr.commands.compare.results import paired_psnr
@@ -255,7 +257,7 @@ def plans(comparisons):
         rows.append(
             [
                 results.plan.name,
-                f'options/compare/{results.plan.name}.yml',
+                plan_file(ROOT, results.plan.name).relative_to(ROOT).as_posix(),
                 len(finished),
                 len(trainings),
                 ' or '.join(map(str, iterations)),

@@ -19,7 +19,7 @@ def _parse_method(methods: Mapping[str, MethodSpec], block: Any, key: str) -> Me
         if isinstance(block, dict) and name in block:
             raise OptionError(
                 f'{key}.{name}: this key was removed after version {version}; delete it '
-                '(docs/results.md has the measurements)'
+                '(docs/results/retired_differences.csv has the measurements)'
             )
     # Only the type: it determines the other keys.
     only_type = {'type': block['type']} if isinstance(block, dict) and 'type' in block else block
