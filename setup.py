@@ -28,6 +28,11 @@ SCHEMES = {sysconfig.get_default_scheme(), 'deb_system'} & set(sysconfig.get_sch
 SITE = sorted({sysconfig.get_path(lib, name) for name in SCHEMES for lib in ('purelib', 'platlib')})
 
 
+def installed(name):
+    """Return the installed distribution of this name, None without one."""
+    return next(iter(distributions(name=name, path=SITE)), None)
+
+
 def installed_basicsr():
     """Return the name of the distribution that provides the package `basicsr`, None without one."""
     for distribution in distributions(path=SITE):
@@ -43,10 +48,11 @@ def basicsr_builds():
     place. Without PyTorch, an old setuptools then fetches one of its own for that and stops at two
     packages of CUDA that require different versions of a third.
     """
-    versions = {each.metadata['Name'].lower(): each.version for each in distributions(path=SITE)}
-    pip = tuple(int(number) for number in re.findall(r'\d+', versions.get('pip', '99'))[:2])
-    in_place = pip < (23, 1) or (pip < (25, 3) and 'wheel' in versions)
-    return not in_place or 'setuptools' not in versions or 'torch' in versions
+    pip = installed('pip')
+    if pip is None or installed('setuptools') is None or installed('torch') is not None:
+        return True
+    version = tuple(int(number) for number in re.findall(r'\d+', pip.version)[:2])
+    return version >= ((23, 1) if installed('wheel') is None else (25, 3))
 
 
 def basicsr_requirements():

@@ -356,6 +356,9 @@ def test_a_basicsr_is_required_that_this_pip_can_install(installed, builds, sour
         (folder / 'METADATA').write_text(
             f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n'
         )
+    # What an interrupted installation leaves behind.
+    (site_of(python) / '~orch-2.1.0.dist-info').mkdir()
+    (site_of(python) / 'damaged-1.0.dist-info').mkdir()
     required = required_basicsr(python, source, tmp_path)
     if builds:
         assert ('basicsr', '>=1.4.2; python_version < "3.13"') in required
