@@ -27,15 +27,15 @@ def train(here, folder, opt, *arguments):
     return folder / 'experiments' / opt['name']
 
 
-def equal(a, b, path=''):
+def assert_equal(a, b, path=''):
     """Everything in two files, bit by bit."""
     if isinstance(a, dict):
         assert list(a) == list(b), path
         for key in a:
-            equal(a[key], b[key], f'{path}/{key}')
+            assert_equal(a[key], b[key], f'{path}/{key}')
     elif isinstance(a, (list, tuple)):
         assert len(a) == len(b), path
         for i, (x, y) in enumerate(zip(a, b)):
-            equal(x, y, f'{path}/{i}')
+            assert_equal(x, y, f'{path}/{i}')
     else:
         assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, path

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from conftest import options_for, stock, write_options
-from helpers.trainings import equal, train
+from helpers.trainings import assert_equal, train
 
 from mtkd_basicsr import DistillImageDataset
 from mtkd_basicsr.data import packed_batches
@@ -49,7 +49,7 @@ def content(folder, name):
 def assert_same_training(one, other):
     """Weights, moving average, optimizer, random numbers and validations."""
     for name in (f'models/net_g_{2 * STEPS}.pth', f'training_states/{2 * STEPS}.state'):
-        equal(content(one, name), content(other, name))
+        assert_equal(content(one, name), content(other, name))
     best = [(folder / 'training_states' / 'best.json').read_text() for folder in (one, other)]
     assert best[0] == best[1]
 
@@ -99,4 +99,4 @@ def test_a_model_of_basicsr_learns_the_same_from_the_dataset(basicsr_tree, photo
         stock(basicsr_tree, 'train.py', '-opt', write_options(tmp_path / f'{kind}.yml', opt))
         path = basicsr_tree / 'experiments' / kind / 'models' / 'net_g_2.pth'
         weights.append(torch.load(path, weights_only=True))
-    equal(*weights)
+    assert_equal(*weights)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import parsed, tiny, write_options
 from helpers.encoders import write_vqgan
-from helpers.trainings import equal, train
+from helpers.trainings import assert_equal, train
 
 from mtkd_basicsr.errors import OptionError, TrainingError, WeightsError
 from mtkd_basicsr.host.resume import load_resume_state
@@ -98,7 +98,7 @@ def test_stopped_at_the_end_of_an_epoch_nothing_differs(
             here, tmp_path, opt, '--auto_resume', '--force_yml', f'train:total_iter={total}'
         )
     for iteration in (stops[0] + 1, last):
-        equal(
+        assert_equal(
             load(whole / 'models' / f'net_g_{iteration}.pth'),
             load(parts / 'models' / f'net_g_{iteration}.pth'),
         )
@@ -109,14 +109,14 @@ def test_stopped_at_the_end_of_an_epoch_nothing_differs(
             del state['options']['train']['total_iter']  # by which the parts were stopped
         assert a.pop('began') == {'epoch': 0, 'iter': 0}
         assert b.pop('began')['iter'] in (0, *stops)
-        equal(a, b)
-    equal(
+        assert_equal(a, b)
+    assert_equal(
         *(
             json.loads((folder / 'training_states' / 'best.json').read_text())
             for folder in (whole, parts)
         )
     )
-    equal(*(load(folder / 'models' / 'net_g_best.pth') for folder in (whole, parts)))
+    assert_equal(*(load(folder / 'models' / 'net_g_best.pth') for folder in (whole, parts)))
 
 
 def test_in_the_middle_of_an_epoch_it_begins_again(make_options, tmp_path, here):
@@ -128,7 +128,7 @@ def test_in_the_middle_of_an_epoch_it_begins_again(make_options, tmp_path, here)
     a, b = (load(folder / 'training_states' / '4.state') for folder in (whole, parts))
     assert (a['epoch'], b['epoch'], b['iter']) == (1, 0, 4)
     with pytest.raises(AssertionError):
-        equal(load(whole / 'models' / 'net_g_4.pth'), load(parts / 'models' / 'net_g_4.pth'))
+        assert_equal(load(whole / 'models' / 'net_g_4.pth'), load(parts / 'models' / 'net_g_4.pth'))
 
 
 def test_the_state_of_the_random_numbers_is_restored():
