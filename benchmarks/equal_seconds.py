@@ -181,32 +181,24 @@ def caption(results, panels):
     """What the picture shows, and how its seconds were counted."""
     drawn = [course for panel in panels for course in panel.courses.values() if course]
     seeds = ', mean over seeds, bands from the lowest to the highest' * results.several_seeds
-    text = (
-        f'PSNR of validation over seconds of training on {machine_of(results)}{seeds}; a dot where '
-        'a training ends.'
-    )
+    text = f'PSNR of validation over seconds of training on {machine_of(results)}{seeds}.'
     baseline = _label(results, results.plan.baseline)
     text += (
-        ' The legend has methods and iterations. Seconds are the iterations times the seconds of '
-        f'one of {baseline}, times the [cost of a step](figures.md#cost-of-a-step).'
+        f' Seconds: iterations, times those of one of {baseline}, times the [cost of a step]'
+        '(figures.md#cost-of-a-step).'
     )
     fused = sorted({round(course.preparation) for course in drawn if course.fused})
     if fused:
         text += (
-            f' A fused target is ready after {" or ".join(f"{n:,d}" for n in fused)} s (outputs of '
-            'all teachers, training of the fusion network, targets), once for all students and '
-            'seeds: the solid or dashed curve of MTKD begins there; the thin dotted one is that of '
-            'a further training.'
+            f' A fused target is ready after {" or ".join(f"{n:,d}" for n in fused)} s, once for '
+            'all students and seeds; dotted: a further training.'
         )
     single = {round(c.preparation) for c in drawn if c.preparation and not c.fused}
     if single:
-        text += (
-            f' The outputs of one teacher are counted as {" or ".join(map(str, sorted(single)))} '
-            's, an equal share of the cache of all.'
-        )
+        text += f' The cache of one teacher: {" or ".join(map(str, sorted(single)))} s.'
     left_out = _named(panels, lambda course: course is None)
     if left_out:
-        text += f' Left out, as the cost of a step was not measured: {left_out}.'
+        text += f' Without {left_out}, whose cost was not measured.'
     return text
 
 

@@ -1,6 +1,5 @@
 """What the comparison comes to: the table of the README, MTKD against each of the other methods
-after as many of the many iterations and in as much training time, and the tables of
-docs/results.md and docs/parts.md, that of the few iterations among them.
+after as many of the many iterations and in as much training time.
 
 Training time is iterations times the cost of a step, a ratio of benchmarks/results/step_costs.json:
 the trainings ran on machines of different speed, and with versions of this package whose steps took
@@ -10,13 +9,12 @@ whose time is nearest to it.
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from methods import COSTS
 from reference_models import TITLES
 
 from mtkd_basicsr.commands.compare.precisions import mixed
-from mtkd_basicsr.commands.compare.report import tables
 from mtkd_basicsr.commands.compare.report.document import Table, Text
 from mtkd_basicsr.commands.compare.results import paired_psnr
 from mtkd_basicsr.evaluation.statistics import (
@@ -221,72 +219,3 @@ def headline(found, scale=4):
     if any(match.mixed for match in everything):
         notes.append('†: computed in different [precisions](docs/figures.md#precision).')
     return [table, Text(' '.join(notes))]
-
-
-def early(found, scale=4):
-    """The same after the few iterations of the plan ``reference``."""
-    plan = found['reference'].plan
-    students = {student: matches(found, student, scale) for student in plan.students}
-
-    def lines(compared, rival, seeds):
-        return in_a_cell(compared.get((rival, '4,000')), seeds).partition(', p')[0]
-
-    return [against(students, len(plan.seeds), lines)]
-
-
-def converged(found, scale=4):
-    """PSNR of all methods at the number of iterations of the plan ``long``, and of the teachers."""
-    results = found['long']
-    methods = {
-        name.removesuffix(LONG): block
-        for name, block in results.plan.methods.items()
-        if name.endswith(LONG)
-    }
-    cells = {
-        (student, factor, name.removesuffix(LONG)): cell
-        for (student, factor, name), cell in results.cells.items()
-        if name.endswith(LONG)
-    }
-    baseline = results.plan.baseline.removesuffix(LONG)
-    plan = replace(results.plan, methods=methods, baseline=baseline)
-    references = found['reference'].references
-    only = replace(results, plan=plan, cells=cells, references=references)
-    return [tables.summary(only, scale)]
-
-
-def costs():
-    """The cost of a step of each method, as a table."""
-    recorded = read_costs()
-    methods = list(
-        dict.fromkeys(name for content in recorded.values() for name in content['ratios'])
-    )
-    rows = []
-    for method in methods:
-        rows.append(
-            [method, *(f'{content["ratios"][method]:.2f}' for content in recorded.values())]
-        )
-    machines = ' | '.join(dict.fromkeys(content['machine'] for content in recorded.values()))
-    note = (
-        'Time of a training step over that of the student without a teacher, with the outputs of '
-        'the teachers from a cache: `python benchmarks/methods.py --plan reference --record`, '
-        f'{machines}.'
-    )
-    return [Table(['step / no teacher', *recorded], rows), Text(note)]
-
-
-def tried(found, scale=4):
-    """What was tried beside MTKD: the gain of each entry of the plan ``gains``."""
-    results = found['gains']
-    plan = results.plan
-    (test_set,) = plan.test
-    rows = []
-    for _, _, cells in (group for group in results.groups() if group[1] == scale):
-        base = cells.get(plan.baseline)
-        for method, cell in cells.items():
-            pair = None if base is None or cell is base else paired_psnr(cell, base, test_set)
-            if pair is not None:
-                mean, deviation = gain(*pair)
-                text = '' if deviation is None else f' ± {deviation:.3f}'
-                rows.append((mean, [method, f'{mean:+.3f}{text}', str(len(pair[0]))]))
-    rows.sort(key=lambda row: row[0], reverse=True)
-    return [Table(['tried', f'gain on {test_set}, dB', 'seeds'], [row for _, row in rows])]

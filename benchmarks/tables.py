@@ -14,9 +14,10 @@ from pathlib import Path
 
 import equal_seconds
 from collect import PLANS, plan_file, read_lines
-from headline import converged, costs, early, headline, read_costs, tried
+from headline import headline, read_costs
 from matrices import headline as headline_csv
 from matrices import matrices
+from page_tables import converged, costs, early, tried
 from reference_models import RESULTS, course, quality, read_results
 from spreadsheets import (
     comparisons_of_methods,
@@ -227,7 +228,7 @@ def main():
             wrong.append(name)
             if not args.check:
                 path.write_bytes(text.encode())
-    for path in sorted((ROOT / 'docs' / 'results').glob('*')):
+    for path in sorted((ROOT / 'docs' / 'results').glob('*.csv')):
         name = f'docs/results/{path.name}'
         if name not in expected:
             wrong.append(name)

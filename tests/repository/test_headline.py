@@ -103,7 +103,7 @@ def test_a_training_that_is_far_too_short_is_not_compared(headline):
     assert headline.as_long([]) is None
 
 
-def test_both_plans_are_compared(headline):
+def test_both_plans_are_compared(headline, page_tables):
     long = {'MTKD+3.5x': cell(27.0), 'DUKD+3.5x': cell(26.9)}
     reference = {'MTKD': cell(26.5), 'DUKD': cell(26.7)}
     both = found(long, reference)
@@ -115,7 +115,7 @@ def test_both_plans_are_compared(headline):
     }
     lines = headline.lines_of(matches, 'DUKD', 3).split('<br>')
     assert [line.partition(' ')[0] for line in lines] == ['14,000', '4,000']
-    table = headline.early(both)[0]
+    table = page_tables.early(both)[0]
     assert {row[0]: row[1] for row in table.rows}['DUKD'].startswith('**lost** -0.20 ± ')
 
 
@@ -163,3 +163,30 @@ def test_what_is_missing_is_a_dash(headline):
     assert rows['no teacher'] == rows['Basic KD'] == '–'
     assert rows['DUKD'].startswith('14,000: –<br>4,000 (×0.9): **won**')
     assert '–: not trained yet' in note.text
+
+
+@pytest.fixture
+def page_tables(headline):
+    return importlib.import_module('page_tables')
+
+
+def test_a_long_training_stands_beside_its_references(page_tables):
+    long = {'scratch+3.5x': cell(26.9), 'MTKD+3.5x': cell(27.0, spread=0)}
+    long |= {'LogitKD-edsr+3.5x': cell(26.96, seeds=(0,)), 'LogitKD+3.5x': cell(26.98, (0, 2))}
+    both = found({'FAKD': cell(26.0), **long}, {})
+    images = {'bicubic': 25.0, 'teacher edsr': 27.5, 'teacher rcan': 27.6, 'fused teachers': 27.7}
+    both['reference'].references[4] = {
+        name: {'Set5': (psnr + 2, 0.8), 'B100': (psnr, 0.8)} for name, psnr in images.items()
+    }
+    table, note = page_tables.converged(both)
+    rows = dict(table.rows)
+    assert list(rows) == [
+        *('bicubic', 'its teacher', 'target of MTKD', 'no teacher', 'MTKD'),
+        *('Basic KD', 'Basic KD from EDSR'),
+    ]
+    assert rows['its teacher'] == '29.50 / 27.50'
+    assert rows['MTKD'] == '27.00 ± 0.00 / 27.00 ± 0.00'
+    assert rows['Basic KD'].count('±') == 2
+    assert rows['Basic KD'].endswith(' (2)')
+    assert rows['Basic KD from EDSR'].endswith(' (1)')
+    assert 'Set5 / B100' in note.text

@@ -109,7 +109,7 @@ def test_what_does_not_compare_is_left_out_and_named(equal_seconds, results, cos
     assert courses(panels, 'RCAN')['MTKD+3.5x'] is None
     assert courses(panels, 'EDSR')['MTKD+3.5x'] is not None
     text = equal_seconds.caption(results, panels)
-    assert re.search(r'Left out, .*: .*RCAN MTKD\+3\.5x', text)
+    assert re.search(r'Without .*RCAN MTKD\+3\.5x.*, whose cost was not measured', text)
     # Nor is anything known of the seconds here of a cache from there.
     results.prepared_machines['fusion_x4'] = ELSEWHERE
     panels = equal_seconds.panels_of(results, costs)
