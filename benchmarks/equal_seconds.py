@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from reference_models import TITLES
 
 from mtkd_basicsr.commands.compare.report.figures import mean_curve
 from mtkd_basicsr.commands.compare.report.styles import base_name, method_styles
@@ -129,6 +130,12 @@ def _course(cell, step, preparation, fused):
     return Course(np.asarray(iterations) * step, mean, low, high, preparation, fused)
 
 
+def cost_of(method, ratios):
+    """The cost of a step; that of a variant with another teacher, as LogitKD-edsr, is the same."""
+    name = base_name(method)
+    return ratios.get(name, ratios.get(name.partition('-')[0]))
+
+
 def panels_of(results, costs):
     """What is drawn.
 
@@ -158,7 +165,7 @@ def panels_of(results, costs):
         courses = {}
         for method, cell in cells.items():
             run = runs[student, scale, method]
-            ratio = ratios.get(base_name(method))
+            ratio = cost_of(method, ratios)
             step = None if alone is None or ratio is None else alone * ratio
             preparation = preparation_seconds(results, run, machine)
             fused = run.config.cache_contents == 'target'
@@ -184,8 +191,8 @@ def caption(results, panels):
     text = f'PSNR of validation over seconds of training on {machine_of(results)}{seeds}.'
     baseline = _label(results, results.plan.baseline)
     text += (
-        f' Seconds: iterations, times those of one of {baseline}, times the [cost of a step]'
-        '(figures.md#cost-of-a-step).'
+        f' Seconds: iterations, times the seconds of one of "{baseline}", times the '
+        '[cost of a step](figures.md#cost-of-a-step).'
     )
     fused = sorted({round(course.preparation) for course in drawn if course.fused})
     if fused:
@@ -206,7 +213,8 @@ def _label(results, method):
     (iterations,) = {
         run.options['train']['total_iter'] for run in results.runs.values() if run.method == method
     }
-    return f'{base_name(method)}, {iterations:,d}'
+    name = base_name(method)
+    return f'{TITLES.get(name, name)}, {iterations:,d}'
 
 
 def draw(results, panels, path):

@@ -7,7 +7,6 @@ from mtkd_basicsr.commands.compare.report.document import Table, Text
 from mtkd_basicsr.commands.compare.results import paired_psnr
 from mtkd_basicsr.evaluation.statistics import gain
 
-TITLES = {**TITLES, 'LogitKD-edsr': 'Basic KD from EDSR'}
 SETS = (SMALL, TESTED)
 # What the students are compared with: the row's name -> the source of its images.
 REFERENCES = {'bicubic': 'bicubic', 'its teacher': 'teacher {}', 'target of MTKD': 'fused teachers'}
@@ -78,7 +77,10 @@ def costs():
     rows = []
     for method in methods:
         rows.append(
-            [method, *(f'{content["ratios"][method]:.2f}' for content in recorded.values())]
+            [
+                TITLES.get(method, method),
+                *(f'{content["ratios"][method]:.2f}' for content in recorded.values()),
+            ]
         )
     machines = ' | '.join(dict.fromkeys(content['machine'] for content in recorded.values()))
     note = (

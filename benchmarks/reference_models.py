@@ -43,7 +43,11 @@ RESULTS = Path(__file__).resolve().parent / 'results' / 'reference_models.json'
 FOLDER = Path(mtkd_basicsr.__file__).parent / 'reference'
 WEIGHTS = Path(__file__).resolve().parent / 'weights'
 # Methods by their names in the tables of papers.
-TITLES = {'scratch': 'no teacher', 'LogitKD': 'Basic KD'}
+TITLES = {
+    'scratch': 'no teacher',
+    'LogitKD': 'Basic KD',
+    'LogitKD-edsr': 'Basic KD from EDSR',
+}
 
 
 def read_results(path=RESULTS):

@@ -87,6 +87,13 @@ def test_a_curve_begins_where_the_caches_of_its_method_are_done(equal_seconds, r
     assert f'{found["MTKD+3.5x"].preparation:,.0f} s' in equal_seconds.caption(results, panels)
 
 
+def test_a_step_of_a_variant_costs_what_one_of_its_method_does(equal_seconds):
+    ratios = {'LogitKD': 1.05, 'MTKD': 1.07, 'MTKD+FAKD': 3.1}
+    costs = [equal_seconds.cost_of(name, ratios) for name in ('LogitKD-edsr+3.5x', 'MTKD+FAKD')]
+    assert costs == [1.05, 3.1]
+    assert equal_seconds.cost_of('AT-edsr', ratios) is None
+
+
 def test_seconds_are_those_of_the_baseline_times_the_cost_of_a_step(equal_seconds, results, costs):
     found = courses(equal_seconds.panels_of(results, costs), 'RCAN')
     alone = results.cells['RCAN', 4, 'scratch+3.5x'].mean_seconds()
