@@ -138,6 +138,7 @@ class _Runner:
         failed: Failed jobs by name; None for a job that a failed one blocks.
         processes: Processes of running jobs by name; None while one is starting.
         stopped: Whether no more jobs start.
+        error: The error that stopped all jobs, such as a full disk; None without one.
         changed: Lock of all of these, notified when a job ends.
     """
 
@@ -158,6 +159,7 @@ class _Runner:
         self.failed: dict[str, Job | None] = {}
         self.processes: dict[str, subprocess.Popen[str] | None] = {}
         self.stopped = False
+        self.error: BaseException | None = None
         self.changed = threading.Condition()
 
     def _next(self) -> Job | None:
@@ -188,26 +190,32 @@ class _Runner:
         Args:
             slot: Number of this worker; selects the position of its bar and its GPU.
         """
-        while True:
-            job = self._next()
-            if job is None:
-                return
-            start = time.time()
-            status = self._run(job, slot)
+        try:
+            while (job := self._next()) is not None:
+                self._finish(job, slot)
+        except BaseException as error:  # it would end this thread, and nobody would know
             with self.changed:
-                self.processes.pop(job.name)
-                if self.stopped:
-                    return
-                if status == 0:
-                    seconds = time.time() - start
-                    self.finished.add(job.name)
-                    self.on_finished(job, seconds)
-                    count = f'{len(self.finished)}/{self.total}'
-                    say(f'[{count}] {job.name}: done in {seconds:.0f} s')
-                else:
-                    self.failed[job.name] = job
-                    say(f'{job.name}: FAILED, see {job.log}')
-                self.changed.notify_all()
+                self.error = self.error or error
+            self.stop()
+
+    def _finish(self, job: Job, slot: int) -> None:
+        """Run a job to its end, and record how it ended."""
+        start = time.time()
+        status = self._run(job, slot)
+        with self.changed:
+            self.processes.pop(job.name)
+            if self.stopped:
+                return
+            if status == 0:
+                seconds = time.time() - start
+                self.on_finished(job, seconds)
+                self.finished.add(job.name)
+                count = f'{len(self.finished)}/{self.total}'
+                say(f'[{count}] {job.name}: done in {seconds:.0f} s')
+            else:
+                self.failed[job.name] = job
+                say(f'{job.name}: FAILED, see {job.log}')
+            self.changed.notify_all()
 
     def _run(self, job: Job, slot: int) -> int:
         gpu = self.gpus[slot % len(self.gpus)] if self.gpus else None
@@ -278,7 +286,8 @@ def run_jobs(
             user chose (``OMP_NUM_THREADS``, ``MKL_NUM_THREADS``) comes first.
 
     Raises:
-        MTKDError: Jobs failed; names the first log and quotes its last lines.
+        MTKDError: Jobs failed; names the first log and quotes its last lines. Or no log or record
+            could be written, after which no job goes on.
     """
     workers = max(1, min(workers, len(jobs)))
     runner = _Runner(jobs, workers, gpus, on_finished, threads)
@@ -290,6 +299,10 @@ def run_jobs(
             thread.join()
     finally:  # also after Ctrl-C: the processes must not outlive the thread that reads their output
         runner.stop()
+    if isinstance(runner.error, OSError) and not isinstance(runner.error, BrokenPipeError):
+        raise MTKDError(f'all jobs were stopped: {runner.error}') from runner.error
+    if runner.error is not None:
+        raise runner.error
     failed = [job for job in runner.failed.values() if job is not None]
     if failed:
         raise MTKDError(_failure(failed))

@@ -66,6 +66,10 @@ class FeatureTap:
         self._open = False
         self._stop_after: int | None = None
         self._raw: dict[str, torch.Tensor] = {}
+        # Whether features are final when their module returns; None: unknown before a whole pass.
+        self._final: bool | None = None
+        self._versions: dict[str, int] = {}
+        self._repeated = False
         self._range = image_range(net)
 
     def add(self, positions: Iterable[str], key: str = 'features') -> None:
@@ -84,6 +88,7 @@ class FeatureTap:
             if position in self.positions:
                 continue
             self.positions.append(position)
+            self._final = None
             if is_input:
                 module.register_forward_pre_hook(
                     lambda m, args, p=position: self._record(p, args[0])
@@ -100,7 +105,10 @@ class FeatureTap:
 
     def _record(self, position: str, value: Any) -> None:
         if self._open:
-            self._raw[position] = first_tensor(value)
+            self._repeated = self._repeated or position in self._raw
+            feature = self._raw[position] = first_tensor(value)
+            if self._final is None and not feature.is_inference():
+                self._versions[position] = feature._version
             if self._stop_after is not None and len(self._raw) == self._stop_after:
                 raise _AllRecorded
 
@@ -129,6 +137,9 @@ class FeatureTap:
     def features(self, lq: torch.Tensor) -> dict[str, torch.Tensor]:
         """Compute features of images, running the network only up to the last position.
 
+        The first call runs all of it, and so does each one if a feature is not final before: it is
+        modified in place later, or its module runs once more.
+
         Args:
             lq: (b, 3, h, w); padded as the network needs it.
 
@@ -136,13 +147,24 @@ class FeatureTap:
             Features by position, (b, c, h, w), float32.
         """
         with self.reading(lq.shape[-2:]) as features:
-            self._stop_after = len(self.positions)
+            self._stop_after = len(self.positions) if self._final else None
+            self._repeated = False
             try:
                 with suppress(_AllRecorded):
                     self.net(pad_to_multiple(lq, size_multiple(self.net)))
             finally:
                 self._stop_after = None
+            if self._final is None:
+                self._final = not self._repeated and self._is_unmodified()
         return features
+
+    def _is_unmodified(self) -> bool:
+        """Return whether no feature was modified in place after its module returned."""
+        # A tensor of torch.inference_mode has no version: nothing is known of it.
+        return all(
+            not feature.is_inference() and feature._version == self._versions.get(position)
+            for position, feature in self._raw.items()
+        )
 
     def _as_map(self, position: str, value: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
         """Turn a recorded value into a map of the size of the images."""

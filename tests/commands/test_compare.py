@@ -351,6 +351,41 @@ def test_another_test_set_needs_no_training(copied, here):
     assert 'NOT FINISHED' not in here('compare', '-opt', copied, *report)
 
 
+def test_a_test_set_with_other_images_is_measured_again(copied, photographs, here):
+    """It has the same name. The networks are there, so that nothing is trained."""
+    out = copied.parent / OUT
+    folder = copied.parent / 'other'
+    content = yaml.safe_load(copied.read_text())
+    for key, path in content['test']['two'].items():
+        shutil.copytree(path, folder / key)
+        (folder / key / 'chelsea.png').rename(folder / key / 'cat.png')
+        content['test']['two'][key] = str(folder / key)
+    moved = with_other_name(copied, 'moved', content)
+    weights = {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')}
+    whole = ('compare', '-opt', moved, '--out', out)
+    assert 'no student of the plan is finished' in here(*whole, '--report-only', expect=1)
+    printed = compare(moved, '--jobs', '2')
+    assert '10 runs, 5 finished before' in printed
+    assert 'the test sets have other images than when ' in printed
+    path = out / 'results' / 'SwinIR_scratch_x2_s1.json'
+    values = json.loads(path.read_text())['results']['scratch']['two']
+    assert set(values) == {'cat', 'coffee'}
+    (old,) = path.parent.glob('SwinIR_scratch_x2_s1.json_archived_*')
+    before = json.loads(old.read_text())['results']['scratch']['two']
+    assert before['chelsea'] == values['cat']
+    assert {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')} == weights
+    assert 'NOT FINISHED' not in here(*whole, '--report-only')
+    # One more image in the same folder.
+    for key in folder.iterdir():
+        shutil.copy(key / 'cat.png', key / 'kitten.png')
+    assert here(*whole, '--list').count('--only ') == 5
+    # Without the network only a training could help.
+    shutil.rmtree(out / 'experiments' / 'SwinIR_scratch_x2_s1')
+    printed = here(*whole, expect=1)
+    assert 'test.two: the result of SwinIR_scratch_x2_s1 is of other images' in printed
+    assert path.is_file()
+
+
 def test_measured_as_basicsr_measures(complete):
     """The last validation in BasicSR's own log, and our test of the same network on the same
     images.

@@ -3,6 +3,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,28 @@ def test_failure_stops_what_waits_for_it_and_nothing_else(tmp_path, capsys):
     ):
         run_jobs(jobs, 1)
     assert order(tmp_path) == ['+bad', '+other', '-other']
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='no device that is full')
+@pytest.mark.parametrize('workers', [1, 2])
+def test_a_log_that_cannot_be_written_stops_all(workers, tmp_path):
+    full = job(tmp_path, 'full', "print('much')")
+    full.log = Path('/dev/full')
+    jobs = [full, job(tmp_path, 'long', 'time.sleep(60)'), job(tmp_path, 'child', after=('full',))]
+    started = time.time()
+    with pytest.raises(MTKDError, match='all jobs were stopped: .*No space left on device'):
+        run_jobs(jobs, workers, lambda finished, seconds: pytest.fail(finished.name))
+    assert time.time() - started < 40
+
+
+def test_a_record_that_cannot_be_written_stops_all(tmp_path):
+    def write(finished, seconds):
+        raise OSError(28, 'No space left on device')
+
+    jobs = [job(tmp_path, 'a'), job(tmp_path, 'b', after=('a',))]
+    with pytest.raises(MTKDError, match='all jobs were stopped: .*No space left on device'):
+        run_jobs(jobs, 2, write)
+    assert order(tmp_path) == ['+a', '-a']
 
 
 def test_interruption_ends_what_runs(tmp_path, monkeypatch):

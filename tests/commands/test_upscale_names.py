@@ -191,6 +191,22 @@ def test_what_out_cannot_be_is_refused(upscaled, tmp_path, arguments, text):
     assert not Path('upscaled').exists()
 
 
+def test_results_beside_their_originals_are_not_upscaled_again(upscaled):
+    save('in/a.png', 'in/below/b.jpg')
+    upscaled('in', '--out', 'in', '--skip-existing')
+    results = below('in')
+    assert len(results) == 4
+    printed = upscaled('in', '--out', 'in', '--skip-existing')
+    assert '2 pictures are results of others, and are left out' in printed
+    assert '2 of 2 results exist and are skipped' in printed
+    save('in/c.png')
+    upscaled('in', '--out', 'in', '--skip-existing')
+    assert below('in') == sorted([*results, 'c.png', 'c_x2.png'])
+    # Who names such a file means it.
+    upscaled('in/a.png', 'in/a_x2.png', '--out', 'in', '--skip-existing')
+    assert 'a_x2_x2.png' in below('in')
+
+
 def test_a_format_that_is_too_small_is_named(upscaled):
     Image.new('RGB', (8200, 2)).save('wide.png')
     save('a.png')

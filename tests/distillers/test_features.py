@@ -131,6 +131,9 @@ def test_stops_after_the_last_position(net):
     for path, module in net.named_modules():
         module.register_forward_pre_hook(lambda m, args, p=path: ran.append(p))
     with torch.no_grad():
+        tap.features(x)
+        assert 'conv_after_body' in ran, 'all of it, to see whether the feature changes later'
+        ran.clear()
         stopped = tap.features(x)[name]
         assert name in ran
         assert not {'conv_after_body', 'upsample', 'conv_last', 'norm'} & set(ran)
@@ -140,6 +143,46 @@ def test_stops_after_the_last_position(net):
         assert 'conv_after_body' in ran
         assert whole.shape == (2, 3, 32, 32)
     assert torch.equal(stopped, features[name])
+
+
+def both_ways(net, positions, inputs=None):
+    """Features of a whole pass, and those of passes that may stop early, the first and the next."""
+    tap = FeatureTap(net)
+    tap.add(positions)
+    x = image() if inputs is None else inputs
+    with torch.no_grad():
+        with tap.reading(x.shape[-2:]) as whole:
+            net(x)
+        return whole, tap.features(x), tap.features(x)
+
+
+@pytest.mark.parametrize('name', ['EDSR', 'RCAN'])
+def test_a_feature_that_is_modified_in_place_is_the_same_with_and_without_a_cache(name):
+    """EDSR and RCAN add their head to the output of conv_after_body."""
+    net = build(NETWORKS[name], seed=1).eval()
+    whole, first, second = both_ways(net, ['body.0', 'conv_after_body'])
+    for position, feature in whole.items():
+        assert torch.equal(first[position], feature)
+        assert torch.equal(second[position], feature)
+
+
+class Twice(nn.Module):
+    """Its module runs twice, the second time on what the first has made."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 3, padding=1)
+        self.end = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x):
+        return self.end(self.layer(torch.relu(self.layer(x))))
+
+
+def test_the_last_run_of_a_module_is_read_with_and_without_a_cache():
+    torch.manual_seed(0)
+    whole, first, second = both_ways(Twice().eval(), ['layer'])
+    assert torch.equal(first['layer'], whole['layer'])
+    assert torch.equal(second['layer'], whole['layer'])
 
 
 def test_gradient_goes_through_features(net):

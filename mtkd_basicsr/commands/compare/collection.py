@@ -51,7 +51,7 @@ def assemble(
     machines: dict[str, None] = {}
     for run, tested in found:
         runs[run.name] = run
-        if tested is None or not has_all_sets(tested, plan):
+        if tested is None or not has_all_sets(tested, run, plan, out):
             missing.append(run.name)
             continue
         machines.setdefault(tested['machine'], None)

@@ -1,9 +1,8 @@
 """Fingerprints of runs, by which finished results are recognised."""
 
 import functools
-import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,9 @@ from ...data.cache.key import option_keys
 from ...utils.digest import sha256
 from ...utils.paths import expanded
 from ...utils.resources import weights_file
+from .relocatable import relocatable, relocatable_json
 from .runs import Run
+from .store import recorded_digests
 
 # Option keys that do not change the result of a training.
 _KEYS_WITHOUT_EFFECT = ('num_gpu', 'logger', 'dist_params')
@@ -28,15 +29,6 @@ def _hash(path: str) -> str | None:
         return None
     status = os.stat(path)
     return _hash_of_version(path, status.st_mtime_ns, status.st_size)
-
-
-def relocatable_json(content: Any, out: Path, sort_keys: bool = False) -> str:
-    """Return content as JSON in which ``{out}`` replaces the folder of the results.
-
-    Such a text stays the same when the folder is moved.
-    """
-    text = json.dumps(content, default=str, sort_keys=sort_keys)
-    return text.replace(json.dumps(str(out))[1:-1], '{out}')
 
 
 def own_fingerprint(run: Run, out: Path) -> str:
@@ -63,29 +55,50 @@ def own_fingerprint(run: Run, out: Path) -> str:
         train = run.options['datasets']['train']
         content.update({key: train.get(key) for key in option_keys('datasets.train')})
         content['what'] = run.contents
+        if train.get('meta_info_file'):  # not in the texts of the oldest results
+            content['meta_info_file'] = [
+                train['meta_info_file'],
+                _hash(expanded(train['meta_info_file'])),
+            ]
         if run.outputs_from is not None:
             content['outputs_from'] = run.outputs_from
     if run.self_ensemble and run.kind in ('cache', 'references'):
         content['self_ensemble'] = True
-    content['files'] = _weight_digests(run, out)
+    content['files'] = [digest for _, digest in weight_digests(run, out)]
     return relocatable_json([run.kind, content], out, sort_keys=True)
 
 
-def _weight_digests(run: Run, out: Path) -> list[str | None]:
-    """Return the digests of the weights that a run reads.
+def weight_digests(run: Run, out: Path) -> list[tuple[str, str | None]]:
+    """Return the files with weights that a run reads, as its options name them, and their digests.
 
-    Without those that the plan itself writes: the fingerprints of their runs cover them.
+    Without those that the plan itself writes: the fingerprints of their runs cover them. The digest
+    of a file that is not here is that of the results in the folder; None if they do not know it.
     """
+    found = []
+    for path in _weight_files(run):
+        if not _is_inside(path, out):
+            digest = _hash(expanded(weights_file(path, 'weights')))
+            name = relocatable(path, out)
+            found.append((name, digest or recorded_digests(out).get(name)))
+    return found
+
+
+def _weight_files(run: Run) -> Iterator[str]:
+    is_training = run.kind not in ('cache', 'references')
+    # The caches and the targets of a plan do not depend on what a method reads itself.
+    if is_training and run.config.distillation is not None:
+        for method in run.config.distillation.all:
+            yield from method.weight_files
     blocks = list((run.options.get('teachers') or {}).values())
     if run.options.get('fusion'):
         blocks.append(run.options['fusion'])
-    digests = []
-    for method in run.config.distillation.all if run.config.distillation is not None else ():
-        # The caches and the targets of a plan do not depend on what a method reads itself.
-        for path in method.weight_files if run.kind not in ('cache', 'references') else ():
-            digests.append(_hash(expanded(path)))
     for block in blocks:
-        weights = block.get('weights') if isinstance(block, dict) else None
-        if weights and not str(weights).startswith(str(out)):
-            digests.append(_hash(weights_file(weights, 'weights')))
-    return digests
+        if isinstance(block, dict) and block.get('weights'):
+            yield str(block['weights'])
+    start = (run.options.get('path') or {}).get('pretrain_network_g')
+    if is_training and start:
+        yield str(start)
+
+
+def _is_inside(path: str, out: Path) -> bool:
+    return path.startswith(str(out) + os.sep)

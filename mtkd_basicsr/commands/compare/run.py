@@ -16,7 +16,14 @@ from . import plan as plans
 from .expansion import expand
 from .report.write import write
 from .runs import Run
-from .store import has_other_options, is_done, pending, result_path
+from .store import (
+    has_other_options,
+    is_done,
+    measured_on_other_images,
+    pending,
+    refuse_other_images,
+    result_path,
+)
 from .validation import check
 from .worker import execute
 
@@ -61,6 +68,8 @@ class Comparison:
     def _check(self) -> None:
         """Check everything that would stop a run, and create the photographs of the plan."""
         check(self.plan, self.runs, self.out)
+        for run in self.runs:
+            refuse_other_images(run, self.plan, self.out)
         if self.plan.photographs:
             make_folder(self.out)
             for scale in self.plan.scales:
@@ -140,6 +149,14 @@ class Comparison:
             print(
                 f'the folder has results of other options for {listed(changed, 3)}; they '
                 'are kept as …_archived_…, and the runs are done anew',
+                flush=True,
+            )
+        others = [run for run in unfinished if measured_on_other_images(run, self.plan, self.out)]
+        if others:
+            names = listed([run.name for run in others], 3)
+            print(
+                f'the test sets have other images than when {names} were measured, which is done '
+                'anew; the old results are kept as …_archived_…',
                 flush=True,
             )
         threads = chosen_threads()

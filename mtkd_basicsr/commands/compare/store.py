@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 from ...config.plan import PlanOptions
-from ...errors import DataError
+from ...errors import DataError, OptionError
 from ...utils.precision import describe, describe_cpu
 from ...utils.version import __version__
 from .._jobs import Record
+from .evaluation_sets import other_sets
 from .runs import Run
 
 
@@ -90,9 +91,71 @@ def result_of(run: Run, out: Path) -> dict[str, Any] | None:
     return None
 
 
-def has_all_sets(result: dict[str, Any], plan: PlanOptions) -> bool:
-    """Return whether a result has every test set of the plan; trainings and caches need none."""
-    return all(set(plan.test) <= set(values) for values in result['results'].values())
+@functools.lru_cache(maxsize=8)
+def _digests_of(files: tuple[tuple[Path, int, int], ...]) -> dict[str, str]:
+    digests: dict[str, str] = {}
+    for path, modified, size in files:
+        if path.suffix == '.jsonl':
+            texts = list(_lines_of(path, modified, size).values())
+        else:
+            texts = [path.read_text(encoding='utf-8')]
+        for text in texts:
+            digests.update(json.loads(text).get('weights', {}))
+    return digests
+
+
+def recorded_digests(out: Path) -> dict[str, str]:
+    """Return the digests of files with weights that the results in a folder were made of.
+
+    By the name of the file in an option file, with ``{out}`` for the folder. If results name
+    several digests, that of the newest file of results.
+    """
+    files = []
+    for path in (out / 'results').glob('*.json*'):
+        if path.suffix in ('.json', '.jsonl'):
+            status = path.stat()
+            files.append((path, status.st_mtime_ns, status.st_size))
+    return _digests_of(tuple(sorted(files, key=lambda file: file[1])))
+
+
+def has_all_sets(result: dict[str, Any], run: Run, plan: PlanOptions, out: Path) -> bool:
+    """Return whether a result has every test set of the plan, as it is now.
+
+    Trainings and caches need none.
+    """
+    complete = all(set(plan.test) <= set(values) for values in result['results'].values())
+    return complete and not other_sets(result, run, plan, out)
+
+
+def trained_network(run: Run, out: Path) -> Path:
+    """Return the path of the network that BasicSR writes at the end of a training."""
+    return out / 'experiments' / run.name / 'models' / 'net_g_latest.pth'
+
+
+def measured_on_other_images(run: Run, plan: PlanOptions, out: Path) -> list[str]:
+    """Return the test sets whose images are not those that a run was measured on."""
+    result = result_of(run, out)
+    return [] if result is None else other_sets(result, run, plan, out)
+
+
+def refuse_other_images(run: Run, plan: PlanOptions, out: Path) -> None:
+    """Raise if a student has to be measured on other images, but only its result is here.
+
+    It would have to be trained again, which nobody asked for.
+
+    Raises:
+        OptionError: It is so; names the test set, and the folder that it was before.
+    """
+    result = result_of(run, out) if run.kind == 'student' else None
+    if result is None or trained_network(run, out).is_file():
+        return
+    for name in other_sets(result, run, plan, out):
+        folder = result.get('test_sets', {}).get(name, plan.test[name])['dataroot_gt']
+        raise OptionError(
+            f"test.{name}: the result of {run.name} is of other images (in '{folder}' then), and "
+            f'its network is not in {out}; expected those images, another name for the test set, '
+            'or a folder without this result, where the student is trained anew'
+        )
 
 
 def has_other_result(run: Run, out: Path) -> bool:
@@ -114,7 +177,7 @@ def is_done(run: Run, plan: PlanOptions, out: Path) -> bool:
     training that others build on, must have finished in this folder.
     """
     result = result_of(run, out)
-    if result is None or not has_all_sets(result, plan):
+    if result is None or not has_all_sets(result, run, plan, out):
         return False
     return run.kind in ('student', 'references') or record_of(run, out).is_finished()
 

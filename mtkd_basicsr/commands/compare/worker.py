@@ -1,6 +1,5 @@
 """Execution of one run of a plan in this process: training and testing, or a cache."""
 
-import json
 import os
 import subprocess
 import time
@@ -21,11 +20,21 @@ from .._jobs import archive
 from .._lock import locked
 from ..cache import cache
 from ..train import train
-from .evaluation_sets import evaluation_sets
-from .fingerprints import relocatable_json
+from .evaluation_sets import evaluation_sets, other_sets
+from .fingerprints import weight_digests
 from .precision_records import of_cache, of_training
+from .relocatable import relocatable
 from .runs import Run
-from .store import describe_machine, has_other_result, is_done, record_of, result_of, result_path
+from .store import (
+    describe_machine,
+    has_other_result,
+    is_done,
+    record_of,
+    refuse_other_images,
+    result_of,
+    result_path,
+    trained_network,
+)
 
 _HEADER = (
     'mtkd_basicsr: !!python/name:mtkd_basicsr.__version__  # registers the plug-in; the log shows '
@@ -46,14 +55,12 @@ def write_options(run: Run, out: Path) -> None:
 
 
 def _train(run: Run, out: Path) -> None:
-    latest = out / 'experiments' / run.name / 'models' / 'net_g_latest.pth'
-    # BasicSR writes this file at the end: the run was stopped between training and testing.
-    if latest.is_file():
+    if trained_network(run, out).is_file():  # it was stopped between training and testing
         return
     train(options_path(run, out), auto_resume=True, safe=True, root=out)
 
 
-def _cache(run: Run, out: Path, begun: bool) -> None:
+def _cache(run: Run, out: Path) -> None:
     path = required_cache_path(run.options)
     # The plan may replace its own caches, but not a cache outside of its folder.
     is_own = os.path.abspath(path).startswith(str(out) + os.sep)
@@ -62,7 +69,7 @@ def _cache(run: Run, out: Path, begun: bool) -> None:
         contents=run.contents,
         self_ensemble=run.self_ensemble,
         outputs_from=run.outputs_from,
-        overwrite=is_own and not begun,
+        overwrite=is_own,
         safe=True,
     )
 
@@ -95,8 +102,10 @@ def _commit() -> str | None:
 
 def _write_result(
     run: Run,
+    plan: PlanOptions,
     out: Path,
     results: dict[str, dict[str, Any]],
+    known_sets: dict[str, Any],
     seconds: float,
     precision: dict[str, str] | None,
 ) -> None:
@@ -104,8 +113,10 @@ def _write_result(
 
     Args:
         run: The run.
+        plan: Its plan.
         out: Folder of the results.
         results: Name -> test set -> image -> [PSNR in dB, SSIM].
+        known_sets: Folders of the test sets that it was measured on before.
         seconds: Time that the run took.
         precision: Precisions by name; None if they are unknown.
     """
@@ -128,12 +139,14 @@ def _write_result(
         'seconds': round(seconds, 1),
         'training_seconds': training_seconds,
         'curve': curve,
+        'weights': {name: digest for name, digest in weight_digests(run, out) if digest},
+        'test_sets': {**known_sets, **plan.test} if results else {},
         'results': results,
     }
     if run.kind == 'cache' and run.outputs_from is not None:
         content['outputs_from'] = run.outputs_from
     result_path(run, out).parent.mkdir(exist_ok=True)
-    write_json(result_path(run, out), json.loads(relocatable_json(content, out)))
+    write_json(result_path(run, out), relocatable(content, out))
 
 
 def _test(
@@ -145,10 +158,14 @@ def _test(
 ) -> dict[str, dict[str, Any]]:
     """Measure functions on the test sets: name -> test set -> image -> [PSNR in dB, SSIM].
 
-    Earlier measurements of this run, made for another plan, are kept.
+    Earlier measurements of this run, made for another plan, are kept, but those of a test set that
+    has other images now.
     """
     known = result_of(run, out) or {'results': {}}
     results = {name: dict(known['results'].get(name, {})) for name in functions}
+    for values in results.values():
+        for test_set in other_sets(known, run, plan, out):
+            values.pop(test_set, None)
     for test_set, dataset in evaluation_sets(plan.test, run.scale, out).items():
         for name, function in functions.items():
             if test_set not in results[name]:
@@ -180,6 +197,9 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
         if is_done(run, plan, out):
             print(f'{run.name}: finished before')
             return
+        refuse_other_images(run, plan, out)
+        known = result_of(run, out) or {'results': {}}
+        is_replaced = bool(other_sets(known, run, plan, out))
         begun = record.is_begun()
         if not begun:
             archive(experiment)
@@ -191,7 +211,7 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
         results: dict[str, dict[str, Any]] = {}
         precision: dict[str, str] | None
         if run.kind == 'cache':
-            _cache(run, out, begun)
+            _cache(run, out)
             precision = of_cache(required_cache_path(run.options))
         elif run.kind == 'references':
             functions, precision = references(run.config, device, run.self_ensemble)
@@ -204,5 +224,8 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
             trained = load_trained(run.config, experiment, device)
             results = _test({run.method: trained}, run, plan, out, device)
         seconds = time.time() - start
-        _write_result(run, out, results, seconds, precision)
+        if is_replaced:
+            archive(result_path(run, out))
+        known_sets = known.get('test_sets', {})
+        _write_result(run, plan, out, results, known_sets, seconds, precision)
         record.write(finished=True, seconds=seconds)

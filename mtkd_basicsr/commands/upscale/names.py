@@ -198,3 +198,17 @@ def check_results(
             f'{spelled("out")}: {listed(existing, _MAX_LISTED)} already {verb}; use another '
             f'folder, {spelled("skip_existing")} or {spelled("overwrite")}'
         )
+
+
+def without_results(pairs: list[tuple[Path, Path]], inputs: list[Path]) -> list[tuple[Path, Path]]:
+    """Leave out the pictures of a folder that are results of others, from an earlier call.
+
+    Args:
+        pairs: Pictures with their results.
+        inputs: Files and folders as they were given; such a file is never left out.
+    """
+    results = {result.resolve() for _, result in pairs}
+    kept = [pair for pair in pairs if pair[0] in inputs or pair[0].resolve() not in results]
+    if len(kept) < len(pairs):
+        say(f'{len(pairs) - len(kept)} pictures are results of others, and are left out')
+    return kept

@@ -12,7 +12,14 @@ from ...utils.progress import progress, say
 from .._arguments import device_of, make_folder
 from .._validation import spelled
 from .enlarging import enlarge
-from .names import check_results, find_sources, format_of, name_results, names_a_file
+from .names import (
+    check_results,
+    find_sources,
+    format_of,
+    name_results,
+    names_a_file,
+    without_results,
+)
 from .network import best_of_the_package, load_network
 from .tiled_network import TiledNetwork
 from .writing import fitting_profile, on_white, write_picture
@@ -130,7 +137,10 @@ def _results(
         )
     names = [Path(out)] if is_file else name_results(sources, folder, scale, chosen)
     check_results(sources, names, overwrite, skip_existing)
-    return [(source.path, name) for source, name in zip(sources, names, strict=True)], chosen
+    pairs = [(source.path, name) for source, name in zip(sources, names, strict=True)]
+    if skip_existing:
+        pairs = without_results(pairs, inputs)
+    return pairs, chosen
 
 
 def enlarge_files(

@@ -1,0 +1,171 @@
+"""Which files of a plan, and which changes of them, make another run."""
+
+import json
+import os
+import shutil
+
+import pytest
+import yaml
+from conftest import dataset, options_for, tiny, write_weights
+
+from mtkd_basicsr.commands.compare import worker
+from mtkd_basicsr.commands.compare.expansion import expand
+from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.commands.compare.store import is_done, record_of
+
+
+@pytest.fixture
+def content(photographs, tmp_path, monkeypatch):
+    """A plan with a teacher, its cache, and two methods."""
+    monkeypatch.chdir(tmp_path)
+    common = options_for(photographs, tmp_path, 'KDModel')
+    for key in ('name', 'manual_seed', 'scale'):
+        common.pop(key)
+    write_weights('teacher.pth', tiny('EDSR', 2))
+    common['teachers'] = {'edsr': {'network': tiny('EDSR', 2), 'weights': 'teacher.pth'}}
+    common['datasets']['train'].update(
+        type='DistillImageDataset', target_cache='{out}/caches/teachers.lmdb'
+    )
+    common['train']['distill_opt'] = {'type': 'L1Loss'}
+    val = dataset(photographs, 'val', 2)
+    return {
+        'name': 'inputs',
+        'scales': [2],
+        'seeds': [0],
+        'lq_size': 16,
+        'options': common,
+        'students': {'EDSR': {'network_g': tiny('EDSR', 2)}},
+        'methods': {
+            'scratch': {
+                'datasets': {'train': {'target_cache': None}},
+                'train': {'kd': {'type': 'Scratch'}},
+            },
+            'LogitKD': {'train': {'kd': {'type': 'LogitKD'}}},
+        },
+        'test': {'two': {key: val[key] for key in ('dataroot_gt', 'dataroot_lq')}},
+    }
+
+
+@pytest.fixture
+def runs_of(tmp_path):
+    """Gives the runs of a plan by name, in the folder ``out``."""
+
+    def runs_of(content):
+        path = tmp_path / 'plan.yml'
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        plan = read_plan(path)
+        runs_of.plan = plan
+        return {run.name: run for run in expand(plan, tmp_path / 'out')}
+
+    return runs_of
+
+
+def fingerprints(runs):
+    return {name: run.fingerprint for name, run in runs.items()}
+
+
+def test_weights_in_the_home_folder_are_read(content, runs_of, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path))
+    content['options']['teachers']['edsr']['weights'] = '~/teacher.pth'
+    before = fingerprints(runs_of(content))
+    write_weights('teacher.pth', tiny('EDSR', 2), seed=1)
+    after = fingerprints(runs_of(content))
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {name for name in before if 'scratch' not in name}
+
+
+def test_weights_beside_the_results_are_no_results(content, runs_of, tmp_path):
+    shutil.copy('teacher.pth', 'out_teacher.pth')
+    content['options']['teachers']['edsr']['weights'] = str(tmp_path / 'out_teacher.pth')
+    before = fingerprints(runs_of(content))
+    write_weights('out_teacher.pth', tiny('EDSR', 2), seed=1)
+    assert fingerprints(runs_of(content)) != before
+
+
+def test_what_a_student_starts_from_belongs_to_its_run(content, runs_of):
+    before = fingerprints(runs_of(content))
+    content['options']['path']['pretrain_network_g'] = 'start.pth'
+    write_weights('start.pth', tiny('EDSR', 2))
+    one = fingerprints(runs_of(content))
+    write_weights('start.pth', tiny('EDSR', 2), seed=1)
+    other = fingerprints(runs_of(content))
+    assert {name for name in one if one[name] != other[name]} == {
+        'EDSR_scratch_x2_s0',
+        'EDSR_LogitKD_x2_s0',
+    }
+    assert before['cache_teachers'] == one['cache_teachers'] == other['cache_teachers']
+
+
+def test_the_list_of_images_belongs_to_a_cache(content, runs_of):
+    before = fingerprints(runs_of(content))
+    with open('names.txt', 'w') as file:
+        file.write('rocket.png (96,120,3)\n')
+    content['options']['datasets']['train']['meta_info_file'] = 'names.txt'
+    one = fingerprints(runs_of(content))
+    assert one['cache_teachers'] != before['cache_teachers']
+    with open('names.txt', 'a') as file:
+        file.write('moon.png (96,120,3)\n')
+    assert fingerprints(runs_of(content))['cache_teachers'] != one['cache_teachers']
+
+
+def write_results(runs, plan, out):
+    """Results as a worker writes them, without their trainings."""
+    out.mkdir()
+    for run in runs.values():
+        values = {name: {'chelsea': [30.0, 0.9], 'coffee': [31.0, 0.9]} for name in plan.test}
+        tested = {run.method: values} if run.kind == 'student' else {}
+        worker._write_result(run, plan, out, tested, {}, 1.0, {'student': 'fp32'})
+
+
+def test_a_report_needs_no_weights(content, runs_of, tmp_path, monkeypatch, here):
+    monkeypatch.setattr(worker, 'read_training', lambda *_: ([[2, 1.0, 30.0]], 1.0))
+    out = tmp_path / 'out'
+    runs = runs_of(content)
+    write_results(runs, runs_of.plan, out)
+    os.remove('teacher.pth')
+    again = runs_of(content)
+    assert fingerprints(again) == fingerprints(runs)
+    assert is_done(again['EDSR_LogitKD_x2_s0'], runs_of.plan, out)
+    printed = here('compare', '-opt', 'plan.yml', '--out', out, '--report-only')
+    assert 'LogitKD' in printed
+    # Another file in its place is another teacher.
+    write_weights('teacher.pth', tiny('EDSR', 2), seed=1)
+    assert not is_done(runs_of(content)['EDSR_LogitKD_x2_s0'], runs_of.plan, out)
+
+
+def test_results_without_their_folders_are_those_of_the_plan(
+    content, runs_of, tmp_path, monkeypatch
+):
+    """As version 0.1.0 wrote them, or on a machine where the images are not."""
+    monkeypatch.setattr(worker, 'read_training', lambda *_: ([[2, 1.0, 30.0]], 1.0))
+    out = tmp_path / 'out'
+    runs = runs_of(content)
+    write_results(runs, runs_of.plan, out)
+    path = out / 'results' / 'EDSR_scratch_x2_s0.json'
+    result = json.loads(path.read_text())
+    assert result.pop('test_sets') == content['test']
+    path.write_text(json.dumps(result))
+    content['test']['two'] = dict.fromkeys(content['test']['two'], 'nowhere')
+    assert is_done(runs_of(content)['EDSR_scratch_x2_s0'], runs_of.plan, out)
+    assert not is_done(runs_of(content)['EDSR_LogitKD_x2_s0'], runs_of.plan, out)
+
+
+def test_a_cache_that_is_computed_anew_can_be_stopped(content, runs_of, tmp_path, monkeypatch):
+    """The old one, which is complete, stays until the new one is."""
+    out = tmp_path / 'out'
+    out.mkdir()
+    worker.execute(runs_of(content)['cache_teachers'], runs_of.plan, out)
+    write_weights('teacher.pth', tiny('EDSR', 2), seed=1)
+    run = runs_of(content)['cache_teachers']
+
+    def stopped(*arguments, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, 'cache', stopped)
+        with pytest.raises(KeyboardInterrupt):
+            worker.execute(run, runs_of.plan, out)
+    assert not record_of(run, out).is_finished()
+    worker.execute(run, runs_of.plan, out)
+    assert record_of(run, out).is_finished()
