@@ -1,4 +1,4 @@
-"""Jobs that run in parallel processes: order, progress, logs and records of finished ones."""
+"""Jobs that run in parallel processes: their order, progress and logs."""
 
 import json
 import os
@@ -13,53 +13,10 @@ from typing import Any
 
 from ..errors import MTKDError
 from ..host.log_parser import iteration_of
-from ..utils.atomic import write_json
 from ..utils.progress import progress, say
 
 # Variables that limit the threads of torch, NumPy and SciPy.
 _THREAD_VARIABLES = ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')
-
-
-class Record:
-    """A small file that records the settings of a job and whether it is finished.
-
-    Args:
-        path: The file.
-        fingerprint: Identifier of the settings of this call.
-    """
-
-    def __init__(self, path: Path, fingerprint: str) -> None:
-        self.path = path
-        self.fingerprint = fingerprint
-
-    def read(self) -> dict[str, Any]:
-        """Return ``fingerprint``, ``finished`` and ``seconds``; empty if there is no valid file."""
-        try:
-            return json.loads(self.path.read_text(encoding='utf-8'))
-        except (OSError, ValueError):
-            return {}
-
-    def write(self, finished: bool, seconds: float = 0.0) -> None:
-        """Replace the file atomically."""
-        write_json(
-            self.path,
-            {'fingerprint': self.fingerprint, 'finished': finished, 'seconds': round(seconds, 1)},
-        )
-
-    def is_finished(self) -> bool:
-        """Return whether the job has finished with the settings of this call."""
-        content = self.read()
-        return content.get('fingerprint') == self.fingerprint and content['finished']
-
-    def is_begun(self) -> bool:
-        """Return whether the job was started with the settings of this call."""
-        return self.read().get('fingerprint') == self.fingerprint
-
-
-def archive(folder: Path) -> None:
-    """Rename a folder or file so that nothing is overwritten; do nothing if it does not exist."""
-    if folder.exists():
-        folder.rename(f'{folder}_archived_{time.strftime("%Y%m%d_%H%M%S")}')
 
 
 @dataclass

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mtkd_basicsr.commands._jobs import Job, Record, archive, run_jobs
+from mtkd_basicsr.commands._jobs import Job, run_jobs
+from mtkd_basicsr.commands._records import Record, archive
 from mtkd_basicsr.errors import MTKDError
 from mtkd_basicsr.utils.atomic import write_json
 

@@ -116,7 +116,7 @@ ONE_PLACE = (
                 'a folder gets its name when all of its files are there',
             ),
             Allowed(
-                'commands/_jobs.py',
+                'commands/_records.py',
                 r'folder\.rename\(.*_archived_.*',
                 'moves a folder of other options out of the way',
             ),

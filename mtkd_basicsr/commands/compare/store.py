@@ -17,7 +17,7 @@ from ...config.plan import PlanOptions
 from ...errors import DataError, OptionError
 from ...utils.precision import describe, describe_cpu
 from ...utils.version import __version__
-from .._jobs import Record
+from .._records import Record
 from .evaluation_sets import other_sets
 from .runs import Run
 

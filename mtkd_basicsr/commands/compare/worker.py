@@ -16,8 +16,8 @@ from ...evaluation.measure import load_trained, measure, references
 from ...host.log_parser import read_training
 from ...utils.atomic import write_json, write_text
 from .._arguments import make_folder
-from .._jobs import archive
 from .._lock import locked
+from .._records import archive
 from ..cache import cache
 from ..train import train
 from .evaluation_sets import evaluation_sets, other_sets

@@ -11,7 +11,8 @@ from ...host.yaml_loader import read_options
 from ...utils.digest import sha256
 from ...utils.resources import content, option_file
 from .._cores import Cores, cache_jobs
-from .._jobs import Job, Record, archive, run_jobs
+from .._jobs import Job, run_jobs
+from .._records import Record, archive
 
 # Divisors of the numbers of iterations with --quick.
 _QUICK_DIVISORS = {'fusion': 6, 'scratch': 27, 'mtkd': 27}

@@ -19,8 +19,9 @@ from ...utils.machine import usable_cores
 from ...weights.networks import build
 from .._arguments import device_of
 from .._cores import Cores, cache_jobs
-from .._jobs import Job, Record, chosen_threads, run_jobs
+from .._jobs import Job, chosen_threads, run_jobs
 from .._lock import locked
+from .._records import Record
 from .._validation import spelled
 from ..export.api import export
 from ..options import network_templates

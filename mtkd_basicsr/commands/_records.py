@@ -1,0 +1,50 @@
+"""Records of what is finished, and what becomes of what other settings made."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from ..utils.atomic import write_json
+
+
+class Record:
+    """A small file that records the settings of a job and whether it is finished.
+
+    Args:
+        path: The file.
+        fingerprint: Identifier of the settings of this call.
+    """
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self.path = path
+        self.fingerprint = fingerprint
+
+    def read(self) -> dict[str, Any]:
+        """Return ``fingerprint``, ``finished`` and ``seconds``; empty if there is no valid file."""
+        try:
+            return json.loads(self.path.read_text(encoding='utf-8'))
+        except (OSError, ValueError):
+            return {}
+
+    def write(self, finished: bool, seconds: float = 0.0) -> None:
+        """Replace the file atomically."""
+        write_json(
+            self.path,
+            {'fingerprint': self.fingerprint, 'finished': finished, 'seconds': round(seconds, 1)},
+        )
+
+    def is_finished(self) -> bool:
+        """Return whether the job has finished with the settings of this call."""
+        content = self.read()
+        return content.get('fingerprint') == self.fingerprint and content['finished']
+
+    def is_begun(self) -> bool:
+        """Return whether the job was started with the settings of this call."""
+        return self.read().get('fingerprint') == self.fingerprint
+
+
+def archive(folder: Path) -> None:
+    """Rename a folder or file so that nothing is overwritten; do nothing if it does not exist."""
+    if folder.exists():
+        folder.rename(f'{folder}_archived_{time.strftime("%Y%m%d_%H%M%S")}')
