@@ -1,6 +1,8 @@
 """Records of what is finished, and what becomes of what other settings made."""
 
+import itertools
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -46,5 +48,8 @@ class Record:
 
 def archive(folder: Path) -> None:
     """Rename a folder or file so that nothing is overwritten; do nothing if it does not exist."""
-    if folder.exists():
-        folder.rename(f'{folder}_archived_{time.strftime("%Y%m%d_%H%M%S")}')
+    if not folder.exists():
+        return
+    name = f'{folder}_archived_{time.strftime("%Y%m%d_%H%M%S")}'
+    names = (f'{name}_{i}' if i else name for i in itertools.count())
+    folder.rename(next(name for name in names if not os.path.lexists(name)))

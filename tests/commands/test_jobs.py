@@ -182,6 +182,13 @@ def test_nothing_is_lost_when_a_folder_gives_way(tmp_path):
     assert (moved / 'weights').read_text() == 'precious'
 
 
+def test_two_archived_files_of_one_second_are_kept(tmp_path):
+    for text in 'abc':
+        (tmp_path / 'result').write_text(text)
+        archive(tmp_path / 'result')
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == ['a', 'b', 'c']
+
+
 def test_a_job_calls_a_function_with_its_keywords(tmp_path):
     arguments = {'out': 'mine', 'students': ['rcan'], 'scales': [3], 'methods': ['mtkd']}
     wanted = Job('options', 'write_options', arguments, tmp_path, tmp_path / 'options.log')

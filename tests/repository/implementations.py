@@ -117,7 +117,7 @@ ONE_PLACE = (
             ),
             Allowed(
                 'commands/_records.py',
-                r'folder\.rename\(.*_archived_.*',
+                r'folder\.rename\(next\(.*',
                 'moves a folder of other options out of the way',
             ),
         ),
