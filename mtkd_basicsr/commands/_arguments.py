@@ -101,6 +101,7 @@ def add_override_arguments(parser: argparse.ArgumentParser, example: str = '') -
         '--force_yml',
         '--force-yml',
         nargs='+',
+        action='extend',
         metavar='KEY=VALUE',
         help=f'override options{example}',
     )

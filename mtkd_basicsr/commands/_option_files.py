@@ -58,8 +58,8 @@ def _text_of(key: str, value: object) -> str:
         text = '~'
     elif isinstance(value, bool):
         text = str(value).lower()
-    elif isinstance(value, float) or (isinstance(value, int) and value < 0):
-        text = f'!!float{value!r}'  # without the tag, 1e-4 and -1 are read as texts
+    elif isinstance(value, float):
+        text = f'!!float{value!r}'  # without the tag, 1e-4 is read as a text
     elif isinstance(value, (list, tuple)):
         value = list(value)
         text = repr(value)
@@ -152,6 +152,11 @@ def parse_like_basicsr(
     content = read_with_overrides(command, file)
     complete(content)
     errors = structure_errors(content, is_train)
+    is_debug = debug or 'debug' in str(content.get('name'))
+    if is_train and is_debug and content.get('val', {}) is None:
+        errors.append(
+            "val: None; expected a mapping, or no such key: BasicSR's debug mode sets val.val_freq"
+        )
     if errors:
         raise OptionError('\n'.join(errors))
     argv = file.arguments()

@@ -81,9 +81,11 @@ def cache_path(dataset: Mapping[str, Any]) -> str | None:
             version 0.1.0 wrote it.
     """
     path = dataset.get('target_cache')
-    if not isinstance(path, str):
-        return path
     key = 'datasets.train.target_cache'
+    if path is None:
+        return None
+    if not isinstance(path, str) or not path:
+        raise OptionError(f'{key}: {path!r}; expected the path of a folder, or nothing (~)')
     result = _expanded_new(path, key)
     written, wanted = (os.path.isfile(os.path.join(p, 'data.mdb')) for p in (path, result))
     if written and not wanted:

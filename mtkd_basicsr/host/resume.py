@@ -73,6 +73,8 @@ def _use_networks_beside(opt: dict[str, Any], path: str, iteration: int) -> None
     if os.path.realpath(states) == os.path.realpath(opt['path']['training_states']):
         return
     models = os.path.join(os.path.dirname(states), 'models')
+    if os.path.realpath(models) == os.path.realpath(opt['path']['models']):
+        return  # it lies in another folder of the experiment itself
     beside = {}
     for key, name in _saved_networks(opt, iteration).items():
         if os.path.isfile(os.path.join(models, name)):

@@ -5,6 +5,7 @@ import importlib
 import logging
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any, TypeAlias, cast
 
 import basicsr
+from basicsr.utils import set_random_seed
 from basicsr.utils.logger import initialized_logger
 
 from ..utils.version import __version__
@@ -68,10 +70,19 @@ def version_lines(script: ModuleType | None = None) -> list[str]:
     return lines
 
 
+def _seed_as_overridden(opt: dict[str, Any]) -> None:
+    """Seed with ``--force_yml manual_seed=N``: BasicSR seeds before it reads what overrides."""
+    if any(re.match(r'\s*manual_seed\s*=', argument) for argument in sys.argv[1:]):
+        seed = opt['manual_seed']
+        if isinstance(seed, int):
+            set_random_seed(seed + opt['rank'])
+
+
 def _checked(
     function: Callable[[dict[str, Any]], Any], check: Check, is_train: bool
 ) -> Callable[[dict[str, Any]], Any]:
     def checked(opt: dict[str, Any]) -> Any:
+        _seed_as_overridden(opt)
         check(opt, is_train)
         return function(opt)
 

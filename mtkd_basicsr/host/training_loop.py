@@ -5,13 +5,15 @@ where it leaves the trained network.
 import copy
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from basicsr.utils import MessageLogger as BasicSRMessageLogger
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 from torch.utils.data import DataLoader
+
+from ..errors import OptionError
 
 
 def steps_of_an_epoch(
@@ -76,16 +78,33 @@ def with_enough_epochs(create: Callable[..., tuple[Any, ...]]) -> Callable[..., 
             number of iterations.
 
     Returns:
-        The same function with the right number of epochs.
+        The same function with the right number of epochs; it raises an OptionError where an epoch
+        has no batch: the loop would end at once, and leave a network that was not trained.
     """
 
-    def create_train_val_dataloader(*args: Any) -> tuple[Any, ...]:
-        loader, sampler, validations, epochs, iterations = create(*args)
-        if len(loader):
-            epochs = max(epochs, math.ceil(iterations / len(loader)))
+    def create_train_val_dataloader(opt: dict[str, Any], *args: Any) -> tuple[Any, ...]:
+        loader, sampler, validations, epochs, iterations = create(opt, *args)
+        if not len(loader):
+            raise OptionError(_no_batch(opt, loader))
+        epochs = max(epochs, math.ceil(iterations / len(loader)))
         return loader, sampler, validations, epochs, iterations
 
     return create_train_val_dataloader
+
+
+def _no_batch(opt: dict[str, Any], loader: DataLoader[Any]) -> str:
+    """Describe a training whose epochs have no whole batch."""
+    block = opt['datasets']['train']
+    ratio = block.get('dataset_enlarge_ratio', 1)
+    processes = opt['world_size']
+    count = len(cast(Sized, loader.dataset))
+    batch = cast(int, loader.batch_size)
+    shared = f', shared by {processes} processes,' if processes > 1 else ''
+    return (
+        f'datasets.train.dataset_enlarge_ratio: {ratio}; {count} images{shared} make no whole '
+        f'batch of {batch}, and nothing would be trained; use '
+        f'{math.ceil(batch * processes / count)} or more'
+    )
 
 
 def prepare_loader(model: type, loader: DataLoader[Any]) -> None:

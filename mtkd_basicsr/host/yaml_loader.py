@@ -6,8 +6,9 @@ executed.
 
 import contextlib
 import os
+import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -169,6 +170,25 @@ def basicsr_reads_safely(safe: bool = True) -> Iterator[None]:
         yield
     finally:
         basicsr_options.ordered_yaml = saved
+
+
+def _with_negative_numbers(function: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Let BasicSR read ``-1`` and ``-0.5`` as numbers, as it reads ``1`` and ``0.5``."""
+
+    def value_of(text: str) -> Any:
+        value = function(text)
+        if value == text and re.fullmatch(r'-\d+', text):
+            return int(text)
+        return float(text) if value == text and re.fullmatch(r'-(\d+\.\d*|\.\d+)', text) else value
+
+    value_of.reads_negative_numbers = True  # type: ignore[attr-defined]
+    return value_of
+
+
+if not hasattr(basicsr_options._postprocess_yml_value, 'reads_negative_numbers'):
+    basicsr_options._postprocess_yml_value = _with_negative_numbers(
+        basicsr_options._postprocess_yml_value
+    )
 
 
 def value_of_text(text: str) -> Any:

@@ -271,7 +271,10 @@ class DistillBase(ResumableModel):
             return False
         for key, metric in self.opt['val']['metrics'].items():
             if metric['type'] == 'calculate_psnr':
-                return self.best_metric_results[dataset_name][key]['iter'] == current_iter
+                # A training that was resumed from an earlier state may validate an iteration again
+                # whose record an abandoned one holds, with another network.
+                best = self.best_metric_results[dataset_name][key]
+                return (best['iter'], best['val']) == (current_iter, self.metric_results[key])
         return False
 
     # Steps
@@ -372,7 +375,9 @@ class DistillBase(ResumableModel):
         super().save(epoch, current_iter)
         if self.config.keep_last is not None and self.opt['rank'] == 0:
             path = self.opt['path']
-            remove_old_checkpoints(path['models'], path['training_states'], self.config.keep_last)
+            remove_old_checkpoints(
+                path['models'], path['training_states'], self.config.keep_last, current_iter
+            )
 
     @master_only
     def save_network(

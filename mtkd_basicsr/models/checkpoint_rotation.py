@@ -20,18 +20,23 @@ def _iterations(folder: str, pattern: str) -> dict[int, str]:
     return found
 
 
-def remove_old_checkpoints(models: str, training_states: str, keep: int) -> None:
+def remove_old_checkpoints(models: str, training_states: str, keep: int, current: int) -> None:
     """Remove all but the newest checkpoints of a training, each with its training state.
+
+    Those beyond the present iteration stay until the training gets there: they are of a training
+    that went on from the same state before.
 
     Args:
         models: Folder of the networks.
         training_states: Folder of the training states.
         keep: Number of checkpoints that stay. ``net_g_latest.pth`` and ``net_g_best.pth`` stay in
             any case.
+        current: The present iteration.
     """
     states = _iterations(training_states, r'(\d+)\.state')
     networks = _iterations(models, r'net_g_(\d+)\.pth')
-    for iteration in sorted(set(states) | set(networks))[:-keep]:
+    reached = sorted(i for i in set(states) | set(networks) if i <= current)
+    for iteration in reached[:-keep]:
         # The state first: without its network, a training cannot be resumed from it.
         for folder, names in ((training_states, states), (models, networks)):
             if iteration in names:

@@ -10,8 +10,9 @@ import pytest
 import torch
 from basicsr.data import build_dataloader, build_dataset
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
-from conftest import build, mtkd, parsed, stock, tiny, with_cache, write_options
+from conftest import build, mtkd, override, parsed, stock, tiny, with_cache, write_options
 
+from mtkd_basicsr.commands.cache.request import CacheRequest
 from mtkd_basicsr.config import parse_fusion, parse_teachers
 from mtkd_basicsr.data.cache.format import array_names
 from mtkd_basicsr.data.cache.reader import CacheReader
@@ -401,3 +402,35 @@ def test_the_manifest_is_json(cached):
     with env.begin() as txn:
         assert json.loads(txn.get(b'manifest'))['what'] == 'target'
     env.close()
+
+
+def test_the_method_says_what_a_cache_holds(make_options):
+    """Not a block that another method would use."""
+    opt = make_options('MTKDModel')
+    opt.update(model_type='KDModel')
+    opt['train']['kd'] = {'type': 'LogitKD', 'teacher': 'edsr'}
+    opt['datasets']['train']['target_cache'] = 'c.lmdb'
+    assert CacheRequest.of(parsed(opt), None).contents == 'teachers'
+    opt['train']['kd'] = {'type': 'MTKD'}
+    assert CacheRequest.of(parsed(opt), None).contents == 'target'
+    assert CacheRequest.of(parsed(opt), 'teachers').contents == 'teachers'
+
+
+@pytest.mark.parametrize('verify', [(), ('--verify',)])
+@pytest.mark.parametrize(
+    ('key', 'value', 'text'),
+    [
+        ('scale', 'two', "scale: 'two'; expected a whole number from 1 on"),
+        ('scale', 0, 'scale: 0; expected a whole number from 1 on'),
+        ('scale', None, 'scale: None; expected a whole number from 1 on'),
+        ('datasets__train__dataroot_lq', None, 'datasets.train.dataroot_lq: missing'),
+        ('datasets__train__target_cache', [], 'datasets.train.target_cache: []; expected the path'),
+        ('datasets__train__target_cache', -1, 'datasets.train.target_cache: -1; expected the path'),
+    ],
+)
+def test_wrong_values_are_named(cached, here, tmp_path, key, value, text, verify):
+    opt = override(cached['MTKDModel'], {key: value})
+    path = write_options(tmp_path / 'wrong.yml', opt)
+    printed = here('cache', '-opt', path, *verify, expect=1)
+    assert text in printed
+    assert 'Traceback' not in printed

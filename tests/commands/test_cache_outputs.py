@@ -107,8 +107,9 @@ def one_image_less(opt, outputs, folder):
         (folder / 'train' / kind / 'moon.png').unlink()
 
 
-def no_fusion(opt, outputs, folder):
-    del opt['fusion']
+def no_fused_target(opt, outputs, folder):
+    opt.update(model_type='KDModel')
+    opt['train']['kd'] = {'type': 'LogitKD', 'teacher': 'edsr'}
 
 
 def the_cache_itself(opt, outputs, folder):
@@ -122,7 +123,7 @@ def the_cache_itself(opt, outputs, folder):
         (other_network, 'teachers.edsr.network.res_scale: None in the cache, 0.5'),
         (other_images, r'was made of other images: datasets.train.dataroot_lq: 1 of 3 images'),
         (one_image_less, 'images: 1 only in the cache (moon.png)'),
-        (no_fusion, '--from: for fused targets; the file has no fusion'),
+        (no_fused_target, '--from: for fused targets; this training needs none'),
         (the_cache_itself, 'is datasets.train.target_cache itself; expected a cache of stage 1'),
     ],
 )

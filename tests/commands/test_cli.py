@@ -219,3 +219,20 @@ def test_options_are_written_and_nothing_is_overwritten(tmp_path, here):
     assert 'argument --scale: invalid choice: 5' in mtkd(
         'options', '--out', 'x', '--scale', '5', cwd=tmp_path, expect=2
     )
+
+
+def test_options_are_overridden_in_several_places(make_options, tmp_path, here):
+    path = write_options(tmp_path / 'o.yml', make_options('KDModel', train__kd={'type': 'Scratch'}))
+    wrong = '--force_yml', 'train:total_iter=-7', '--force_yml', 'name=zz', 'train:warmup_iter=-5'
+    with pytest.raises(SystemExit):
+        here('check', '-opt', path, '--no-steps', *wrong)
+    printed = here.printed()
+    assert 'train.total_iter: -7; expected' in printed
+    assert 'train.warmup_iter: -5; expected a whole number from -1 on' in printed
+
+
+def test_a_debug_run_needs_its_validation(make_options, tmp_path, here):
+    opt = make_options('KDModel', train__kd={'type': 'Scratch'}, val=None)
+    path = write_options(tmp_path / 'o.yml', opt)
+    printed = here('train', '-opt', path, '--debug', expect=1)
+    assert "val: None; expected a mapping, or no such key: BasicSR's debug mode sets" in printed

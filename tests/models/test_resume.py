@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -304,7 +305,7 @@ def test_rotation_touches_nothing_else(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    remove_old_checkpoints(path['models'], path['training_states'], 2)
+    remove_old_checkpoints(path['models'], path['training_states'], 2, 10)
     gone = {'models/net_g_8.pth', 'training_states/1.state'}
     assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*.*')} == set(names) - gone
 
@@ -330,6 +331,51 @@ def test_best_is_the_best_by_psnr(make_options, photographs, tmp_path):
     assert best['val'] == max(scores)
     expected = (0.2, 0.01, 0.4)[best['iter'] - 1]
     assert load(path)['params_ema']['conv_last.bias'].tolist() == pytest.approx([expected] * 3)
+
+
+def test_the_best_network_of_an_abandoned_training_is_kept(make_options, tmp_path):
+    """Resumed from an earlier state, the training validates the iteration of the record again."""
+    from basicsr.data import build_dataloader, build_dataset
+    from basicsr.models import build_model
+
+    opt = parsed(make_options('KDModel', train__kd={'type': 'Scratch'}), True, tmp_path)
+    loader = build_dataloader(build_dataset(opt['datasets']['val']), opt['datasets']['val'])
+    path = tmp_path / 'experiments' / opt['name'] / 'models' / 'net_g_best.pth'
+    path.parent.mkdir(parents=True)
+    model = build_model(opt)
+    for bias in (0.01, 0.4):
+        for net in (model.net_g, model.net_g_ema):
+            torch.nn.init.constant_(net.conv_last.bias, bias)
+        model.validation(loader, 6, None)
+    best = load(path)['params_ema']['conv_last.bias']
+    assert best.tolist() == pytest.approx([0.01] * 3)
+
+
+def test_checkpoints_of_an_abandoned_training_do_not_push_out_the_new_ones(tmp_path):
+    for i in (2, 4, 6, 8, 10):
+        for name in (f'models/net_g_{i}.pth', f'states/{i}.state'):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+    folders = str(tmp_path / 'models'), str(tmp_path / 'states')
+    remove_old_checkpoints(*folders, 2, 4)  # resumed from 2, and just saved
+    assert {p.stem for p in (tmp_path / 'states').iterdir()} == {'2', '4', '6', '8', '10'}
+    remove_old_checkpoints(*folders, 2, 8)
+    assert {p.stem for p in (tmp_path / 'states').iterdir()} == {'6', '8', '10'}
+    assert len(list((tmp_path / 'models').iterdir())) == 3
+
+
+def test_a_state_that_was_put_aside_in_its_experiment_is_resumed(stopped, tmp_path, monkeypatch):
+    opt, folder = stopped
+    monkeypatch.chdir(tmp_path)
+    aside = folder / 'keep' / '3.state'
+    aside.parent.mkdir()
+    (folder / 'training_states' / '3.state').rename(aside)
+    options = parsed(opt, True, tmp_path)
+    options['path']['resume_state'] = str(aside)
+    assert load_resume_state(options)['iter'] == 3
+    assert folder.is_dir()
+    assert Path(options['path']['pretrain_network_g']) == folder / 'models' / 'net_g_3.pth'
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def open_outputs(path: str, request: 'CacheRequest', wanted: 'CacheKey') -> Cach
         CacheError: It cannot be read, or holds the outputs of other teachers or for other images.
     """
     if request.contents != 'target':
-        raise OptionError(f'{spelled("outputs_from")}: for fused targets; the file has no fusion')
+        raise OptionError(f'{spelled("outputs_from")}: for fused targets; this training needs none')
     if os.path.realpath(path) == os.path.realpath(request.path):
         raise OptionError(
             f"{spelled('outputs_from')}: '{path}' is datasets.train.target_cache itself; expected "

@@ -10,7 +10,9 @@ from ...config import (
     DatasetConfig,
     TeacherConfig,
     TeacherOptions,
+    model_of,
     parse_fusion,
+    parse_scale,
     parse_teachers,
     require,
     required_cache_path,
@@ -19,6 +21,7 @@ from ...data.cache.inputs import CachedImage
 from ...data.cache.key import CacheKey, CacheSettings
 from ...data.cache.manifest import cache_key
 from ...data.whole_images import build_paired_dataset, list_images
+from ...distillers.training_config import training_config
 from ...utils.choices import CacheContents
 
 
@@ -59,8 +62,8 @@ class CacheRequest:
         findings = Findings()
         check_dataset(DatasetConfig('train', train), 'teachers take', 3, findings)
         findings.raise_errors()
-        contents = contents or ('target' if opt.get('fusion') else 'teachers')
-        scale = opt['scale']
+        scale = parse_scale(opt)
+        contents = contents or _contents_for(opt)
         teachers = parse_teachers(opt)
         fusion = (parse_fusion(opt) or require(opt, 'fusion')) if contents == 'target' else None
         dataset = build_paired_dataset(train, 'datasets.train')
@@ -80,3 +83,12 @@ class CacheRequest:
     def complete(self) -> str:
         """Return the message about the complete cache."""
         return f"'{self.path}' is complete: {self.contents} of {len(self.images)} images"
+
+
+def _contents_for(opt: dict[str, Any]) -> CacheContents:
+    """Return what a training needs; of one without teachers what its blocks would make."""
+    if model_of(opt.get('model_type')) is not None:
+        needed = training_config(opt).cache_contents
+        if needed is not None:
+            return needed
+    return 'target' if opt.get('fusion') else 'teachers'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ...config import parse_datasets, required_cache_path
+from ...config import parse_datasets, parse_scale, require, required_cache_path
 from ...data.cache.begun import existing_precision
 from ...data.cache.checksums import damaged_images, describe
 from ...data.cache.format import state_of
@@ -77,8 +77,10 @@ def run(args: CacheArguments) -> Path:
     file = OptionFile.of(args.options_file, args.overrides, args.safe)
     opt = parse_like_basicsr('cache', file)
     path = required_cache_path(opt)
+    for name in ('dataroot_gt', 'dataroot_lq'):
+        require(opt, 'datasets', 'train', name)
     if args.verify:
-        verify(path, parse_datasets(opt)['train'], opt['scale'])
+        verify(path, parse_datasets(opt)['train'], parse_scale(opt))
     else:
         device = device_of(args.device, int(os.environ.get('LOCAL_RANK', 0)))
         _make(CacheRequest.of(opt, args.contents), device, args)
