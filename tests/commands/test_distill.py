@@ -192,6 +192,39 @@ def test_photographs_are_checked_before_anything_is_made(folder, tmp_path):
         photographs.check(few, 96, 4, tmp_path)
 
 
+def test_photographs_that_no_training_reads_are_named_first(folder, tmp_path):
+    """Alpha without transparency is no obstacle."""
+    image = load('coffee')[:120, :120]
+    alpha = np.full((120, 120, 1), 255, np.uint8)
+    cv2.imwrite(str(folder / 'opaque.png'), np.concatenate([image, alpha], 2))
+    assert photographs.check(folder, 96, 4, tmp_path) == len(NAMES) + 1
+    cv2.imwrite(str(folder / 'clear.png'), np.concatenate([image, alpha // 2], 2))
+    cv2.imwrite(str(folder / 'deep.png'), image.astype(np.uint16) * 257)
+    with pytest.raises(DataError, match=r'2 of 7 .*clear\.png.*; .*deep\.png.*uint16 values'):
+        photographs.check(folder, 96, 4, tmp_path)
+
+
+def test_a_photograph_that_fails_later_can_be_taken_away(folder, tiny_student, tmp_path):
+    """Its pixels are damaged, and it was one of the two that were kept apart."""
+    for i in range(16):
+        cv2.imwrite(str(folder / f'p{i:02d}.png'), load('coffee')[i : i + 100, i : i + 100])
+    names = sorted(path.name for path in folder.iterdir())
+    damaged = folder / names[5]
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 255
+    damaged.write_bytes(content)
+    distillation = run.Distillation(settings_of(folder=str(folder)), tmp_path / 'out')
+    with pytest.raises(DataError, match=f'(?s)1 of 20 images cannot be used:.*{names[5]}'):
+        distillation.prepare()
+    record = tmp_path / 'out' / 'data' / 'validation.txt'
+    assert record.read_text().split() == [names[5], names[15]]
+    damaged.unlink()
+    distillation.prepare()
+    assert [path.name for path in (tmp_path / 'out' / 'data' / 'val').rglob('*.png')] == (
+        [names[15]] * 2
+    )
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / 'thesis.txt').write_text('mine')
     with pytest.raises(OptionError, match='exists and was not made by mtkd distill'):

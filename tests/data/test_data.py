@@ -243,6 +243,14 @@ def test_validation_images_are_whole_and_wrong_ones_are_named(images, here, tmp_
     assert len(named(tmp_path / 'out' / 'train' / 'GTmod2_sub')) > 20
 
 
+def test_validation_images_that_are_gone_are_named(images, here):
+    call = ('data', images, '--out', 'out', '--workers', '1', '--scale', '2', '--validation', '1')
+    here(*call)
+    (images / 'chelsea.png').unlink()
+    printed = here(*call, expect=1)
+    assert "validation.txt' names chelsea.png, which are not there any more; expected" in printed
+
+
 def test_wrong_images_are_named_and_the_others_done(images, here, tmp_path):
     (images / 'empty.png').write_bytes(b'')
     (images / 'cut.png').write_bytes((images / 'chelsea.png').read_bytes()[:20])

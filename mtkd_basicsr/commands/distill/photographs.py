@@ -6,7 +6,7 @@ from ...errors import DataError, OptionError
 from ...utils.image_head import read_head
 from ...utils.texts import listed
 from .._validation import spelled
-from ..prepare_data.sources import find_images
+from ..prepare_data.sources import find_images, read_image
 
 _LEAST = 3
 _MAX_LISTED = 3
@@ -22,7 +22,8 @@ def check(folder: Path, side: int, scale: int, out: Path) -> int:
         out: Output folder, which must not be the folder of the photographs.
 
     Raises:
-        DataError: Some are damaged or too small, or there are too few.
+        DataError: Some are damaged, transparent, of more than 8 bits, or too small, or there are
+            too few.
         OptionError: The output folder is that of the photographs.
     """
     if folder.resolve() == out.resolve():
@@ -36,10 +37,22 @@ def check(folder: Path, side: int, scale: int, out: Path) -> int:
             f'{_LEAST}'
         )
     small = []
+    unusable = []
     for path in paths:
-        height, width = read_head(str(path), str(path)).size
+        head = read_head(str(path), str(path))
+        if not (head.opaque and head.eight_bits):
+            try:
+                read_image(path)
+            except DataError as error:
+                unusable.append(str(error))
+        height, width = head.size
         if min(height, width) // scale * scale < side:
             small.append(f"'{path.name}' ({width}×{height})")
+    if unusable:
+        raise DataError(
+            f"{spelled('folder')}: {len(unusable)} of {len(paths)} photographs in '{folder}' "
+            f'cannot be used: {listed(unusable, _MAX_LISTED, "; ")}'
+        )
     if small:
         raise DataError(
             f"{spelled('folder')}: {len(small)} of {len(paths)} photographs in '{folder}' are too "

@@ -26,6 +26,7 @@ from .._validation import spelled
 from ..export.api import export
 from ..options import network_templates
 from ..prepare_data.api import prepare_data
+from ..prepare_data.held_out import recorded_count
 from . import option_files, photographs
 from .option_files import BATCHES, FUSION, STUDENT
 from .report import report
@@ -107,11 +108,14 @@ class Distillation:
         with self.progress.timed():
             folder = Path(self.settings.folder)
             count = _check_photographs(self.settings, self.out)
+            data = self.out / 'data'
+            # A call that failed may have chosen some; then there may have been more photographs.
+            apart = recorded_count(data) or photographs.kept_apart(count)
             prepare_data(
                 folder,
-                self.out / 'data',
+                data,
                 scales=(self.settings.scale,),
-                validation=self.settings.validation or photographs.kept_apart(count),
+                validation=self.settings.validation or apart,
             )
         record.write(finished=True)
 
