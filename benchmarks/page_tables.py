@@ -107,3 +107,26 @@ def tried(found, scale=4):
                 rows.append((mean, [method, f'{mean:+.3f}{text}', str(len(pair[0]))]))
     rows.sort(key=lambda row: row[0], reverse=True)
     return [Table(['tried', f'gain on {test_set}, dB', 'seeds'], [row for _, row in rows])]
+
+
+def rates(found, scale=4):
+    """PSNR of the plan ``paper_rate``: a row for each rate, with and without teachers."""
+    results = found['paper_rate']
+    plan = results.plan
+    (test_set,) = plan.test
+    trained = {key[0] for key in results.cells}
+    students = [student for student in plan.students if student in trained]
+    names = list(dict.fromkeys(method.partition('-')[0] for method in plan.methods))
+    header = ['learning rate']
+    for student in students:
+        iterations = results.iterations(student, scale, plan.baseline)
+        header += [f'{student}, {iterations:,d}: {TITLES.get(name, name)}' for name in names]
+    rows = []
+    for rate in dict.fromkeys(method.partition('-')[2] for method in plan.methods):
+        row = [rate]
+        for student in students:
+            for name in names:
+                cell = results.cells.get((student, scale, f'{name}-{rate}'))
+                row.append('–' if cell is None else f'{cell.summary(test_set)[0]:.2f}')
+        rows.append(row)
+    return [Table(header, rows), Text(f'PSNR on {test_set} in dB; one seed.')]

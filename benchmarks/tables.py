@@ -17,7 +17,7 @@ from collect import PLANS, plan_file, read_lines
 from headline import headline, read_costs
 from matrices import headline as headline_csv
 from matrices import matrices
-from page_tables import converged, costs, early, tried
+from page_tables import converged, costs, early, rates, tried
 from reference_models import RESULTS, course, quality, read_results
 from spreadsheets import (
     comparisons_of_methods,
@@ -159,6 +159,8 @@ def sections(found, pictures):
         content += pictures.get(name, [])
     if found['gains'].cells:
         blocks['gains'] = [*tried(found), state(found['gains'])]
+    if found['paper_rate'].cells:
+        blocks['paper_rate'] = [*rates(found), state(found['paper_rate'])]
     return {
         **blocks,
         EQUAL_SECONDS: pictures[EQUAL_SECONDS],

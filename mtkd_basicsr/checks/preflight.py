@@ -15,6 +15,7 @@ from ..errors import DataError, MTKDError, OptionError, first_line
 from ..host.api import build_dataset, build_model, initialized_logger
 from ..host.one_gpu import use_one_gpu
 from ..host.option_schema import structure_errors
+from ..host.resume import without_replaced_weights
 from ..utils.resources import weights_file
 from ..weights.fitting import refuse_random
 from ..weights.loading import read_weights
@@ -212,7 +213,7 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
             findings.error(text)
         findings.raise_errors()
         if is_train:
-            refuse(opt)
+            refuse(without_replaced_weights(opt, opt['auto_resume']))
         else:
             config = training_config(opt, errors=findings)
             _check_test(config, findings)

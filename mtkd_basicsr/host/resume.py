@@ -53,8 +53,24 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
         )
     opt['path']['resume_state'] = path
     check_resume(opt, state['iter'])
+    for key in _saved_networks(opt, state['iter']):
+        # Whatever entry the option file names of the weights that a new training begins with.
+        opt['path'][key.replace('pretrain_network', 'param_key')] = 'params'
     _use_networks_beside(opt, path, state['iter'])
     return state
+
+
+def without_replaced_weights(opt: dict[str, Any], auto_resume: bool) -> dict[str, Any]:
+    """Return options without the weights that a resumed training does not begin with.
+
+    Args:
+        opt: Options as parsed by BasicSR; not modified.
+        auto_resume: Whether the training resumes from its newest state, if there is one.
+    """
+    path = opt['path']
+    if not path.get('resume_state') and not (auto_resume and _iterations(path['training_states'])):
+        return opt
+    return {**opt, 'path': {**path, **dict.fromkeys(_saved_networks(opt, 0))}}
 
 
 def _saved_networks(opt: dict[str, Any], iteration: int) -> dict[str, str]:
@@ -73,16 +89,16 @@ def _use_networks_beside(opt: dict[str, Any], path: str, iteration: int) -> None
     if os.path.realpath(states) == os.path.realpath(opt['path']['training_states']):
         return
     models = os.path.join(os.path.dirname(states), 'models')
-    if os.path.realpath(models) == os.path.realpath(opt['path']['models']):
-        return  # it lies in another folder of the experiment itself
     beside = {}
     for key, name in _saved_networks(opt, iteration).items():
         if os.path.isfile(os.path.join(models, name)):
             beside[key] = os.path.join(models, name)
     if beside:
         opt['path'].update(beside)
-        # BasicSR moves a folder of this name, which is of another training, aside.
-        make_exp_dirs(opt)
+        root = os.path.realpath(opt['path']['experiments_root'])
+        if not os.path.realpath(states).startswith(root + os.sep):
+            # BasicSR moves a folder of this name, which is of another training, aside.
+            make_exp_dirs(opt)
 
 
 def _load(path: str, key: str) -> Any:

@@ -84,9 +84,10 @@ def with_enough_epochs(create: Callable[..., tuple[Any, ...]]) -> Callable[..., 
 
     def create_train_val_dataloader(opt: dict[str, Any], *args: Any) -> tuple[Any, ...]:
         loader, sampler, validations, epochs, iterations = create(opt, *args)
-        if not len(loader):
+        if len(loader):
+            epochs = max(epochs, math.ceil(iterations / len(loader)))
+        elif iterations > 0:  # none are asked for where a mix is fitted to whole images
             raise OptionError(_no_batch(opt, loader))
-        epochs = max(epochs, math.ceil(iterations / len(loader)))
         return loader, sampler, validations, epochs, iterations
 
     return create_train_val_dataloader

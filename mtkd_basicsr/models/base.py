@@ -155,6 +155,11 @@ class DistillBase(ResumableModel):
         get_root_logger().info(
             f'Loading {type(net).__name__} model from {load_path}, with param key: [{param_key}].'
         )
+        if not self.is_train and 'param_key_g' not in self.opt['path'] and 'params_ema' in content:
+            get_root_logger().warning(
+                f"path.param_key_g: missing, so that 'params' of '{load_path}' are tested, as in "
+                "BasicSR; its moving average is 'params_ema'"
+            )
         is_average = net is getattr(self, 'net_g_ema', None)
         if is_average:
             # BasicSR built it with random weights of its own; what the file lacks is the student's.

@@ -25,6 +25,9 @@ def test_an_epoch_without_a_batch_is_refused(make_options, tmp_path, processes, 
     create = with_enough_epochs(basicsr.train.create_train_val_dataloader)
     with pytest.raises(OptionError, match=text):
         create(opt, get_root_logger())
+    opt['train']['total_iter'] = 0  # a mix is fitted, to whole images
+    assert len(create(opt, get_root_logger())[0]) == 0
+    opt['train']['total_iter'] = 2
     opt['datasets']['train']['dataset_enlarge_ratio'] = 2
     loader, *_ = create(opt, get_root_logger())
     assert len(loader) == 1

@@ -3,14 +3,15 @@
 import json
 import math
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import parsed, tiny, write_options
+from conftest import parsed, tiny, write_options, write_weights
 from helpers.encoders import write_vqgan
-from helpers.trainings import assert_equal, train
+from helpers.trainings import assert_equal, model_of, train
 
 from mtkd_basicsr.errors import OptionError, TrainingError, WeightsError
 from mtkd_basicsr.host.resume import load_resume_state
@@ -371,11 +372,59 @@ def test_a_state_that_was_put_aside_in_its_experiment_is_resumed(stopped, tmp_pa
     aside.parent.mkdir()
     (folder / 'training_states' / '3.state').rename(aside)
     options = parsed(opt, True, tmp_path)
-    options['path']['resume_state'] = str(aside)
+    options['path'].update(experiments_root=str(folder), resume_state=str(aside))
     assert load_resume_state(options)['iter'] == 3
     assert folder.is_dir()
     assert Path(options['path']['pretrain_network_g']) == folder / 'models' / 'net_g_3.pth'
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_state_of_a_backup_in_its_experiment_is_resumed(stopped, tmp_path, monkeypatch):
+    opt, folder = stopped
+    monkeypatch.chdir(tmp_path)
+    for name in ('models', 'training_states'):
+        shutil.copytree(folder / name, folder / 'backup' / name)
+    options = parsed(opt, True, tmp_path)
+    options['path'].update(
+        experiments_root=str(folder),
+        resume_state=str(folder / 'backup' / 'training_states' / '2.state'),
+    )
+    assert load_resume_state(options)['iter'] == 2
+    network = folder / 'backup' / 'models' / 'net_g_2.pth'
+    assert Path(options['path']['pretrain_network_g']) == network
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize('key', [None, 'model'])
+def test_a_resumed_training_goes_on_from_its_student(make_options, tmp_path, here, key):
+    """Whatever the entry of the weights that it began with, which are gone by then."""
+    opt = ready(
+        make_options('KDModel', train__kd={'type': 'Scratch'}), 'bare', total_iter=STEPS + 1
+    )
+    weights = write_weights(tmp_path / 'start.pth', opt['network_g'], 4, key)
+    opt['path'].update(pretrain_network_g=weights, param_key_g=key)
+    folder = train(here, tmp_path, opt)
+    whole = load(folder / 'models' / 'net_g_4.pth')
+    for name in ('models/net_g_4.pth', 'training_states/4.state'):
+        (folder / name).unlink()
+    Path(weights).unlink()
+    train(here, tmp_path, opt, '--auto_resume')
+    again = load(folder / 'models' / 'net_g_4.pth')
+    for entry in ('params', 'params_ema'):
+        assert_equal(again[entry], whole[entry])
+    assert any(not torch.equal(v, whole['params_ema'][k]) for k, v in whole['params'].items())
+
+
+def test_a_test_says_if_it_leaves_the_average(make_options, stopped, tmp_path, caplog):
+    opt, folder = stopped
+    opt['path']['pretrain_network_g'] = str(folder / 'models' / 'net_g_3.pth')
+    opt['path'].pop('param_key_g', None)
+    model_of(opt, tmp_path, is_train=False)
+    assert "path.param_key_g: missing, so that 'params' of" in caplog.text
+    caplog.clear()
+    opt['path']['param_key_g'] = 'params_ema'
+    model_of(opt, tmp_path, is_train=False)
+    assert 'param_key_g: missing' not in caplog.text
 
 
 @pytest.mark.parametrize(
