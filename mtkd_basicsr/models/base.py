@@ -29,7 +29,7 @@ from ..weights.fitting import fit_weights, refuse_random
 from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import size_multiple
-from ..weights.state_dicts import pretrained_key
+from ..weights.state_dicts import pretrained_key, warn_of_average
 from .checkpoint_rotation import remove_old_checkpoints
 from .inference import eager_inference
 from .loss_guard import LossGuard, first_not_finite
@@ -155,11 +155,8 @@ class DistillBase(ResumableModel):
         get_root_logger().info(
             f'Loading {type(net).__name__} model from {load_path}, with param key: [{param_key}].'
         )
-        if not self.is_train and 'param_key_g' not in self.opt['path'] and 'params_ema' in content:
-            get_root_logger().warning(
-                f"path.param_key_g: missing, so that 'params' of '{load_path}' are tested, as in "
-                "BasicSR; its moving average is 'params_ema'"
-            )
+        if not self.is_train and 'param_key_g' not in self.opt['path']:
+            warn_of_average(content, load_path)
         is_average = net is getattr(self, 'net_g_ema', None)
         if is_average:
             # BasicSR built it with random weights of its own; what the file lacks is the student's.
@@ -267,17 +264,12 @@ class DistillBase(ResumableModel):
 
     def _is_best(self, dataset_name: str, current_iter: int | str) -> bool:
         """Return whether a validation just gave the best PSNR on the first validation set."""
-        validation_sets = [
-            block['name']
-            for phase, block in self.opt['datasets'].items()
-            if phase.split('_')[0] == 'val'
-        ]
-        if dataset_name != validation_sets[0]:
+        sets = self.opt['datasets'].items()
+        if dataset_name != next(block['name'] for phase, block in sets if phase != 'train'):
             return False
         for key, metric in self.opt['val']['metrics'].items():
             if metric['type'] == 'calculate_psnr':
-                # A training that was resumed from an earlier state may validate an iteration again
-                # whose record an abandoned one holds, with another network.
+                # The record may be of an abandoned training, which had another network then.
                 best = self.best_metric_results[dataset_name][key]
                 return (best['iter'], best['val']) == (current_iter, self.metric_results[key])
         return False

@@ -1,5 +1,6 @@
 """Find the state dict in the content of a weight file, whatever it was wrapped in."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -188,3 +189,17 @@ def unwrap(
             'the state dict of the one that you mean'
         )
     return found[prefixes[0]][1]
+
+
+def warn_of_average(content: Mapping[str, Any], path: str) -> None:
+    """Warn that a test without ``path.param_key_g`` does not take the moving average of a file.
+
+    Args:
+        content: Content of the file.
+        path: The file.
+    """
+    if 'params_ema' in content:
+        logging.getLogger('basicsr').warning(
+            f"path.param_key_g: missing, so that 'params' of '{path}' are tested, as in BasicSR; "
+            "its moving average is 'params_ema'"
+        )

@@ -425,4 +425,6 @@ def test_a_feature_method_without_distill_opt_runs_its_teacher_as_far_as_needed(
     for name in ('conv_first', 'conv_last'):
         net.get_submodule(name).register_forward_hook(lambda m, args, output, n=name: ran.append(n))
     assert set(step(model, batch_of())) == {'l_pix', 'l_fakd'}
-    assert ran == ['conv_first']
+    assert ran == ['conv_first', 'conv_last'], 'all of it once'
+    step(model, batch_of(seed=1), 2)
+    assert ran[2:] == ['conv_first']

@@ -643,7 +643,7 @@ FORCED = [
         "the value '!!floatx' cannot be read (could not convert string to float: 'x')",
     ),
     ('train=~', 'train: missing'),
-    ('train:total_iter=-3', "train.total_iter: '-3'; expected a number from 1 on"),
+    ('train:total_iter=-3', 'train.total_iter: -3; expected a number from 1 on'),
 ]
 
 # What the file is, how it is made, part of the text.

@@ -41,6 +41,7 @@ def test_every_other_benchmark_is_tested():
     elsewhere = {'timing.py', 'fusion.py', 'tiling.py', 'reference_models.py'}
     # test_results.py
     elsewhere |= {'collect.py', 'spreadsheets.py', 'tables.py', 'headline.py', 'matrices.py'}
+    elsewhere |= {'page_tables.py'}
     elsewhere |= {'gains_methods.py'}  # test_gains.py
     elsewhere |= {'equal_seconds.py', 'first_screen.py', 'stages.py'}  # test_pictures.py
     elsewhere |= {'gpu.py'}  # test_gpu_script.py

@@ -63,7 +63,10 @@ class CacheRequest:
         check_dataset(DatasetConfig('train', train), 'teachers take', 3, findings)
         findings.raise_errors()
         scale = parse_scale(opt)
-        contents = contents or _contents_for(opt)
+        if contents is None and model_of(opt.get('model_type')) is not None:
+            contents = training_config(opt).cache_contents
+        # Of a training without teachers what its blocks would make.
+        contents = contents or ('target' if opt.get('fusion') else 'teachers')
         teachers = parse_teachers(opt)
         fusion = (parse_fusion(opt) or require(opt, 'fusion')) if contents == 'target' else None
         dataset = build_paired_dataset(train, 'datasets.train')
@@ -83,12 +86,3 @@ class CacheRequest:
     def complete(self) -> str:
         """Return the message about the complete cache."""
         return f"'{self.path}' is complete: {self.contents} of {len(self.images)} images"
-
-
-def _contents_for(opt: dict[str, Any]) -> CacheContents:
-    """Return what a training needs; of one without teachers what its blocks would make."""
-    if model_of(opt.get('model_type')) is not None:
-        needed = training_config(opt).cache_contents
-        if needed is not None:
-            return needed
-    return 'target' if opt.get('fusion') else 'teachers'
