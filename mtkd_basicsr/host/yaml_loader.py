@@ -177,9 +177,9 @@ def _with_negative_numbers(function: Callable[[str], Any]) -> Callable[[str], An
 
     def value_of(text: str) -> Any:
         value = function(text)
-        if value == text and re.fullmatch(r'-\d+', text):
-            return int(text)
-        return float(text) if value == text and re.fullmatch(r'-(\d+\.\d*|\.\d+)', text) else value
+        if value == text and re.fullmatch(r'-(\d+\.?\d*|\.\d+)', text):
+            return float(text) if '.' in text else int(text)
+        return value
 
     value_of.reads_negative_numbers = True  # type: ignore[attr-defined]
     return value_of

@@ -151,6 +151,7 @@ def _write_result(
 
 def _test(
     functions: dict[str, Callable[[torch.Tensor], torch.Tensor]],
+    known: dict[str, dict[str, Any]],
     run: Run,
     plan: PlanOptions,
     out: Path,
@@ -158,14 +159,15 @@ def _test(
 ) -> dict[str, dict[str, Any]]:
     """Measure functions on the test sets: name -> test set -> image -> [PSNR in dB, SSIM].
 
-    Earlier measurements of this run, made for another plan, are kept, but those of a test set that
-    has other images now.
+    Args:
+        functions: By name.
+        known: Earlier measurements of this run, which are kept.
+        run: The run.
+        plan: Its plan.
+        out: Folder of the results.
+        device: Where to compute.
     """
-    known = result_of(run, out) or {'results': {}}
-    results = {name: dict(known['results'].get(name, {})) for name in functions}
-    for values in results.values():
-        for test_set in other_sets(known, run, plan, out):
-            values.pop(test_set, None)
+    results = {name: dict(known.get(name, {})) for name in functions}
     for test_set, dataset in evaluation_sets(plan.test, run.scale, out).items():
         for name, function in functions.items():
             if test_set not in results[name]:
@@ -199,7 +201,13 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
             return
         refuse_other_images(run, plan, out)
         known = result_of(run, out) or {'results': {}}
-        is_replaced = bool(other_sets(known, run, plan, out))
+        replaced = other_sets(known, run, plan, out)
+        measured = {
+            name: {
+                test_set: images for test_set, images in sets.items() if test_set not in replaced
+            }
+            for name, sets in known['results'].items()
+        }
         begun = record.is_begun()
         if not begun:
             archive(experiment)
@@ -215,16 +223,16 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
             precision = of_cache(required_cache_path(run.options))
         elif run.kind == 'references':
             functions, precision = references(run.config, device, run.self_ensemble)
-            results = _test(functions, run, plan, out, device)
+            results = _test(functions, measured, run, plan, out, device)
         else:
             _train(run, out)
             precision = of_training(experiment)
         if run.kind == 'student':
             assert run.method is not None  # every student has one
             trained = load_trained(run.config, experiment, device)
-            results = _test({run.method: trained}, run, plan, out, device)
+            results = _test({run.method: trained}, measured, run, plan, out, device)
         seconds = time.time() - start
-        if is_replaced:
+        if replaced:
             archive(result_path(run, out))
         known_sets = known.get('test_sets', {})
         _write_result(run, plan, out, results, known_sets, seconds, precision)
