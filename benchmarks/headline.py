@@ -207,14 +207,16 @@ def headline(found, scale=4):
     everything = [match for compared in students.values() for match in compared.values()]
     notes = [
         f'PSNR of MTKD minus that of the method in dB, {SMALL} / {TESTED}, mean ± standard '
-        'deviation over seeds. MTKD has 14,000 iterations; each line names those of the method, '
-        "and in brackets its time over that of MTKD: the [student's training alone]"
-        '(docs/figures.md#cost-of-a-step). The first line is at equal iterations; a second one is '
-        f'the nearest time of at least {LEAST}, where most of the lead comes from the iterations. '
-        f'Won and lost: on {TESTED}, p < {SIGNIFICANT} (Wilcoxon signed-rank over images; Holm '
-        'over all comparisons of a student) and more than the deviation over seeds, else level; '
-        f'ahead and behind: the same with one or two seeds, and {FEW_SEEDS} dB. –: not trained '
-        'yet. [As a file](docs/results/headline.csv).'
+        'deviation over seeds. MTKD has 14,000 iterations. Each line begins with the iterations of '
+        'the method and, in brackets, the time of its training over that of MTKD '
+        "([the student's training alone](docs/figures.md#cost-of-a-step)). The first line compares "
+        'after equal iterations. A second line compares after about equal time '
+        f'({LEAST} or more), where the method has fewer iterations, to which most of the lead is '
+        f'due. **Won** and **lost**: on {TESTED}, with p < {SIGNIFICANT} (Wilcoxon signed-rank '
+        'test over images; Holm over all comparisons of a student), by more than the deviation '
+        'over seeds. **Ahead** and **behind**: the same with only one or two seeds, by '
+        f'{FEW_SEEDS} dB or more. **Level**: neither. –: not trained yet. '
+        '[As a file](docs/results/headline.csv).'
     ]
     if any(match.mixed for match in everything):
         notes.append('†: computed in different [precisions](docs/figures.md#precision).')

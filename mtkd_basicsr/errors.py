@@ -6,6 +6,7 @@ Every message names the option key or file, the value seen and what was expected
 import difflib
 import os
 import re
+import zipfile
 from collections.abc import Iterable
 from pickle import UnpicklingError
 
@@ -56,12 +57,20 @@ def without_worker(error: BaseException) -> str:
     return text.rpartition(f'.{type(error).__name__}: ')[2].strip()
 
 
+def _is_cut_off_archive(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file begins as what torch.save writes, a zip archive, and has no end."""
+    with open(path, 'rb') as file:
+        return file.read(4) == b'PK\x03\x04' and not zipfile.is_zipfile(file)
+
+
 def why_unreadable(error: BaseException, path: str | os.PathLike[str]) -> str:
     """Explain in a few words why ``torch.load`` or safetensors could not read a file."""
     if not os.path.getsize(path):
         return 'it is empty'
     if 'TorchScript' in str(error):
         return 'it is a TorchScript archive; expected a state dict'
+    if _is_cut_off_archive(path):
+        return 'it was cut off: download or copy it again'
     # What torch's reader of pickles raises: UnpicklingError has a text of a page, which says how to
     # execute the file; the others are accidents of parsing.
     if not isinstance(error, (UnpicklingError, LookupError, EOFError, UnicodeError)):
@@ -95,3 +104,15 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     if nearest:
         text += f" (did you mean '{by_lower[nearest[0]]}'?)"
     return text
+
+
+def yaml_hint(value: object) -> str:
+    """Explain a number that YAML 1.1 reads as a string, ``1e-4``; empty for anything else.
+
+    Args:
+        value: A value of an option file, or a list of values.
+    """
+    for each in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(each, str) and re.fullmatch(r'[-+]?[\d.]+e[-+]?\d+', each.strip(), re.I):
+            return f"; '{each}' is a string: YAML needs a dot in such a number, as in 1.0e-4"
+    return ''

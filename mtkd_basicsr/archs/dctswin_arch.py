@@ -21,6 +21,15 @@ from .upsampling import MergedConvolution, Upsample, upsample_to_image
 from .window_layout import rearrange
 
 SKIPS = ('none', 'mean', 'learned', 'adaptive')
+# Arguments with a few known values.
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    'upscale': (1, 2, 3, 4, 8),
+    'dct_norm': NORMS,
+    'shift_mask': SHIFT_MASKS,
+    'skip': SKIPS,
+    'upsampler': ('pixelshuffle',),
+    'resi_connection': ('1conv',),
+}
 # Factor of the weights of the teachers at a pixel. As teachers differ little, the weights have to
 # change faster than colours do.
 _GATE_GAIN = 4.0
@@ -33,6 +42,37 @@ _COMPUTED_BUFFERS = ('attn_mask', 'relative_position_index')
 def at_least_fp32(x: torch.Tensor) -> torch.Tensor:
     """Return a tensor in fp32, or as it is if it has more digits."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _check_choices(**values: int | str) -> None:
+    """Raise an ``OptionError`` for an argument of DCTSwin that is none of the known values."""
+    for key, value in values.items():
+        known = _CHOICES[key]
+        if value not in known:
+            raise OptionError(
+                f"DCTSwin: {key}: unknown value '{value}'; {did_you_mean(value, known)}"
+            )
+
+
+def _check_sizes(
+    depths: Sequence[int], num_heads: Sequence[int], embed_dim: int, window_size: int
+) -> None:
+    """Raise an ``OptionError`` for sizes of DCTSwin that do not fit each other."""
+    if len(depths) != len(num_heads):
+        raise OptionError(
+            f'DCTSwin: depths has {len(depths)} groups, num_heads {len(num_heads)}; expected '
+            'equal numbers'
+        )
+    for heads in num_heads:
+        if heads < 1:
+            raise OptionError(f'DCTSwin: num_heads: {num_heads}; expected positive numbers')
+        if embed_dim % heads:
+            raise OptionError(
+                f'DCTSwin: embed_dim: {embed_dim} is not divisible by each of num_heads, '
+                f'{num_heads}'
+            )
+    if window_size < 2 or window_size % 2:
+        raise OptionError(f'DCTSwin: window_size: {window_size}; expected an even number')
 
 
 class ResidualGroup(nn.Module):
@@ -169,30 +209,15 @@ class DCTSwin(nn.Module):
         skip: str = 'none',
     ) -> None:
         super().__init__()
-        for key, value, known in (
-            ('upscale', upscale, (1, 2, 3, 4, 8)),
-            ('dct_norm', dct_norm, NORMS),
-            ('shift_mask', shift_mask, SHIFT_MASKS),
-            ('skip', skip, SKIPS),
-            ('upsampler', upsampler, ('pixelshuffle',)),
-            ('resi_connection', resi_connection, ('1conv',)),
-        ):
-            if value not in known:
-                raise OptionError(
-                    f"DCTSwin: {key}: unknown value '{value}'; {did_you_mean(value, known)}"
-                )
-        if len(depths) != len(num_heads):
-            raise OptionError(
-                f'DCTSwin: depths has {len(depths)} groups, num_heads {len(num_heads)}; expected '
-                'equal numbers'
-            )
-        if any(embed_dim % heads for heads in num_heads):
-            raise OptionError(
-                f'DCTSwin: embed_dim: {embed_dim} is not divisible by each of num_heads, '
-                f'{num_heads}'
-            )
-        if window_size < 2 or window_size % 2:
-            raise OptionError(f'DCTSwin: window_size: {window_size}; expected an even number')
+        _check_choices(
+            upscale=upscale,
+            dct_norm=dct_norm,
+            shift_mask=shift_mask,
+            skip=skip,
+            upsampler=upsampler,
+            resi_connection=resi_connection,
+        )
+        _check_sizes(depths, num_heads, embed_dim, window_size)
         if skip != 'none' and (num_out_ch < 1 or in_chans % num_out_ch):
             raise OptionError(
                 f'DCTSwin: in_chans: {in_chans} is not a multiple of num_out_ch, {num_out_ch}; '

@@ -20,7 +20,7 @@ from .cost import (
     outputs,
     peak_memory,
 )
-from .estimates import Bill, Estimate, Part, cache_bytes, extrapolate, on_line
+from .estimates import Bill, Estimate, Part, cache_bytes, duration, extrapolate, on_line
 from .findings import Findings
 from .images import build_paired, has_folders
 from .timings import (
@@ -98,8 +98,8 @@ def _step_bill(
         notes += f', extrapolated from steps of {count} patches of {side}×{side}'
     memory = '' if peak is None else f'; {gib(peak)} of memory on {device}'
     findings.ok(
-        f'train.total_iter: {total:,d} iterations of {estimate.value:.2f} s are '
-        f'{total * estimate.value / 3600:,.1f} hours without data loading and validation{notes}'
+        f'train.total_iter: {total:,d} iterations of {estimate.value:.2f} s each are '
+        f'{duration(total * estimate.value)} without data loading and validation{notes}'
         f'{memory}'
     )
     _, size = checkpoints(config)

@@ -110,6 +110,10 @@ def backend_problem(dataset: DatasetConfig) -> str | None:
     return None
 
 
+def _is_there(root: str, name: str) -> bool:
+    return os.path.exists(os.path.join(root, name))
+
+
 def _check_names(dataset: DatasetConfig, findings: Findings) -> None:
     """Check the list of names that ``meta_info_file`` names."""
     key = f'{dataset.key}.meta_info_file'
@@ -129,9 +133,19 @@ def _check_names(dataset: DatasetConfig, findings: Findings) -> None:
     except UnicodeDecodeError as error:
         findings.error(f"{key}: '{path}' is not a text in UTF-8: {error}")
         return
+    if not lines:
+        findings.error(f"{key}: '{path}' is empty; expected a name in each line")
+    root = str(dataset.options.get('dataroot_gt'))
     for number, line in enumerate(lines, 1):
         if not line.strip():
             findings.error(f"{key}: '{path}', line {number} is empty; expected a name in each")
+            return
+        name, _, rest = line.strip().partition(' ')  # as BasicSR does it
+        if rest and rest[0] != '(' and os.path.isdir(root) and not _is_there(root, name):
+            findings.error(
+                f"{key}: '{path}', line {number}: '{line.strip()}', of which BasicSR takes what is "
+                f"before the first blank, '{name}'; expected names without blanks"
+            )
             return
 
 

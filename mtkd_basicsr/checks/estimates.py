@@ -35,8 +35,8 @@ class Part:
         count = f'{self.count:,.0f}' if self.count >= 100 else f'{self.count:.3g}'
         note = ', extrapolated from less' if self.extrapolated else ''
         return (
-            f'{self.name}: {count} {self.unit} of {self.seconds:.3g} s are {duration(self.total)}'
-            f'{note}'
+            f'{self.name}: {count} {self.unit} of {self.seconds:.3g} s each are '
+            f'{duration(self.total)}{note}'
         )
 
 

@@ -11,11 +11,11 @@ from ..data.whole_images import PairedImageDataset, WholeImagePairs, build_paire
 from ..errors import DataError
 from ..host.training_loop import steps_of_an_epoch
 from ..utils.image_head import Head
-from ..weights.networks import build, size_multiple
 from .dataset_options import backend_problem
 from .findings import Findings, listed
 from .image_contents import ALL, FEW, check_contents, spread
 from .metric_sizes import MetricSize, metric_sizes
+from .student import check_student
 
 # Number of pairs whose sizes are read. Of a larger dataset every n-th pair is read.
 _MAX_PAIRS = 2000
@@ -285,19 +285,5 @@ def check_images(
                 if count and not config.only_fits:  # which reads whole images
                     _check_length(config, count, findings)
     with findings.collect_errors():
-        check_patches(config, findings)
+        check_student(config)
     return pixels
-
-
-def check_patches(config: TrainingConfig, findings: Findings) -> None:
-    """Check that low-resolution patches consist of whole windows of the student."""
-    multiple = size_multiple(build(config.network, 'network_g'))
-    train = config.datasets.get('train')
-    size = None if train is None else train.gt_size
-    if config.is_fusion_stage or size is None or (size // config.scale) % multiple == 0:
-        return
-    findings.error(
-        f'datasets.train.gt_size: {size}, which makes patches of {size // config.scale} '
-        f'low-resolution pixels, but {config.network["type"]} has windows of {multiple}; expected '
-        f'a multiple of {multiple * config.scale}'
-    )

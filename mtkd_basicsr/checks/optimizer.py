@@ -12,6 +12,7 @@ from ..errors import OptionError, did_you_mean, first_line
 from ..host.api import METRIC_REGISTRY, MODEL_REGISTRY, BaseModel, registered_name
 from ..host.option_schema import is_number
 from .findings import Findings
+from .schedule import check_schedule_numbers
 
 
 class _Number(NamedTuple):
@@ -83,6 +84,9 @@ _CHOICES = (
     _Choice('logger', 'use_tb_logger', (None, True, False), required=False),
 )
 
+# Classes of users augment as they like.
+_ONLY_OF_PAIRS = ('use_hflip', 'use_rot')
+
 
 def _is_known(value: Any, choice: _Choice) -> bool:
     # By identity first: 1 equals True, but is not accepted for it.
@@ -102,6 +106,8 @@ def _check_numbers(config: TrainingConfig, findings: Findings) -> None:
         if not is_number(value, number.minimum, whole=number.whole):
             findings.error(f'{number.section}.{number.key}: {value!r}; expected {number.expected}')
     for choice in _CHOICES:
+        if choice.key in _ONLY_OF_PAIRS and not config.train_dataset.is_paired:
+            continue
         section = require(config.options, *choice.section.split('.'))
         if not choice.required and choice.key not in section:
             continue
@@ -153,6 +159,8 @@ def _check_cuda_prefetcher(
 
 
 def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:
+    if not check_schedule_numbers(config, findings):
+        return
     opt = config.options
     # BasicSR's own functions, with a single parameter instead of a network.
     train = copy.deepcopy({key: opt['train'][key] for key in ('optim_g', 'scheduler')})
@@ -172,6 +180,15 @@ def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:
         findings.error(
             f'train.optim_g: {kind!r} cannot be built: {first_line(error)}{_hint(arguments)}'
         )
+    periods = opt['train']['scheduler'].get('periods')
+    total = opt['train']['total_iter']
+    if periods is not None and is_number(total, 1) and sum(periods) < total - 1:
+        # BasicSR's scheduler raises a TypeError after the last period.
+        findings.error(
+            f'train.scheduler.periods: {periods}; together they have to last for train.total_iter, '
+            f'{total}'
+        )
+        return
     try:
         BaseModel.setup_schedulers(model)
         model.optimizers[0].step()
@@ -188,14 +205,6 @@ def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:
             f'{first_line(error)}'
         )
         return
-    periods = opt['train']['scheduler'].get('periods')
-    total = opt['train']['total_iter']
-    if periods is not None and is_number(total, 1) and sum(periods) < total - 1:
-        # BasicSR's scheduler raises a TypeError after the last period.
-        findings.error(
-            f'train.scheduler.periods: {periods}; together they have to last for train.total_iter, '
-            f'{total}'
-        )
 
 
 def _optimizers() -> list[str]:

@@ -15,7 +15,7 @@ from ..errors import DataError, MTKDError, OptionError, first_line
 from ..host.api import build_dataset, build_model, initialized_logger
 from ..host.one_gpu import use_one_gpu
 from ..host.option_schema import structure_errors
-from ..host.resume import without_replaced_weights
+from ..host.resume import given_state, without_replaced_weights
 from ..utils.resources import weights_file
 from ..weights.fitting import refuse_random
 from ..weights.loading import read_weights
@@ -27,7 +27,8 @@ from .images import check_images
 from .loggers import check_loggers
 from .metrics import check_metric_use
 from .optimizer import check_loaders, check_metrics, refuse_unknown_model
-from .pretrained import load_pretrained
+from .pretrained import check_resumed_network, load_pretrained
+from .result_names import check_saved_images
 from .static import check_datasets, check_folders, refuse
 from .unread_keys import check_unread_keys
 
@@ -105,13 +106,14 @@ def _check_is_no_file(folder: str) -> None:
 
 
 @_silenced()
-def before_training(opt: dict[str, Any], is_first: bool = True) -> None:
+def before_training(opt: dict[str, Any], is_first: bool = True, state: str | None = None) -> None:
     """Raise if a training would fail, before BasicSR creates folders for it.
 
     Args:
         opt: Options as parsed by BasicSR.
         is_first: Whether this process is the first one of its machine. It alone builds the
             model; the others wait for it where they meet, and end with it.
+        state: The training state that it resumes from, if the options name one.
 
     Raises:
         MTKDError: An option cannot be used. The message lists as many errors as possible.
@@ -123,7 +125,10 @@ def before_training(opt: dict[str, Any], is_first: bool = True) -> None:
         check_loggers(opt, findings)
         findings.raise_errors()
         return
+    with findings.collect_errors():
+        check_resumed_network(config, state)
     check_images(config, findings)
+    check_saved_images(config, findings)
     findings.raise_errors()
     _try_build(opt, with_model=is_first)
     _check_is_no_file(os.path.dirname(opt['path']['experiments_root']))
@@ -183,6 +188,7 @@ def before_test(opt: dict[str, Any]) -> None:
     _check_test(config, findings)
     findings.raise_errors()
     check_images(config, findings)
+    check_saved_images(config, findings)
     findings.raise_errors()
     _try_build(opt)
     _check_is_no_file(os.path.dirname(opt['path']['results_root']))
@@ -213,7 +219,9 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
             findings.error(text)
         findings.raise_errors()
         if is_train:
-            refuse(without_replaced_weights(opt, opt['auto_resume']))
+            config = refuse(without_replaced_weights(opt, opt['auto_resume']))
+            if config is not None:
+                check_resumed_network(config, given_state(opt, opt['auto_resume']))
         else:
             config = training_config(opt, errors=findings)
             _check_test(config, findings)

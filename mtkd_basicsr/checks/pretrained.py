@@ -1,19 +1,26 @@
-"""Check that the initial weights of the network of a training fit it."""
+"""Check that the weights that a training begins with fit its network."""
+
+import dataclasses
 
 import torch
 
 from ..config import TrainingConfig
+from ..host.resume import networks_of_state
 from ..weights.fitting import fit_weights, refuse_random
 from ..weights.loading import read_weights
+from ..weights.networks import build
 from ..weights.state_dicts import pretrained_key
 
 
-def load_pretrained(config: TrainingConfig, net: torch.nn.Module) -> str | None:
+def load_pretrained(
+    config: TrainingConfig, net: torch.nn.Module, key: str = 'path.pretrain_network_g'
+) -> str | None:
     """Load the weights named in ``path`` into a network, as the model of the options does.
 
     Args:
         config: The option file.
         net: ``network_g``.
+        key: The option key that the weights come from, for messages.
 
     Returns:
         A warning that names what stays random with ``strict_load_g: false``; None if nothing does.
@@ -23,7 +30,6 @@ def load_pretrained(config: TrainingConfig, net: torch.nn.Module) -> str | None:
         WeightsError: The file cannot be read, or does not fit.
     """
     options = config.options['path']
-    key = 'path.pretrain_network_g'
     path = config.pretrained_network
     if path is None:
         if not config.is_train:
@@ -42,3 +48,25 @@ def load_pretrained(config: TrainingConfig, net: torch.nn.Module) -> str | None:
         initial=config.is_train,
         as_basicsr=config.model is None,
     )
+
+
+def check_resumed_network(config: TrainingConfig, state: str | None) -> None:
+    """Check that a training state can be resumed: that it and its network are there, and fit.
+
+    Args:
+        config: The option file.
+        state: The training state; None for a training from the beginning.
+
+    Raises:
+        OptionError: The state is beyond the last iteration of the option file.
+        WeightsError: The state or its network cannot be read, or the network does not fit.
+    """
+    if state is None:
+        return
+    key = 'pretrain_network_g'
+    file = networks_of_state(state, dict(config.options)).get(key)
+    if file is None:
+        return  # path.ignore_resume_networks
+    path = {**config.options['path'], key: file, 'param_key_g': 'params'}
+    resumed = dataclasses.replace(config, options={**config.options, 'path': path})
+    load_pretrained(resumed, build(config.network, 'network_g'), 'path.resume_state')

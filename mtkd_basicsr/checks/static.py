@@ -9,10 +9,11 @@ import torch
 from ..config import MODELS, DatasetConfig, TrainingConfig, model_of, parse_scale, require
 from ..data.cache.format import state_of
 from ..distillers import training_config
-from ..errors import DataError, MTKDError, WeightsError, did_you_mean
+from ..errors import DataError, MTKDError, OptionError, WeightsError, did_you_mean
 from ..host.api import DATASET_REGISTRY, registered_name
 from ..host.option_schema import REQUIRED_FOR_TRAINING, structure_errors
 from ..losses.build import build as build_loss
+from ..losses.build import try_out
 from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.resources import weights_file
 from .dataset_options import check_dataset_options
@@ -21,6 +22,9 @@ from .loggers import check_loggers
 from .metrics import check_metric_use
 from .optimizer import check_values
 from .unread_keys import check_unread_keys
+
+# Side in pixels of the largest images that a loss is tried with.
+_MAX_SIDE = 256
 
 
 def device_of(config: TrainingConfig) -> torch.device:
@@ -103,11 +107,32 @@ def _check_weights(config: TrainingConfig, findings: Findings) -> None:
 
 
 def check_losses(config: TrainingConfig, findings: Findings) -> None:
-    """Check that the losses can be built."""
+    """Check that the losses can be built, and give a number for a pair of patches."""
     for name, loss in (('pixel_opt', config.pixel_loss), ('distill_opt', config.distill_loss)):
         if loss:
             with findings.collect_errors():
-                build_loss(loss, f'train.{name}')
+                _try_loss(config, loss, f'train.{name}')
+
+
+def _try_loss(config: TrainingConfig, loss: dict[str, Any], key: str) -> None:
+    """Build a loss, and compute it once.
+
+    Raises:
+        OptionError: One of both fails.
+    """
+    built = build_loss(loss, key)
+    size = config.train_dataset.gt_size
+    if size is None or size < 1:
+        return  # which is reported elsewhere
+    size = min(size, _MAX_SIDE)
+    channels = 1 if config.train_dataset.options.get('color') == 'y' else 3
+    shape = (1, channels, size, size)
+    try:
+        try_out(built, loss, key, shape, torch.device('cpu'))
+    except OptionError:
+        if device_of(config).type == 'cpu':
+            raise
+        try_out(built, loss, key, shape, device_of(config))  # it may run on a GPU alone
 
 
 def _teachers_run(config: TrainingConfig) -> bool:

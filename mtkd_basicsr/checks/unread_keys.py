@@ -9,13 +9,17 @@ from typing import Any
 
 from ..config import FOREIGN_KEYS, TrainingConfig, plugin_keys
 from ..errors import did_you_mean
-from ..host.option_schema import FILE_KEYS, READ_KEYS
+from ..host.option_schema import FILE_KEYS, READ_KEYS, TRAIN_KEYS
 from .findings import Findings
 
 # Dataset classes that read the keys of READ_KEYS['datasets'] and no others.
 _DATASETS_OF_IMAGES = ('PairedImageDataset', 'DistillImageDataset', 'SingleImageDataset')
 # Sections in which a key of another project changes nothing about the result.
 _WITHOUT_EFFECT = ('val', 'logger')
+# Where keys are looked for that stand in another section.
+_PLACES = ('', 'train', 'datasets.train', 'val', 'logger', 'path')
+# Keys that many sections, and modules of users, have.
+_KEYS_OF_MANY = ('log', 'models', 'name', 'phase', 'scale', 'type')
 _READ_BY_NOTHING = 'nothing reads this key; remove it'
 
 
@@ -24,6 +28,17 @@ def _resembled(key: str, known: Iterable[str]) -> str | None:
     by_lower = {each.lower(): each for each in known}
     nearest = difflib.get_close_matches(key.lower(), by_lower, n=1, cutoff=0.8)
     return by_lower[nearest[0]] if nearest else None
+
+
+def _place_of(key: str, section: str) -> str | None:
+    """Return the key in another section that a key of this name belongs to; None without one."""
+    if key in _KEYS_OF_MANY:
+        return None
+    for place in _PLACES:
+        known = [*plugin_keys(place), *READ_KEYS.get(place.partition('.')[0], TRAIN_KEYS)]
+        if place.partition('.')[0] != section and key in known:
+            return f'{place}.{key}' if place else key
+    return None
 
 
 def _check_section(
@@ -45,6 +60,7 @@ def _check_section(
             continue
         option = f'{path}.{key}' if path else key
         meant = _resembled(key, known)
+        place = _place_of(key, section)
         if key in foreign:
             # What is switched off, is off here too; of `path` false is a value like any other.
             is_used = bool(value) or (section == 'path' and value is not None)
@@ -52,6 +68,8 @@ def _check_section(
                 findings.warning(f'{option}: nothing reads this key; {foreign[key]}')
             elif is_used:
                 findings.error(f"{option}: unknown key '{key}'; {foreign[key]}")
+        elif place is not None and value is not None:
+            findings.error(f'{option}: unknown key; it belongs to another section: {place}')
         elif meant is not None:
             findings.error(f"{option}: unknown key '{key}' (did you mean '{meant}'?)")
         elif value is not None:
@@ -66,7 +84,7 @@ def _check_top(config: TrainingConfig, findings: Findings) -> None:
             if value is not None:
                 findings.error(f'{key}: {config.model_type} has no such network; remove it')
         # A line of text is what a module leaves that the file imports, as the first line does.
-        elif not isinstance(value, str) or key in FOREIGN_KEYS['']:
+        elif not isinstance(value, str) or key in FOREIGN_KEYS[''] or _place_of(key, ''):
             checked[key] = value
     _check_section(checked, '', '', known, findings)
 
@@ -78,7 +96,8 @@ def _check_path(config: TrainingConfig, findings: Findings) -> None:
         names_a_file = any(part in key for part in ('pretrain', *FILE_KEYS))
         if value is None or key in known:
             continue
-        if key in FOREIGN_KEYS['path'] or _resembled(key, known) is not None:
+        is_known = key in FOREIGN_KEYS['path'] or _place_of(key, 'path') is not None
+        if is_known or _resembled(key, known) is not None:
             checked[key] = value
         elif names_a_file:
             findings.error(f"path.{key}: unknown key '{key}'; {did_you_mean(key, known)}")
@@ -98,11 +117,22 @@ def _check_datasets(config: TrainingConfig, findings: Findings) -> None:
             )
 
 
+def _check_stage(config: TrainingConfig, findings: Findings) -> None:
+    """Warn about keys of stage 2 in a file of stage 1."""
+    if not config.is_fusion_stage:
+        return
+    train = config.options.get('train') or {}
+    used = [key for key in ('fusion',) if config.options.get(key) is not None]
+    used += [f'train.{key}' for key in ('kd', 'distill_opt') if train.get(key) is not None]
+    for key in used:
+        findings.warning(f'{key}: {config.model_type} does not read it; it belongs to stage 2')
+
+
 def check_unread_keys(config: TrainingConfig, findings: Findings) -> None:
     """Find keys that nothing reads, although they stand for something.
 
-    A misspelled key, and one of another project that would change the result, is an error; any
-    other one is a warning.
+    A misspelled key, one that stands in the wrong section, and one of another project that would
+    change the result, is an error; any other one is a warning.
 
     Args:
         config: Options of a model of this package, without
@@ -111,6 +141,7 @@ def check_unread_keys(config: TrainingConfig, findings: Findings) -> None:
     """
     _check_top(config, findings)
     _check_path(config, findings)
+    _check_stage(config, findings)
     _check_datasets(config, findings)
     for section in ('val', 'logger', 'dist_params'):
         block = config.options.get(section)

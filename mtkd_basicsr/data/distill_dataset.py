@@ -152,7 +152,7 @@ class DistillImageDataset(PairedImageDataset):
         self.array_names = array_names(key)
         get_root_logger().info(
             f"Target cache '{path}': {key.contents} of {len(self.cache_indices)} images from a "
-            'memory map; no teacher is needed.'
+            'memory map; no teacher is needed for these.'
         )
 
     def pack_batches(self, loader: DataLoader[Any]) -> None:

@@ -1,13 +1,17 @@
 """Whole images of BasicSR's paired datasets, without cropping."""
 
 import copy
+import os
 from typing import Any, NamedTuple
 
+import lmdb
 import numpy as np
 
 from ..config import choice
 from ..errors import DataError
+from ..host.shared_lmdb import open_environment
 from ..utils.image_head import Head, read_head
+from .cache.format import data_file, missing_end
 from .cache.inputs import CachedImage
 from .cache.sources import notes_of
 from .image_names import image_names
@@ -15,6 +19,17 @@ from .paired_images import PairedImageDataset, refuse_damage
 from .source_files import SourceFiles
 
 _BACKENDS = ('disk', 'lmdb', 'memcached')
+
+
+def _check_lmdb(path: str, key: str) -> None:
+    """Raise if an LMDB cannot be opened or was cut off, before something is read from it."""
+    try:
+        env = open_environment(path, readonly=True, lock=False, readahead=False)
+        problem = missing_end(env, os.path.getsize(data_file(path)))
+    except (lmdb.Error, OSError) as error:
+        raise DataError(f"{key}: '{path}' cannot be read as an LMDB: {error}") from error
+    if problem is not None:
+        raise DataError(f"{key}: '{path}' was cut off: {problem}; copy it again")
 
 
 def build_paired_dataset(block: dict[str, Any], key: str) -> PairedImageDataset:
@@ -27,7 +42,7 @@ def build_paired_dataset(block: dict[str, Any], key: str) -> PairedImageDataset:
         key: Option key of the block, for messages.
 
     Raises:
-        DataError: BasicSR cannot list the images.
+        DataError: BasicSR cannot list the images, or an LMDB is damaged.
         OptionError: BasicSR has no such ``io_backend``.
     """
     options = copy.deepcopy(block)
@@ -38,7 +53,11 @@ def build_paired_dataset(block: dict[str, Any], key: str) -> PairedImageDataset:
         raise DataError(
             f'{key}: BasicSR cannot list its images: {type(error).__name__}: {error}'
         ) from error
-    choice(dataset.io_backend_opt['type'], _BACKENDS, f'{key}.io_backend.type')
+    backend = dataset.io_backend_opt['type']
+    choice(backend, _BACKENDS, f'{key}.io_backend.type')
+    if backend == 'lmdb':
+        _check_lmdb(dataset.gt_folder, f'{key}.dataroot_gt')
+        _check_lmdb(dataset.lq_folder, f'{key}.dataroot_lq')
     return dataset
 
 

@@ -190,6 +190,25 @@ class FeatureMethod(Method):
         teachers.student_tap.add(of_student, f'{key}.student_features')
         teachers.teacher_tap(self.teacher).add(of_teacher, f'{key}.teacher_features')
         self.positions = list(zip(of_student, of_teacher, strict=True))
+        # Positions of a user are read once, because some give no map of the size of the image.
+        if options.student_features:
+            widths(teachers.student_tap, teachers.device)
+        if options.teacher_features:
+            widths(teachers.teacher_tap(self.teacher), teachers.device)
+
+    @classmethod
+    def problems(cls, options: KDOptions, key: str) -> list[MTKDError]:
+        """Return errors for positions that are no strings."""
+        errors = super().problems(options, key)
+        for name in ('student_features', 'teacher_features'):
+            for position in getattr(options, name, None) or ():
+                if not isinstance(position, str):
+                    errors.append(
+                        OptionError(
+                            f'{key}.{name}: {position!r}; expected the path of a module, a string'
+                        )
+                    )
+        return errors
 
     def _default_of(self, net: nn.Module, name: str) -> tuple[str, ...]:
         """Return the default positions of a network.

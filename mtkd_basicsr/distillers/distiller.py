@@ -162,7 +162,7 @@ class Distiller(nn.Module):
     def describe(self) -> list[str]:
         """Return lines for the log: the teachers and the methods."""
         names = ' + '.join(type(method).__name__ for method in self.methods)
-        count = sum(p.numel() for p in self.parameters())
+        count = sum(p.numel() for p in self.parameters() if p.requires_grad)
         adapters = f', {count:,d} parameters of adapters' if count else ''
         lines = [*self.teachers.describe(), f'Method: {names}{adapters}']
         for method in cast(Iterable[Method], self.methods):

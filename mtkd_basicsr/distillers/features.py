@@ -63,6 +63,7 @@ class FeatureTap:
     def __init__(self, net: nn.Module) -> None:
         self.net = net
         self.positions: list[str] = []
+        self._keys: dict[str, str] = {}
         self._open = False
         self._stop_after: int | None = None
         self._raw: dict[str, torch.Tensor] = {}
@@ -88,6 +89,7 @@ class FeatureTap:
             if position in self.positions:
                 continue
             self.positions.append(position)
+            self._keys[position] = key
             self._final = None
             if is_input:
                 module.register_forward_pre_hook(
@@ -107,7 +109,8 @@ class FeatureTap:
         if self._open:
             self._repeated = self._repeated or position in self._raw
             feature = self._raw[position] = first_tensor(value)
-            if self._final is None and not feature.is_inference():
+            is_tensor = isinstance(feature, torch.Tensor)
+            if self._final is None and is_tensor and not feature.is_inference():
                 self._versions[position] = feature._version
             if self._stop_after is not None and len(self._raw) == self._stop_after:
                 raise _AllRecorded
@@ -171,11 +174,16 @@ class FeatureTap:
         h, w = size
         multiple = size_multiple(self.net)
         padded = tuple(-(-n // multiple) * multiple for n in size)
+        if not isinstance(value, torch.Tensor):
+            raise OptionError(
+                f"{self._keys[position]}: '{position}' of {type(self.net).__name__} gives "
+                f'{type(value).__name__}; expected a tensor'
+            )
         if value.ndim == 3 and value.shape[1] == padded[0] * padded[1]:  # tokens: (b, h' · w', c)
             value = value.transpose(1, 2).unflatten(2, padded)
         if value.ndim != 4 or value.shape[-2:] != padded:
             raise OptionError(
-                f"features: '{position}' of {type(self.net).__name__} has the shape "
+                f"{self._keys[position]}: '{position}' of {type(self.net).__name__} has the shape "
                 f'{tuple(value.shape)}; expected (b, c, {padded[0]}, {padded[1]}), or the '
                 'corresponding tokens'
             )
@@ -192,7 +200,8 @@ def widths(tap: FeatureTap, device: str | torch.device) -> dict[str, int]:
     Returns:
         Number of channels by position.
     """
-    size = size_multiple(tap.net) * 8
+    multiple = size_multiple(tap.net)
+    size = 8 if multiple == 1 else 2 * multiple
     training = tap.net.training
     tap.net.eval()
     with torch.no_grad():

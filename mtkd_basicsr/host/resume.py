@@ -44,13 +44,7 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
         state = None if path is None else _read(path, opt, 'path.resume_state')
     if path is None or state is None:
         return None
-    total = opt['train']['total_iter']
-    if state['iter'] > total:
-        raise OptionError(
-            f"train.total_iter: {total}, but '{path}', which the training would go on from, is of "
-            f'iteration {state["iter"]}: there is nothing to train; expected a larger number, or '
-            'another state as path.resume_state (without --auto_resume)'
-        )
+    _refuse_beyond(state['iter'], path, opt)
     opt['path']['resume_state'] = path
     check_resume(opt, state['iter'])
     for key in _saved_networks(opt, state['iter']):
@@ -58,6 +52,49 @@ def load_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
         opt['path'][key.replace('pretrain_network', 'param_key')] = 'params'
     _use_networks_beside(opt, path, state['iter'])
     return state
+
+
+def _refuse_beyond(iteration: int, path: str, opt: dict[str, Any]) -> None:
+    """Raise if a training state is beyond the last iteration of the option file."""
+    total = opt['train']['total_iter']
+    if iteration > total:
+        raise OptionError(
+            f"train.total_iter: {total}, but '{path}', which the training would go on from, is of "
+            f'iteration {iteration}: there is nothing to train; expected a larger number, or '
+            'another state as path.resume_state (without --auto_resume)'
+        )
+
+
+def given_state(opt: dict[str, Any], auto_resume: bool) -> str | None:
+    """Return ``path.resume_state``, unless the training resumes from its newest state instead."""
+    path: str | None = opt['path'].get('resume_state')
+    if auto_resume and _iterations(opt['path']['training_states']):
+        return None
+    return path
+
+
+def networks_of_state(path: str, opt: dict[str, Any]) -> dict[str, str]:
+    """Return the network files that a training state belongs to, by key of ``path``.
+
+    Args:
+        path: The training state.
+        opt: Options as parsed by BasicSR; not modified.
+
+    Raises:
+        OptionError: The state is beyond the last iteration of the option file.
+        WeightsError: The state cannot be read, or a network is missing.
+    """
+    iteration = _read(path, opt, 'path.resume_state')['iter']
+    _refuse_beyond(iteration, path, opt)
+    found = {}
+    beside = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(path))), 'models')
+    for key, name in _saved_networks(opt, iteration).items():
+        candidates = [os.path.join(folder, name) for folder in (beside, opt['path']['models'])]
+        files = [file for file in candidates if os.path.isfile(file)]
+        if not files:
+            raise WeightsError(f"path.resume_state: '{path}' needs '{candidates[0]}': no such file")
+        found[key] = files[0]
+    return found
 
 
 def without_replaced_weights(opt: dict[str, Any], auto_resume: bool) -> dict[str, Any]:

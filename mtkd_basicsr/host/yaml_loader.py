@@ -77,14 +77,48 @@ def _describe(error: Exception) -> str:
     return f': {first_line(error)}'
 
 
-def _check_depth(text: str, loader: type) -> None:
-    depth = 0
+class _Keys:
+    """The keys of a mapping that have been read so far, with their lines."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, int] = {}
+        self.expects_key = True
+
+    def add(self, event: yaml.Event) -> None:
+        """Take the next key or value of the mapping.
+
+        Raises:
+            yaml.MarkedYAMLError: The key is there a second time.
+        """
+        is_key = self.expects_key
+        self.expects_key = not is_key
+        if not is_key or not isinstance(event, yaml.ScalarEvent):
+            return
+        if event.value in self.lines:
+            raise yaml.MarkedYAMLError(
+                problem=f"the key '{event.value}' is there a second time; the first is in line "
+                f'{self.lines[event.value]}',
+                problem_mark=event.start_mark,  # type: ignore[arg-type]
+            )
+        self.lines[event.value] = event.start_mark.line + 1  # type: ignore[attr-defined]
+
+
+def _check_structure(text: str, loader: type) -> None:
+    """Raise for blocks that are nested too deeply, and for mappings with two equal keys.
+
+    PyYAML takes the last of these without a word.
+    """
+    blocks: list[_Keys | None] = []  # None for a list
     for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, _CLOSING):
+            blocks.pop()
+            continue
+        keys = blocks[-1] if blocks else None
+        if keys is not None and isinstance(event, yaml.NodeEvent):
+            keys.add(event)
         if isinstance(event, _OPENING):
-            depth += 1
-        elif isinstance(event, _CLOSING):
-            depth -= 1
-        if depth > _MAX_DEPTH:
+            blocks.append(_Keys() if isinstance(event, yaml.MappingStartEvent) else None)
+        if len(blocks) > _MAX_DEPTH:
             raise yaml.MarkedYAMLError(
                 problem=f'blocks are nested more than {_MAX_DEPTH} levels deep',
                 problem_mark=event.start_mark,  # type: ignore[arg-type]
@@ -135,7 +169,7 @@ def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, 
     try:
         content = Path(path).read_bytes()
         text = content.decode(encoding_of(content) or 'utf-8')
-        _check_depth(text, loader)
+        _check_structure(text, loader)
         options = yaml.load(text, Loader=loader)
     # Besides its own errors PyYAML raises ValueError and TypeError, and passes on any error of the
     # classes named in the file.

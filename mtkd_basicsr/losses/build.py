@@ -1,12 +1,15 @@
 """Build a loss from its block in the option file."""
 
 import logging
+import math
 from typing import Any, cast
 
+import torch
 from torch import nn
 
-from ..errors import OptionError, did_you_mean
+from ..errors import OptionError, did_you_mean, first_line, yaml_hint
 from ..host.api import LOSS_REGISTRY, registered_name
+from ..host.option_schema import is_number
 
 
 def build(loss: dict[str, Any], key: str) -> nn.Module:
@@ -30,6 +33,9 @@ def build(loss: dict[str, Any], key: str) -> nn.Module:
         raise OptionError(
             f"{key}.type: unknown loss '{name}'; {did_you_mean(name, sorted(LOSS_REGISTRY.keys()))}"
         )
+    weight = loss.get('loss_weight', 1)
+    if not is_number(weight, -math.inf):
+        raise OptionError(f'{key}.loss_weight: {weight!r}; expected a number{yaml_hint(weight)}')
     try:
         arguments = {k: v for k, v in loss.items() if k != 'type'}
         built = LOSS_REGISTRY.get(known)(**arguments)
@@ -39,3 +45,38 @@ def build(loss: dict[str, Any], key: str) -> nn.Module:
     # the training.
     logging.getLogger('basicsr').info(f'Loss [{name}] is created.')
     return cast(nn.Module, built)
+
+
+def try_out(
+    built: nn.Module, loss: dict[str, Any], key: str, shape: tuple[int, ...], device: torch.device
+) -> None:
+    """Compute a loss once, of two images of noise.
+
+    Args:
+        built: The loss, which is moved to the device.
+        loss: Its block in the option file.
+        key: Where it stands in the option file, for messages.
+        shape: Shape of the images, (1, channels, height, width).
+        device: Where they are.
+
+    Raises:
+        OptionError: If it fails, or gives no single number.
+    """
+    name = loss['type']
+    with torch.random.fork_rng(devices=[]):
+        pred, target = torch.rand(2, *shape).to(device)
+        try:
+            value = built.to(device)(pred.requires_grad_(), target)
+        except Exception as error:  # each loss raises errors of its own
+            hints = ''.join(yaml_hint(argument) for argument in loss.values())
+            raise OptionError(
+                f'{key}: {name} fails for images of the shape {shape}: '
+                f'{type(error).__name__}: {first_line(error)}{hints}'
+            ) from error
+    if not isinstance(value, torch.Tensor) or value.numel() != 1:
+        found = type(value).__name__
+        if isinstance(value, torch.Tensor):
+            found = f'a tensor of the shape {tuple(value.shape)}'
+        raise OptionError(
+            f'{key}: {name} gives {found}; expected a single number (reduction: mean or sum)'
+        )

@@ -174,11 +174,12 @@ class MTKDFusionModel(DistillBase):
     def _fit_mix(self) -> None:
         """Set the mix of the teachers by least squares over all batches so far."""
         sums = normal_equations(self.lq, self.gt)
-        if not all(torch.isfinite(matrix).all() for matrix in sums):
-            return  # the loss is not finite either, which is reported later
         if self.opt['dist']:
             for matrix in sums:
                 torch.distributed.all_reduce(matrix)
+        # After the sum, so that all processes return if one of them has such a batch.
+        if not all(torch.isfinite(matrix).all() for matrix in sums):
+            return  # the loss is not finite either, which is reported later
         if self._sums is not None:
             sums = (sums[0] + self._sums[0], sums[1] + self._sums[1])
         self._sums = sums

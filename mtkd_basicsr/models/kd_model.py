@@ -58,9 +58,11 @@ class KDModel(DistillBase):
         with torch.random.fork_rng(devices=[self.device] if self.device.type == 'cuda' else []):
             teachers = TeacherProvider(self.config, self.device, student)
             self.distiller = Distiller(self.config, teachers)
-        self.adapters = dict(self.distiller.named_parameters())
+        parameters = dict(self.distiller.named_parameters())
         if self.opt['dist']:
-            broadcast_parameters(self.adapters.values())
+            broadcast_parameters(parameters.values())
+        # Without the frozen networks of losses and methods: weight decay would change them.
+        self.adapters = {name: p for name, p in parameters.items() if p.requires_grad}
         for line in self.distiller.describe():
             get_root_logger().info(line)
         for warning in self.distiller.teachers.warnings():
@@ -184,7 +186,9 @@ class KDModel(DistillBase):
 
     def training_state_extras(self) -> dict[str, Any]:
         """Return adapters and states of the methods, which are not in the student's checkpoints."""
-        extras = {'adapters': {name: p.detach().cpu() for name, p in self.adapters.items()}}
+        # With those that are frozen: random ones belong to the training as well.
+        parameters = self.distiller.named_parameters()
+        extras = {'adapters': {name: p.detach().cpu() for name, p in parameters}}
         states = self.distiller.training_states()
         if states:
             extras['methods'] = states
@@ -200,14 +204,15 @@ class KDModel(DistillBase):
             WeightsError: The state belongs to another method.
         """
         saved = resume_state.get('adapters', {})
-        expected = {name: tuple(p.shape) for name, p in self.adapters.items()}
+        parameters = dict(self.distiller.named_parameters())
+        expected = {name: tuple(p.shape) for name, p in parameters.items()}
         if {name: tuple(p.shape) for name, p in saved.items()} != expected:
             raise WeightsError(
                 f'path.resume_state: adapters {", ".join(saved) or "none"}; train.kd needs '
                 f'{", ".join(expected) or "none"}: the state was saved by another method'
             )
         with torch.no_grad():
-            for name, p in self.adapters.items():
+            for name, p in parameters.items():
                 p.copy_(saved[name])
         super().resume_training(resume_state)
         states = resume_state.get('methods', {})

@@ -62,7 +62,7 @@ def read_head(content: str | bytes, name: str) -> Head:
         The header.
 
     Raises:
-        DataError: If it is not an image that OpenCV reads, or is truncated.
+        DataError: If there is no such file, or it is not an image that OpenCV reads, or truncated.
     """
     try:
         with (
@@ -73,6 +73,8 @@ def read_head(content: str | bytes, name: str) -> Head:
             return _head(image, file, name)
     except DataError:
         raise
+    except FileNotFoundError as error:
+        raise DataError(f"'{name}': no such file") from error
     except Exception as error:  # Pillow's readers of headers raise any type
         raise DataError(f"'{name}' cannot be read as an image") from error
 

@@ -14,7 +14,7 @@ class OutputFiles:
         path: A folder, in which a file has the name of its ground truth with one of ``endings``;
             or a pattern with ``{}`` in the place of that name: ``'RCAN/{}_x4_SR.png'``.
         key: Where it stands in the option file, for messages.
-        endings: The file extensions that are looked for, in this order.
+        endings: The file extensions that are looked for, in this order, then in capital letters.
     """
 
     def __init__(self, path: str, key: str, endings: Sequence[str]) -> None:
@@ -25,7 +25,8 @@ class OutputFiles:
             # The folder up to the name: for 'a/b/{}.png' and 'a/b/c_{}.png' alike 'a/b'.
             self.root = os.path.dirname(self.path.partition('{}')[0] + 'x')
         else:
-            self.patterns = [os.path.join(self.path, '{}' + ending) for ending in endings]
+            both = [*endings, *(ending.upper() for ending in endings)]
+            self.patterns = [os.path.join(self.path, '{}' + ending) for ending in both]
             self.root = self.path
 
     def exists(self) -> bool:

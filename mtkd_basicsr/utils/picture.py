@@ -8,6 +8,7 @@ that are damaged.
 import contextlib
 import io
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -32,6 +33,8 @@ _MAX_SIDE = 2**20
 # JPEG decoders differ by rounding: these have the pixels that BasicSR trains on.
 _BY_OPENCV = ('JPEG', 'MPO', 'PPM')
 _GREY = ('1', 'L', 'LA', 'La', 'I')
+# Signature, width, height, and the value of white of a PGM or PPM.
+_PNM_HEADER = re.compile(rb'P[2356]' + 2 * rb'(?:\s|#[^\r\n]*)+\d+' + rb'(?:\s|#[^\r\n]*)+(\d+)')
 _JPEG2000_HEAD = b'\xff\x4f\xff\x51'
 
 
@@ -161,11 +164,13 @@ def _read(image: Image.Image, data: bytes, name: str) -> Picture:
     cmyk = None
     if image.mode == 'CMYK':
         pixels, cmyk = _read_cmyk(image, profile)
-    elif image.format in _BY_OPENCV or _bits_in_file(image, data) > 8:
+    elif image.format in _BY_OPENCV or _largest_in_file(image, data) > 255:
         pixels = _with_opencv(data, name)
-        pixels = _stretch(pixels, _bits_in_file(image, data))
+        pixels = _stretch(pixels, _largest_in_file(image, data))
         pixels = _as_tiff_means(pixels, image, name)
+        pixels = _with_transparent_color(pixels, image)
     else:
+        _scale_transparent_grey(image, data)
         pixels = _with_pillow(image, name)
     orientation = orientation_of(image)
     return Picture(
@@ -182,8 +187,18 @@ def _read(image: Image.Image, data: bytes, name: str) -> Picture:
     )
 
 
+def _largest_in_file(image: Image.Image, data: bytes) -> int:
+    """Return the value of white in the file; Pillow reduces colours to 8 bits."""
+    if image.format == 'PPM':
+        header = _PNM_HEADER.match(data)
+        largest = int(header[1]) if header else 255
+        # OpenCV stretches the values of a PNM that is a text, but only those of 8 bits.
+        return 255 if data[1:2] in b'23' and largest < 255 else largest
+    return int(2 ** _bits_in_file(image, data) - 1)
+
+
 def _bits_in_file(image: Image.Image, data: bytes) -> int:
-    """Return how many bits a value has in the file, which Pillow reduces to 8 for colours."""
+    """Return how many bits a value has in the file."""
     if image.format == 'PNG':
         return data[24]  # of the chunk IHDR, which is the first one
     if image.format == 'TIFF':
@@ -221,12 +236,30 @@ def _with_opencv(data: bytes, name: str) -> np.ndarray:
     return pixels
 
 
-def _stretch(pixels: np.ndarray, bits: int) -> np.ndarray:
-    """Extend values of 9 to 15 bits in a uint16 to its whole range."""
-    if pixels.dtype == np.uint8 or not 8 < bits < 16:
+def _stretch(pixels: np.ndarray, largest: int) -> np.ndarray:
+    """Extend values whose white is ``largest`` to the whole range of their type."""
+    white = np.iinfo(pixels.dtype).max
+    if largest >= white or (largest <= 255) != (white == 255):
         return pixels
-    stretched: np.ndarray = np.round(pixels * (65535 / (2**bits - 1)))
-    return stretched.astype(np.uint16)
+    stretched: np.ndarray = np.round(pixels * (white / largest)).clip(0, white)
+    return stretched.astype(pixels.dtype)
+
+
+def _scale_transparent_grey(image: Image.Image, data: bytes) -> None:
+    """Scale the transparent grey of a PNG of 2 or 4 bits as Pillow has scaled its pixels."""
+    color = image.info.get('transparency')
+    if image.format == 'PNG' and image.mode == 'L' and isinstance(color, int):
+        image.info['transparency'] = color * 255 // (2 ** _bits_in_file(image, data) - 1)
+
+
+def _with_transparent_color(pixels: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Add the transparency of a PNG of 16 bits that has one transparent colour (chunk tRNS)."""
+    color = image.info.get('transparency')
+    if color is None or pixels.dtype != np.uint16 or pixels.shape[2:] == (4,):
+        return pixels
+    colored = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2)
+    opaque = (colored != np.broadcast_to(color, 3)[::-1]).any(2)
+    return np.dstack([colored, np.where(opaque, np.uint16(65535), np.uint16(0))])
 
 
 def _as_tiff_means(pixels: np.ndarray, image: Image.Image, name: str) -> np.ndarray:

@@ -23,3 +23,15 @@ def begun(texts: Sequence[str], most: int) -> str:
         most: How many are listed.
     """
     return ', '.join(texts[:most]) + (', …' if len(texts) > most else '')
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be written in UTF-8.
+
+    A name from :func:`os.listdir` that is not in the encoding of file names can not.
+    """
+    try:
+        text.encode('utf-8')
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -69,25 +69,33 @@ def size_multiple(net: torch.nn.Module) -> int:
     return multiple
 
 
-def check_scale(net: torch.nn.Module, scale: int, key: str) -> None:
+def check_scale(
+    net: torch.nn.Module, scale: int, key: str, side: int | None = None, channels: int = 3
+) -> None:
     """Raise if a network does not enlarge its input by the scale.
 
     Args:
-        net: RGB to RGB, on the CPU.
+        net: An image to an image.
         scale: The expected factor.
         key: Where it stands in the option file, for messages.
+        side: Height and width of the input; None for a small one.
+        channels: Channels of input and output.
 
     Raises:
         OptionError: If the network cannot be run, or its output has another size.
     """
-    side = 2 * size_multiple(net)
-    shape = (1, 3, side, side)
-    expected = (1, 3, scale * side, scale * side)
+    side = side or 2 * size_multiple(net)
+    shape = (1, channels, side, side)
+    expected = (1, channels, scale * side, scale * side)
+    parameter = next(net.parameters(), None)
+    image = torch.zeros(shape, device=None if parameter is None else parameter.device)
     try:
         with torch.no_grad():
-            actual = tuple(net(torch.zeros(shape)).shape)
-    except RuntimeError as error:
-        raise OptionError(f'{key}: fails for input {shape}: {first_line(error)}') from error
+            actual = tuple(net(image).shape)
+    except Exception as error:  # arguments of a wrong type, or unknown ones, fail only here
+        raise OptionError(
+            f'{key}: {arch_name(net)} fails for input {shape}: {first_line(error)}'
+        ) from error
     if actual != expected:
         raise OptionError(
             f'{key}: output {actual} for input {shape}; scale is {scale}, expected {expected}'

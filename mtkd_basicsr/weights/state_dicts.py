@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import torch
 
 from ..errors import WeightsError
+from ..utils.texts import listed
 
 StateDict: TypeAlias = dict[str, torch.Tensor]
 
@@ -34,11 +35,31 @@ def _is_state_dict(value: Any) -> bool:
     )
 
 
-def _has_nan(tensor: torch.Tensor) -> bool:
+def _refuse_broken(name: str, tensor: torch.Tensor, where: str) -> None:
+    """Raise for weights with which a network would give no image."""
     # Sparse tensors have no isnan; loading them into a network fails later on.
     if tensor.layout != torch.strided or not tensor.is_floating_point():
-        return False
-    return bool(tensor.isnan().any())
+        return
+    found = None
+    if tensor.isnan().any():
+        found = 'NaN'
+    elif tensor.isinf().any() and 'mask' not in name:  # masks of attention may hold -Inf
+        found = 'Inf'
+    if found is not None:
+        raise WeightsError(f'{where}: {name} contains {found}: the training that wrote it diverged')
+
+
+def _why_none(content: Mapping[Any, Any], state: Any) -> str:
+    """Explain why an entry of a file, or its whole content, is no state dict."""
+    if isinstance(state, dict) and any(isinstance(each, torch.Tensor) for each in state.values()):
+        others = [
+            f'{name} ({type(each).__name__})'
+            for name, each in state.items()
+            if not isinstance(each, torch.Tensor)
+        ]
+        if others:
+            return f'beside tensors there is {listed(others, _MAX_LISTED)}; save tensors alone'
+    return f'its first keys are {_first_keys(content)}'
 
 
 def _refuse_state_of_a_training(content: Mapping[Any, Any], where: str) -> None:
@@ -59,7 +80,7 @@ def _default_entry(content: Mapping[str, Any], where: str) -> str | None:
             return name
     if _is_state_dict(content):
         return None
-    entries = [name for name, value in content.items() if value and _is_state_dict(value)]
+    entries = [name for name, value in content.items() if _is_state_dict(value) and value]
     if len(entries) > 1:
         raise WeightsError(
             f'{where} has several state dicts, {", ".join(entries)}; expected one: choose it with '
@@ -84,7 +105,7 @@ def state_dict_of(
         Tensors by name, as in the file.
 
     Raises:
-        WeightsError: If there is no state dict, or several, or it contains NaN.
+        WeightsError: If there is no state dict, or several, or it contains NaN or Inf.
     """
     where = f"{key}: '{path}'"
     _refuse_state_of_a_training(content, where)
@@ -95,12 +116,9 @@ def state_dict_of(
         raise WeightsError(f"{where} has no '{param_key}'; it has {_first_keys(content)}{hint}")
     state = content if param_key is None else content[param_key]
     if not _is_state_dict(state):
-        raise WeightsError(
-            f'{where} holds no state dict; its first keys are {_first_keys(content)}'
-        )
+        raise WeightsError(f'{where} holds no state dict; {_why_none(content, state)}')
     for name, value in state.items():
-        if _has_nan(value):
-            raise WeightsError(f'{where}: {name} contains NaN: the training that wrote it diverged')
+        _refuse_broken(name, value, where)
     return dict(state)
 
 

@@ -100,6 +100,17 @@ def test_check_lists_what_is_wrong(what, changes, text, copied, monkeypatch):
     assert snapshot('.') == before
 
 
+@pytest.mark.parametrize(
+    'row', [row for row in ROWS if row.what.startswith('resuming: ')], ids=lambda row: row.what
+)
+def test_check_says_what_cannot_be_resumed(row, copied):
+    row.make()
+    result = outcome(f'{CHECK} --no-steps'.split())
+    errors = [line for line in result.printed.splitlines() if line.startswith('ERROR')]
+    assert any(row.text in line for line in errors), result.printed
+    assert 'Traceback' not in result.printed
+
+
 def test_check_lists_all_that_is_wrong_at_once(copied):
     options(path=GONE, name='a/b', num_gpu=-1, train__total_iter=0)()
     printed = outcome(CHECK.split()).printed

@@ -4,6 +4,8 @@ import sys
 from types import ModuleType
 
 import pytest
+import torch
+from basicsr.utils.registry import DATASET_REGISTRY
 from helpers.found import GONE, changed, found_in_test, found_in_training
 
 HALF = [0.5, 0.5, 0.5]
@@ -115,6 +117,19 @@ def test_images_without_ground_truth_are_not_trained_on(make_options):
     ]
 
 
+class OwnPairs(torch.utils.data.Dataset):
+    """A dataset of somebody, who augments in it."""
+
+
+def test_a_class_of_ones_own_needs_no_keys_of_augmentation(make_options, monkeypatch):
+    known = {**DATASET_REGISTRY._obj_map, 'OwnPairs': OwnPairs}
+    monkeypatch.setattr(DATASET_REGISTRY, '_obj_map', known)
+    opt = _with(make_options, 'train', {'type': 'OwnPairs'})
+    for key in ('use_hflip', 'use_rot'):
+        del opt['datasets']['train'][key]
+    assert found_in_training(opt) == ([], [])
+
+
 def test_memcached_needs_to_know_its_server(make_options, monkeypatch):
     module = ModuleType('mc')
     module.__spec__ = sys.__spec__
@@ -128,6 +143,11 @@ def test_memcached_needs_to_know_its_server(make_options, monkeypatch):
     ('content', 'text'),
     [
         (b'moon.png (96,120,3)\n\nbrick.png\n', 'line 2 is empty; expected a name in each'),
+        (b'', 'is empty; expected a name in each line'),
+        (
+            b'moon.png (96,120,3)\nmy moon.png (96,120,3)\n',
+            "line 2: 'my moon.png (96,120,3)', of which BasicSR takes what is before the first",
+        ),
         ('größe.png\n'.encode('latin-1'), "is not a text in UTF-8: 'utf-8' codec can't decode"),
         ('moon.png\n'.encode('utf-16'), "is not a text in UTF-8: 'utf-8' codec can't decode"),
     ],

@@ -60,6 +60,15 @@ ERRORS = [
     ('logger__print_frequency', 3, MEANT.format('print_frequency', 'print_freq')),
     ('logger__use_tb_loger', True, MEANT.format('use_tb_loger', 'use_tb_logger')),
     ('logger__wandb', {'projct': 'x'}, MEANT.format('projct', 'project')),
+    # of another section
+    ('kd', {'type': 'AT'}, 'unknown key; it belongs to another section: train.kd'),
+    ('init', 'he', 'unknown key; it belongs to another section: train.init'),
+    ('ema_decay', 0.5, 'unknown key; it belongs to another section: train.ema_decay'),
+    ('pretrain_network_g', 'x.pth', 'it belongs to another section: path.pretrain_network_g'),
+    ('path__target_cache', 'x', 'it belongs to another section: datasets.train.target_cache'),
+    ('logger__val_freq', 5, 'unknown key; it belongs to another section: val.val_freq'),
+    ('val__save_checkpoint_freq', 5, 'it belongs to another section: logger.save_checkpoint_freq'),
+    ('datasets__train__teachers', {}, 'unknown key; it belongs to another section: teachers'),
     ('dist_params__prt', 3, MEANT.format('prt', 'port')),
 ]
 

@@ -217,6 +217,14 @@ def test_the_first_sentence_says_who_is_best(cells, expected):
     assert first.text == found[0]
 
 
+@pytest.mark.parametrize(('psnr', 'is_said'), [(99.0, True), (1.0, False)])
+def test_students_below_bicubic_are_no_comparison(psnr, is_said):
+    results = results_of({'scratch': images(0, 0), 'AT': images(0.1, 0.1)})
+    results.references[4] = {'bicubic': {'Set5': (psnr, 1.0)}}
+    said = [text for text in verdicts(results) if 'below bicubic enlargement on Set5' in text]
+    assert bool(said) == is_said
+
+
 def test_seeds_are_spoken_of_where_there_are_several():
     several = results_of({'scratch': images(0, 0), 'AT': images(0.1, 0.1)})
     single = results_of({'scratch': images(0), 'AT': images(0.1)})

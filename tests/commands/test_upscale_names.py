@@ -56,6 +56,18 @@ def test_a_folder_keeps_its_structure_and_what_is_no_picture_is_named(upscaled):
     assert below('o') == ['a_x2.png', 'x/b_x2.png', 'x/without_ending_x2.png', 'x/y/c_x2.png']
 
 
+def test_links_to_folders_are_named_and_a_link_to_itself_stops_nothing(upscaled):
+    save('in/a.png', 'other/b.png')
+    Path('in/linked').symlink_to(Path('other').resolve())
+    Path('in/loop.png').symlink_to('loop.png')
+    printed = upscaled('in', '--out', 'o', expect=1)
+    assert "'in/linked': left out, because it is a link to a folder" in printed
+    assert "'in/loop.png'" in printed
+    assert below('o') == ['a_x2.png']
+    assert upscaled('in/linked', '--out', 'p')
+    assert below('p') == ['b_x2.png']
+
+
 def test_several_folders_keep_their_names(upscaled):
     save('one/a.png', 'two/a.png', 'b.png')
     upscaled('one', 'two/', 'b.png', '--out', 'o')

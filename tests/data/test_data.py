@@ -14,7 +14,7 @@ import torch
 from basicsr.data import build_dataset
 from basicsr.metrics import calculate_psnr
 from basicsr.utils.matlab_functions import imresize
-from conftest import mtkd
+from conftest import mtkd, run
 from helpers.profiles import swapped_profile
 from PIL import Image, ImageCms
 
@@ -251,6 +251,46 @@ def test_validation_images_that_are_gone_are_named(images, here):
     assert "validation.txt' names chelsea.png, which are not there any more; expected" in printed
 
 
+def test_a_forgotten_validation_trains_on_no_validation_image(images, here, tmp_path):
+    call = ('data', images, '--out', 'out', '--workers', '1', '--scale', '2')
+    here(*call, '--validation', '1')
+    printed = here(*call, expect=1)
+    assert '--validation: missing; an earlier call kept 1 images of ' in printed
+    assert 'use --validation 1, or another folder' in printed
+    assert named(tmp_path / 'out') == {'train', 'val', 'validation'}
+
+
+def test_a_call_that_could_use_no_image_decides_nothing(images, here):
+    call = ('data', images, '--out', 'out', '--workers', '1', '--scale', '2')
+    printed = here(*call, '--sub-image', '480', '--step', '240', expect=1)
+    assert '3 of 3 images cannot be used' in printed
+    here(*call, '--sub-image', '48', '--step', '24')
+    printed = here(*call, '--sub-image', '24', '--step', '24', expect=1)
+    assert "'out' was created with other settings" in printed
+
+
+def test_a_worker_that_dies_ends_the_command(images, tmp_path):
+    """As the system ends one for lack of memory; a pool would wait for its result for ever."""
+    script = tmp_path / 'killed.py'
+    script.write_text(
+        'import os, sys\n'
+        'from mtkd_basicsr.commands import prepare_data\n'
+        'from mtkd_basicsr.commands.prepare_data import run\n'
+        'def killed(task):\n'
+        '    os._exit(9) if "coffee" in str(task[0]) else None\n'
+        '    return process(task)\n'
+        'process = run.process_image\n'
+        'run.process_image = killed\n'
+        "if __name__ == '__main__':\n"
+        "    prepare_data('images', 'out', scales=[2], workers=2)\n"
+    )
+    printed = run([sys.executable, script], tmp_path, expect=1)
+    assert 'DataError: a worker process was ended, perhaps for lack of memory' in printed
+    assert 'workers' in printed
+    mtkd('data', images, '--out', 'out', '--scale', '2', cwd=tmp_path)
+    assert named(tmp_path / 'out' / 'GTmod2') == {'chelsea', 'camera', 'coffee'}
+
+
 def test_wrong_images_are_named_and_the_others_done(images, here, tmp_path):
     (images / 'empty.png').write_bytes(b'')
     (images / 'cut.png').write_bytes((images / 'chelsea.png').read_bytes()[:20])
@@ -295,6 +335,36 @@ def test_names_with_a_dot_first_are_left_out(images, tmp_path, here):
     printed = here('data', images, '--out', 'out', '--workers', '1')
     assert '3 images in each of' in printed
     assert '1 files left out, by their endings: notes.txt' in printed
+
+
+def test_folders_in_the_folder_are_named(images, tmp_path, here):
+    """Except for that of the results."""
+    (images / '2019').mkdir()
+    (images / '2019' / 'a.png').write_bytes((images / 'chelsea.png').read_bytes())
+    for _ in range(2):
+        printed = here('data', images, '--out', images / 'out', '--workers', '1')
+        assert '1 folders left out, with all that is in them: 2019\n' in printed
+    assert 'folders left out' not in here('data', images, '--out', images, '--workers', '1')
+    (tmp_path / 'years' / '2019').mkdir(parents=True)
+    printed = here('data', 'years', '--out', 'o', expect=1)
+    assert "'years': no images; " in printed
+    assert 'folders in it are not searched' in printed
+
+
+def test_names_that_basicsr_would_cut_are_named(images, here):
+    (images / 'coffee.png').rename(images / 'my coffee.png')
+    printed = here('data', images, '--out', 'out', '--workers', '1')
+    assert 'Warning: 1 names with blanks, at which BasicSR would cut them' in printed
+    assert 'meta_info_file: my coffee.png;' in printed
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere all names are Unicode')
+def test_a_name_that_is_not_in_utf_8_is_refused(images, tmp_path, here):
+    """As in archives of old Windows programs."""
+    os.rename(images / 'coffee.png', os.fsencode(images) + b'/caf\xe9.png')
+    printed = here('data', images, '--out', 'out', expect=1)
+    assert "names that are not in UTF-8: 'caf\\udce9.png'; rename these images" in printed
+    assert not (tmp_path / 'out').exists()
 
 
 def test_what_is_special_about_pictures_is_said(images, tmp_path, here):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 import yaml
-from basicsr.utils.registry import ARCH_REGISTRY
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 from conftest import ROOT, run, write_options
 from helpers.distillation import kd_options, model_of
 
@@ -173,3 +173,39 @@ def test_a_method_of_version_0_1_0_is_translated(table):
         assert register_method(named('Mine', alone=True)).target_source is TargetSource.NONE
     assert not Method.queries_teacher, 'other methods are as they were'
     assert Method.target_source is TargetSource.TEACHER
+
+
+class FrozenFeatureLoss(torch.nn.Module):
+    """The distance of features of a random network that nobody trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Conv2d(3, 4, 3).requires_grad_(False)
+
+    def forward(self, pred, target):
+        return (self.net(pred) - self.net(target)).abs().mean()
+
+
+def test_the_frozen_network_of_a_loss_is_not_trained(photographs, tmp_path, monkeypatch, caplog):
+    """A training state has it, because its weights may be random."""
+    losses = {**LOSS_REGISTRY._obj_map, 'FrozenFeatureLoss': FrozenFeatureLoss}
+    monkeypatch.setattr(LOSS_REGISTRY, '_obj_map', losses)
+    opt = kd_options(photographs, tmp_path, {'type': 'LogitKD', 'also': ['FitNet']}, name='frozen')
+    opt['train']['distill_opt'] = {'type': 'FrozenFeatureLoss'}
+    with caplog.at_level('INFO', logger='basicsr'):
+        model = model_of(opt, tmp_path)
+    frozen = model.distiller.distill_loss.net
+    trained = {id(p) for group in model.optimizer_g.param_groups for p in group['params']}
+    assert not trained & {id(p) for p in frozen.parameters()}
+    assert model.adapters
+    assert not any('distill_loss' in name for name in model.adapters)
+    count = sum(p.numel() for p in model.adapters.values())
+    assert f'{count:,d} parameters of adapters' in caplog.text
+    extras = model.training_state_extras()
+    saved = {name: p + 1 for name, p in extras['adapters'].items()}
+    model.save(0, 1)
+    path = tmp_path / 'experiments' / 'frozen' / 'training_states' / '1.state'
+    model.resume_training({**torch.load(path, weights_only=True), 'adapters': saved})
+    assert torch.equal(frozen.weight, saved['distill_loss.net.weight'])
+    for name, p in model.adapters.items():
+        assert torch.equal(p, saved[name])

@@ -68,7 +68,8 @@ def take_step(model, batch, iteration=1):
     return {
         'log': dict(model.log_dict),
         'before': before,
-        'gradients': {name: p.grad.clone() for name, p in trained.items()},
+        # None after a step that was skipped.
+        'gradients': {name: p.grad.clone() for name, p in trained.items() if p.grad is not None},
         'after': values(trained),
         'ema': values(dict(model.net_g_ema.named_parameters())),
     }

@@ -18,13 +18,13 @@ from helpers.wrong_inputs import (
     cut,
     folder_at,
     named_as_in_the_options,
-    not_a_number,
     options,
     picture,
     plan,
     raw,
     saved,
     weights,
+    with_value,
 )
 from mtkd_basicsr.errors import DataError, OptionError, WeightsError
 
@@ -57,6 +57,21 @@ def changed(path, change):
 
 def wrapped(state):
     return {f'_orig_mod.{name}': value for name, value in state.items()}
+
+
+def state_of_a_training(folder='.', **network):
+    """Makes a training state of iteration 5; with changes of an EDSR also its network."""
+
+    def make():
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        state = {'epoch': 0, 'iter': 5, 'optimizers': [], 'schedulers': []}
+        torch.save(state, Path(folder, '5.state'))
+        if network:
+            models = Path(folder).parent / 'models'
+            models.mkdir()
+            write_weights(models / 'net_g_5.pth', tiny('EDSR', 2, **network))
+
+    return make
 
 
 # What of an EDSR is in the file, how it is made, part of the text.
@@ -110,6 +125,17 @@ FILES = [
         'two documents',
         'name: x\n---\nname: y\n',
         "-opt: 'options.yml', line 2, column 1: but found another document",
+    ),
+    (
+        'a section twice',
+        'name: x\nval:\n  save_img: false\nscale: 2\nval:\n  save_img: true\n',
+        "-opt: 'options.yml', line 5, column 1: the key 'val' is there a second time; the first is "
+        'in line 2',
+    ),
+    (
+        'a key twice in a line',
+        'train: {optim_g: {lr: 0.1, type: Adam, lr: 0.5}}\n',
+        "-opt: 'options.yml', line 1, column 40: the key 'lr' is there a second time",
     ),
     (
         'an unknown alias',
@@ -450,12 +476,18 @@ VALUES = [
     (
         '1e-4, which is a string',
         {'train__optim_g__lr': '1e-4'},
-        "lr is the string '1e-4': YAML needs a dot in such a number",
+        "train.optim_g.lr: '1e-4'; expected a number from 0 on; '1e-4' is a string",
     ),
     (
         'a negative lr',
         {'train__optim_g__lr': -1.0},
-        "train.optim_g: 'Adam' cannot be built: Invalid learning rate: -1.0",
+        'train.optim_g.lr: -1.0; expected a number from 0 on',
+    ),
+    ('no lr', {'train__optim_g__lr': None}, 'train.optim_g.lr: None; expected a number from 0 on'),
+    (
+        'a list as weight_decay',
+        {'train__optim_g__weight_decay': [1]},
+        'train.optim_g.weight_decay: [1]; expected a number from 0 on',
     ),
     ('no optimizer', {'train__optim_g': GONE}, 'train.optim_g: missing'),
     (
@@ -468,7 +500,120 @@ VALUES = [
         {'train__scheduler__milestones': GONE},
         "train.scheduler: 'MultiStepLR' cannot be built: TypeError",
     ),
+    (
+        'milestones without brackets',
+        {'train__scheduler__milestones': '250000, 400000'},
+        "train.scheduler.milestones: '250000, 400000'; expected a list of iterations, ",
+    ),
+    (
+        'milestones that are strings',
+        {'train__scheduler__milestones': ['250e3', '400e3']},
+        "train.scheduler.milestones: ['250e3', '400e3']; expected a list of iterations, whole "
+        "numbers from 1 on; '250e3' is a string: YAML needs a dot",
+    ),
+    (
+        'milestones that are nothing',
+        {'train__scheduler__milestones': None},
+        'train.scheduler.milestones: None; expected a list of iterations',
+    ),
+    (
+        'half a milestone',
+        {'train__scheduler__milestones': [1.5]},
+        'train.scheduler.milestones: [1.5]; expected a list of iterations',
+    ),
+    (
+        'a negative period',
+        {
+            'train__scheduler': {
+                'type': 'CosineAnnealingRestartLR',
+                'periods': [-1, 5],
+                'restart_weights': [1, 1],
+            }
+        },
+        'train.scheduler.periods: [-1, 5]; expected a list of iterations, whole numbers from 1 on',
+    ),
+    (
+        '1e-7, which is a string',
+        {
+            'train__scheduler': {
+                'type': 'CosineAnnealingRestartLR',
+                'periods': [5],
+                'eta_min': '1e-7',
+            }
+        },
+        "train.scheduler.eta_min: '1e-7'; expected a number from 0 on; '1e-7' is a string",
+    ),
     ('no pixel_opt', {'train__pixel_opt': GONE}, 'train.pixel_opt: missing'),
+    (
+        '1e-1 as the weight of a loss',
+        {'train__pixel_opt__loss_weight': '1e-1'},
+        "train.pixel_opt.loss_weight: '1e-1'; expected a number; '1e-1' is a string: YAML needs",
+    ),
+    (
+        'no weight of a loss',
+        {'train__distill_opt__loss_weight': None},
+        'train.distill_opt.loss_weight: None; expected a number',
+    ),
+    (
+        '1e-12 in a loss',
+        {'train__pixel_opt': {'type': 'CharbonnierLoss', 'eps': '1e-12'}},
+        'train.pixel_opt: CharbonnierLoss fails for images of the shape (1, 3, 32, 32): TypeError',
+    ),
+    (
+        'a loss that is an image',
+        {'train__pixel_opt__reduction': 'none'},
+        'train.pixel_opt: L1Loss gives a tensor of the shape (1, 3, 32, 32); expected a single',
+    ),
+    (
+        'a student of another scale',
+        {'network_g__upscale': 4},
+        'network_g: output (1, 3, 64, 64) for input (1, 3, 16, 16); scale is 2, expected',
+    ),
+    (
+        'a student with a number that is a string',
+        {'network_g__res_scale': '1e-1'},
+        'network_g: EDSR fails for input (1, 3, 16, 16): ',
+    ),
+    (
+        'a student of grey images',
+        {'network_g__num_in_ch': 1},
+        'network_g: EDSR fails for input (1, 3, 16, 16): ',
+    ),
+    (
+        'an upsampler that SwinIR has not',
+        {'network_g': tiny('SwinIR', 2, upsampler='pixelshufle')},
+        'network_g: output (1, 3, 16, 16) for input (1, 3, 16, 16); scale is 2, expected',
+    ),
+    (
+        'a fusion network as the student',
+        {'network_g': tiny('DCTSwin', 2)},
+        'network_g: DCTSwin fails for input (1, 3, 16, 16): ',
+    ),
+    (
+        'a number as a position',
+        {'train__kd': {'type': 'AT', 'teacher': 'edsr', 'student_features': [1]}},
+        'train.kd.student_features: 1; expected the path of a module, a string',
+    ),
+    (
+        'kd beside train',
+        {'kd': {'type': 'MTKD', 'also': ['AT']}},
+        'kd: unknown key; it belongs to another section: train.kd',
+    ),
+    (
+        'a cache beside datasets',
+        {'target_cache': 'x.lmdb'},
+        'target_cache: unknown key; it belongs to another section: datasets.train.target_cache',
+    ),
+    (
+        'a cache in path',
+        {'path__target_cache': 'x.lmdb'},
+        'path.target_cache: unknown key; it belongs to another section: datasets.train.',
+    ),
+    (
+        'val_freq in logger',
+        {'logger__val_freq': 3},
+        'logger.val_freq: unknown key; it belongs to another section: val.val_freq',
+    ),
     (
         'an unknown loss',
         {'train__distill_opt__type': 'WaveletLos'},
@@ -651,7 +796,11 @@ WEIGHTS = [
     ('no file', lambda: os.remove('edsr.pth'), "no file 'edsr.pth'"),
     ('a folder', folder_at('edsr.pth'), "no file 'edsr.pth'"),
     ('zero bytes', raw(b'', 'edsr.pth'), "'edsr.pth' cannot be read as weights: it is empty"),
-    ('cut off', cut('edsr.pth'), "'edsr.pth' cannot be read as weights: "),
+    (
+        'cut off',
+        cut('edsr.pth'),
+        "'edsr.pth' cannot be read as weights: it was cut off: download or copy it again",
+    ),
     (
         'a text',
         raw('weights\n', 'edsr.pth'),
@@ -701,8 +850,13 @@ WEIGHTS = [
     ),
     (
         'numbers that are none',
-        not_a_number,
+        with_value(float('nan')),
         'conv_first.weight contains NaN',
+    ),
+    (
+        'an infinite number',
+        with_value(float('-inf')),
+        'conv_first.weight contains Inf: the training that wrote it diverged',
     ),
     (
         'nonsense about itself',
@@ -1168,6 +1322,71 @@ ROWS = [
             options(teachers__edsr__weights='5.state'),
             saved('5.state', {'epoch': 1, 'iter': 5, 'optimizers': [], 'schedulers': []}),
         ),
+    ),
+    Row(
+        'a number beside the tensors of a teacher',
+        TRAIN,
+        WeightsError,
+        "'edsr.pth' holds no state dict; beside tensors there is epoch (int); save tensors alone",
+        both(
+            options(teachers__edsr__weights='edsr.pth'),
+            saved('edsr.pth', {'conv_first.weight': torch.zeros(1), 'epoch': 3}),
+        ),
+    ),
+    Row(
+        'a position behind the upsampling',
+        TRAIN,
+        OptionError,
+        "train.kd.student_features: 'upsample' of EDSR has the shape (1, 8, 16, 16); expected (b, "
+        'c, 8, 8)',
+        options(
+            train__kd={
+                'type': 'AT',
+                'teacher': 'edsr',
+                'student_features': ['upsample'],
+                'teacher_features': ['body.0'],
+            }
+        ),
+    ),
+    *(
+        Row(f'resuming: {what}', TRAIN, kind, text, both(options(**changes), make))
+        for what, kind, changes, make, text in [
+            (
+                'no file',
+                WeightsError,
+                {'path__resume_state': '5.state'},
+                lambda: None,
+                "path.resume_state: no file '5.state'",
+            ),
+            (
+                'weights',
+                WeightsError,
+                {'path__resume_state': 'student.pth'},
+                lambda: None,
+                "path.resume_state: 'student.pth' is not a training state of BasicSR: it has no ",
+            ),
+            (
+                'too late',
+                OptionError,
+                {'path__resume_state': '5.state', 'train__total_iter': 3},
+                state_of_a_training(),
+                "train.total_iter: 3, but '5.state', which the training would go on from",
+            ),
+            (
+                'no network',
+                WeightsError,
+                {'path__resume_state': '5.state', 'train__total_iter': 9},
+                state_of_a_training(),
+                "path.resume_state: '5.state' needs '",
+            ),
+            (
+                'another network',
+                WeightsError,
+                {'path__resume_state': 'x/states/5.state', 'train__total_iter': 9},
+                state_of_a_training('x/states', num_feat=4),
+                "net_g_5.pth' does not fit EDSR: num_feat: 4 in the file, 8 in the network",
+            ),
+        ]
     ),
     Row(
         'a teacher that does not record its network',
@@ -1818,7 +2037,7 @@ ROWS = [
                     options(network_g=tiny('EDSR', 2, num_in_ch=1)),
                 ),
                 OptionError,
-                'network_g: fails for input (1, 3, 2, 2)',
+                'network_g: EDSR fails for input (1, 3, 2, 2)',
                 'safetensors --weights grey.pth -opt options.yml',
             ),
         ]

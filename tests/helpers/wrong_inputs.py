@@ -184,10 +184,15 @@ def weights(path, arch, scale=2, **changes):
     return lambda: write_weights(path, tiny(arch, scale, **changes))
 
 
-def not_a_number():
-    content = torch.load('edsr.pth', weights_only=True)
-    content['params']['conv_first.weight'][0, 0, 0, 0] = float('nan')
-    torch.save(content, 'edsr.pth')
+def with_value(value):
+    """Makes weights of which one has this value."""
+
+    def make():
+        content = torch.load('edsr.pth', weights_only=True)
+        content['params']['conv_first.weight'][0, 0, 0, 0] = value
+        torch.save(content, 'edsr.pth')
+
+    return make
 
 
 def named_as_in_the_options():

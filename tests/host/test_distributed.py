@@ -69,6 +69,9 @@ def trainings(photographs, folder):
             folder / name / 'start.pth', opt['network_g'], 3
         )  # without zeros
         yield name, [opt] * 2, halves
+        if name == 'mix':
+            broken = {**halves[1], 'gt': halves[1]['gt'] * float('nan')}
+            yield 'mix_not_finite', [opt] * 2, [halves[0], broken]
     for method, student in (
         ('MTKD', 'EDSR'),
         ('LogitKD', 'SwinIR'),
@@ -213,6 +216,16 @@ def test_losses_and_gradients_are_those_of_one_process(cases, name):
     assert_equal(
         found['gradients'], expected['gradients'], 'gradient', absolute=1e-6, relative=1e-5
     )
+
+
+@pytest.mark.slow
+def test_no_process_waits_for_one_whose_batch_fits_no_mix(cases):
+    """The step is skipped in both, and the mix remains as it was."""
+    results = cases['mix_not_finite']['results']
+    assert_same_everywhere(results)
+    for step in results[0]['steps']:
+        assert not step['gradients']
+        assert_equal(step['after'], step['before'], 'weights')
 
 
 @pytest.mark.slow

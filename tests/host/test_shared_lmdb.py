@@ -3,6 +3,7 @@
 import copy
 import os
 import random
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +14,9 @@ from basicsr.utils import FileClient
 from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from conftest import mtkd, parsed, stock, write_options
 
+from mtkd_basicsr.checks.findings import ERROR, Findings
+from mtkd_basicsr.checks.images import check_images
+from mtkd_basicsr.distillers import training_config
 from mtkd_basicsr.host.shared_lmdb import open_environment
 from mtkd_basicsr.utils.images import decode
 
@@ -151,3 +155,28 @@ def test_batches_are_the_same_as_from_files(make_options, lmdbs):
         items.append(dataset[1])
     assert torch.equal(items[0]['lq'], items[1]['lq'])
     assert torch.equal(items[0]['gt'], items[1]['gt'])
+
+
+@pytest.mark.parametrize('key', ['dataroot_gt', 'dataroot_lq'])
+@pytest.mark.parametrize(
+    ('damage', 'text'),
+    [
+        ('half', 'was cut off: its file ends after '),
+        ('empty', 'cannot be read as an LMDB: '),
+        ('missing', 'cannot be read as an LMDB: '),
+    ],
+)
+def test_a_damaged_lmdb_is_named_before_it_is_read(make_options, lmdbs, key, damage, text):
+    """Reading past the end of its file ends the process, with "Bus error"."""
+    opt = make_options('KDModel', train__kd={'type': 'Scratch'})
+    in_lmdb(opt['datasets']['train'], lmdbs)
+    file = Path(opt['datasets']['train'][key], 'data.mdb')
+    content = file.read_bytes()
+    file.unlink()
+    if damage != 'missing':
+        file.write_bytes(content[: len(content) // 2 if damage == 'half' else 0])
+    findings = Findings()
+    check_images(training_config(parsed(opt), errors=findings), findings)
+    errors = [finding.text for finding in findings if finding.level == ERROR]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"datasets.train.{key}: '{file.parent}' {text}")

@@ -176,6 +176,56 @@ def test_a_transparent_colour_becomes_a_channel(mode, transparency):
     np.testing.assert_array_equal(picture.pixels, expected[..., (2, 1, 0, 3)])
 
 
+def png_of_greys(bits, greys, transparent):
+    """A PNG of one row of greys, of which one is transparent."""
+
+    def chunk(name, content):
+        crc = struct.pack('>I', zlib.crc32(name + content))
+        return struct.pack('>I', len(content)) + name + content + crc
+
+    row = 0
+    for grey in greys:
+        row = row << bits | grey
+    row = b'\0' + row.to_bytes(len(greys) * bits // 8, 'big')
+    return (
+        b'\x89PNG\r\n\x1a\n'
+        + chunk(b'IHDR', struct.pack('>IIBBBBB', len(greys), 1, bits, 0, 0, 0, 0))
+        + chunk(b'tRNS', struct.pack('>H', transparent))
+        + chunk(b'IDAT', zlib.compress(row))
+        + chunk(b'IEND', b'')
+    )
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4, 8, 16])
+def test_a_transparent_grey_of_any_depth_becomes_a_channel(bits):
+    white = 2**bits - 1
+    greys = [0, 1, white, 0, 1, 1, white, 0]
+    picture = read_picture(png_of_greys(bits, greys, 1), 'glass')
+    full = 65535 if bits == 16 else 255
+    expected = [[g * full // white] * 3 + [0 if g == 1 else full] for g in greys]
+    assert picture.has_alpha
+    assert picture.pixels.tolist() == [expected]
+
+
+@pytest.mark.parametrize('largest', [1, 15, 100, 255, 256, 1023, 65535])
+@pytest.mark.parametrize('kind', ['P2', 'P3', 'P5', 'P6'])
+def test_white_is_what_a_pnm_says(kind, largest):
+    """With a comment in its header, as GIMP writes it."""
+    channels = 3 if kind in ('P3', 'P6') else 1
+    values = np.random.default_rng(0).integers(0, largest + 1, (5, 4, channels))
+    content = f'{kind}\n# 7 8 9\n4 5\n{largest}\n'.encode()
+    if kind in ('P2', 'P3'):
+        content += ' '.join(str(value) for value in values.ravel()).encode() + b'\n'
+    else:
+        content += values.astype('>u2' if largest > 255 else 'u1').tobytes()
+    picture = read_picture(content, 'x')
+    assert picture.bits == (16 if largest > 255 else 8)
+    full = 2**picture.bits - 1
+    expected = (values * (full / largest))[..., ::-1]
+    found = picture.pixels.reshape(5, 4, channels)
+    assert np.abs(found - expected).max() <= 1  # OpenCV cuts off where we round
+
+
 @pytest.mark.parametrize(
     ('form', 'frames'), [('GIF', 2), ('WEBP', 3), ('PNG', 4), ('TIFF', 3), ('MPO', 1)]
 )

@@ -8,8 +8,11 @@ from ...checks.findings import Findings
 from ...checks.image_contents import ALL, SOME
 from ...checks.images import check_images
 from ...checks.networks import check_networks
+from ...checks.pretrained import check_resumed_network
+from ...checks.result_names import check_saved_images
 from ...checks.static import check_fast, device_of
 from ...host.option_schema import structure_errors
+from ...host.resume import given_state, without_replaced_weights
 from .._option_files import OptionFile, parse_like_basicsr, read_with_overrides
 from .._validation import Overrides, StrPath
 
@@ -23,11 +26,15 @@ def find(
     opt = read_with_overrides('check', file)
     if not structure_errors(opt):
         opt = parse_like_basicsr('check', file)
+        opt = without_replaced_weights(opt, auto_resume=False)
     config = check_fast(opt, findings)
     if config is not None:
+        with findings.collect_errors():
+            check_resumed_network(config, given_state(opt, auto_resume=False))
         device = device_of(config)
         workers = (os.cpu_count() or 1) if all_images else 0
         pixels = check_images(config, findings, ALL if all_images else SOME, workers)
+        check_saved_images(config, findings)
         check_networks(config, device, findings)
         check_disk(config, pixels, findings)
         if steps and not findings.failed:

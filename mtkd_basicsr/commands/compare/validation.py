@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ...checks.findings import ERROR, Findings
-from ...checks.images import check_pairs, check_patches
+from ...checks.images import check_pairs
 from ...checks.optimizer import check_values
 from ...checks.static import check_losses
+from ...checks.student import check_student
 from ...config import PRECOMPUTED_TYPES, DatasetConfig, TeacherOptions, require
 from ...config.plan import PlanOptions
 from ...config.teachers import parse_teacher
@@ -133,7 +134,8 @@ def _check_options(run: Run, seen: set[str]) -> None:
     if not findings.failed:
         check_values(config, findings)
         check_losses(config, findings)
-        check_patches(config, findings)
+        with findings.collect_errors():
+            check_student(config)
     distillation = config.distillation
     if distillation is not None and config.uses_teachers:
         main = distillation.main.options.teacher

@@ -30,7 +30,7 @@ def check(folder: Path, side: int, scale: int, out: Path) -> int:
         raise OptionError(
             f"{spelled('out')}: '{out}'; expected another folder than that of the photographs"
         )
-    paths = find_images(folder)
+    paths = find_images(folder, out)
     if len(paths) < _LEAST:
         raise DataError(
             f"{spelled('folder')}: '{folder}' has {len(paths)} photographs; expected at least "

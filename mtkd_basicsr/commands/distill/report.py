@@ -93,6 +93,8 @@ def _table(measured: Mapping[str, _Measured], student: str, config: TrainingConf
             f'| {name} | {psnr:.2f} | {float(np.mean(values.ssim)):.4f} | {gain} | '
             f'{float(np.mean(values.seconds)):.3f} |'
         )
+    if float(np.mean(measured[student].psnr)) < base:
+        lines += ['', 'The student is below bicubic enlargement: it needs a longer training.']
     return '\n'.join(lines) + '\n'
 
 

@@ -1,5 +1,6 @@
 """``mtkd distill``: its steps, one after the other."""
 
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -154,10 +155,11 @@ class Distillation:
         seconds *= pixels / _TIMED_SIDE**2
         print(f'Teachers: about {seconds / 60:.1f} minutes for {count} photographs', flush=True)
         if seconds > _TEACHERS_SHARE * self.progress.hours * 3600:
+            least = math.ceil(seconds / 36 / _TEACHERS_SHARE) / 100  # rounded up
             raise OptionError(
                 f'{spelled("hours")}: {self.progress.hours:g}, but the teachers need about '
                 f'{seconds / 3600:.2f} hours for {count} photographs; expected at least '
-                f'{seconds / 3600 / _TEACHERS_SHARE:.1f}, or fewer photographs'
+                f'{least:.2f}, or fewer photographs'
             )
 
     def _seconds_of_a_step(self) -> float:

@@ -212,5 +212,6 @@ def write(
             is_rough = half and format in ('onnx', 'pth')
             verify(function, pairs, target, HALF_TOLERANCE if is_rough else None)
     megabytes = target.stat().st_size / 1e6
-    print(f"{target}: {network['type']} ×{scale}, {megabytes:.1f} MB, weights from '{weights}'")
+    name = network.get('arch', network['type'])  # of a network of spandrel
+    print(f"{target}: {name} ×{scale}, {megabytes:.1f} MB, weights from '{weights}'")
     return target

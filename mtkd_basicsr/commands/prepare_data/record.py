@@ -81,8 +81,9 @@ class Records:
         self.settings = settings
         recorded = self._read()
         differences = []
+        is_empty = recorded.get('sources') == {}  # no image of that call could be used
         for key, value in settings.items():
-            if recorded.get(key) != value:
+            if not is_empty and recorded.get(key) != value:
                 differences.append(f'{key}: {recorded.get(key)!r} before, {value!r} now')
         if differences:
             raise OptionError(

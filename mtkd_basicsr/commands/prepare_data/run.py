@@ -4,28 +4,32 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ...errors import DataError
+from ...errors import DataError, OptionError
 from ...host.startup import WORKER_WITHOUT_TORCH
 from ...utils.atomic import write_text
 from ...utils.bicubic import resize_pixels
 from ...utils.choices import BICUBIC
 from ...utils.images import psnr_y
 from ...utils.progress import progress
+from ...utils.texts import listed
 from .._arguments import make_folder
 from .._validation import spelled
-from .held_out import held_out_names
+from .held_out import held_out_names, recorded_count
 from .layout import Layout
 from .process import Processed, process_image
 from .record import Records
 from .sources import Note, find_images, print_notes, read_image
 
 _TOLERANCE = 0.06  # dB
+_MAX_LISTED = 3
 _MAX_WORKERS = 60  # Windows waits for at most 63 handles at once
 
 
@@ -42,12 +46,20 @@ def _iter_processed(
     # the workers.
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
     os.environ[WORKER_WITHOUT_TORCH] = '1'
-    try:
-        pool = multiprocessing.get_context('spawn').Pool(workers, cv2.setNumThreads, (1,))
-    finally:
-        del os.environ[WORKER_WITHOUT_TORCH]
-    with pool:
-        yield from pool.imap(process_image, tasks)
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(workers, context, cv2.setNumThreads, (1,)) as pool:
+        try:
+            results = pool.map(process_image, tasks)  # which starts the workers
+        finally:
+            del os.environ[WORKER_WITHOUT_TORCH]
+        try:
+            yield from results
+        except BrokenProcessPool as error:
+            raise DataError(
+                'a worker process was ended, perhaps for lack of memory, or by a script that calls '
+                f'this without if __name__ == "__main__"; expected success with '
+                f'{spelled("workers")} 1; images that are finished are kept'
+            ) from error
 
 
 def _psnr(layout: Layout, scale: int) -> float:
@@ -149,6 +161,13 @@ def _process(paths: list[Path], source: Path, layout: Layout, workers: int) -> l
     finally:
         records.save()
     write_text(layout.out / 'meta_info.txt', '\n'.join(lines) + '\n')
+    blank = [path.name for path in paths if path.name.split() != [path.name]]
+    if blank:
+        print(
+            f'Warning: {len(blank)} names with blanks, at which BasicSR would cut them in '
+            f'meta_info_file: {listed(blank, _MAX_LISTED)}; leave that key out, or rename them',
+            file=sys.stderr,
+        )
     print(f'{len(lines)} images in each of {", ".join(map(str, folders))}')
     print_notes(notes)
     removed = records.describe_removed([path.stem for path in paths])
@@ -161,9 +180,16 @@ def prepare(
     source: Path, layout: Layout, workers: int, verify: str | None, validation: int
 ) -> dict[int, Path]:
     """Write the folders of a layout; see :func:`mtkd_basicsr.commands.prepare_data`."""
-    paths = find_images(source)
+    paths = find_images(source, layout.out)
     if verify:
         _check_count(verify, len(paths))
+    earlier = recorded_count(layout.out)
+    if earlier and not validation:
+        raise OptionError(
+            f'{spelled("validation")}: missing; an earlier call kept {earlier} images of '
+            f"'{layout.out}' apart for validation, which would be trained on; use "
+            f'{spelled("validation")} {earlier}, or another folder'
+        )
     held_out: set[str] = set()
     whole = replace(layout, out=layout.out / 'val', sub=0, step=0)
     if validation:

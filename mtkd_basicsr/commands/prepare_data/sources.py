@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import DataError
 from ...utils.color_profile import is_srgb, profile_name
 from ...utils.picture import Picture, read_picture
-from ...utils.texts import listed
+from ...utils.texts import is_unicode, listed
 
 SUFFIXES = (
     '.png',
@@ -113,29 +113,56 @@ def print_notes(notes: Iterable[Note]) -> None:
         print(f'Warning: {len(names)} images {kind}: {listed(names, _MAX_LISTED)}', file=sys.stderr)
 
 
-def find_images(folder: Path) -> list[Path]:
-    """Return the images of a folder, sorted by name, and print the names of other files.
+def _print_left_out(paths: list[Path], folder: Path, out: Path | None) -> None:
+    """Print how many files and folders in a folder are not used, and the first names."""
+    others = [path for path in paths if path.suffix.lower() not in SUFFIXES]
+    files = [path.name for path in others if path.is_file()]
+    if files:
+        print(
+            f'{len(files)} files left out, by their endings: {listed(files, _MAX_LISTED)}',
+            file=sys.stderr,
+        )
+    results = None if out is None else out.resolve()
+    if results == folder.resolve():
+        return  # its folders may be results of an earlier call
+    folders = [path.name for path in paths if path.is_dir() and path.resolve() != results]
+    if folders:
+        print(
+            f'{len(folders)} folders left out, with all that is in them: '
+            f'{listed(folders, _MAX_LISTED)}',
+            file=sys.stderr,
+        )
+
+
+def find_images(folder: Path, out: Path | None = None) -> list[Path]:
+    """Return the images of a folder, sorted by name, and print the names of what else is there.
 
     Names that begin with a dot are left out, as BasicSR does: macOS writes ``._0001.png`` beside
     ``0001.png`` on drives of other systems.
 
+    Args:
+        folder: The folder; folders in it are not searched.
+        out: Folder of the results, which is not named if it is inside.
+
     Raises:
         DataError: The folder does not exist or has no images, two of its images would have results
-            of the same name, or a name has a dot.
+            of the same name, or a name has a dot or is not in UTF-8.
     """
     if not folder.is_dir():
         raise DataError(f"'{folder}': no such folder")
-    files = [path for path in folder.iterdir() if not path.name.startswith('.')]
-    paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
+    paths = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not paths:
+        deeper = '; folders in it are not searched' if any(p.is_dir() for p in files) else ''
         raise DataError(
-            f"'{folder}': no images; expected files that end with {', '.join(SUFFIXES)}"
+            f"'{folder}': no images; expected files that end with {', '.join(SUFFIXES)}{deeper}"
         )
-    others = sorted({path.name for path in files if path.is_file()} - {p.name for p in paths})
-    if others:
-        print(
-            f'{len(others)} files left out, by their endings: {listed(others, _MAX_LISTED)}',
-            file=sys.stderr,
+    _print_left_out(files, folder, out)
+    unwritable = [ascii(path.name) for path in paths if not is_unicode(path.name)]
+    if unwritable:
+        raise DataError(
+            f"'{folder}': names that are not in UTF-8: {listed(unwritable, _MAX_LISTED)}; rename "
+            'these images'
         )
     stems = [path.stem for path in paths]
     duplicates = sorted({stem for stem in stems if stems.count(stem) > 1})

@@ -34,6 +34,11 @@ class Source(NamedTuple):
     folder: Path
 
 
+def _real(path: Path) -> Path:
+    """Return a path without links; a link to itself, which ``resolve`` refuses, as it is."""
+    return Path(os.path.realpath(path))
+
+
 def _is_picture(path: Path) -> bool:
     """Return whether a file is a picture by its content, or by the ending of its name."""
     if path.suffix.lower() in _ENDINGS:
@@ -57,14 +62,17 @@ def _pictures_below(folder: Path, out: Path | None) -> list[Path]:
     """
     pictures: list[Path] = []
     others: list[Path] = []
-    results = None if out is None else out.resolve()
+    results = None if out is None else _real(out)
     for name, folders, files in os.walk(folder):
         here = Path(name)
         for entry in list(folders):
-            is_results = (here / entry).resolve() == results
+            is_results = _real(here / entry) == results
             if is_results:
                 say(f"'{here / entry}': left out, because results go there")
-            if is_results or entry.startswith('.'):
+            is_link = (here / entry).is_symlink()
+            if is_link and not is_results:
+                say(f"'{here / entry}': left out, because it is a link to a folder")
+            if is_results or is_link or entry.startswith('.'):
                 folders.remove(entry)
         folders.sort()
         for file in sorted(files):
@@ -97,12 +105,12 @@ def find_sources(inputs: list[Path], out: Path | None) -> list[Source]:
     sources: dict[Path, Source] = {}
     for path in inputs:
         if path not in folders:
-            sources.setdefault(path.resolve(), Source(path, Path()))
+            sources.setdefault(_real(path), Source(path, Path()))
             continue
-        top = Path(path.resolve().name) if len(folders) > 1 else Path()
+        top = Path(_real(path).name) if len(folders) > 1 else Path()
         for picture in _pictures_below(path, out):
             place = top / picture.relative_to(path).parent
-            sources.setdefault(picture.resolve(), Source(picture, place))
+            sources.setdefault(_real(picture), Source(picture, place))
     return list(sources.values())
 
 
@@ -184,8 +192,8 @@ def check_results(
         OptionError: Results exist, and are neither overwritten nor skipped, or they are pictures
             that are to be upscaled.
     """
-    originals = {source.path.resolve() for source in sources}
-    same = [str(result) for result in results if result.resolve() in originals]
+    originals = {_real(source.path) for source in sources}
+    same = [str(result) for result in results if _real(result) in originals]
     if same and not skip_existing:
         raise OptionError(
             f'{spelled("out")}: {listed(same, _MAX_LISTED)}: also among the pictures to upscale; '
@@ -207,8 +215,8 @@ def without_results(pairs: list[tuple[Path, Path]], inputs: list[Path]) -> list[
         pairs: Pictures with their results.
         inputs: Files and folders as they were given; such a file is never left out.
     """
-    results = {result.resolve() for _, result in pairs}
-    kept = [pair for pair in pairs if pair[0] in inputs or pair[0].resolve() not in results]
+    results = {_real(result) for _, result in pairs}
+    kept = [pair for pair in pairs if pair[0] in inputs or _real(pair[0]) not in results]
     if len(kept) < len(pairs):
         say(f'{len(pairs) - len(kept)} pictures are results of others, and are left out')
     return kept

@@ -1,6 +1,6 @@
 """The first sentences of a report: which method is best, by how much, and how certain that is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ....evaluation.statistics import gain
 from ..results import Cell, Results, paired_psnr
@@ -55,11 +55,26 @@ def _of_test_set(cells: dict[str, Cell], baseline: str, test_set: str) -> str:
     return f'{best} is best on {test_set}, {" and ".join(texts)}'
 
 
+def _below_bicubic(cells: dict[str, Cell], bicubic: Mapping[str, tuple[float, ...]]) -> list[str]:
+    """Return the test sets on which no student reaches the PSNR of bicubic enlargement."""
+    below = []
+    for test_set, values in bicubic.items():
+        if all(cell.summary(test_set)[0] < values[0] for cell in cells.values()):
+            below.append(test_set)
+    return below
+
+
 def verdicts(results: Results) -> Iterator[str]:
     """Yield a sentence for each student and scale, and what limits all of them."""
     for student, scale, cells in results.groups():
         texts = [_of_test_set(cells, results.plan.baseline, name) for name in results.plan.test]
         yield f'{student} ×{scale}: {"; ".join(dict.fromkeys(texts))}.'
+        below = _below_bicubic(cells, results.references.get(scale, {}).get('bicubic', {}))
+        if below:
+            yield (
+                f'{student} ×{scale}: all students are below bicubic enlargement on '
+                f'{" and ".join(below)}: their trainings are too short to compare the methods.'
+            )
     if not results.several_seeds:
         yield (
             'One seed of each method: another seed may turn a small difference around, even one '

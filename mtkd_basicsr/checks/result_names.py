@@ -1,0 +1,79 @@
+"""Names of the images that validations and tests save (``val.save_img``)."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+
+from ..config import DatasetConfig, TrainingConfig
+from ..errors import DataError
+from ..host.api import SingleImageDataset
+from ..utils.texts import is_unicode
+from .dataset_options import WITHOUT_GROUND_TRUTH, backend_problem
+from .findings import Findings, listed
+from .images import build_paired, has_folders
+
+
+def _low_resolution_paths(entry: DatasetConfig, scale: int) -> list[str]:
+    """Return the paths of the low-resolution images of a dataset; none if it has to be repaired.
+
+    Raises:
+        DataError: BasicSR cannot list the images.
+    """
+    if backend_problem(entry) is not None:
+        return []  # which is reported with the other options
+    if entry.is_paired:
+        if not has_folders(entry):
+            return []  # as is this
+        return [str(path['lq_path']) for path in build_paired(entry, scale).paths]
+    root = os.path.expanduser(str(entry.options.get('dataroot_lq')))
+    if entry.type != WITHOUT_GROUND_TRUTH or not os.path.exists(root):
+        return []
+    return [str(path) for path in SingleImageDataset(dict(entry.options)).paths]
+
+
+def check_result_names(key: str, paths: Iterable[str], findings: Findings) -> None:
+    """Check that each image of a dataset gets a result of its own, which can be written.
+
+    BasicSR names results by the low-resolution images, without folders and endings.
+
+    Args:
+        key: Option key of the dataset.
+        paths: Paths of its low-resolution images.
+        findings: Results are added to it.
+    """
+    results: dict[str, list[str]] = defaultdict(list)
+    unwritable = []
+    for path in paths:
+        stem = os.path.splitext(os.path.basename(path))[0]
+        results[stem].append(path)
+        if not is_unicode(stem):
+            unwritable.append(ascii(path))
+    same = [' and '.join(names[:2]) for names in results.values() if len(names) > 1]
+    if same:
+        findings.error(
+            f'val.save_img: true, but results of {key} would replace each other, because names '
+            f'differ only in folder or ending: {listed(same)}; rename the images, or use false',
+            DataError,
+        )
+    if unwritable:
+        # OpenCV ends the process.
+        findings.error(
+            f'val.save_img: true, but {len(unwritable)} names of {key} are not in UTF-8, and '
+            f'cannot be given to results: {listed(unwritable)}; rename the images, or use false',
+            DataError,
+        )
+
+
+def check_saved_images(config: TrainingConfig, findings: Findings) -> None:
+    """Check the names of the results of all datasets that are validated or tested on.
+
+    Args:
+        config: Options of a training or a test.
+        findings: Results are added to it.
+    """
+    if (config.options.get('val') or {}).get('save_img') is not True:
+        return
+    for entry in config.datasets.values():
+        if entry.phase != 'train':
+            with findings.collect_errors():
+                check_result_names(entry.key, _low_resolution_paths(entry, config.scale), findings)

@@ -1,0 +1,45 @@
+"""A check that the student makes images of the right size out of its patches."""
+
+from ..config import TrainingConfig
+from ..errors import OptionError
+from ..weights.networks import build, check_scale, size_multiple
+from .static import device_of
+
+# Side in pixels of the largest input that the student is run with.
+_MAX_SIDE = 24
+
+
+def check_student(config: TrainingConfig) -> None:
+    """Check that low-resolution patches consist of whole windows of the student, and run it.
+
+    Args:
+        config: Options of a training or a test.
+
+    Raises:
+        OptionError: The patches have another size, or the student cannot be run, or does not
+            enlarge by the scale.
+    """
+    net = build(config.network, 'network_g').eval()
+    if config.is_fusion_stage:
+        return  # its inputs are those of the teachers, and of any size
+    multiple = size_multiple(net)
+    train = config.datasets.get('train')
+    size = None if train is None else train.gt_size
+    if size is not None and (size // config.scale) % multiple:
+        raise OptionError(
+            f'datasets.train.gt_size: {size}, which makes patches of {size // config.scale} '
+            f'low-resolution pixels, but {config.network["type"]} has windows of {multiple}; '
+            f'expected a multiple of {multiple * config.scale}'
+        )
+    side = _MAX_SIDE if size is None else min(size // config.scale, _MAX_SIDE)
+    datasets = [train] if train is not None else list(config.datasets.values())
+    grey = any(dataset.options.get('color') == 'y' for dataset in datasets)
+    side = max(side // multiple, 1) * multiple
+    channels = 1 if grey else 3
+    try:
+        check_scale(net, config.scale, 'network_g', side, channels)
+    except OptionError:
+        if device_of(config).type == 'cpu':
+            raise
+        # Some networks have layers that run on a GPU alone.
+        check_scale(net.to(device_of(config)), config.scale, 'network_g', side, channels)
