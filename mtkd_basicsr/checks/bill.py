@@ -22,7 +22,7 @@ from .cost import (
 )
 from .estimates import Bill, Estimate, Part, cache_bytes, duration, extrapolate, on_line
 from .findings import Findings
-from .images import build_paired, has_folders
+from .paired import build_paired, has_folders
 from .timings import (
     mean_pixels,
     seconds_of_a_step,

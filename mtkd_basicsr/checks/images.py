@@ -1,13 +1,12 @@
 """Checks of image sizes: pairs must match the scale, patches the network."""
 
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..config import DatasetConfig, TrainingConfig
-from ..data.whole_images import PairedImageDataset, WholeImagePairs, build_paired_dataset
+from ..data.whole_images import WholeImagePairs
 from ..errors import DataError
 from ..host.training_loop import steps_of_an_epoch
 from ..utils.image_head import Head
@@ -15,36 +14,13 @@ from .dataset_options import backend_problem
 from .findings import Findings, listed
 from .image_contents import ALL, FEW, check_contents, spread
 from .metric_sizes import MetricSize, metric_sizes
+from .paired import build_paired, has_folders
 from .student import check_student
 
 # Number of pairs whose sizes are read. Of a larger dataset every n-th pair is read.
 _MAX_PAIRS = 2000
 # Number of pairs with different EXIF orientations that are decoded besides the sample.
 _MAX_TURNED = 4
-
-
-def build_paired(
-    dataset: DatasetConfig, scale: int, phase: str | None = None
-) -> PairedImageDataset:
-    """Build a paired dataset.
-
-    Args:
-        dataset: Its entry in the option file.
-        scale: Upscaling factor.
-        phase: Phase to build it for; by default the phase of the entry.
-
-    Raises:
-        DataError: BasicSR cannot list the images.
-    """
-    phase = phase or dataset.phase
-    options = {**dataset.options, 'phase': phase.split('_')[0], 'scale': scale}
-    return build_paired_dataset(options, f'datasets.{phase}')
-
-
-def has_folders(entry: DatasetConfig) -> bool:
-    """Return whether the folders or LMDBs of a paired dataset exist."""
-    roots = [str(entry.options.get(key)) for key in ('dataroot_gt', 'dataroot_lq')]
-    return all(os.path.exists(os.path.expanduser(root)) for root in roots)
 
 
 @dataclass

@@ -21,7 +21,7 @@ from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import build
 from .findings import Findings
-from .images import build_paired, has_folders
+from .paired import build_paired, has_folders
 from .pretrained import load_pretrained
 from .sample_crops import Crop, center_crops, mean_psnr, upscale
 

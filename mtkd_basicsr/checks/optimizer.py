@@ -197,14 +197,12 @@ def _check_optimizer(config: TrainingConfig, findings: Findings) -> None:
     except NotImplementedError:
         kind = opt['train']['scheduler'].get('type')
         findings.error(f'train.scheduler.type: {kind!r}; this BasicSR has {", ".join(_SCHEDULERS)}')
-        return
     except Exception as error:
         kind = opt['train']['scheduler'].get('type')
         findings.error(
             f'train.scheduler: {kind!r} cannot be built: {type(error).__name__}: '
             f'{first_line(error)}'
         )
-        return
 
 
 def _optimizers() -> list[str]:

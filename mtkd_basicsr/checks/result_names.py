@@ -10,7 +10,7 @@ from ..host.api import SingleImageDataset
 from ..utils.texts import is_unicode
 from .dataset_options import WITHOUT_GROUND_TRUTH, backend_problem
 from .findings import Findings, listed
-from .images import build_paired, has_folders
+from .paired import build_paired, has_folders
 
 
 def _low_resolution_paths(entry: DatasetConfig, scale: int) -> list[str]:

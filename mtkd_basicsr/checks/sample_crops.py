@@ -11,7 +11,7 @@ from ..errors import DataError
 from ..host.api import calculate_psnr
 from ..teachers import TeacherEnsemble
 from ..utils.image_tensors import to_array
-from .images import build_paired
+from .paired import build_paired
 
 _MAX_IMAGES = 3
 # Side of the crop of a ground truth, small enough for teachers on a CPU.

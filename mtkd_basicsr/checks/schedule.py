@@ -4,7 +4,6 @@
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..config import TrainingConfig
@@ -61,15 +60,17 @@ def _is_right(value: Any, argument: _Argument) -> bool:
 
 
 def _check(
-    block: Mapping[str, Any], key: str, arguments: tuple[_Argument, ...], findings: Findings
+    config: TrainingConfig, section: str, arguments: tuple[_Argument, ...], findings: Findings
 ) -> bool:
+    given = config.options['train'][section]
     right = True
     for argument in arguments:
-        value = block.get(argument.name)
-        if argument.name in block and not _is_right(value, argument):
+        value = given.get(argument.name)
+        if argument.name in given and not _is_right(value, argument):
             right = False
             findings.error(
-                f'{key}.{argument.name}: {value!r}; expected {argument.expected}{yaml_hint(value)}'
+                f'train.{section}.{argument.name}: {value!r}; expected {argument.expected}'
+                f'{yaml_hint(value)}'
             )
     return right
 
@@ -92,5 +93,5 @@ def check_schedule_numbers(config: TrainingConfig, findings: Findings) -> bool:
             f'train.warmup_iter: {warmup}, but train.total_iter is {total}: the learning rate '
             'never reaches train.optim_g.lr'
         )
-    optimizer = _check(train['optim_g'], 'train.optim_g', _OPTIMIZER, findings)
-    return _check(train['scheduler'], 'train.scheduler', _SCHEDULE, findings) and optimizer
+    optimizer = _check(config, 'optim_g', _OPTIMIZER, findings)
+    return _check(config, 'scheduler', _SCHEDULE, findings) and optimizer

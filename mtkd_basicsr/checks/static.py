@@ -17,6 +17,7 @@ from ..losses.build import try_out
 from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.resources import weights_file
 from .dataset_options import check_dataset_options
+from .device import device_of
 from .findings import Findings
 from .loggers import check_loggers
 from .metrics import check_metric_use
@@ -25,11 +26,6 @@ from .unread_keys import check_unread_keys
 
 # Side in pixels of the largest images that a loss is tried with.
 _MAX_SIDE = 256
-
-
-def device_of(config: TrainingConfig) -> torch.device:
-    """Return the device of a training on this machine."""
-    return torch.device('cuda' if config.wants_gpu and torch.cuda.is_available() else 'cpu')
 
 
 def _check_exists(

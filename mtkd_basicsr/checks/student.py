@@ -3,7 +3,7 @@
 from ..config import TrainingConfig
 from ..errors import OptionError
 from ..weights.networks import build, check_scale, size_multiple
-from .static import device_of
+from .device import device_of
 
 # Side in pixels of the largest input that the student is run with.
 _MAX_SIDE = 24

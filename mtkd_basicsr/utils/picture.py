@@ -249,7 +249,9 @@ def _scale_transparent_grey(image: Image.Image, data: bytes) -> None:
     """Scale the transparent grey of a PNG of 2 or 4 bits as Pillow has scaled its pixels."""
     color = image.info.get('transparency')
     if image.format == 'PNG' and image.mode == 'L' and isinstance(color, int):
-        image.info['transparency'] = color * 255 // (2 ** _bits_in_file(image, data) - 1)
+        # A value of n bits has become a multiple of 255 / (2ⁿ − 1).
+        step = 255 // (2 ** _bits_in_file(image, data) - 1)
+        image.info['transparency'] = step * color
 
 
 def _with_transparent_color(pixels: np.ndarray, image: Image.Image) -> np.ndarray:

@@ -92,7 +92,7 @@ def test_nothing_is_found_in_good_options(here, tmp_path, good):
     )
     assert any(line.startswith('datasets.train: 3 pairs, sizes fit the scale, 2') for line in fine)
     assert re.search(
-        r'train.total_iter: 2 iterations of [\d.]+ s are [\d.]+ hours .*; [\d.]+ GiB of memory on '
+        r'train.total_iter: 2 iterations of [\d.]+ s each are [\d.]+ s .*; [\d.]+ GiB of memory on '
         r'cpu',
         printed,
     )

@@ -29,11 +29,11 @@ def test_a_bill_is_the_sum_of_its_parts():
     assert whole.seconds == 500_000 * 0.9 + 2267 * 12.5
     assert whole.bytes == 30e9
     assert str(whole) == '132.9 hours and 30.0 GB of disk'
-    assert str(steps) == 'steps: 500,000 iterations of 0.9 s are 125.0 hours'
+    assert str(steps) == 'steps: 500,000 iterations of 0.9 s each are 125.0 hours'
     assert str(teachers) == (
-        'teachers: 2,267 megapixels of 12.5 s are 7.9 hours, extrapolated from less'
+        'teachers: 2,267 megapixels of 12.5 s each are 7.9 hours, extrapolated from less'
     )
-    assert str(Part('few', 4.448, 'megapixels', 2)) == 'few: 4.45 megapixels of 2 s are 8.9 s'
+    assert str(Part('few', 4.448, 'megapixels', 2)) == 'few: 4.45 megapixels of 2 s each are 8.9 s'
     assert duration(3599) == '60.0 minutes'
 
 

@@ -68,8 +68,7 @@ def take_step(model, batch, iteration=1):
     return {
         'log': dict(model.log_dict),
         'before': before,
-        # None after a step that was skipped.
-        'gradients': {name: p.grad.clone() for name, p in trained.items() if p.grad is not None},
+        'gradients': {name: p.grad.clone() for name, p in trained.items()},
         'after': values(trained),
         'ema': values(dict(model.net_g_ema.named_parameters())),
     }

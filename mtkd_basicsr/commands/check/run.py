@@ -4,13 +4,14 @@ import os
 
 from ...checks.bill import check_costs
 from ...checks.cost import check_disk
+from ...checks.device import device_of
 from ...checks.findings import Findings
 from ...checks.image_contents import ALL, SOME
 from ...checks.images import check_images
 from ...checks.networks import check_networks
 from ...checks.pretrained import check_resumed_network
 from ...checks.result_names import check_saved_images
-from ...checks.static import check_fast, device_of
+from ...checks.static import check_fast
 from ...host.option_schema import structure_errors
 from ...host.resume import given_state, without_replaced_weights
 from .._option_files import OptionFile, parse_like_basicsr, read_with_overrides
