@@ -69,9 +69,11 @@ def test_which_process_is_the_first(
         monkeypatch.setenv(name, value)
     calls = []
     monkeypatch.setattr(
-        train_run, 'before_training', lambda opt, is_first: calls.append((opt['name'], is_first))
+        train_run,
+        'before_training',
+        lambda opt, is_first, state: calls.append((opt['name'], is_first, state)),
     )
     monkeypatch.setattr(train_run, 'train_pipeline', lambda *_: calls.append('training'))
     options = write_options(tmp_path / 'train.yml', make_options('MTKDModel'))
     here('train', '-opt', options, '--launcher', launcher)
-    assert calls == [('test_MTKDModel', is_first), 'training']
+    assert calls == [('test_MTKDModel', is_first, None), 'training']

@@ -429,7 +429,7 @@ def test_missing_packages_come_first(here, tmp_path, monkeypatch, package):
             'network_g: output (1, 3, 4, 4) for input (1, 3, 2, 2); scale is 3, expected (1, 3, 6, '
             '6)',
         ),
-        (['-opt', 'fusion.yml'], 'network_g: fails for input (1, 3, 16, 16): '),
+        (['-opt', 'fusion.yml'], 'network_g: DCTSwin fails for input (1, 3, 16, 16): '),
         (['-opt', 'lost.yml'], "path.pretrain_network_g: no file 'lost.pth'"),
     ],
 )
