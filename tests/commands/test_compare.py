@@ -467,8 +467,11 @@ def test_failing_run_names_its_log_and_the_others_go_on(photographs, tmp_path):
     content['options']['datasets']['train']['target_cache'] = None
     content['students'] = {
         'good': {'network_g': tiny('EDSR', 2)},
-        # Only in the training it shows that 3 heads do not divide 8 channels.
-        'bad': {'network_g': tiny('SwinIR', 2, num_heads=[3])},
+        # Only in the training it shows that it diverges.
+        'bad': {
+            'network_g': tiny('EDSR', 2, num_block=2),
+            'train': {'total_iter': 60, 'max_skipped': 3, 'optim_g': {'lr': 1e30}},
+        },
     }
     (tmp_path / 'plan.yml').write_text(yaml.safe_dump(content, sort_keys=False))
     printed = mtkd('compare', '-opt', 'plan.yml', cwd=tmp_path, expect=1)
