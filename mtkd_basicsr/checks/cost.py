@@ -60,11 +60,11 @@ def check_disk(config: TrainingConfig, pixels: float, findings: Findings) -> Non
 
     Args:
         config: The option file.
-        pixels: Total number of pixels of all ground truths of the training.
+        pixels: Total number of pixels of all ground truths of the training; 0 if unknown.
         findings: Results are added to it.
     """
     path = config.target_cache
-    if makes_cache(config) and path is not None:
+    if makes_cache(config) and path is not None and pixels:
         needed = cache_bytes(pixels, 0, config.scale, outputs(config))
         _compare_with_free_space(
             findings, f"datasets.train.target_cache: '{path}' will", needed, path

@@ -130,9 +130,12 @@ def check_networks(config: TrainingConfig, device: torch.device, findings: Findi
     try:
         crops = list(center_crops(config))
     except (MTKDError, ValueError, OSError) as error:
-        findings.warning(
-            f'datasets.val: no images to measure the teachers on ({type(error).__name__}: {error})'
-        )
+        # What folders are missing is said before.
+        if all(has_folders(dataset) for dataset in config.paired_datasets):
+            findings.warning(
+                f'datasets.val: no images to measure the teachers on ({type(error).__name__}: '
+                f'{error})'
+            )
     measured: dict[str, float] = {}
     with findings.collect_errors(), torch.no_grad():
         measured = _check_teachers(config, crops, device, findings)
