@@ -106,14 +106,13 @@ def _check_is_no_file(folder: str) -> None:
 
 
 @_silenced()
-def before_training(opt: dict[str, Any], is_first: bool = True, state: str | None = None) -> None:
+def before_training(opt: dict[str, Any], is_first: bool = True) -> None:
     """Raise if a training would fail, before BasicSR creates folders for it.
 
     Args:
         opt: Options as parsed by BasicSR.
         is_first: Whether this process is the first one of its machine. It alone builds the
             model; the others wait for it where they meet, and end with it.
-        state: The training state that it resumes from, if the options name one.
 
     Raises:
         MTKDError: An option cannot be used. The message lists as many errors as possible.
@@ -125,8 +124,6 @@ def before_training(opt: dict[str, Any], is_first: bool = True, state: str | Non
         check_loggers(opt, findings)
         findings.raise_errors()
         return
-    with findings.collect_errors():
-        check_resumed_network(config, state)
     check_images(config, findings)
     check_saved_images(config, findings)
     findings.raise_errors()

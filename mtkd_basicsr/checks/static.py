@@ -9,7 +9,7 @@ import torch
 from ..config import MODELS, DatasetConfig, TrainingConfig, model_of, parse_scale, require
 from ..data.cache.format import state_of
 from ..distillers import training_config
-from ..errors import DataError, MTKDError, OptionError, WeightsError, did_you_mean
+from ..errors import DataError, MTKDError, WeightsError, did_you_mean
 from ..host.api import DATASET_REGISTRY, registered_name
 from ..host.option_schema import REQUIRED_FOR_TRAINING, structure_errors
 from ..losses.build import build as build_loss
@@ -17,7 +17,7 @@ from ..losses.build import try_out
 from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.resources import weights_file
 from .dataset_options import check_dataset_options
-from .device import device_of
+from .device import device_of, try_on
 from .findings import Findings
 from .loggers import check_loggers
 from .metrics import check_metric_use
@@ -123,12 +123,7 @@ def _try_loss(config: TrainingConfig, loss: dict[str, Any], key: str) -> None:
     size = min(size, _MAX_SIDE)
     channels = 1 if config.train_dataset.options.get('color') == 'y' else 3
     shape = (1, channels, size, size)
-    try:
-        try_out(built, loss, key, shape, torch.device('cpu'))
-    except OptionError:
-        if device_of(config).type == 'cpu':
-            raise
-        try_out(built, loss, key, shape, device_of(config))  # it may run on a GPU alone
+    try_on(config, lambda device: try_out(built, loss, key, shape, device))
 
 
 def _teachers_run(config: TrainingConfig) -> bool:

@@ -3,7 +3,7 @@
 from ..config import TrainingConfig
 from ..errors import OptionError
 from ..weights.networks import build, check_scale, size_multiple
-from .device import device_of
+from .device import try_on
 
 # Side in pixels of the largest input that the student is run with.
 _MAX_SIDE = 24
@@ -36,10 +36,7 @@ def check_student(config: TrainingConfig) -> None:
     grey = any(dataset.options.get('color') == 'y' for dataset in datasets)
     side = max(side // multiple, 1) * multiple
     channels = 1 if grey else 3
-    try:
-        check_scale(net, config.scale, 'network_g', side, channels)
-    except OptionError:
-        if device_of(config).type == 'cpu':
-            raise
-        # Some networks have layers that run on a GPU alone.
-        check_scale(net.to(device_of(config)), config.scale, 'network_g', side, channels)
+    try_on(
+        config,
+        lambda device: check_scale(net.to(device), config.scale, 'network_g', side, channels),
+    )

@@ -122,10 +122,12 @@ def _check_stage(config: TrainingConfig, findings: Findings) -> None:
     if not config.is_fusion_stage:
         return
     train = config.options.get('train') or {}
-    used = [key for key in ('fusion',) if config.options.get(key) is not None]
-    used += [f'train.{key}' for key in ('kd', 'distill_opt') if train.get(key) is not None]
-    for key in used:
-        findings.warning(f'{key}: {config.model_type} does not read it; it belongs to stage 2')
+    given = {'fusion': config.options.get('fusion')}
+    for key in ('kd', 'distill_opt'):
+        given[f'train.{key}'] = train.get(key)
+    for key, value in given.items():
+        if value is not None:
+            findings.warning(f'{key}: {config.model_type} does not read it; it belongs to stage 2')
 
 
 def check_unread_keys(config: TrainingConfig, findings: Findings) -> None:

@@ -69,11 +69,9 @@ def test_which_process_is_the_first(
         monkeypatch.setenv(name, value)
     calls = []
     monkeypatch.setattr(
-        train_run,
-        'before_training',
-        lambda opt, is_first, state: calls.append((opt['name'], is_first, state)),
+        train_run, 'before_training', lambda opt, is_first: calls.append((opt['name'], is_first))
     )
     monkeypatch.setattr(train_run, 'train_pipeline', lambda *_: calls.append('training'))
     options = write_options(tmp_path / 'train.yml', make_options('MTKDModel'))
     here('train', '-opt', options, '--launcher', launcher)
-    assert calls == [('test_MTKDModel', is_first, None), 'training']
+    assert calls == [('test_MTKDModel', is_first), 'training']

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from ...checks.preflight import before_training, check_options
-from ...host.resume import given_state, without_replaced_weights
+from ...host.resume import without_replaced_weights
 from ...host.scripts import train_pipeline
 from ...utils.launchers import local_rank
 from .._loop import LoopArguments
@@ -18,8 +18,7 @@ def run(arguments: LoopArguments) -> Path:
     opt = parse_like_basicsr('train', file, is_train=True, debug=arguments.debug, root=root)
     # Otherwise each process would have all teachers in memory, and the cores for one of them.
     checked = without_replaced_weights(opt, arguments.auto_resume)
-    is_first = arguments.launcher == 'none' or local_rank() == 0
-    before_training(checked, is_first, given_state(opt, arguments.auto_resume))
+    before_training(checked, is_first=arguments.launcher == 'none' or local_rank() == 0)
     with command_line('train', basicsr_arguments(file, arguments), file.safe):
         train_pipeline(root, check_options)
     return Path(opt['path']['experiments_root'])
