@@ -68,6 +68,12 @@ class DUKD(Method):
             raise OptionError(
                 f'{key}.probability: {options.probability}; expected a number from 0 to 1'
             )
+        size, scale = teachers.config.train_dataset.gt_size, teachers.scale
+        if options.zoom_out and size is not None and size < scale**2:
+            raise OptionError(
+                f'datasets.train.gt_size: {size}; expected at least {scale**2}, because '
+                f'{key}.zoom_out reduces inputs of {size // scale}×{size // scale} pixels by {scale}'
+            )
         self.teachers = teachers
         self.multiple = size_multiple(teachers.student_tap.net)
 

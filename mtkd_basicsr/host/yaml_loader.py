@@ -10,7 +10,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import yaml
 from basicsr.utils import options as basicsr_options
@@ -69,6 +69,11 @@ def _format_mark(mark: yaml.Mark | None) -> str:
     return '' if mark is None else f', line {mark.line + 1}, column {mark.column + 1}'
 
 
+def _start(event: yaml.Event) -> yaml.Mark | None:
+    # The C parser has a class of its own for marks, with the same attributes.
+    return cast('yaml.Mark | None', event.start_mark)
+
+
 def _describe(error: Exception) -> str:
     """Describe an error of PyYAML, with its line, or of a class named in the file."""
     if isinstance(error, yaml.MarkedYAMLError):
@@ -81,7 +86,7 @@ class _Keys:
     """The keys of a mapping that have been read so far, with their lines."""
 
     def __init__(self) -> None:
-        self.lines: dict[str, int] = {}
+        self.places: dict[str, str] = {}
         self.expects_key = True
 
     def add(self, event: yaml.Event) -> None:
@@ -94,13 +99,13 @@ class _Keys:
         self.expects_key = not is_key
         if not is_key or not isinstance(event, yaml.ScalarEvent):
             return
-        if event.value in self.lines:
+        if event.value in self.places:
             raise yaml.MarkedYAMLError(
-                problem=f"the key '{event.value}' is there a second time; the first is in line "
-                f'{self.lines[event.value]}',
-                problem_mark=event.start_mark,  # type: ignore[arg-type]
+                problem=f"the key '{event.value}' is there a second time; the first is in"
+                f'{self.places[event.value]}',
+                problem_mark=_start(event),
             )
-        self.lines[event.value] = event.start_mark.line + 1  # type: ignore[attr-defined]
+        self.places[event.value] = _format_mark(_start(event))
 
 
 def _check_structure(text: str, loader: type) -> None:
@@ -121,7 +126,7 @@ def _check_structure(text: str, loader: type) -> None:
         if len(blocks) > _MAX_DEPTH:
             raise yaml.MarkedYAMLError(
                 problem=f'blocks are nested more than {_MAX_DEPTH} levels deep',
-                problem_mark=event.start_mark,  # type: ignore[arg-type]
+                problem_mark=_start(event),
             )
 
 

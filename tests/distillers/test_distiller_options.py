@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import mtkd, parsed, write_options
-from helpers.distillation import kd_options, model_of, step, teacher_net
+from helpers.distillation import batch_of, kd_options, model_of, step, teacher_net
 
 from mtkd_basicsr.config import TargetSource
 from mtkd_basicsr.data.cache.format import array_names
@@ -177,6 +177,20 @@ def test_wrong_options_are_refused(make, tmp_path, kd, text):
 def test_one_of_several_teachers_has_to_be_named(make, tmp_path, kd, text):
     with pytest.raises(OptionError, match=text):
         model_of(make(kd, 'RCAN', ('SwinIR', 'EDSR')), tmp_path)
+
+
+def test_zoom_out_takes_patches_that_it_can_reduce(make, tmp_path):
+    def model(gt_size):
+        kd = {'type': 'DUKD', 'zoom_out': True}
+        return model_of(make(kd, 'SwinIR', datasets__train__gt_size=gt_size), tmp_path)
+
+    text = (
+        'datasets.train.gt_size: 2; expected at least 4, because train.kd.zoom_out reduces '
+        'inputs of 1×1 pixels by 2'
+    )
+    with pytest.raises(OptionError, match=text):
+        model(2)
+    assert step(model(4), batch_of(n=2))['l_zoom_out'] > 0
 
 
 def test_methods_beside_mtkd_compare_with_the_teacher_that_is_named(make, tmp_path):

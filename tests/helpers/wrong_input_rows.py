@@ -5,6 +5,7 @@ test_bad_input.py.
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from conftest import tiny, write_weights
@@ -53,6 +54,11 @@ def changed(path, change):
         torch.save({'params': change(content['params'])}, path)
 
     return make
+
+
+def second_ending(path):
+    """Makes an image of another format and of the same name."""
+    return lambda: cv2.imwrite(f'{path}.bmp', cv2.imread(f'{path}.png'))
 
 
 def wrapped(state):
@@ -1681,6 +1687,14 @@ ROWS = [
                 '',
             ),
         ]
+    ),
+    Row(
+        'compare: images of a test set that differ only in their ending',
+        'compare -opt plan.yml',
+        DataError,
+        'test.two.dataroot_gt: images that differ only in folder or ending would count as one: '
+        'val/GT/chelsea',
+        both(plan(), second_ending('val/GT/chelsea'), second_ending('val/LRx2/chelsea')),
     ),
     Row(
         'compare: an empty plan',

@@ -2,12 +2,14 @@
 
 import json
 import os
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from ...checks.findings import ERROR, Findings
+from ...checks.findings import ERROR, Findings, listed
 from ...checks.images import check_pairs
 from ...checks.optimizer import check_values
+from ...checks.paired import build_paired
 from ...checks.static import check_losses
 from ...checks.student import check_student
 from ...config import PRECOMPUTED_TYPES, DatasetConfig, TeacherOptions, require
@@ -15,6 +17,7 @@ from ...config.plan import PlanOptions
 from ...config.teachers import parse_teacher
 from ...distillers.teacher_provider import choose_teacher
 from ...errors import DataError, OptionError, WeightsError
+from ...evaluation.measure import image_name
 from ...host.option_schema import REQUIRED_FOR_TRAINING, is_number
 from ...teachers import NetworkTeacher
 from ...utils.paths import expanded
@@ -161,8 +164,27 @@ def _raise_for(name: str, findings: Findings) -> None:
     named.raise_errors()
 
 
+def _check_names(dataset: DatasetConfig, scale: int, findings: Findings) -> None:
+    """Check that each image of a test set has a name of its own in results."""
+    paths = defaultdict(list)
+    for path in build_paired(dataset, scale).paths:
+        paths[image_name(path['gt_path'])].append(path['gt_path'])
+    same = [' and '.join(found[:2]) for found in paths.values() if len(found) > 1]
+    if same:
+        findings.error(
+            f'{dataset.key}.dataroot_gt: images that differ only in folder or ending would count '
+            f'as one: {listed(same)}; rename them',
+            DataError,
+        )
+
+
 def _check_images(
-    key: str, dataset: DatasetConfig, scale: int, created: Path | None, seen: set[str]
+    key: str,
+    dataset: DatasetConfig,
+    scale: int,
+    created: Path | None,
+    seen: set[str],
+    is_measured: bool = False,
 ) -> None:
     """Check the folders of a dataset, and the sizes of its images.
 
@@ -172,9 +194,10 @@ def _check_images(
         scale: Upscaling factor.
         created: Folder whose contents the plan creates; None if it creates none.
         seen: Datasets that were checked before; this one is added.
+        is_measured: Whether results are kept by the names of its images, as of a test set.
     """
     options = {**dataset.options, 'target_cache': None}
-    text = json.dumps([dataset.phase == 'train', options, scale], default=str)
+    text = json.dumps([dataset.phase == 'train', is_measured, options, scale], default=str)
     if text in seen:
         return
     seen.add(text)
@@ -188,6 +211,8 @@ def _check_images(
     if dataset.is_paired:
         with findings.collect_errors():
             check_pairs(dataset, scale, findings)
+            if is_measured:
+                _check_names(dataset, scale, findings)
     for finding in findings:
         if finding.level == ERROR:
             raise finding.kind(finding.text.replace(dataset.key, key))
@@ -198,7 +223,7 @@ def _check_datasets(run: Run, plan: PlanOptions, out: Path, seen: set[str]) -> N
     for phase, dataset in run.config.datasets.items():
         _check_images(f'{run.name}: datasets.{phase}', dataset, run.scale, created, seen)
     for name, dataset in evaluation_sets(plan.test, run.scale, out).items():
-        _check_images(f'test.{name}', dataset, run.scale, created, seen)
+        _check_images(f'test.{name}', dataset, run.scale, created, seen, is_measured=True)
 
 
 def check(plan: PlanOptions, runs: list[Run], out: Path) -> None:
