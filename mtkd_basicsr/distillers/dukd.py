@@ -72,7 +72,8 @@ class DUKD(Method):
         if options.zoom_out and size is not None and size < scale**2:
             raise OptionError(
                 f'datasets.train.gt_size: {size}; expected at least {scale**2}, because '
-                f'{key}.zoom_out reduces inputs of {size // scale}×{size // scale} pixels by {scale}'
+                f'{key}.zoom_out reduces inputs of {size // scale} by {size // scale} pixels '
+                f'{scale} times'
             )
         self.teachers = teachers
         self.multiple = size_multiple(teachers.student_tap.net)

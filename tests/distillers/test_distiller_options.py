@@ -182,11 +182,11 @@ def test_one_of_several_teachers_has_to_be_named(make, tmp_path, kd, text):
 def test_zoom_out_takes_patches_that_it_can_reduce(make, tmp_path):
     def model(gt_size):
         kd = {'type': 'DUKD', 'zoom_out': True}
-        return model_of(make(kd, 'SwinIR', datasets__train__gt_size=gt_size), tmp_path)
+        return model_of(make(kd, datasets__train__gt_size=gt_size), tmp_path)
 
     text = (
         'datasets.train.gt_size: 2; expected at least 4, because train.kd.zoom_out reduces '
-        'inputs of 1×1 pixels by 2'
+        'inputs of 1 by 1 pixels 2 times'
     )
     with pytest.raises(OptionError, match=text):
         model(2)
