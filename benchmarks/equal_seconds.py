@@ -191,7 +191,7 @@ def caption(results, panels):
     text = f'PSNR of validation over seconds of training on {machine_of(results)}{seeds}.'
     baseline = _label(results, results.plan.baseline)
     text += (
-        f' Seconds: iterations, times the seconds of one of "{baseline}", times the '
+        f' Seconds = iterations × seconds of an iteration of "{baseline}" × '
         '[cost of a step](figures.md#cost-of-a-step).'
     )
     fused = sorted({round(course.preparation) for course in drawn if course.fused})

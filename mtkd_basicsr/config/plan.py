@@ -36,10 +36,10 @@ class PlanOptions:
             ``prepare`` can have this key too.
         baseline: Method to which the others are compared.
         photographs: Write the photographs of the demo into the folder of the results.
-        base: File name of another plan in the same folder. Missing keys are taken from that
-            plan, and ``options`` override its options. Results go into its folder, and finished
-            runs there are not repeated. A student, a method, an entry of ``prepare`` or a test
-            set can also have a ``base``: the name of the entry of the other plan that it
+        base: Another plan, by a path relative to the folder of this one. Missing keys are taken
+            from that plan, and ``options`` override its options. Results go into its folder, and
+            finished runs there are not repeated. A student, a method, an entry of ``prepare`` or a
+            test set can also have a ``base``: the name of the entry of the other plan that it
             overrides.
         mtkd_basicsr: The line that registers the plug-in, as in every option file.
     """

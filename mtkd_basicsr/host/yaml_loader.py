@@ -83,10 +83,10 @@ def _describe(error: Exception) -> str:
 
 
 class _Keys:
-    """The keys of a mapping that have been read so far, with their lines."""
+    """The keys of a mapping that have been read so far, and where they are."""
 
     def __init__(self) -> None:
-        self.places: dict[str, str] = {}
+        self.marks: dict[str, yaml.Mark | None] = {}
         self.expects_key = True
 
     def add(self, event: yaml.Event) -> None:
@@ -99,13 +99,13 @@ class _Keys:
         self.expects_key = not is_key
         if not is_key or not isinstance(event, yaml.ScalarEvent):
             return
-        if event.value in self.places:
+        if event.value in self.marks:
+            first = _format_mark(self.marks[event.value]).lstrip(', ')
             raise yaml.MarkedYAMLError(
-                problem=f"the key '{event.value}' is there a second time; the first is in"
-                f'{self.places[event.value]}',
+                problem=f"the key '{event.value}' is there a second time; the first is in {first}",
                 problem_mark=_start(event),
             )
-        self.places[event.value] = _format_mark(_start(event))
+        self.marks[event.value] = _start(event)
 
 
 def _check_structure(text: str, loader: type) -> None:
