@@ -20,13 +20,32 @@ import mtkd_basicsr  # noqa: F401  (makes `import basicsr` work)
 from mtkd_basicsr.data.sample_photographs import load, low_resolution
 from mtkd_basicsr.distillers import METHODS
 from mtkd_basicsr.host.api import LOSS_REGISTRY
+from mtkd_basicsr.utils.machine import usable_cores
+from mtkd_basicsr.utils.memory import available_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # Child processes use what is installed. Where nothing can be installed, this names the folders.
 CHILD_PATH = os.environ.get('TEST_PYTHONPATH', '')
 
+# Bytes; it and the trainings that a test starts.
+MEMORY_OF_A_WORKER = 3 << 30
+
 torch.set_num_threads(1)  # several processes run at a time
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Number of processes that run the tests, one file in each: as many as cores and memory allow,
+    at most four, which is what the tests have been run with. A single file runs in this process.
+    """
+    files = {argument.partition('::')[0] for argument in config.args}
+    count = min(4, usable_cores())
+    memory = available_memory(torch.device('cpu'))
+    if memory is not None:
+        count = min(count, memory // MEMORY_OF_A_WORKER)
+    if all(file.endswith('.py') for file in files):
+        count = min(count, len(files))
+    return 0 if count < 2 else count
 
 
 def pytest_collection_modifyitems(items):
