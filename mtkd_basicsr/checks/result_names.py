@@ -31,6 +31,19 @@ def _low_resolution_paths(entry: DatasetConfig, scale: int) -> list[str]:
     return [str(path) for path in SingleImageDataset(dict(entry.options)).paths]
 
 
+def result_name(path: str) -> str:
+    """Return the name that an image has in results: without folders and ending."""
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def of_one_name(paths: Iterable[str]) -> list[str]:
+    """Return the images that have one name in results, as texts: ``'a.png and a.jpg'``."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        found[result_name(path)].append(path)
+    return [' and '.join(same[:2]) for same in found.values() if len(same) > 1]
+
+
 def check_result_names(key: str, paths: Iterable[str], findings: Findings) -> None:
     """Check that each image of a dataset gets a result of its own, which can be written.
 
@@ -41,14 +54,9 @@ def check_result_names(key: str, paths: Iterable[str], findings: Findings) -> No
         paths: Paths of its low-resolution images.
         findings: Results are added to it.
     """
-    results: dict[str, list[str]] = defaultdict(list)
-    unwritable = []
-    for path in paths:
-        stem = os.path.splitext(os.path.basename(path))[0]
-        results[stem].append(path)
-        if not is_unicode(stem):
-            unwritable.append(ascii(path))
-    same = [' and '.join(names[:2]) for names in results.values() if len(names) > 1]
+    paths = list(paths)
+    unwritable = [ascii(path) for path in paths if not is_unicode(result_name(path))]
+    same = of_one_name(paths)
     if same:
         findings.error(
             f'val.save_img: true, but results of {key} would replace each other, because names '

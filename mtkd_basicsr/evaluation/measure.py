@@ -136,12 +136,7 @@ def iter_images(dataset: DatasetConfig) -> Iterator[tuple[str, torch.Tensor, tor
     images: Any = build_dataset(copy.deepcopy(dict(dataset.options)))
     for item in sorted(range(len(images)), key=lambda i: images.paths[i]['gt_path']):
         data = images[item]
-        yield image_name(data['gt_path']), data['lq'][None], data['gt'][None]
-
-
-def image_name(path: str) -> str:
-    """Return the name that an image has in results: without folders and ending."""
-    return Path(path).stem
+        yield Path(data['gt_path']).stem, data['lq'][None], data['gt'][None]
 
 
 def measure(

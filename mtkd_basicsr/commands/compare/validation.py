@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from ...checks.findings import ERROR, Findings, listed
 from ...checks.images import check_pairs
 from ...checks.optimizer import check_values
 from ...checks.paired import build_paired
+from ...checks.result_names import of_one_name
 from ...checks.static import check_losses
 from ...checks.student import check_student
 from ...config import PRECOMPUTED_TYPES, DatasetConfig, TeacherOptions, require
@@ -17,7 +17,6 @@ from ...config.plan import PlanOptions
 from ...config.teachers import parse_teacher
 from ...distillers.teacher_provider import choose_teacher
 from ...errors import DataError, OptionError, WeightsError
-from ...evaluation.measure import image_name
 from ...host.option_schema import REQUIRED_FOR_TRAINING, is_number
 from ...teachers import NetworkTeacher
 from ...utils.paths import expanded
@@ -166,10 +165,7 @@ def _raise_for(name: str, findings: Findings) -> None:
 
 def _check_names(dataset: DatasetConfig, scale: int, findings: Findings) -> None:
     """Check that each image of a test set has a name of its own in results."""
-    paths = defaultdict(list)
-    for path in build_paired(dataset, scale).paths:
-        paths[image_name(path['gt_path'])].append(path['gt_path'])
-    same = [' and '.join(found[:2]) for found in paths.values() if len(found) > 1]
+    same = of_one_name(path['gt_path'] for path in build_paired(dataset, scale).paths)
     if same:
         findings.error(
             f'{dataset.key}.dataroot_gt: images that differ only in folder or ending would count '
