@@ -106,6 +106,10 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     return text
 
 
+# How YAML 1.1 wants numbers with an exponent.
+YAML_NUMBERS = 'YAML needs a dot and a sign in such a number, as in 1.0e-4 or 1.0e+5'
+
+
 def yaml_hint(value: object) -> str:
     """Explain a number that YAML 1.1 reads as a string, ``1e-4``; empty for anything else.
 
@@ -114,5 +118,5 @@ def yaml_hint(value: object) -> str:
     """
     for each in value if isinstance(value, (list, tuple)) else [value]:
         if isinstance(each, str) and re.fullmatch(r'[-+]?[\d.]+e[-+]?\d+', each.strip(), re.I):
-            return f"; '{each}' is a string: YAML needs a dot in such a number, as in 1.0e-4"
+            return f"; '{each}' is a string: {YAML_NUMBERS}"
     return ''

@@ -1,6 +1,7 @@
 """Options of datasets that make images other than the networks, teachers and metrics expect."""
 
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,10 @@ def backend_problem(dataset: DatasetConfig) -> str | None:
     return None
 
 
+# What stands behind a name in the lists of BasicSR: (h, w, c).
+_SHAPE = re.compile(r' *\([\d, ]*\)$')
+
+
 def _is_there(root: str, name: str) -> bool:
     return os.path.exists(os.path.join(root, name))
 
@@ -141,7 +146,8 @@ def _check_names(dataset: DatasetConfig, findings: Findings) -> None:
             findings.error(f"{key}: '{path}', line {number} is empty; expected a name in each")
             return
         name, _, rest = line.strip().partition(' ')  # as BasicSR does it
-        if rest and rest[0] != '(' and os.path.isdir(root) and not _is_there(root, name):
+        is_cut = not os.path.splitext(name)[1] or _is_there(root, _SHAPE.sub('', line.strip()))
+        if rest and is_cut and os.path.isdir(root) and not _is_there(root, name):
             findings.error(
                 f"{key}: '{path}', line {number}: '{line.strip()}', of which BasicSR takes what is "
                 f"before the first blank, '{name}'; expected names without blanks"

@@ -1,5 +1,6 @@
 """The device of a training on this machine."""
 
+import os
 from collections.abc import Callable
 
 import torch
@@ -31,4 +32,6 @@ def try_on(config: TrainingConfig, check: Callable[[torch.device], None]) -> Non
         device = device_of(config)
         if device.type == 'cpu':
             raise
-        check(device)
+        # Each process of a launcher uses a GPU of its own.
+        rank = int(os.environ.get('LOCAL_RANK', 0))
+        check(torch.device('cuda', rank % torch.cuda.device_count()))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..config import DatasetConfig, TrainingConfig, require
-from ..errors import OptionError, did_you_mean, first_line
+from ..errors import YAML_NUMBERS, OptionError, did_you_mean, first_line
 from ..host.api import METRIC_REGISTRY, MODEL_REGISTRY, BaseModel, registered_name
 from ..host.option_schema import is_number
 from .findings import Findings
@@ -226,9 +226,7 @@ def _hint(arguments: dict[str, Any]) -> str:
     for name, value in arguments.items():
         if isinstance(value, str):
             # YAML 1.1 reads 1e-4 as a string.
-            return (
-                f"; {name} is the string '{value}': YAML needs a dot in such a number, as in 1.0e-4"
-            )
+            return f"; {name} is the string '{value}': {YAML_NUMBERS}"
     return ''
 
 

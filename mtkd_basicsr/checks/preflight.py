@@ -16,6 +16,7 @@ from ..host.api import build_dataset, build_model, initialized_logger
 from ..host.one_gpu import use_one_gpu
 from ..host.option_schema import structure_errors
 from ..host.resume import given_state, without_replaced_weights
+from ..utils.random_state import unchanged
 from ..utils.resources import weights_file
 from ..weights.fitting import refuse_random
 from ..weights.loading import read_weights
@@ -191,6 +192,7 @@ def before_test(opt: dict[str, Any]) -> None:
     _check_is_no_file(os.path.dirname(opt['path']['results_root']))
 
 
+@unchanged()
 def check_options(opt: dict[str, Any], is_train: bool) -> None:
     """Raise if a script of BasicSR would fail, before it creates folders.
 

@@ -1,5 +1,6 @@
 """Names of the images that validations and tests save (``val.save_img``)."""
 
+import copy
 import os
 from collections import defaultdict
 from collections.abc import Iterable
@@ -28,7 +29,14 @@ def _low_resolution_paths(entry: DatasetConfig, scale: int) -> list[str]:
     root = os.path.expanduser(str(entry.options.get('dataroot_lq')))
     if entry.type != WITHOUT_GROUND_TRUTH or not os.path.exists(root):
         return []
-    return [str(path) for path in SingleImageDataset(dict(entry.options)).paths]
+    try:
+        # BasicSR writes into these options.
+        dataset = SingleImageDataset(copy.deepcopy(dict(entry.options)))
+    except Exception as error:  # it has assertions, and reads keys unchecked
+        raise DataError(
+            f'{entry.key}: BasicSR cannot list its images: {type(error).__name__}: {error}'
+        ) from error
+    return [str(path) for path in dataset.paths]
 
 
 def result_name(path: str) -> str:
@@ -44,7 +52,7 @@ def of_one_name(paths: Iterable[str]) -> list[str]:
     return [' and '.join(same[:2]) for same in found.values() if len(same) > 1]
 
 
-def check_result_names(key: str, paths: Iterable[str], findings: Findings) -> None:
+def check_result_names(key: str, paths: Iterable[str], is_train: bool, findings: Findings) -> None:
     """Check that each image of a dataset gets a result of its own, which can be written.
 
     BasicSR names results by the low-resolution images, without folders and endings.
@@ -52,17 +60,21 @@ def check_result_names(key: str, paths: Iterable[str], findings: Findings) -> No
     Args:
         key: Option key of the dataset.
         paths: Paths of its low-resolution images.
+        is_train: Whether it is validated on in a training.
         findings: Results are added to it.
     """
     paths = list(paths)
     unwritable = [ascii(path) for path in paths if not is_unicode(result_name(path))]
     same = of_one_name(paths)
     if same:
-        findings.error(
+        text = (
             f'val.save_img: true, but results of {key} would replace each other, because names '
-            f'differ only in folder or ending: {listed(same)}; rename the images, or use false',
-            DataError,
+            f'differ only in folder or ending: {listed(same)}; rename the images, or use false'
         )
+        if is_train:  # they are pictures to look at; the training does not need them
+            findings.warning(text)
+        else:
+            findings.error(text, DataError)
     if unwritable:
         # OpenCV ends the process.
         findings.error(
@@ -84,4 +96,5 @@ def check_saved_images(config: TrainingConfig, findings: Findings) -> None:
     for entry in config.datasets.values():
         if entry.phase != 'train':
             with findings.collect_errors():
-                check_result_names(entry.key, _low_resolution_paths(entry, config.scale), findings)
+                paths = _low_resolution_paths(entry, config.scale)
+                check_result_names(entry.key, paths, config.is_train, findings)

@@ -9,7 +9,7 @@ import torch
 from ..config import MODELS, DatasetConfig, TrainingConfig, model_of, parse_scale, require
 from ..data.cache.format import state_of
 from ..distillers import training_config
-from ..errors import DataError, MTKDError, WeightsError, did_you_mean
+from ..errors import DataError, MTKDError, OptionError, WeightsError, did_you_mean
 from ..host.api import DATASET_REGISTRY, registered_name
 from ..host.option_schema import REQUIRED_FOR_TRAINING, structure_errors
 from ..losses.build import build as build_loss
@@ -24,8 +24,9 @@ from .metrics import check_metric_use
 from .optimizer import check_values
 from .unread_keys import check_unread_keys
 
-# Side in pixels of the largest images that a loss is tried with.
-_MAX_SIDE = 256
+# Size of the batch that a loss is tried with first: images, and pixels of a side.
+_FEW_IMAGES = 2
+_SMALL_SIDE = 256
 
 
 def _check_exists(
@@ -117,13 +118,28 @@ def _try_loss(config: TrainingConfig, loss: dict[str, Any], key: str) -> None:
         OptionError: One of both fails.
     """
     built = build_loss(loss, key)
-    size = config.train_dataset.gt_size
-    if size is None or size < 1:
-        return  # which is reported elsewhere
-    size = min(size, _MAX_SIDE)
-    channels = 1 if config.train_dataset.options.get('color') == 'y' else 3
-    shape = (1, channels, size, size)
-    try_on(config, lambda device: try_out(built, loss, key, shape, device))
+    train = config.train_dataset
+    size = train.gt_size
+    if size is None or size < 1 or not train.is_paired:
+        return  # which is reported elsewhere; images of a class of the user's may be anything
+    channels = 1 if train.options.get('color') == 'y' else 3
+    batch_size = train.options.get('batch_size_per_gpu')
+    count = batch_size if isinstance(batch_size, int) and batch_size > 0 else 1
+    shapes = [
+        (min(count, _FEW_IMAGES), channels, *[min(size, _SMALL_SIDE)] * 2),
+        (count, channels, size, size),
+    ]
+
+    def check(device: torch.device) -> None:
+        try:
+            try_out(built, loss, key, shapes[0], device)
+        except OptionError:
+            # Some losses need the batch of the training.
+            if shapes[0] == shapes[1]:
+                raise
+            try_out(built, loss, key, shapes[1], device)
+
+    try_on(config, check)
 
 
 def _teachers_run(config: TrainingConfig) -> bool:

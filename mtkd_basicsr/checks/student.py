@@ -1,12 +1,14 @@
 """A check that the student makes images of the right size out of its patches."""
 
+import torch
+
 from ..config import TrainingConfig
 from ..errors import OptionError
 from ..weights.networks import build, check_scale, size_multiple
 from .device import try_on
 
-# Side in pixels of the largest input that the student is run with.
-_MAX_SIDE = 24
+# Side in pixels of the input that the student is run with first.
+_SMALL_SIDE = 24
 
 
 def check_student(config: TrainingConfig) -> None:
@@ -31,12 +33,29 @@ def check_student(config: TrainingConfig) -> None:
             f'low-resolution pixels, but {config.network["type"]} has windows of {multiple}; '
             f'expected a multiple of {multiple * config.scale}'
         )
-    side = _MAX_SIDE if size is None else min(size // config.scale, _MAX_SIDE)
+    if train is not None and not train.is_paired:
+        return  # a class of the user's, whose images may have any number of channels
     datasets = [train] if train is not None else list(config.datasets.values())
     grey = any(dataset.options.get('color') == 'y' for dataset in datasets)
-    side = max(side // multiple, 1) * multiple
     channels = 1 if grey else 3
-    try_on(
-        config,
-        lambda device: check_scale(net.to(device), config.scale, 'network_g', side, channels),
-    )
+    sides = [max(_SMALL_SIDE // multiple, 1) * multiple]
+    if size is not None:
+        # Some networks take inputs of one size, or of a least one.
+        side = size // config.scale
+        sides = sorted({min(sides[0], side), side})
+
+    def check(device: torch.device) -> None:
+        for side in sides:
+            try:
+                check_scale(net.to(device), config.scale, 'network_g', side, channels)
+                return
+            except OptionError:
+                if side == sides[-1]:
+                    raise
+
+    try:
+        try_on(config, check)
+    except OptionError as error:
+        # Of the sizes of the images of a test nothing is known here.
+        if train is not None or error.__cause__ is None:
+            raise

@@ -4,6 +4,7 @@ Those of ``train`` are checked when the options are parsed.
 """
 
 import difflib
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -76,6 +77,11 @@ def _check_section(
             findings.warning(f'{option}: {_READ_BY_NOTHING}')
 
 
+def _is_left_by_module(value: Any) -> bool:
+    """Return whether a value is what a module leaves that the file imports: name or version."""
+    return isinstance(value, str) and (value in sys.modules or value[:1].isdigit())
+
+
 def _check_top(config: TrainingConfig, findings: Findings) -> None:
     known = [*READ_KEYS[''], *plugin_keys('')]
     checked = {}
@@ -83,8 +89,9 @@ def _check_top(config: TrainingConfig, findings: Findings) -> None:
         if key.startswith('network_') and key.lower() != 'network_g':
             if value is not None:
                 findings.error(f'{key}: {config.model_type} has no such network; remove it')
-        # A line of text is what a module leaves that the file imports, as the first line does.
-        elif not isinstance(value, str) or key in FOREIGN_KEYS[''] or _place_of(key, ''):
+        elif not _is_left_by_module(value) and (
+            not isinstance(value, str) or key in FOREIGN_KEYS[''] or _place_of(key, '')
+        ):
             checked[key] = value
     _check_section(checked, '', '', known, findings)
 

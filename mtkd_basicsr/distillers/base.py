@@ -192,9 +192,9 @@ class FeatureMethod(Method):
         self.positions = list(zip(of_student, of_teacher, strict=True))
         # Positions of a user are read once, because some give no map of the size of the image.
         if options.student_features:
-            widths(teachers.student_tap, teachers.device)
+            widths(teachers.student_tap, teachers.device, teachers.patch)
         if options.teacher_features:
-            widths(teachers.teacher_tap(self.teacher), teachers.device)
+            widths(teachers.teacher_tap(self.teacher), teachers.device, teachers.patch)
 
     @classmethod
     def problems(cls, options: KDOptions, key: str) -> list[MTKDError]:
@@ -281,8 +281,9 @@ def adapters(method: FeatureMethod, teachers: 'TeacherProvider') -> nn.ModuleLis
     Returns:
         One layer per pair of positions; the identity if the widths are equal.
     """
-    student_widths = widths(teachers.student_tap, teachers.device)
-    teacher_widths = widths(teachers.teacher_tap(method.teacher), teachers.device)
+    student_widths = widths(teachers.student_tap, teachers.device, teachers.patch)
+    teacher_tap = teachers.teacher_tap(method.teacher)
+    teacher_widths = widths(teacher_tap, teachers.device, teachers.patch)
     layers: list[nn.Module] = []
     for of_student, of_teacher in method.positions:
         student_width = student_widths[of_student]

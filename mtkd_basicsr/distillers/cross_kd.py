@@ -72,7 +72,7 @@ class CrossKD(Method):
         self.autocast = functools.partial(teachers.autocast, teacher)
         cut = options.teacher_cut or self._default(teacher_net, 'teacher_cut', default_cut)
         self.splice = Splice(teacher_net, cut, f'{key}.teacher_cut')
-        student_width = widths(teachers.student_tap, teachers.device)[self.position]
+        student_width = widths(teachers.student_tap, teachers.device, teachers.patch)[self.position]
         self.adapter: nn.Module = nn.Identity()
         if student_width != self.splice.width:
             self.adapter = nn.Conv2d(student_width, self.splice.width, 1)

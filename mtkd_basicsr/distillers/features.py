@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import OptionError, did_you_mean
+from ..errors import OptionError, did_you_mean, first_line
 from ..functional.padding import pad_to_multiple
 from ..weights.networks import size_multiple
 
@@ -58,12 +58,16 @@ class FeatureTap:
 
     Args:
         net: Any network.
+
+    Attributes:
+        positions: Positions whose features are read.
+        keys: Option key of each position, for messages.
     """
 
     def __init__(self, net: nn.Module) -> None:
         self.net = net
         self.positions: list[str] = []
-        self._keys: dict[str, str] = {}
+        self.keys: dict[str, str] = {}
         self._open = False
         self._stop_after: int | None = None
         self._raw: dict[str, torch.Tensor] = {}
@@ -89,7 +93,7 @@ class FeatureTap:
             if position in self.positions:
                 continue
             self.positions.append(position)
-            self._keys[position] = key
+            self.keys[position] = key
             self._final = None
             if is_input:
                 module.register_forward_pre_hook(
@@ -176,35 +180,65 @@ class FeatureTap:
         padded = tuple(-(-n // multiple) * multiple for n in size)
         if not isinstance(value, torch.Tensor):
             raise OptionError(
-                f"{self._keys[position]}: '{position}' of {type(self.net).__name__} gives "
+                f"{self.keys[position]}: '{position}' of {type(self.net).__name__} gives "
                 f'{type(value).__name__}; expected a tensor'
             )
         if value.ndim == 3 and value.shape[1] == padded[0] * padded[1]:  # tokens: (b, h' · w', c)
             value = value.transpose(1, 2).unflatten(2, padded)
         if value.ndim != 4 or value.shape[-2:] != padded:
             raise OptionError(
-                f"{self._keys[position]}: '{position}' of {type(self.net).__name__} has the shape "
+                f"{self.keys[position]}: '{position}' of {type(self.net).__name__} has the shape "
                 f'{tuple(value.shape)}; expected (b, c, {padded[0]}, {padded[1]}), or the '
                 'corresponding tokens'
             )
         return value[..., :h, :w].float() / self._range
 
 
-def widths(tap: FeatureTap, device: str | torch.device) -> dict[str, int]:
+def widths(tap: FeatureTap, device: str | torch.device, patch: int | None = None) -> dict[str, int]:
     """Return the number of channels at each position of a tap.
 
     Args:
         tap: Tap of a network, whose training mode is restored afterwards.
         device: Device of the network.
+        patch: Side of the patches of the training, in low-resolution pixels; None if unknown. It
+            is used where the network cannot be run with a smaller input.
 
     Returns:
         Number of channels by position.
+
+    Raises:
+        OptionError: The network cannot be run, or a position gives no map of the size of the image.
     """
     multiple = size_multiple(tap.net)
-    size = 8 if multiple == 1 else 2 * multiple
+    small = 8 if multiple == 1 else 2 * multiple
     training = tap.net.training
     tap.net.eval()
-    with torch.no_grad():
-        features = tap.features(torch.zeros(1, 3, size, size, device=device))
-    tap.net.train(training)
+    try:
+        try:
+            features = _features_of(tap, device, small)
+        except OptionError:
+            if patch is None or patch <= small:
+                raise
+            features = _features_of(tap, device, patch)
+    finally:
+        tap.net.train(training)
     return {position: feature.shape[1] for position, feature in features.items()}
+
+
+def _features_of(tap: FeatureTap, device: str | torch.device, size: int) -> dict[str, torch.Tensor]:
+    """Read the features of a square image.
+
+    Raises:
+        OptionError: The network cannot be run, or a position gives no map of this size.
+    """
+    shape = (1, 3, size, size)
+    try:
+        with torch.no_grad():
+            return tap.features(torch.zeros(shape, device=device))
+    except OptionError:
+        raise
+    except Exception as error:  # each network raises errors of its own
+        keys = ' and '.join(dict.fromkeys(tap.keys.values()))
+        raise OptionError(
+            f'{keys}: {type(tap.net).__name__} fails for input {shape}: {first_line(error)}'
+        ) from error

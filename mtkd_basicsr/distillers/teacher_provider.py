@@ -91,6 +91,12 @@ class TeacherProvider:
         """Return the batch size of this process."""
         return require(self.config.options, 'datasets', 'train', 'batch_size_per_gpu')
 
+    @property
+    def patch(self) -> int | None:
+        """Return the side of the low-resolution patches, in pixels; None if unknown."""
+        size = self.config.train_dataset.gt_size
+        return None if size is None else size // self.scale
+
     def _match_cache(self) -> None:
         """Find the channels of the target in the cache, if there is a cache."""
         cached = matching_cache(self.config, None if self.fused else self.teacher)

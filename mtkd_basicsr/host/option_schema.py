@@ -81,7 +81,8 @@ READ_KEYS: dict[str, tuple[str, ...]] = {
     'val': ('metrics', 'pbar', 'save_img', 'suffix', 'val_freq'),
     'logger': ('print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb'),
     'logger.wandb': ('project', 'resume_id'),
-    'dist_params': ('backend', 'port'),
+    # The others are those of torch.distributed.init_process_group.
+    'dist_params': ('backend', 'port', 'init_method', 'rank', 'timeout', 'world_size'),
 }
 
 # Keys that BasicSR assumes to exist in a training. Without them no further check is possible.

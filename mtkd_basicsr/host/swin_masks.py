@@ -123,10 +123,11 @@ def cache_masks(block: Any) -> None:
     Calling it twice is harmless.
 
     Args:
-        block: Their class, which is BasicSR's or has its code.
+        block: Their class, which is BasicSR's or has its code; others are left as they are.
     """
-    if not hasattr(block.calculate_mask, '__wrapped__'):
-        block.calculate_mask = _caching(block.calculate_mask)
+    original = getattr(block, 'calculate_mask', None)
+    if original is not None and not hasattr(original, '__wrapped__'):
+        block.calculate_mask = _caching(original)
 
 
 def install() -> None:

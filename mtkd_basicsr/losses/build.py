@@ -10,6 +10,10 @@ from torch import nn
 from ..errors import OptionError, did_you_mean, first_line, yaml_hint
 from ..host.api import LOSS_REGISTRY, registered_name
 from ..host.option_schema import is_number
+from ..utils.random_state import unchanged
+
+# Whose losses have one number as their weight.
+_PACKAGES = ('basicsr', __name__.partition('.')[0])
 
 
 def build(loss: dict[str, Any], key: str) -> nn.Module:
@@ -34,11 +38,14 @@ def build(loss: dict[str, Any], key: str) -> nn.Module:
             f"{key}.type: unknown loss '{name}'; {did_you_mean(name, sorted(LOSS_REGISTRY.keys()))}"
         )
     weight = loss.get('loss_weight', 1)
-    if not is_number(weight, -math.inf):
+    loss_class = LOSS_REGISTRY.get(known)
+    # A loss of the user's may have several weights.
+    is_own = loss_class.__module__.partition('.')[0] not in _PACKAGES
+    if not is_number(weight, -math.inf) and not (is_own and not yaml_hint(weight)):
         raise OptionError(f'{key}.loss_weight: {weight!r}; expected a number{yaml_hint(weight)}')
     try:
         arguments = {k: v for k, v in loss.items() if k != 'type'}
-        built = LOSS_REGISTRY.get(known)(**arguments)
+        built = loss_class(**arguments)
     except Exception as error:  # each loss raises errors of its own
         raise OptionError(f'{key}: {name} cannot be built: {error}') from error
     # BasicSR's build_loss sets up the root logger, which a check before the training must leave to
@@ -50,23 +57,25 @@ def build(loss: dict[str, Any], key: str) -> nn.Module:
 def try_out(
     built: nn.Module, loss: dict[str, Any], key: str, shape: tuple[int, ...], device: torch.device
 ) -> None:
-    """Compute a loss once, of two images of noise.
+    """Compute a loss once, of two batches of noise.
 
     Args:
         built: The loss, which is moved to the device.
         loss: Its block in the option file.
         key: Where it stands in the option file, for messages.
-        shape: Shape of the images, (1, channels, height, width).
+        shape: Shape of the images, (batch, channels, height, width).
         device: Where they are.
 
     Raises:
         OptionError: If it fails, or gives no single number.
     """
     name = loss['type']
-    with torch.random.fork_rng(devices=[]):
-        pred, target = torch.rand(2, *shape).to(device)
+    with unchanged():
+        pred, target = torch.rand(shape, device=device), torch.rand(shape, device=device)
+        # As the output of a network it has a gradient and is no leaf.
+        pred = pred.requires_grad_() * 1
         try:
-            value = built.to(device)(pred.requires_grad_(), target)
+            value = built.to(device)(pred, target)
         except Exception as error:  # each loss raises errors of its own
             hints = ''.join(yaml_hint(argument) for argument in loss.values())
             raise OptionError(

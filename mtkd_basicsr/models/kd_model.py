@@ -1,5 +1,6 @@
 """The trainers of students."""
 
+import itertools
 from typing import Any
 
 import torch
@@ -214,10 +215,26 @@ class KDModel(DistillBase):
         with torch.no_grad():
             for name, p in parameters.items():
                 p.copy_(saved[name])
+        resume_state['optimizers'] = self._of_trained_parameters(resume_state['optimizers'])
         super().resume_training(resume_state)
         states = resume_state.get('methods', {})
         for line in self.distiller.resume(states, resume_state['iter'], self.averaged):
             get_root_logger().info(line)
+
+    def _of_trained_parameters(self, optimizers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Leave out frozen networks of losses and methods, which 0.1.0 kept in the optimizer."""
+        frozen = [not p.requires_grad for p in self.distiller.parameters()]
+        first, *others = optimizers
+        group, *groups = first['param_groups']
+        indices = group['params']
+        count = len(self.optimizer_g.param_groups[0]['params'])
+        if not any(frozen) or len(indices) != count + sum(frozen):
+            return optimizers
+        student = len(indices) - len(frozen)
+        of_frozen = set(itertools.compress(indices[student:], frozen))
+        group = {**group, 'params': [i for i in indices if i not in of_frozen]}
+        state = {i: values for i, values in first['state'].items() if i not in of_frozen}
+        return [{**first, 'param_groups': [group, *groups], 'state': state}, *others]
 
 
 @register(MODEL_REGISTRY)

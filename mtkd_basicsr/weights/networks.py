@@ -88,7 +88,10 @@ def check_scale(
     shape = (1, channels, side, side)
     expected = (1, channels, scale * side, scale * side)
     parameter = next(net.parameters(), None)
-    image = torch.zeros(shape, device=None if parameter is None else parameter.device)
+    # Not all zeros, which a network may not be able to normalise.
+    image = torch.linspace(0, 1, math.prod(shape)).view(shape)
+    if parameter is not None:
+        image = image.to(parameter.device)
     try:
         with torch.no_grad():
             actual = tuple(net(image).shape)

@@ -41,9 +41,11 @@ def _refuse_broken(name: str, tensor: torch.Tensor, where: str) -> None:
     if tensor.layout != torch.strided or not tensor.is_floating_point():
         return
     found = None
+    # Buffers, such as masks of attention, may hold -Inf.
+    is_weight = name.rpartition('.')[2] in ('weight', 'bias')
     if tensor.isnan().any():
         found = 'NaN'
-    elif tensor.isinf().any() and 'mask' not in name:  # masks of attention may hold -Inf
+    elif tensor.isposinf().any() or (is_weight and tensor.isneginf().any()):
         found = 'Inf'
     if found is not None:
         raise WeightsError(f'{where}: {name} contains {found}: the training that wrote it diverged')

@@ -161,6 +161,27 @@ def test_a_list_of_names_has_a_name_in_each_line(content, text, make_options, tm
     assert text in errors[0]
 
 
+@pytest.mark.parametrize(
+    ('line', 'is_named'),
+    [
+        ('my moon.png', True),
+        ('my moon.png (48,40,3)', True),
+        ('moon.png 48 40', False),  # an image that is missing, as others say
+        ('moon.png', False),
+    ],
+)
+def test_a_name_with_blanks_is_named_where_there_is_such_a_file(
+    line, is_named, make_options, tmp_path
+):
+    root = tmp_path / 'gt'
+    root.mkdir()
+    (root / 'my moon.png').write_bytes(b'')
+    (tmp_path / 'names.txt').write_text(f'{line}\n')
+    block = {'meta_info_file': str(tmp_path / 'names.txt'), 'dataroot_gt': str(root)}
+    errors, _ = found_in_training(_with(make_options, 'train', block))
+    assert any('expected names without blanks' in error for error in errors) == is_named
+
+
 def test_a_list_of_names_is_not_read_with_an_lmdb(make_options, tmp_path):
     (tmp_path / 'names.txt').write_text('moon.png\n')
     block = {'meta_info_file': str(tmp_path / 'names.txt'), 'io_backend': {'type': 'lmdb'}}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mtkd_basicsr.checks.findings import Findings
+from mtkd_basicsr.checks.findings import ERROR, Findings
 from mtkd_basicsr.checks.result_names import check_saved_images
 from mtkd_basicsr.distillers import training_config
 
@@ -47,14 +47,17 @@ def _files(opt, old, new):
 
 
 @pytest.mark.parametrize('save_img', [True, False])
-def test_two_images_with_one_result_are_refused(make_options, own_images, save_img):
-    opt = own_images(make_options('KDModel', train__kd={'type': 'Scratch'}))
+@pytest.mark.parametrize('is_train', [True, False])
+def test_two_images_with_one_result_are_named(make_options, own_images, save_img, is_train):
+    opt = own_images(make_options('KDModel', train__kd={'type': 'Scratch'}, is_train=is_train))
     opt['val']['save_img'] = save_img
     assert errors_in(opt) == []
     _files(opt, b'coffee.png', b'coffee.bmp')
-    errors = errors_in(opt)
-    assert bool(errors) == save_img
-    for error in errors:
+    findings = Findings()
+    check_saved_images(training_config(opt, errors=findings), findings)
+    # A training only shows them, and goes on.
+    assert [finding.level for finding in findings] == ['WARNING' if is_train else ERROR] * save_img
+    for error in (finding.text for finding in findings):
         assert error.startswith(SAME)
         assert 'coffee.bmp' in error
         assert 'coffee.png' in error
@@ -86,3 +89,17 @@ def test_a_test_without_ground_truths_is_checked_too(make_options, own_images):
     shutil.copy(folder / 'coffee.png', folder / 'coffee.jpg')
     errors = errors_in(opt)
     assert any('results of datasets.test would replace each other' in error for error in errors)
+
+
+def test_a_list_of_names_that_is_not_there_is_named(make_options, own_images):
+    opt = own_images(make_options('KDModel', train__kd={'type': 'Scratch'}))
+    block = opt['datasets'].pop('val')
+    block.pop('dataroot_gt')
+    block.update(type='SingleImageDataset', meta_info_file='gone.txt')
+    opt['datasets'] = {'test': block}
+    opt['val'] = {'save_img': True, 'suffix': None}
+    errors = errors_in(opt)
+    assert any(
+        error.startswith('datasets.test: BasicSR cannot list its images: FileNotFoundError')
+        for error in errors
+    )

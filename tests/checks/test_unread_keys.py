@@ -91,6 +91,8 @@ SILENT = [
     ('network_d', None),
     ('path__pretrain_network_d', None),
     ('my_methods', '1.0'),  # what a line that imports a module leaves
+    ('kd', 'json'),  # its name, under a key that another section has
+    ('metrics', '2.0.9'),
     ('path__mine', 'a folder that BasicSR makes'),
     ('val__pbar', True),
 ]

@@ -225,6 +225,13 @@ def test_students_below_bicubic_are_no_comparison(psnr, is_said):
     assert bool(said) == is_said
 
 
+def test_results_of_a_test_set_that_the_plan_no_longer_has_are_left_out():
+    results = results_of({'scratch': images(0, 0), 'AT': images(0.1, 0.1)})
+    before = list(verdicts(results))
+    results.references[4] = {'bicubic': {'Set5': (1.0, 1.0), 'B100': (99.0, 1.0)}}
+    assert list(verdicts(results)) == before
+
+
 def test_seeds_are_spoken_of_where_there_are_several():
     several = results_of({'scratch': images(0, 0), 'AT': images(0.1, 0.1)})
     single = results_of({'scratch': images(0), 'AT': images(0.1)})

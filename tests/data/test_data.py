@@ -1,7 +1,9 @@
 """``mtkd data``: from photographs to folders that BasicSR reads."""
 
+import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -492,6 +494,21 @@ def test_folders_that_were_made_otherwise(images, here):
         "'out' was created with other settings (sub_image: 24 before, 32 now; step: 24 before, "
         '32 now)' in printed
     )
+
+
+@pytest.mark.parametrize('left', [False, True])
+def test_a_killed_call_leaves_images_of_its_own_settings(images, tmp_path, here, left):
+    """Its pictures are not recorded yet; those of another folder would be mixed with them."""
+    shutil.copytree(images, tmp_path / 'others')
+    here('data', images, '--out', 'out', '--workers', '1', '--scale', '2')
+    record = tmp_path / 'out' / 'mtkd_data.json'
+    record.write_text(json.dumps({**json.loads(record.read_text()), 'sources': {}}))
+    if not left:
+        for folder in ('GTmod2', 'LRbicx2'):
+            shutil.rmtree(tmp_path / 'out' / folder)
+    again = ('data', 'others', '--out', 'out', '--workers', '1', '--scale', '2')
+    printed = here(*again, expect=int(left))
+    assert ("'out' was created with other settings (folder: " in printed) == left
 
 
 PHOTOGRAPHS = ('chelsea', 'coffee', 'astronaut', 'rocket', 'retina', 'camera', 'brick', 'moon')

@@ -515,7 +515,8 @@ VALUES = [
         'milestones that are strings',
         {'train__scheduler__milestones': ['250e3', '400e3']},
         "train.scheduler.milestones: ['250e3', '400e3']; expected a list of iterations, whole "
-        "numbers from 1 on; '250e3' is a string: YAML needs a dot",
+        "numbers from 1 on; '250e3' is a string: YAML needs a dot and a sign in such a number, "
+        'as in 1.0e-4 or 1.0e+5',
     ),
     (
         'milestones that are nothing',
@@ -563,12 +564,12 @@ VALUES = [
     (
         '1e-12 in a loss',
         {'train__pixel_opt': {'type': 'CharbonnierLoss', 'eps': '1e-12'}},
-        'train.pixel_opt: CharbonnierLoss fails for images of the shape (1, 3, 32, 32): TypeError',
+        'train.pixel_opt: CharbonnierLoss fails for images of the shape (2, 3, 32, 32): TypeError',
     ),
     (
         'a loss that is an image',
         {'train__pixel_opt__reduction': 'none'},
-        'train.pixel_opt: L1Loss gives a tensor of the shape (1, 3, 32, 32); expected a single',
+        'train.pixel_opt: L1Loss gives a tensor of the shape (2, 3, 32, 32); expected a single',
     ),
     (
         'a student of another scale',

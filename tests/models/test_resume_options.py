@@ -13,6 +13,7 @@ from helpers.distillation import kd_options
 from helpers.trainings import batch_of, model_of
 
 from mtkd_basicsr.errors import OptionError, WeightsError
+from mtkd_basicsr.host.api import LOSS_REGISTRY
 from mtkd_basicsr.host.training_loop import epoch_to_go_on_with
 
 STOPPED = 6
@@ -373,6 +374,54 @@ def test_a_method_with_other_adapters_is_refused(photographs, tmp_path):
     state = stopped(opt, tmp_path)
     with pytest.raises(WeightsError, match='path.resume_state: adapters none; train.kd needs'):
         resumed(opt, tmp_path, state, train__kd={'type': 'FitNet'})
+
+
+class WithFrozen(torch.nn.Module):
+    """A loss with a frozen network and trained parameters around it."""
+
+    def __init__(self):
+        super().__init__()
+        self.before = torch.nn.Parameter(torch.ones(3))
+        self.network = torch.nn.Conv2d(3, 4, 3).requires_grad_(False)
+        self.after = torch.nn.Parameter(torch.ones(2))
+
+    def forward(self, pred, target):
+        values = self.network(pred - target).abs().mean((0, 2, 3))
+        return values.mean() * self.before.mean() * self.after.mean()
+
+
+@pytest.fixture
+def _with_frozen():
+    LOSS_REGISTRY.register(WithFrozen)
+    yield
+    del LOSS_REGISTRY._obj_map['WithFrozen']
+
+
+@pytest.mark.usefixtures('_with_frozen')
+def test_a_state_that_has_frozen_parameters_in_its_optimizer_resumes(make_options, tmp_path):
+    """Version 0.1.0 gave them to the optimizer too, which weight decay then changed."""
+    opt = make_options('KDModel', **SCRATCH, train__pixel_opt={'type': 'WithFrozen'})
+    state = stopped(opt, tmp_path)
+    usual = resumed(opt, tmp_path, copy.deepcopy(state))
+    optimizer = state['optimizers'][0]
+    group = optimizer['param_groups'][0]
+    count = len(group['params'])
+    student, (before, after) = group['params'][:-2], group['params'][-2:]
+    # In the order of `named_parameters`: before, after, network.
+    for index, shape in ((count, (4, 3, 3, 3)), (count + 1, (4,))):
+        optimizer['state'][index] = {
+            'step': torch.tensor(6.0),
+            'exp_avg': torch.full(shape, 9.0),
+            'exp_avg_sq': torch.full(shape, 9.0),
+        }
+    group['params'] = [*student, before, after, count, count + 1]
+    model = resumed(opt, tmp_path, state)
+    found = model.optimizer_g.state_dict()['state']
+    expected = usual.optimizer_g.state_dict()['state']
+    assert found.keys() == expected.keys()
+    for index, values in expected.items():
+        for name, value in values.items():
+            assert torch.equal(found[index][name], value)
 
 
 REFUSED = [

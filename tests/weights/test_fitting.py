@@ -14,6 +14,7 @@ from mtkd_basicsr.errors import WeightsError
 from mtkd_basicsr.weights.fitting import fit_weights
 from mtkd_basicsr.weights.loading import load_weights, read_weights
 from mtkd_basicsr.weights.networks import build as build_network
+from mtkd_basicsr.weights.state_dicts import state_dict_of
 
 NETWORKS = {
     'EDSR': tiny('EDSR', 2),
@@ -305,3 +306,24 @@ def test_arguments_that_a_checkpoint_records_are_compared(tmp_path, arch, change
     for strict in (True, False):
         with pytest.raises(WeightsError, match=text):
             fit_weights(build({**network, **change}), content, 'a.pth', KEY, strict)
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'is_refused'),
+    [
+        ('attn.causal_bias', float('-inf'), False),  # a buffer
+        ('attn_mask', float('-inf'), False),
+        ('attn.causal_bias', float('inf'), True),
+        ('conv.bias', float('-inf'), True),
+        ('conv.weight', float('-inf'), True),
+        ('attn.causal_bias', float('nan'), True),
+    ],
+)
+def test_only_buffers_may_hold_minus_infinity(tmp_path, name, value, is_refused):
+    path = str(tmp_path / 'net.pth')
+    torch.save({'params': {name: torch.tensor([0.0, value])}}, path)
+    if not is_refused:
+        state_dict_of(read_weights(path, 'key'), None, 'key')
+        return
+    with pytest.raises(WeightsError, match=f'{name} contains (Inf|NaN)'):
+        state_dict_of(read_weights(path, 'key'), None, 'key')

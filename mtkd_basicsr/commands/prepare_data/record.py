@@ -62,6 +62,10 @@ def status_of(path: Path) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+# The results of a layout, as patterns of paths below its folder.
+RESULTS = ('GTmod*/*', 'LRbicx*/*')
+
+
 class Records:
     """The file ``mtkd_data.json``: the settings of the folders, and a record of each picture.
 
@@ -81,7 +85,10 @@ class Records:
         self.settings = settings
         recorded = self._read()
         differences = []
-        is_empty = recorded.get('sources') == {}  # no image of that call could be used
+        # No image of that call could be used. One that was killed may have left some.
+        is_empty = recorded.get('sources') == {} and not any(
+            next(out.glob(folder), None) for folder in RESULTS
+        )
         for key, value in settings.items():
             if not is_empty and recorded.get(key) != value:
                 differences.append(f'{key}: {recorded.get(key)!r} before, {value!r} now')

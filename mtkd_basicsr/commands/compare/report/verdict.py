@@ -69,7 +69,10 @@ def verdicts(results: Results) -> Iterator[str]:
     for student, scale, cells in results.groups():
         texts = [_of_test_set(cells, results.plan.baseline, name) for name in results.plan.test]
         yield f'{student} ×{scale}: {"; ".join(dict.fromkeys(texts))}.'
-        below = _below_bicubic(cells, results.references.get(scale, {}).get('bicubic', {}))
+        bicubic = results.references.get(scale, {}).get('bicubic', {})
+        # Results may have test sets that the plan no longer has.
+        bicubic = {name: bicubic[name] for name in results.plan.test if name in bicubic}
+        below = _below_bicubic(cells, bicubic)
         if below:
             yield (
                 f'{student} ×{scale}: all students are below bicubic enlargement on '
