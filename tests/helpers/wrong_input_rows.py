@@ -1344,8 +1344,8 @@ ROWS = [
         'a position behind the upsampling',
         TRAIN,
         OptionError,
-        "train.kd.student_features: 'upsample' of EDSR has the shape (1, 8, 16, 16); expected (b, "
-        'c, 8, 8)',
+        "train.kd.student_features: 'upsample' of EDSR has the shape (1, 8, 32, 32); expected (b, "
+        'c, 16, 16)',
         options(
             train__kd={
                 'type': 'AT',

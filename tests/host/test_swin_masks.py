@@ -279,3 +279,13 @@ def test_networks_of_spandrel(tmp_path, arch):
             output = teachers(x)
         assert torch.equal(output, expected.clamp(0, 1))
     assert not operations.counts['aten.masked_fill.Scalar']
+
+
+def test_blocks_of_the_same_name_that_compute_no_masks_are_left_alone():
+    module = pytest.importorskip('spandrel.architectures.DCTLSA')
+    from mtkd_basicsr.weights.networks import build as build_network
+    from mtkd_basicsr.weights.networks import check_scale
+
+    network = build_network({'type': 'Spandrel', 'arch': 'DCTLSA'}, 'network_g')
+    assert isinstance(network.model, module.DCTLSA)
+    check_scale(network, network.scale, 'network_g')
