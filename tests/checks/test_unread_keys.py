@@ -79,7 +79,7 @@ WARNINGS = [
     ('logger__wandb_project', 'x', 'nothing reads this key; use logger.wandb.project'),
     ('logger__log_file', 'x.log', 'nothing reads this key; remove it'),
     ('datasets__train__sigma_range', 25, 'nothing reads this key; remove it'),
-    ('dist_params__init_method', 'x', 'nothing reads this key; remove it'),
+    ('dist_params__inits', 'x', 'nothing reads this key; remove it'),
     ('queue_size', 180, 'nothing reads this key; remove it'),
     ('datasets__train__use_shuffle', False, 'which nothing reads; BasicSR always shuffles'),
 ]
