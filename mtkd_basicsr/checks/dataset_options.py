@@ -146,8 +146,10 @@ def _check_names(dataset: DatasetConfig, findings: Findings) -> None:
             findings.error(f"{key}: '{path}', line {number} is empty; expected a name in each")
             return
         name, _, rest = line.strip().partition(' ')  # as BasicSR does it
-        is_cut = not os.path.splitext(name)[1] or _is_there(root, _SHAPE.sub('', line.strip()))
-        if rest and is_cut and os.path.isdir(root) and not _is_there(root, name):
+        if not rest or rest[0] == '(' or not os.path.isdir(root) or _is_there(root, name):
+            continue
+        # Behind the name of an image that is missing there may be anything.
+        if not os.path.splitext(name)[1] or _is_there(root, _SHAPE.sub('', line.strip())):
             findings.error(
                 f"{key}: '{path}', line {number}: '{line.strip()}', of which BasicSR takes what is "
                 f"before the first blank, '{name}'; expected names without blanks"

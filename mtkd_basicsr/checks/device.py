@@ -1,12 +1,12 @@
 """The device of a training on this machine."""
 
-import os
 from collections.abc import Callable
 
 import torch
 
 from ..config import TrainingConfig
 from ..errors import OptionError
+from ..utils.launchers import local_rank
 
 
 def device_of(config: TrainingConfig) -> torch.device:
@@ -33,5 +33,4 @@ def try_on(config: TrainingConfig, check: Callable[[torch.device], None]) -> Non
         if device.type == 'cpu':
             raise
         # Each process of a launcher uses a GPU of its own.
-        rank = int(os.environ.get('LOCAL_RANK', 0))
-        check(torch.device('cuda', rank % torch.cuda.device_count()))
+        check(torch.device('cuda', local_rank() % torch.cuda.device_count()))

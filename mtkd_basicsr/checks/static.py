@@ -9,11 +9,12 @@ import torch
 from ..config import MODELS, DatasetConfig, TrainingConfig, model_of, parse_scale, require
 from ..data.cache.format import state_of
 from ..distillers import training_config
-from ..errors import DataError, MTKDError, OptionError, WeightsError, did_you_mean
+from ..errors import DataError, MTKDError, WeightsError, did_you_mean
 from ..host.api import DATASET_REGISTRY, registered_name
 from ..host.option_schema import REQUIRED_FOR_TRAINING, structure_errors
 from ..losses.build import build as build_loss
 from ..losses.build import try_out
+from ..utils.attempts import first_accepted
 from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.resources import weights_file
 from .dataset_options import check_dataset_options
@@ -125,19 +126,16 @@ def _try_loss(config: TrainingConfig, loss: dict[str, Any], key: str) -> None:
     channels = 1 if train.options.get('color') == 'y' else 3
     batch_size = train.options.get('batch_size_per_gpu')
     count = batch_size if isinstance(batch_size, int) and batch_size > 0 else 1
-    shapes = [
-        (min(count, _FEW_IMAGES), channels, *[min(size, _SMALL_SIDE)] * 2),
-        (count, channels, size, size),
-    ]
+    # Some losses need the batch of the training.
+    shapes = sorted(
+        {
+            (min(count, _FEW_IMAGES), channels, *[min(size, _SMALL_SIDE)] * 2),
+            (count, channels, size, size),
+        }
+    )
 
     def check(device: torch.device) -> None:
-        try:
-            try_out(built, loss, key, shapes[0], device)
-        except OptionError:
-            # Some losses need the batch of the training.
-            if shapes[0] == shapes[1]:
-                raise
-            try_out(built, loss, key, shapes[1], device)
+        first_accepted(lambda shape: try_out(built, loss, key, shape, device), shapes)
 
     try_on(config, check)
 

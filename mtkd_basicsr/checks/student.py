@@ -4,6 +4,7 @@ import torch
 
 from ..config import TrainingConfig
 from ..errors import OptionError
+from ..utils.attempts import first_accepted
 from ..weights.networks import build, check_scale, size_multiple
 from .device import try_on
 
@@ -45,13 +46,10 @@ def check_student(config: TrainingConfig) -> None:
         sides = sorted({min(sides[0], side), side})
 
     def check(device: torch.device) -> None:
-        for side in sides:
-            try:
-                check_scale(net.to(device), config.scale, 'network_g', side, channels)
-                return
-            except OptionError:
-                if side == sides[-1]:
-                    raise
+        moved = net.to(device)
+        first_accepted(
+            lambda side: check_scale(moved, config.scale, 'network_g', side, channels), sides
+        )
 
     try:
         try_on(config, check)

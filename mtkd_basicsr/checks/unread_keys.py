@@ -77,9 +77,9 @@ def _check_section(
             findings.warning(f'{option}: {_READ_BY_NOTHING}')
 
 
-def _is_left_by_module(value: Any) -> bool:
-    """Return whether a value is what a module leaves that the file imports: name or version."""
-    return isinstance(value, str) and (value in sys.modules or value[:1].isdigit())
+def _is_left_by_module(value: str) -> bool:
+    """Return whether a text is what a module leaves that the file imports: name or version."""
+    return value in sys.modules or value[:1].isdigit()
 
 
 def _check_top(config: TrainingConfig, findings: Findings) -> None:
@@ -89,8 +89,10 @@ def _check_top(config: TrainingConfig, findings: Findings) -> None:
         if key.startswith('network_') and key.lower() != 'network_g':
             if value is not None:
                 findings.error(f'{key}: {config.model_type} has no such network; remove it')
-        elif not _is_left_by_module(value) and (
-            not isinstance(value, str) or key in FOREIGN_KEYS[''] or _place_of(key, '')
+        elif (
+            not isinstance(value, str)
+            or key in FOREIGN_KEYS['']
+            or (_place_of(key, '') and not _is_left_by_module(value))
         ):
             checked[key] = value
     _check_section(checked, '', '', known, findings)

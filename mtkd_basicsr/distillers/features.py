@@ -9,6 +9,7 @@ from torch import nn
 
 from ..errors import OptionError, did_you_mean, first_line
 from ..functional.padding import pad_to_multiple
+from ..utils.attempts import first_accepted
 from ..weights.networks import size_multiple
 
 # Number of modules that a message lists.
@@ -213,13 +214,9 @@ def widths(tap: FeatureTap, device: str | torch.device, patch: int | None = None
     small = 8 if multiple == 1 else 2 * multiple
     training = tap.net.training
     tap.net.eval()
+    sizes = [small] if patch is None or patch <= small else [small, patch]
     try:
-        try:
-            features = _features_of(tap, device, small)
-        except OptionError:
-            if patch is None or patch <= small:
-                raise
-            features = _features_of(tap, device, patch)
+        features = first_accepted(lambda size: _features_of(tap, device, size), sizes)
     finally:
         tap.net.train(training)
     return {position: feature.shape[1] for position, feature in features.items()}
