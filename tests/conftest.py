@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -15,6 +14,7 @@ import cv2
 import pytest
 import torch
 import yaml
+from helpers import preloaded
 
 import mtkd_basicsr  # noqa: F401  (makes `import basicsr` work)
 from mtkd_basicsr.data.sample_photographs import load, low_resolution
@@ -24,9 +24,6 @@ from mtkd_basicsr.utils.machine import usable_cores
 from mtkd_basicsr.utils.memory import available_memory
 
 ROOT = Path(__file__).resolve().parent.parent
-
-# Child processes use what is installed. Where nothing can be installed, this names the folders.
-CHILD_PATH = os.environ.get('TEST_PYTHONPATH', '')
 
 # Bytes; it and the trainings that a test starts.
 MEMORY_OF_A_WORKER = 3 << 30
@@ -455,19 +452,9 @@ def basicsr_tree(tmp_path_factory):
 
 def run(command, cwd, expect=0, **environment):
     """Runs a command; its exit status has to be ``expect``; gives what it printed."""
-    result = subprocess.run(
-        [str(c) for c in command],
-        cwd=cwd,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=600,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': CHILD_PATH, **environment},
-    )
-    assert result.returncode == expect, (
-        f'{command} gave {result.returncode}:\n{result.stdout[-6000:]}'
-    )
-    return result.stdout
+    status, printed = preloaded.run([str(c) for c in command], cwd, environment)
+    assert status == expect, f'{command} gave {status}:\n{printed[-6000:]}'
+    return printed
 
 
 def mtkd(*arguments, cwd, expect=0, **environment):

@@ -1,14 +1,11 @@
 """``mtkd options``: its arguments."""
 
 import argparse
-import os
 
 from .api import METHOD_NAMES, option_reference, write_options
 from .network_templates import STUDENTS
 from .paper_files import SCALES
 
-# The folder that the comments of the files name.
-_NAMED_IN_FILES = 'options'
 HELP = 'write option files, or print the option reference'
 DESCRIPTION = (
     'Write the option files of the paper (both stages of MTKD, baselines, testing) and those that '
@@ -81,5 +78,3 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
     )
     print(f"{len(paths)} option files in '{args.out}'")
-    if os.path.normpath(args.out) != _NAMED_IN_FILES:
-        print(f"The commands in their comments name {_NAMED_IN_FILES}/; read '{args.out}' there.")

@@ -1,5 +1,7 @@
 """``mtkd options``: write option files."""
 
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,18 +39,34 @@ def texts_of(
     return texts
 
 
+def _in_folder(text: str, out: Path) -> str:
+    """Replace the folder ``options`` in the comments of an option file."""
+    folder = out.as_posix()
+    if not folder.isprintable():  # a line break would end the comment
+        return text
+    text = re.sub(
+        r'(-opt )options(/[\w./]+\.yml)', lambda m: m[1] + shlex.quote(folder + m[2]), text
+    )
+    text = text.replace(' --out options ', f' --out {shlex.quote(folder)} ', 1)
+    return text.replace(', by options/', f', by {folder}/')
+
+
 def write(out: Path, texts: dict[str, str], overwrite: bool) -> list[Path]:
     """Write option files; see :func:`mtkd_basicsr.commands.write_options`.
 
     Args:
         out: The folder.
-        texts: Path in the folder -> text.
+        texts: Path in the folder -> text, whose comments call the folder ``options``.
         overwrite: Whether to replace existing files with other options.
     """
+    as_written = texts
+    texts = {path: _in_folder(text, out) for path, text in texts.items()}
     present = [path for path in texts if (out / path).exists()]
     different = []
     for path in present:
-        if content((out / path).read_text(encoding='utf-8')) != content(texts[path]):
+        # Files that were generated in another folder, or by 0.1.0, say `options`.
+        same = content(texts[path]), content(as_written[path])
+        if content((out / path).read_text(encoding='utf-8')) not in same:
             different.append(path)
     if different and not overwrite:
         names = listed(different, 3)
