@@ -121,7 +121,7 @@ setup(
         'lint': LINT,
         'export': EXPORT,
         'spandrel': ['spandrel'],
-        'test': ['hypothesis', 'pytest', 'pytest-xdist', 'spandrel', *EXPORT],
+        'test': ['hypothesis', 'pytest', 'pytest-xdist>=3.7', 'spandrel', *EXPORT],
     },
     # `../purelib` is site-packages, in a wheel as in an editable install; see
     # mtkd_basicsr/host/startup.py.

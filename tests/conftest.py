@@ -28,6 +28,18 @@ ROOT = Path(__file__).resolve().parent.parent
 # Bytes; it and the trainings that a test starts.
 MEMORY_OF_A_WORKER = 3 << 30
 
+# They take minutes each, the longest first: begun last, one would run alone at the end.
+LONG_FILES = (
+    'commands/test_compare.py',
+    'commands/test_platforms.py',
+    'repository/test_gpu_script.py',
+    'distillers/test_distillers.py',
+    'repository/test_benchmarks.py',
+    'models/test_resume.py',
+    'commands/test_compare_plan.py',
+    'commands/test_cache.py',
+)
+
 torch.set_num_threads(1)  # several processes run at a time
 
 
@@ -46,8 +58,13 @@ def pytest_xdist_auto_num_workers(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark tests of the repository by their folder; skip tests of a GPU where there is none."""
-    repository = Path(__file__).parent / 'repository'
+    """Begin with the long files; mark tests of the repository by their folder; skip tests of a GPU
+    where there is none.
+    """
+    tests = Path(__file__).parent
+    ranks = {tests / name: rank for rank, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+    repository = tests / 'repository'
     no_gpu = pytest.mark.skip(reason='no CUDA device')
     for item in items:
         if repository in item.path.parents:
@@ -450,9 +467,11 @@ def basicsr_tree(tmp_path_factory):
     return root
 
 
-def run(command, cwd, expect=0, **environment):
-    """Runs a command; its exit status has to be ``expect``; gives what it printed."""
-    status, printed = preloaded.run([str(c) for c in command], cwd, environment)
+def run(command, cwd, expect=0, fresh=False, **environment):
+    """Runs a command; its exit status has to be ``expect``; gives what it printed. A ``fresh``
+    process has to import torch itself.
+    """
+    status, printed = preloaded.run([str(c) for c in command], cwd, environment, fresh)
     assert status == expect, f'{command} gave {status}:\n{printed[-6000:]}'
     return printed
 

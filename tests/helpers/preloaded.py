@@ -9,6 +9,7 @@ import functools
 import gc
 import importlib
 import json
+import multiprocessing.process
 import os
 import random
 import runpy
@@ -89,13 +90,19 @@ def _server() -> _Server | None:
     return _Server() if sys.platform == 'linux' else None
 
 
-def run(command: Sequence[str], cwd: str | os.PathLike[str], changes: Mapping[str, str]) -> _Ended:
+def run(
+    command: Sequence[str],
+    cwd: str | os.PathLike[str],
+    changes: Mapping[str, str],
+    fresh: bool = False,
+) -> _Ended:
     """Run a command.
 
     Args:
         command: The program and its arguments.
         cwd: Its working directory.
         changes: Variables of its environment beside those of this process and ``VARIABLES``.
+        fresh: Whether the process has to import everything itself.
 
     Returns:
         Its exit status and what it printed.
@@ -105,7 +112,7 @@ def run(command: Sequence[str], cwd: str | os.PathLike[str], changes: Mapping[st
     """
     environment = {**os.environ, **VARIABLES, **changes}
     is_plain = not command[1].startswith('-') or command[1] in ('-m', '-c')
-    server = _server() if command[0] == sys.executable and is_plain else None
+    server = _server() if command[0] == sys.executable and is_plain and not fresh else None
     if server is not None and server.variables == _at_start(environment):
         return server.run(command, os.path.abspath(cwd), environment)
     ended = subprocess.run(
@@ -129,6 +136,7 @@ def _become(command: list[str], cwd: str, environment: dict[str, str], output: s
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
+    multiprocessing.process.ORIGINAL_DIR = cwd
     random.seed()
     np.random.seed()
     importlib.invalidate_caches()

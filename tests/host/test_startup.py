@@ -175,7 +175,7 @@ def test_public_names_are_there_in_our_own_command(script, tmp_path):
         '    print(error)\n'
     )
     assert (
-        run([sys.executable, *script], tmp_path)
+        run([sys.executable, *script], tmp_path, fresh=True)
         == "module 'mtkd_basicsr' has no attribute 'Nothing'\n"
     )
 
