@@ -13,7 +13,6 @@ import yaml
 from basicsr.utils.options import ordered_yaml
 from cache import write_images
 
-from mtkd_basicsr.commands import cache
 from mtkd_basicsr.data.cache.reader import CacheReader
 from mtkd_basicsr.weights.networks import build
 
@@ -139,7 +138,9 @@ def cache_precisions(context):
         with context.part(name):
             path = _options(context, folder)
             shutil.rmtree(folder / 'target.lmdb', ignore_errors=True)
-            cache(path, device=device, precision=precision)
+            arguments = ('cache', '-opt', path, '--device', device, '--precision', precision)
+            process = _mtkd(context, *arguments, folder=folder)
+            context.expect_true(f'{name}: made', process.returncode == 0, _told(process))
             pixels[name] = _cached_pixels(str(folder / 'target.lmdb'))
     for name, part, largest in (('fp32', 0.01, 1), ('bf16', 0.25, 4)):
         with context.part(name):

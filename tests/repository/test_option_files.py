@@ -158,7 +158,7 @@ def test_a_file_of_the_user_is_kept(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('out', ['mine', './a b/c', 'a\nb'])
-def test_comments_name_the_folder_of_the_files(out, tmp_path, monkeypatch):
+def test_comments_name_the_folder_of_the_files(out, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(['options', '--out', out]) == 0
     # A line break would end the comment.
@@ -177,7 +177,20 @@ def test_comments_name_the_folder_of_the_files(out, tmp_path, monkeypatch):
         assert ('options/' in text) == ('\n' in out and '-opt' in text)
         read(path)
     assert named > 150
-    assert main(['options', '--out', out]) == 0  # what it wrote is the same
+    # What it wrote is the same, also under another name, and after it was moved.
+    before = {path: path.read_text() for path in Path(out).rglob('*.yml')}
+    assert main(['options', '--out', out]) == 0
+    assert main(['options', '--out', str(tmp_path / out)]) == 0
+    assert {path: path.read_text() for path in Path(out).rglob('*.yml')} == before
+    Path(out).rename("it's moved")
+    assert main(['options', '--out', "it's moved"]) == 0
+    changed = Path("it's moved", 'mtkd_edsr.yml')
+    for old, new in (('total_iter: ', 'total_iter: 1'), ('fusion_x4.yml', 'fusion_x2.yml')):
+        text = changed.read_text()
+        changed.write_text(text.replace(old, new, 1))
+        assert main(['options', '--out', "it's moved"]) == 1
+        assert 'different files with these names: mtkd_edsr.yml;' in capsys.readouterr().err
+        changed.write_text(text)
 
 
 @pytest.mark.parametrize('name', TESTING)

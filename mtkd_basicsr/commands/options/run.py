@@ -16,6 +16,10 @@ from .network_templates import STUDENTS
 from .paper_files import files
 from .ready_files import ready_files, reference_files
 
+# The folder of the files in their comments, and the path of a file in it. In a lookbehind all
+# alternatives have the same length.
+_NAMED = re.compile(r'(?<=-opt |, by |-out )options((?:/[\w./]+\.yml)?)(?=\W)')
+
 
 def texts_of(
     students: Sequence[str], scales: Sequence[int], methods: Sequence[str], data: str | None
@@ -44,11 +48,14 @@ def _in_folder(text: str, out: Path) -> str:
     folder = out.as_posix()
     if not folder.isprintable():  # a line break would end the comment
         return text
-    text = re.sub(
-        r'(-opt )options(/[\w./]+\.yml)', lambda m: m[1] + shlex.quote(folder + m[2]), text
-    )
-    text = text.replace(' --out options ', f' --out {shlex.quote(folder)} ', 1)
-    return text.replace(', by options/', f', by {folder}/')
+    return _NAMED.sub(lambda match: shlex.quote(folder + match[1]), text)
+
+
+def _has_options(found: str, text: str) -> bool:
+    """Return whether a file is the same but for the folder that its comments name."""
+    marked = _NAMED.sub('\0\\1\1', content(text))
+    pattern = re.escape(marked).replace('\0', '.*').replace('\1', "'?")
+    return re.fullmatch(pattern, content(found)) is not None
 
 
 def write(out: Path, texts: dict[str, str], overwrite: bool) -> list[Path]:
@@ -59,14 +66,10 @@ def write(out: Path, texts: dict[str, str], overwrite: bool) -> list[Path]:
         texts: Path in the folder -> text, whose comments call the folder ``options``.
         overwrite: Whether to replace existing files with other options.
     """
-    as_written = texts
-    texts = {path: _in_folder(text, out) for path, text in texts.items()}
     present = [path for path in texts if (out / path).exists()]
     different = []
     for path in present:
-        # Files that were generated in another folder, or by 0.1.0, say `options`.
-        same = content(texts[path]), content(as_written[path])
-        if content((out / path).read_text(encoding='utf-8')) not in same:
+        if not _has_options((out / path).read_text(encoding='utf-8'), texts[path]):
             different.append(path)
     if different and not overwrite:
         names = listed(different, 3)
@@ -79,5 +82,5 @@ def write(out: Path, texts: dict[str, str], overwrite: bool) -> list[Path]:
         if path in present and not overwrite:
             continue
         make_folder((out / path).parent)
-        write_text(out / path, text)
+        write_text(out / path, _in_folder(text, out))
     return [out / path for path in texts]
