@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 # torchvision imports torch._dynamo, which takes most of the time.
 _LIBRARIES = 'torchvision', 'scipy.stats', 'cv2', 'lmdb', 'pywt', 'yaml'
@@ -87,7 +88,9 @@ class _Server:
 
 @functools.cache
 def _server() -> _Server | None:
-    return _Server() if sys.platform == 'linux' else None
+    """Return the process, or None where a fork could not do what a new process can."""
+    is_safe = sys.platform == 'linux' and not torch.cuda.is_available()  # CUDA survives no fork
+    return _Server() if is_safe else None
 
 
 def run(
