@@ -46,7 +46,8 @@ def texts_of(
 def _in_folder(text: str, out: Path) -> str:
     """Replace the folder ``options`` in the comments of an option file."""
     folder = out.as_posix()
-    if not folder.isprintable():  # a line break would end the comment
+    # A line break would end the comment, and BasicSR opens ASCII alone in any locale.
+    if not folder.isprintable() or not folder.isascii():
         return text
     return _NAMED.sub(lambda match: shlex.quote(folder + match[1]), text)
 
