@@ -481,23 +481,21 @@ def mtkd(*arguments, cwd, expect=0, **environment):
     return run([sys.executable, '-m', 'mtkd_basicsr', *arguments], cwd, expect, **environment)
 
 
-@pytest.fixture(scope='session', autouse=True)
+@pytest.fixture(autouse=True)
 def basicsr_logger():
-    """Sets BasicSR's logger up, which whoever asks first for it does: in the first test alone it
-    would drop what the test has changed in it before.
+    """Sets BasicSR's logger up, with a stream that is open for the whole test.
+
+    A loop that ran in this process leaves none. Whoever asks first for it would set it up, with
+    what pytest has as output then, which a test that began in a fixture finds closed.
     """
     from basicsr.utils import get_root_logger
 
-    return get_root_logger()
-
-
-@pytest.fixture(autouse=True)
-def open_log_stream(basicsr_logger):
-    """Gives BasicSR's logger a stream again, if an earlier test closed the one that it had."""
-    for handler in list(basicsr_logger.handlers):
+    logger = get_root_logger()
+    for handler in list(logger.handlers):
         # A file handler that was closed has no stream.
         if getattr(getattr(handler, 'stream', None), 'closed', False):
             handler.stream = sys.__stderr__  # setStream would flush the closed one
+    return logger
 
 
 @pytest.fixture(autouse=True)
