@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from ..config import DatasetConfig, TrainingConfig
+from ..data.whole_images import listing_errors
 from ..errors import DataError
 from ..host.api import SingleImageDataset
 from ..utils.texts import is_unicode
@@ -29,13 +30,9 @@ def _low_resolution_paths(entry: DatasetConfig, scale: int) -> list[str]:
     root = os.path.expanduser(str(entry.options.get('dataroot_lq')))
     if entry.type != WITHOUT_GROUND_TRUTH or not os.path.exists(root):
         return []
-    try:
+    with listing_errors(entry.key):
         # BasicSR writes into these options.
         dataset = SingleImageDataset(copy.deepcopy(dict(entry.options)))
-    except Exception as error:  # it has assertions, and reads keys unchecked
-        raise DataError(
-            f'{entry.key}: BasicSR cannot list its images: {type(error).__name__}: {error}'
-        ) from error
     return [str(path) for path in dataset.paths]
 
 

@@ -1,7 +1,9 @@
 """Whole images of BasicSR's paired datasets, without cropping."""
 
+import contextlib
 import copy
 import os
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import lmdb
@@ -32,6 +34,24 @@ def _check_lmdb(path: str, key: str) -> None:
         raise DataError(f"{key}: '{path}' was cut off: {problem}; copy it again")
 
 
+@contextlib.contextmanager
+def listing_errors(key: str) -> Iterator[None]:
+    """Turn any error of a constructor that lists images into one that names the option key.
+
+    Args:
+        key: Option key of the dataset.
+
+    Raises:
+        DataError: BasicSR cannot list the images.
+    """
+    try:
+        yield
+    except Exception as error:  # BasicSR has assertions, and reads keys unchecked
+        raise DataError(
+            f'{key}: BasicSR cannot list its images: {type(error).__name__}: {error}'
+        ) from error
+
+
 def build_paired_dataset(block: dict[str, Any], key: str) -> PairedImageDataset:
     """Build a ``PairedImageDataset`` from a block of an option file.
 
@@ -47,12 +67,8 @@ def build_paired_dataset(block: dict[str, Any], key: str) -> PairedImageDataset:
     """
     options = copy.deepcopy(block)
     options.pop('target_cache', None)
-    try:
+    with listing_errors(key):
         dataset = PairedImageDataset(options)
-    except Exception as error:  # it has assertions, and reads keys unchecked
-        raise DataError(
-            f'{key}: BasicSR cannot list its images: {type(error).__name__}: {error}'
-        ) from error
     backend = dataset.io_backend_opt['type']
     choice(backend, _BACKENDS, f'{key}.io_backend.type')
     if backend == 'lmdb':
