@@ -151,15 +151,25 @@ def matches(found, student, scale):
     return compared
 
 
+def difference(mean, deviation):
+    """A difference in dB, such as ``+0.12 ± 0.02``; with a third digit where two do not show which
+    is larger.
+    """
+    digits = 2
+    if deviation is not None and f'{abs(mean):.2f}' == f'{deviation:.2f}':
+        digits = 3
+    # A difference below half of the last digit has no sign.
+    text = f'{mean:+.{digits}f}' if abs(mean) >= 0.5 * 0.1**digits else f'{0:.{digits}f}'
+    return text if deviation is None else f'{text} ± {deviation:.{digits}f}'
+
+
 def in_a_cell(match, seeds):
     """A comparison in words, such as ``**won** +0.12 ± 0.02 / +0.05 ± 0.01, p 2e-09``."""
     if match is None:
         return '–'
     differences = []
     for mean, deviation in match.gains.values():
-        # A difference below half of the last digit has no sign.
-        text = f'{mean:+.2f}' if abs(mean) >= 0.005 else '0.00'
-        differences.append(text + ('' if deviation is None else f' ± {deviation:.2f}'))
+        differences.append(difference(mean, deviation))
     p = f'{match.p:.0e}' if match.p < 0.001 else f'{match.p:.2g}'
     few = '' if match.seeds == seeds else f', {match.seeds} of {seeds} seeds'
     mark = ' †' if match.mixed else ''
@@ -210,10 +220,11 @@ def headline(found, scale=4):
         'deviation over seeds. MTKD has 14,000 iterations. Each line begins with the iterations of '
         'the method and, in brackets, the time of its training over that of MTKD '
         "([the student's training alone](docs/figures.md#cost-of-a-step)). The first line compares "
-        'after equal iterations. A second line compares after about equal time '
-        f'({LEAST} or more), where the method has fewer iterations, to which most of the lead is '
-        f'due. **Won** and **lost**: on {TESTED}, with p < {SIGNIFICANT} (Wilcoxon signed-rank '
-        'test over images; Holm over all comparisons of a student), by more than the deviation '
+        'after equal iterations; a second line with a shorter training of the method that took '
+        f"about MTKD's time ({LEAST} of it or more), where there is one: most of this lead comes "
+        f'from MTKD having more iterations. **Won** and **lost**: on {TESTED}, with p < '
+        f'{SIGNIFICANT} (Wilcoxon signed-rank test over images; Holm over all comparisons of a '
+        'student), by more than the deviation '
         'over seeds. **Ahead** and **behind**: the same with only one or two seeds, by '
         f'{FEW_SEEDS} dB or more. **Level**: neither. –: not trained yet. '
         '[As a file](docs/results/headline.csv).'

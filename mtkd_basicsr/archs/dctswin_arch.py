@@ -146,8 +146,8 @@ class DCTSwin(nn.Module):
             low-resolution image.
         in_chans (int): 3 × number of teachers.
         num_out_ch (int): Channels of the output, 3.
-        img_size (int): Size of the feature map that the authors' mask is special for; with
-            ``shift_mask='none'`` without effect. Any size can be used.
+        img_size (int): Of effect with the authors' mask alone, which is another one for feature
+            maps of this size. Images of any size can be fused.
         window_size (int): Height and width of a window, an even number.
         img_range (float): The input is multiplied, the correction divided by it.
         depths (list[int]): Blocks of each group.

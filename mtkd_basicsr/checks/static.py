@@ -8,6 +8,7 @@ import torch
 
 from ..config import MODELS, DatasetConfig, TrainingConfig, model_of, parse_scale, require
 from ..data.cache.format import state_of
+from ..data.whole_images import folder_error
 from ..distillers import training_config
 from ..errors import DataError, MTKDError, WeightsError, did_you_mean
 from ..host.api import DATASET_REGISTRY, registered_name
@@ -34,14 +35,11 @@ def _check_exists(
     findings: Findings,
     key: str,
     path: Any,
-    folder: bool = False,
     kind: type[MTKDError] = WeightsError,
 ) -> None:
     path = os.path.expanduser(str(path))
-    # An LMDB may be a folder or a file.
-    exists = os.path.isdir if folder and not path.endswith('.lmdb') else os.path.exists
-    if not exists(path):
-        findings.error(f"{key}: no {'folder' if folder else 'file'} '{path}'", kind)
+    if not os.path.exists(path):
+        findings.error(f"{key}: no file '{path}'", kind)
 
 
 def check_folders(datasets: Iterable[DatasetConfig], findings: Findings) -> None:
@@ -51,11 +49,9 @@ def check_folders(datasets: Iterable[DatasetConfig], findings: Findings) -> None
             continue
         for name in ('dataroot_gt', 'dataroot_lq'):
             key = f'{dataset.key}.{name}'
-            path = dataset.options.get(name)
-            if path is None:
-                findings.error(f'{key}: missing')
-            else:
-                _check_exists(findings, key, path, folder=True, kind=DataError)
+            error = folder_error(key, dataset.options.get(name))
+            if error is not None:
+                findings.error(str(error), type(error))
         names = dataset.options.get('meta_info_file')
         if names is not None:
             key = f'{dataset.key}.meta_info_file'

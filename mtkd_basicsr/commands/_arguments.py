@@ -121,9 +121,11 @@ def add_tile_arguments(parser: argparse.ArgumentParser, tile_help: str) -> None:
         type=int,
         default=TILE_OVERLAP,
         metavar='N',
-        help='overlap of neighbouring tiles, in low-resolution pixels',
+        help='overlap of neighbouring tiles, in low-resolution pixels; default: %(default)s',
     )
-    parser.add_argument('--device', default='auto', help='auto, cpu, cuda, cuda:1, …')
+    parser.add_argument(
+        '--device', default='auto', help='auto, cpu, cuda, cuda:1, …; default: %(default)s'
+    )
 
 
 def loop_keywords(args: argparse.Namespace) -> dict[str, Any]:
@@ -164,25 +166,31 @@ def add_local_rank(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def add_loop_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that ``mtkd train`` and ``mtkd test`` share."""
+def add_loop_arguments(parser: argparse.ArgumentParser, auto_resume: str, debug: str) -> None:
+    """Add the arguments that ``mtkd train`` and ``mtkd test`` share.
+
+    Args:
+        parser: The parser of the command.
+        auto_resume: What ``--auto_resume`` does there.
+        debug: What ``--debug`` does there.
+    """
     parser.add_argument('-opt', '--opt', required=True, metavar='FILE', help='option file (YAML)')
     parser.add_argument(
         '--launcher',
         choices=LAUNCHERS,
         default='none',
-        help='job launcher',
+        help='job launcher; default: %(default)s',
     )
     parser.add_argument(
         '--auto_resume',
         '--auto-resume',
         action='store_true',
-        help='resume from the newest training state',
+        help=auto_resume,
     )
     parser.add_argument(
         '--debug',
         action='store_true',
-        help="BasicSR's debug mode: validate and save after 8 iterations",
+        help=debug,
     )
     # Not set here: it may stand before the command.
     add_local_rank(parser, argparse.SUPPRESS)

@@ -9,8 +9,8 @@ from .methods import DistillationConfig, MethodConfig, MethodSpec, TargetSource
 from .parsing import parse
 from .schema import KDOptions
 
-# Removed keys of ``train.kd``, and the last version that had them. docs/results.md reports what was
-# measured with them.
+# Removed keys of ``train.kd``, and the last version that had them. docs/results/README.md reports
+# what was measured with them.
 _REMOVED_KEYS = {'anneal': '0.1.0', 'selective': '0.1.0'}
 
 

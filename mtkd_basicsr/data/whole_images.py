@@ -10,7 +10,7 @@ import lmdb
 import numpy as np
 
 from ..config import choice
-from ..errors import DataError
+from ..errors import DataError, MTKDError, OptionError
 from ..host.shared_lmdb import open_environment
 from ..utils.image_head import Head, read_head
 from .cache.format import data_file, missing_end
@@ -52,6 +52,21 @@ def listing_errors(key: str) -> Iterator[None]:
         ) from error
 
 
+def folder_error(key: str, path: object) -> MTKDError | None:
+    """Return an error for a folder or LMDB of images that is not there; None if it is.
+
+    Args:
+        key: Option key, for the message.
+        path: Its value.
+    """
+    if path is None:
+        return OptionError(f'{key}: missing')
+    path = os.path.expanduser(str(path))
+    # An LMDB may be a folder or a file.
+    exists = os.path.exists if path.endswith('.lmdb') else os.path.isdir
+    return None if exists(path) else DataError(f"{key}: no folder '{path}'")
+
+
 def build_paired_dataset(block: dict[str, Any], key: str) -> PairedImageDataset:
     """Build a ``PairedImageDataset`` from a block of an option file.
 
@@ -62,11 +77,15 @@ def build_paired_dataset(block: dict[str, Any], key: str) -> PairedImageDataset:
         key: Option key of the block, for messages.
 
     Raises:
-        DataError: BasicSR cannot list the images, or an LMDB is damaged.
-        OptionError: BasicSR has no such ``io_backend``.
+        DataError: A folder is missing, BasicSR cannot list the images, or an LMDB is damaged.
+        OptionError: An option is missing, or BasicSR has no such ``io_backend``.
     """
     options = copy.deepcopy(block)
     options.pop('target_cache', None)
+    for name in ('dataroot_gt', 'dataroot_lq'):
+        error = folder_error(f'{key}.{name}', options.get(name))
+        if error is not None:
+            raise error
     with listing_errors(key):
         dataset = PairedImageDataset(options)
     backend = dataset.io_backend_opt['type']

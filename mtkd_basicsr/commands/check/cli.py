@@ -46,6 +46,9 @@ def run(args: argparse.Namespace) -> None:
     errors = sum(finding.level == ERROR for finding in findings)
     warnings = sum(finding.level == WARNING for finding in findings)
     print(findings)
-    print(f'\n{errors} {"error" if errors == 1 else "errors"}, {warnings} warnings')
+    print(
+        f'\n{errors} {"error" if errors == 1 else "errors"}, '
+        f'{warnings} {"warning" if warnings == 1 else "warnings"}'
+    )
     if findings.failed:
         sys.exit(1)

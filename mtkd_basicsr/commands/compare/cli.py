@@ -20,7 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'base',
     )
     parser.add_argument(
-        '--jobs', type=int, default=1, metavar='N', help='number of runs at the same time'
+        '--jobs',
+        type=int,
+        default=1,
+        metavar='N',
+        help='number of runs at the same time; default: %(default)s',
     )
     add_safe_argument(parser)
     mode = parser.add_mutually_exclusive_group()

@@ -4,7 +4,7 @@ import argparse
 
 from .api import demo
 
-HELP = 'run both stages of MTKD on sample photographs, on a CPU'
+HELP = 'run both stages of MTKD on sample photographs, in minutes on a CPU'
 DESCRIPTION = (
     'Train a fusion of three teachers and a student with and without MTKD on sample photographs, '
     'in minutes on a CPU, and compare them.'

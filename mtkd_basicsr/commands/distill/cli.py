@@ -29,8 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to its parser."""
     parser.add_argument('folder', help='folder of high-resolution photographs')
     parser.add_argument('--out', required=True, metavar='DIR', help='output folder')
-    parser.add_argument('--student', choices=list(STUDENTS), default='edsr', help='the student')
-    parser.add_argument('--scale', type=int, choices=SCALES, default=4, help='scale')
+    parser.add_argument(
+        '--student',
+        choices=list(STUDENTS),
+        default='edsr',
+        help='the student; default: %(default)s',
+    )
+    parser.add_argument(
+        '--scale', type=int, choices=SCALES, default=4, help='scale; default: %(default)s'
+    )
     parser.add_argument(
         '--teachers',
         nargs='+',
@@ -44,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_hours,
         default=2.0,
         metavar='H',
-        help='what all of it may take; the number of iterations follows from it',
+        help='what all of it may take; the number of iterations follows from it; default: '
+        '%(default)g',
     )
     parser.add_argument(
         '--validation',

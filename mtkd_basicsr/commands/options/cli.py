@@ -8,9 +8,9 @@ from .paper_files import SCALES
 
 HELP = 'write option files, or print the option reference'
 DESCRIPTION = (
-    'Write the option files of the paper (both stages of MTKD, baselines, testing) and those that '
-    'need no download (reference/, demo/, compare/, teachers/), or print the reference of all '
-    'option keys.'
+    'Write the option files of the paper (both stages of MTKD, baselines, testing), those for '
+    'photographs of yours (reference/), comparisons (compare/), the training of teachers '
+    '(teachers/) and the demo (demo/), or print the reference of all option keys.'
 )
 
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         choices=tuple(STUDENTS),
         default=tuple(STUDENTS),
-        help='write only the files of these students',
+        help='write only the files of these students; default: all',
     )
     parser.add_argument(
         '--scale',
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=SCALES,
         default=SCALES,
-        help='write only the files of these scales',
+        help='write only the files of these scales; default: all',
     )
     parser.add_argument(
         '--method',

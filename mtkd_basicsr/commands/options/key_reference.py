@@ -19,9 +19,9 @@ _HEAD = """# Option keys
 
 It lists the keys that `mtkd_basicsr` adds. All other keys have their \
 [meaning in BasicSR](https://github.com/XPixelGroup/BasicSR/blob/master/docs/Config.md).
-`~` is YAML's null. An unknown key is an error that suggests the nearest known key; \
-`mtkd check -opt FILE`
-reports all mistakes of a file at once.
+`~` is YAML's null. An unknown key of `train`, or one that resembles a known key, is an error that \
+suggests the nearest known key;
+of other keys that nothing reads `mtkd check -opt FILE` warns. It reports all mistakes of a file.
 
 """
 _TYPES: dict[type, str] = {

@@ -168,7 +168,7 @@ def baseline_file(method: str, student: str, scale: int) -> tuple[str, str]:
     if method != 'scratch':
         cache = (
             f'datasets/DIV2K/teachers_x{scale}.lmdb  # of mtkd cache -opt '
-            f'options/fusion_x{scale}.yml; without it the teacher runs at every step'
+            f'options/fusion_x{scale}.yml; without it all of the teacher runs at every step'
         )
         teachers = _teachers(
             (student,),

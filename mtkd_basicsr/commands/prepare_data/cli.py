@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=[2, 3, 4],
         metavar='N',
-        help='scales of the low-resolution images',
+        help='scales of the low-resolution images; default: 2 3 4',
     )
     parser.add_argument(
         '--multiple',

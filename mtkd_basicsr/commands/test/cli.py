@@ -2,14 +2,20 @@
 
 import argparse
 
-from .._arguments import add_loop_arguments as add_arguments
-from .._arguments import loop_keywords
+from .._arguments import add_loop_arguments, loop_keywords
 from .api import test
 
 HELP = "test with BasicSR's pipeline"
 DESCRIPTION = 'Test as "python basicsr/test.py" does; create results/ in the current directory.'
 
-__all__ = ['DESCRIPTION', 'HELP', 'add_arguments', 'run']
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to its parser."""
+    add_loop_arguments(
+        parser,
+        auto_resume='as in basicsr/test.py, where it has no effect',
+        debug="BasicSR's debug mode: the name of the results folder begins with debug_",
+    )
 
 
 def run(args: argparse.Namespace) -> None:

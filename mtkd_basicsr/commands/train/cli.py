@@ -2,8 +2,7 @@
 
 import argparse
 
-from .._arguments import add_loop_arguments as add_arguments
-from .._arguments import loop_keywords
+from .._arguments import add_loop_arguments, loop_keywords
 from .api import train
 
 HELP = "train with BasicSR's pipeline"
@@ -12,7 +11,14 @@ DESCRIPTION = (
     'directory.'
 )
 
-__all__ = ['DESCRIPTION', 'HELP', 'add_arguments', 'run']
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command to its parser."""
+    add_loop_arguments(
+        parser,
+        auto_resume='resume from the newest training state',
+        debug="BasicSR's debug mode: validate and save after 8 iterations",
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ _STUDENTS: dict[str, dict[str, Any]] = {
     'EDSR 64×16': {'type': 'EDSR', 'num_feat': 64, 'num_block': 16},
 }
 
-# student -> scale -> source -> method -> PSNR (dB, Y channel, crop = scale) on Set5, Set14, BSD100,
+# student -> scale -> method -> PSNR (dB, Y channel, crop = scale) on Set5, Set14, BSD100,
 # Urban100. None: not published.
 # MiPKD: ICLR 2025; DCKD: AAAI 2025; DUKD: https://arxiv.org/abs/2309.14162.
 _PSNR: dict[str, dict[int, dict[str, tuple[float | None, ...]]]] = {
