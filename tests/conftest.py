@@ -381,6 +381,7 @@ def parsed(opt, is_train=True, root='.'):
     opt.update(dist=False, rank=0, world_size=1, auto_resume=False, is_train=is_train)
     folder = Path(root) / 'experiments' / opt['name']
     opt['path'].update(
+        experiments_root=str(folder),
         models=str(folder / 'models'),
         training_states=str(folder / 'training_states'),
         log=str(folder),

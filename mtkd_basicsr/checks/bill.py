@@ -1,7 +1,9 @@
 """The sum of a training, ``mtkd cache`` and validations, measured on a little of each."""
 
 import logging
+import os
 import tempfile
+import traceback
 from collections.abc import Iterator
 
 import torch
@@ -20,6 +22,7 @@ from .cost import (
     outputs,
     peak_memory,
 )
+from .dataset_options import network_channels
 from .estimates import Bill, Estimate, Part, cache_bytes, duration, extrapolate, on_line
 from .findings import Findings
 from .paired import build_paired, has_folders
@@ -60,12 +63,15 @@ def measure_steps(
 ) -> tuple[Estimate[tuple[int, int]], float | None]:
     """Return the seconds of a step, and the peak memory in bytes if the system reports it."""
     train = config.train_dataset.options
-    entries = {'gt': 3, **_cached_outputs(model, config)}
+    color = config.train_dataset.channels
+    if not config.train_dataset.is_paired:  # those of a class of the user's may be anything
+        color = network_channels(config)
+    entries = {'gt': color, **_cached_outputs(model, config)}
     peaks: list[tuple[float, float]] = []
 
     def measure(size: tuple[int, int]) -> float:
         count, side = size
-        images = {'lq': torch.rand(count, 3, side // config.scale, side // config.scale)}
+        images = {'lq': torch.rand(count, color, side // config.scale, side // config.scale)}
         for entry, channels in entries.items():
             images[entry] = torch.rand(count, channels, side, side)
         # The first batches of stage 1 are those that the mix is fitted to.
@@ -182,7 +188,10 @@ def _validation_part(
     dataset = build_paired(entry, config.scale)
     pixels = mean_pixels(WholeImagePairs(dataset, config.scale))
     estimate = seconds_of_networks(
-        lambda lq: model.run_network(net, lq), pixels / config.scale**2, device
+        lambda lq: model.run_network(net, lq),
+        pixels / config.scale**2,
+        device,
+        channels=entry.channels,
     )
     seconds = estimate.value + seconds_of_metrics(config, pixels)
     count = validations(config) * len(dataset)
@@ -220,7 +229,11 @@ def check_costs(
                     findings.ok(str(part))
             findings.ok(f'all of it: {bill}')
     except Exception as error:  # BasicSR and torch raise many types
-        findings.error(f'train: a step fails: {type(error).__name__}: {error}')
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        findings.error(
+            f'train: a step fails: {type(error).__name__}: {error} '
+            f'({os.path.basename(place.filename)}, line {place.lineno})'
+        )
     finally:
         logger.disabled = saved
     return bill

@@ -47,10 +47,14 @@ def makes_cache(config: TrainingConfig) -> bool:
 
 
 def checkpoints(config: TrainingConfig) -> tuple[int, float]:
-    """Return how many checkpoints a training writes, and their bytes."""
+    """Return how many checkpoints of a training lie on the disk at most, and their bytes."""
     parameters = sum(p.numel() for p in build(config.network, 'network_g').parameters())
     total = config.options['train']['total_iter']
-    count = int(total // config.options['logger']['save_checkpoint_freq']) + 1
+    count = int(total // config.options['logger']['save_checkpoint_freq'])
+    if config.keep_last is not None:
+        # An old one is removed after a new one is written.
+        count = min(count, config.keep_last + 1)
+    count += 1  # net_g_latest.pth
     # The network, its moving average, and two moments of the optimizer, as float32.
     return count, count * parameters * 4 * 4
 

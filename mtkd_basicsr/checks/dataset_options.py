@@ -197,10 +197,18 @@ def check_dataset(dataset: DatasetConfig, takers: str, channels: int, findings: 
         _check_template(dataset, findings)
 
 
+def network_channels(config: TrainingConfig) -> int:
+    """Return how many channels the networks take; those of teachers have three."""
+    names = [name for name in _CHANNELS if name in config.network]
+    if config.uses_teachers or not names:
+        return 3
+    channels: int = config.network[names[0]]
+    return channels
+
+
 def check_dataset_options(config: TrainingConfig, findings: Findings) -> None:
     """Check all datasets of a training or a test; see :func:`check_dataset`."""
     takers = 'teachers take' if config.uses_teachers else f'{config.network.get("type")} takes'
-    names = [name for name in _CHANNELS if name in config.network]
-    channels = config.network[names[0]] if names and not config.uses_teachers else 3
+    channels = network_channels(config)
     for dataset in config.datasets.values():
         check_dataset(dataset, takers, channels, findings)

@@ -129,7 +129,7 @@ def extrapolate(
     """Measure at growing sizes, as long as a measurement takes less than a budget.
 
     Args:
-        measure: Measures the seconds of some work.
+        measure: Measures the seconds of some work. It may fail for any size but the last.
         sizes: Amount of work and size, in ascending order. The last one is what is asked for.
         budget: Seconds that a measurement may be expected to take; the first is made anyway.
 
@@ -141,7 +141,13 @@ def extrapolate(
     for amount, size in sizes:
         if points and on_line(points, amount) > budget:
             break
-        points.append((amount, measure(size)))
+        try:
+            seconds = measure(size)
+        except Exception:  # networks and losses may need a larger size, and raise any type
+            if size == sizes[-1][1]:
+                raise
+            continue
+        points.append((amount, seconds))
         measured = size
     extrapolated = len(points) < len(sizes)
     value = on_line(points, sizes[-1][0]) if extrapolated else points[-1][1]

@@ -26,6 +26,13 @@ _CHOICES = {
 }
 
 
+def parameters_of(kind: Any) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a metric by name; none of one that is not registered."""
+    if not isinstance(kind, str) or kind not in METRIC_REGISTRY:
+        return {}
+    return dict(inspect.signature(METRIC_REGISTRY.get(kind)).parameters)
+
+
 @dataclass(frozen=True)
 class _Metric:
     """An entry of ``val.metrics``.
@@ -48,7 +55,7 @@ class _Metric:
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
         """Return the parameters of the function, by name."""
-        return dict(inspect.signature(METRIC_REGISTRY.get(self.kind)).parameters)
+        return parameters_of(self.kind)
 
     @property
     def compares(self) -> bool:

@@ -244,12 +244,16 @@ def check_metrics(config: TrainingConfig, findings: Findings) -> None:
             known = [known for known, _ in METRIC_REGISTRY if known.startswith('calculate_')]
             findings.error(f'{key}.type: unknown metric {kind!r}; {did_you_mean(kind, known)}')
             continue
+        signature = inspect.signature(METRIC_REGISTRY.get(metric))
         border = block.get('crop_border')
-        if not is_number(border, 0, whole=True):
+        parameter = signature.parameters.get('crop_border')
+        # Metrics of users need not have it.
+        is_needed = parameter is not None and parameter.default is inspect.Parameter.empty
+        if (is_needed or 'crop_border' in block) and not is_number(border, 0, whole=True):
             findings.error(f'{key}.crop_border: {border!r}; expected {_WHOLE_FROM_0}')
         arguments = {name: value for name, value in block.items() if name != 'type'}
         try:
-            inspect.signature(METRIC_REGISTRY.get(metric)).bind(img=0, img2=0, **arguments)
+            signature.bind(img=0, img2=0, **arguments)
         except TypeError as error:
             findings.error(f'{key}: {kind}: {error}')
 

@@ -28,10 +28,12 @@ from .images import check_images
 from .loggers import check_loggers
 from .metrics import check_metric_use
 from .optimizer import check_loaders, check_metrics, refuse_unknown_model
+from .own_folder import check_own_folder
 from .pretrained import check_resumed_network, load_pretrained
 from .result_names import check_saved_images
 from .static import check_datasets, check_folders, refuse
 from .unread_keys import check_unread_keys
+from .validated_teachers import check_validation_teachers
 
 # Models whose construction has no side effects; models of other packages may do anything.
 _MODELS_WITHOUT_SIDE_EFFECTS = (*MODELS, 'SRModel')
@@ -129,6 +131,8 @@ def before_training(opt: dict[str, Any], is_first: bool = True) -> None:
     check_saved_images(config, findings)
     findings.raise_errors()
     _try_build(opt, with_model=is_first)
+    if is_first:
+        check_validation_teachers(config)
     _check_is_no_file(os.path.dirname(opt['path']['experiments_root']))
 
 
@@ -221,6 +225,7 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
             config = refuse(without_replaced_weights(opt, opt['auto_resume']))
             if config is not None:
                 check_resumed_network(config, given_state(opt, opt['auto_resume']))
+                check_own_folder(config, findings)
         else:
             config = training_config(opt, errors=findings)
             _check_test(config, findings)

@@ -81,6 +81,28 @@ def check_result_names(key: str, paths: Iterable[str], is_train: bool, findings:
         )
 
 
+def _check_other_sets(
+    key: str, paths: Iterable[str], seen: dict[str, str], findings: Findings
+) -> None:
+    """Warn about names of earlier validation sets: a training saves all in one folder.
+
+    Args:
+        key: Option key of the dataset.
+        paths: Paths of its low-resolution images.
+        seen: Option key of the first dataset with a name, by name; those of this one are added.
+        findings: Results are added to it.
+    """
+    names = [result_name(path) for path in paths]
+    same = [name for name in names if name in seen]
+    if same:
+        findings.warning(
+            f'val.save_img: true, but results of {key} would replace those of {seen[same[0]]}, '
+            f'because names are the same: {listed(same)}; rename the images, or use false'
+        )
+    for name in names:
+        seen.setdefault(name, key)
+
+
 def check_saved_images(config: TrainingConfig, findings: Findings) -> None:
     """Check the names of the results of all datasets that are validated or tested on.
 
@@ -90,8 +112,11 @@ def check_saved_images(config: TrainingConfig, findings: Findings) -> None:
     """
     if (config.options.get('val') or {}).get('save_img') is not True:
         return
+    seen: dict[str, str] = {}
     for entry in config.datasets.values():
         if entry.phase != 'train':
             with findings.collect_errors():
                 paths = _low_resolution_paths(entry, config.scale)
                 check_result_names(entry.key, paths, config.is_train, findings)
+                if config.is_train:
+                    _check_other_sets(entry.key, paths, seen, findings)

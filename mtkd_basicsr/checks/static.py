@@ -16,13 +16,14 @@ from ..host.option_schema import REQUIRED_FOR_TRAINING, structure_errors
 from ..losses.build import build as build_loss
 from ..losses.build import try_out
 from ..utils.attempts import first_accepted
+from ..utils.json_types import of_other_types
 from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.resources import weights_file
 from .dataset_options import check_dataset_options
 from .device import device_of, try_on
 from .findings import Findings
 from .loggers import check_loggers
-from .metrics import check_metric_use
+from .metrics import check_metric_use, parameters_of
 from .optimizer import check_values
 from .unread_keys import check_unread_keys
 
@@ -106,6 +107,10 @@ def check_losses(config: TrainingConfig, findings: Findings) -> None:
         if loss:
             with findings.collect_errors():
                 _try_loss(config, loss, f'train.{name}')
+    perceptual = config.options['train'].get('perceptual_opt')
+    if perceptual and config.is_fusion_stage:
+        with findings.collect_errors():
+            build_loss(perceptual, 'train.perceptual_opt')
 
 
 def _try_loss(config: TrainingConfig, loss: dict[str, Any], key: str) -> None:
@@ -119,7 +124,7 @@ def _try_loss(config: TrainingConfig, loss: dict[str, Any], key: str) -> None:
     size = train.gt_size
     if size is None or size < 1 or not train.is_paired:
         return  # which is reported elsewhere; images of a class of the user's may be anything
-    channels = 1 if train.options.get('color') == 'y' else 3
+    channels = train.channels
     batch_size = train.options.get('batch_size_per_gpu')
     count = batch_size if isinstance(batch_size, int) and batch_size > 0 else 1
     # Some losses need the batch of the training.
@@ -134,6 +139,17 @@ def _try_loss(config: TrainingConfig, loss: dict[str, Any], key: str) -> None:
         first_accepted(lambda shape: try_out(built, loss, key, shape, device), shapes)
 
     try_on(config, check)
+
+
+def _check_recorded(config: TrainingConfig, findings: Findings) -> None:
+    """Warn about arguments of the student that its checkpoints cannot record."""
+    if config.is_fusion_stage:
+        return
+    for key in of_other_types(config.network, 'network_g'):
+        findings.warning(
+            f'{key}: a class or function, with which checkpoints cannot record the network: mtkd '
+            'upscale and mtkd export will not open them; register a network that has it as default'
+        )
 
 
 def _teachers_run(config: TrainingConfig) -> bool:
@@ -171,12 +187,13 @@ def _check_protocol(config: TrainingConfig, findings: Findings) -> None:
     for name, metric in (metrics if isinstance(metrics, dict) else {}).items():
         if not isinstance(metric, dict):
             continue  # check_values reports it
-        if metric.get('crop_border') != config.scale:
+        read = parameters_of(metric.get('type'))
+        if 'crop_border' in read and metric.get('crop_border') != config.scale:
             findings.warning(
                 f'val.metrics.{name}.crop_border: {metric.get("crop_border")}; papers crop as many '
                 f'pixels as the scale, {config.scale}: results are not comparable with theirs'
             )
-        if metric.get('test_y_channel') is not True:
+        if 'test_y_channel' in read and metric.get('test_y_channel') is not True:
             findings.warning(
                 f'val.metrics.{name}.test_y_channel: {metric.get("test_y_channel")}; papers '
                 'measure on the Y channel (true): PSNR on RGB is about 2 dB lower'
@@ -223,6 +240,7 @@ def check_fast(opt: dict[str, Any], findings: Findings) -> TrainingConfig | None
     check_datasets(config, findings)
     check_dataset_options(config, findings)
     _check_weights(config, findings)
+    _check_recorded(config, findings)
     _check_protocol(config, findings)
     return config if usable else None
 

@@ -100,21 +100,23 @@ def seconds_of_networks(
     device: torch.device,
     sides: Sequence[int] = _SIDES,
     seconds: float | None = None,
+    channels: int = 3,
 ) -> Estimate[float]:
     """Time networks on squares of random numbers, up to the size of an image.
 
     Args:
-        network: Takes (1, 3, h, w).
+        network: Takes (1, channels, h, w).
         pixels: Low-resolution pixels of the image, the size that is asked for.
         device: Device of the network.
         sides: Sides of the squares before it.
         seconds: Seconds that a measurement may take; None for :data:`budget`.
+        channels: Channels of the image.
     """
     most = budget if seconds is None else seconds
 
     def measure(amount: float) -> float:
         side = max(round(amount**0.5), 1)
-        image = torch.rand(1, 3, side, side, device=device)
+        image = torch.rand(1, channels, side, side, device=device)
         taken = 0.0
         with torch.no_grad():
             for _ in range(2):  # kernels are loaded in the first

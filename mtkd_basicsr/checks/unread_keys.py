@@ -127,10 +127,15 @@ def _check_datasets(config: TrainingConfig, findings: Findings) -> None:
 
 
 def _check_stage(config: TrainingConfig, findings: Findings) -> None:
-    """Warn about keys of stage 2 in a file of stage 1."""
-    if not config.is_fusion_stage:
-        return
+    """Warn about keys of stage 2 in a file of stage 1, and about a loss to no target."""
     train = config.options.get('train') or {}
+    if not config.is_fusion_stage:
+        if config.is_train and not config.uses_teachers and train.get('distill_opt'):
+            findings.warning(
+                'train.distill_opt: not used, because train.kd.type needs no teacher; remove it, '
+                'or choose another method'
+            )
+        return
     given = {'fusion': config.options.get('fusion')}
     for key in ('kd', 'distill_opt'):
         given[f'train.{key}'] = train.get(key)

@@ -136,7 +136,10 @@ class TeacherOptions(TeacherConfig):
     def problems(self, key: str, surroundings: Surroundings) -> Iterator[MTKDError]:
         """Yield an error if the weights file is missing and no cache replaces it."""
         path = expanded(self.weights)
-        if not surroundings.cache_exists and not os.path.exists(path):
+        # Validations of stage 1 run the teachers; a cache has the outputs for training images.
+        is_validated = surroundings.fusion_stage and surroundings.validated_on is not None
+        is_used = is_validated or not surroundings.cache_exists
+        if is_used and not os.path.exists(path):
             yield WeightsError(f"{key}.weights: no file '{path}'")
 
     def cache_identity(

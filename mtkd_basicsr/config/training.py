@@ -150,6 +150,11 @@ class DatasetConfig:
         return size if isinstance(size, int) else None
 
     @property
+    def channels(self) -> int:
+        """Return the number of channels of the images of a paired dataset."""
+        return 1 if self.options.get('color') == 'y' else 3
+
+    @property
     def target_cache(self) -> str | None:
         """Return the path of the target cache; None without one."""
         return cache_path(self.options)

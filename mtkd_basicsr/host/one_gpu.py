@@ -5,13 +5,13 @@ the batch size by their number and leaves the learning rate as it is; its replic
 autocast in float16, whatever dtype the model asks for, and they cannot be compiled.
 """
 
-import argparse
 import sys
 from typing import Any
 
 import torch
 
 from ..errors import MTKDError, OptionError
+from .command_line import command_line
 from .yaml_loader import read_options
 
 
@@ -28,10 +28,7 @@ def _asked_for() -> Any:
     """Return ``num_gpu`` as BasicSR's command line and its option file have it, before BasicSR
     replaces ``auto``; None if they do not say.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument('-opt')
-    parser.add_argument('--force_yml', nargs='+', default=[])
-    arguments, _ = parser.parse_known_args(sys.argv[1:])
+    arguments = command_line()
     values = [e.partition('=')[2] for e in arguments.force_yml if e.split('=')[0] == 'num_gpu']
     if values:
         return values[-1].strip()

@@ -104,10 +104,21 @@ def without_replaced_weights(opt: dict[str, Any], auto_resume: bool) -> dict[str
         opt: Options as parsed by BasicSR; not modified.
         auto_resume: Whether the training resumes from its newest state, if there is one.
     """
-    path = opt['path']
-    if not path.get('resume_state') and not (auto_resume and _iterations(path['training_states'])):
+    if begins_anew(opt, auto_resume):
         return opt
-    return {**opt, 'path': {**path, **dict.fromkeys(_saved_networks(opt, 0))}}
+    return {**opt, 'path': {**opt['path'], **dict.fromkeys(_saved_networks(opt, 0))}}
+
+
+def begins_anew(opt: dict[str, Any], auto_resume: bool) -> bool:
+    """Return whether a training begins at its first iteration.
+
+    Args:
+        opt: Options as parsed by BasicSR.
+        auto_resume: Whether the training resumes from its newest state, if there is one.
+    """
+    path = opt['path']
+    resumes = auto_resume and _iterations(path['training_states'])
+    return not path.get('resume_state') and not resumes
 
 
 def _saved_networks(opt: dict[str, Any], iteration: int) -> dict[str, str]:
@@ -127,10 +138,11 @@ def _use_networks_beside(opt: dict[str, Any], path: str, iteration: int) -> None
         return
     models = os.path.join(os.path.dirname(states), 'models')
     beside = {}
-    for key, name in _saved_networks(opt, iteration).items():
+    networks = _saved_networks(opt, iteration)
+    for key, name in networks.items():
         if os.path.isfile(os.path.join(models, name)):
             beside[key] = os.path.join(models, name)
-    if beside:
+    if beside or not networks:  # all may be in path.ignore_resume_networks
         opt['path'].update(beside)
         root = os.path.realpath(opt['path']['experiments_root'])
         if not os.path.realpath(states).startswith(root + os.sep):

@@ -105,6 +105,18 @@ def _logging_in_utf8(function: Callable[..., logging.Logger]) -> Callable[..., l
     return get_root_logger
 
 
+def _unless_it_is_there(function: Callable[[str, str], None]) -> Callable[[str, str], None]:
+    """Let BasicSR copy an option file into the experiment unless it is the copy itself."""
+
+    def copy_opt_file(opt_file: str, experiments_root: str) -> None:
+        copy = os.path.join(experiments_root, os.path.basename(opt_file))
+        if not (os.path.exists(copy) and os.path.samefile(opt_file, copy)):
+            function(opt_file, experiments_root)
+
+    copy_opt_file.is_checked = True  # type: ignore[attr-defined]
+    return copy_opt_file
+
+
 def _with_run_ids(function: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
     """Let BasicSR name a run of wandb, whose newer releases have the function in another place."""
 
@@ -155,6 +167,7 @@ def repair(script: ModuleType | None, check: Check) -> None:
         # The first function that the script calls with its options.
         module.load_resume_state = _checked(load_resume_state, check, is_train=True)
         _replace(module, 'init_wandb_logger', _with_run_ids)
+        _replace(module, 'copy_opt_file', _unless_it_is_there)
         _replace(module, 'CPUPrefetcher', lambda _: prefetching.CPUPrefetcher)
         if getattr(module, 'MessageLogger', MessageLogger) is not MessageLogger:
             module.MessageLogger = MessageLogger

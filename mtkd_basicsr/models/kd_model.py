@@ -12,7 +12,7 @@ from ..errors import OptionError, WeightsError
 from ..host.api import MODEL_REGISTRY, get_root_logger
 from ..host.distributed import average_gradients, broadcast_parameters
 from ..utils.choices import COMPILED_GRAPHS, CUDA_GRAPHS, PLAIN_GRAPHS
-from ..utils.json_types import to_json_types
+from ..utils.json_types import of_other_types, to_json_types
 from ..utils.precision import Precision, student_precision, teacher_precision
 from ..utils.registry import register
 from .base import DistillBase
@@ -181,9 +181,14 @@ class KDModel(DistillBase):
     def metadata(self) -> dict[str, Any]:
         """Return the metadata of a checkpoint, including the network's type and arguments.
 
-        They make a checkpoint usable without its option file.
+        They make a checkpoint usable without its option file. Arguments that are classes or
+        functions cannot be read back; with one, a checkpoint has no record of the network.
         """
-        return {'network': to_json_types(self.opt['network_g']), **super().metadata()}
+        metadata = super().metadata()
+        network = self.opt['network_g']
+        if any(of_other_types(network, 'network_g')):
+            return metadata
+        return {'network': to_json_types(network), **metadata}
 
     def training_state_extras(self) -> dict[str, Any]:
         """Return adapters and states of the methods, which are not in the student's checkpoints."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..errors import OptionError
 from ..host.api import SRModel, get_root_logger, master_only
 from ..host.training_loop import epoch_to_go_on_with
 from ..utils.atomic import save_atomically
@@ -73,6 +74,23 @@ class ResumableModel(SRModel):
         save_atomically(
             state, os.path.join(self.opt['path']['training_states'], f'{current_iter}.state')
         )
+
+    def _update_best_metric_result(
+        self, dataset_name: str, metric: str, val: Any, current_iter: int
+    ) -> None:
+        """Compare plain numbers as BasicSR does; metrics may return arrays or tensors.
+
+        Raises:
+            OptionError: The metric returns something else.
+        """
+        try:
+            number = float(val.item() if hasattr(val, 'item') else val)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise OptionError(
+                f'val.metrics.{metric}: returns {val!r}; expected a number'
+            ) from error
+        self.metric_results[metric] = number
+        super()._update_best_metric_result(dataset_name, metric, number, current_iter)
 
     def _kept_by_optimizer(self) -> set[str]:
         """Return the names of what the optimizer keeps for each parameter."""

@@ -139,7 +139,8 @@ class AskedSchedule:
             before = self._rates()
             self._replay(state['iter'])
             now = self._rates()
-            if schedule or now != before:
+            # Equal rates may have come from others, such as at the end of a cosine.
+            if schedule or 'train.optim_g.lr' in changes or now != before:
                 if not changes and saved_warmup is None:
                     changes['lr'] = Change('learning rate of the next step', before[0], now[0])
             else:  # the same after all, to the last digit of what a scheduler keeps

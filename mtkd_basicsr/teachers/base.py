@@ -70,11 +70,12 @@ class Teacher(Protocol):
             OptionError: The teacher is a network and has no outputs to read.
         """
 
-    def check_outputs(self, images: Sequence[Sequence[Any]]) -> None:
+    def check_outputs(self, images: Sequence[Sequence[Any]], validation: bool = False) -> None:
         """Raise if an output to read is missing or has another size.
 
         Args:
             images: ``[name, height, width]`` of each ground truth.
+            validation: Whether the images belong to a validation or test set.
 
         Raises:
             DataError: An output is missing or has another size. The message names the first one.

@@ -105,17 +105,18 @@ class TeacherEnsemble(Frozen):
         named = zip(self.names, self.teachers, strict=True)
         return [name for name, teacher in named if not teacher.runs_here]
 
-    def check_outputs(self, images: Sequence[Sequence[object]]) -> None:
+    def check_outputs(self, images: Sequence[Sequence[object]], validation: bool = False) -> None:
         """Raise if a teacher that does not run here lacks the output for an image.
 
         Args:
             images: ``[name, height, width]`` of each ground truth.
+            validation: Whether the images belong to a validation or test set.
 
         Raises:
             DataError: An output is missing or has another size.
         """
         for teacher in self.teachers:
-            teacher.check_outputs(images)
+            teacher.check_outputs(images, validation)
 
     def precomputed_outputs(
         self, name: str, size: Sequence[int], validation: bool = False

@@ -100,5 +100,5 @@ class NetworkTeacher(nn.Module):
         """Raise, because a network has no outputs to read."""
         raise OptionError(f"'{name}': {self.arch_name} is a network and has no outputs to read")
 
-    def check_outputs(self, images: Sequence[Sequence[Any]]) -> None:
+    def check_outputs(self, images: Sequence[Sequence[Any]], validation: bool = False) -> None:
         """Do nothing: the network can run on every image."""

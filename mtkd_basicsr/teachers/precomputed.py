@@ -65,10 +65,11 @@ class PrecomputedTeacher(nn.Module):
             raise self.options.no_validation_outputs(self.key, 'val')
         return self.to_tensor(self.folder_type(files).read(name, size)).contiguous()
 
-    def check_outputs(self, images: Sequence[Sequence[Any]]) -> None:
-        """Raise if the output for a training image is missing or has another size."""
-        files = self.options.folder(self.key)
-        assert files is not None  # the key is required
+    def check_outputs(self, images: Sequence[Sequence[Any]], validation: bool = False) -> None:
+        """Raise if the output for an image is missing or has another size."""
+        files = self.options.folder(self.key, validation)
+        if files is None:
+            raise self.options.no_validation_outputs(self.key, 'val')
         self.folder_type(files).check(images)
 
 

@@ -10,6 +10,7 @@ from helpers.trainings import model_of
 
 from mtkd_basicsr.checks import bill, timings
 from mtkd_basicsr.checks.bill import check_costs, measure_steps, validations
+from mtkd_basicsr.checks.cost import checkpoints
 from mtkd_basicsr.checks.estimates import Bill, Part, cache_bytes, duration, extrapolate, on_line
 from mtkd_basicsr.checks.findings import Findings
 from mtkd_basicsr.data.cache.format import array_names, bytes_needed, shape_of
@@ -112,6 +113,42 @@ def test_steps_are_measured_with_the_outputs_of_a_cache(model, make_options, tmp
     if model == 'MTKDModel':  # which then needs no teacher
         monkeypatch.setattr(type(built.distiller.teachers), 'target', None)
     assert measure_steps(built, built.config, CPU)[0].value > 0
+
+
+def test_steps_have_the_channels_of_the_images(make_options, tmp_path):
+    opt = make_options('KDModel', train__kd={'type': 'Scratch'})
+    opt['network_g'] = {'type': 'ECBSR', 'num_in_ch': 1, 'num_out_ch': 1, 'num_block': 1}
+    opt['network_g'].update(num_channel=4, with_idt=False, act_type='prelu', scale=2)
+    for block in opt['datasets'].values():
+        block['color'] = 'y'
+    findings = Findings()
+    built = model_of(opt, tmp_path)
+    assert measure_steps(built, built.config, CPU)[0].value > 0
+    check_costs(training_config(parsed(opt, True, tmp_path)), 1000.0, CPU, findings)
+    assert not findings.failed, str(findings)
+
+
+def test_a_size_that_fails_is_left_out_but_not_the_last():
+    def seconds(size):
+        if size < least:
+            raise AssertionError
+        return size * 1e-3
+
+    sizes = [(float(n), n) for n in (1, 2, 4, 8)]
+    least = 3
+    assert extrapolate(seconds, sizes, 10).value == pytest.approx(8e-3)
+    assert extrapolate(seconds, sizes, 5e-3).measured == 4
+    least = 9
+    with pytest.raises(AssertionError):
+        extrapolate(seconds, sizes, 10)
+
+
+@pytest.mark.parametrize(('keep', 'expected'), [(None, 101), (1, 3), (200, 101)])
+def test_checkpoints_are_those_that_stay(keep, expected, make_options):
+    opt = make_options('KDModel', train__kd={'type': 'Scratch'}, train__total_iter=100)
+    opt['logger'].update(save_checkpoint_freq=1, keep_last=keep)
+    opt['is_train'] = True
+    assert checkpoints(training_config(opt))[0] == expected
 
 
 @pytest.mark.parametrize(

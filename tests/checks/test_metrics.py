@@ -1,8 +1,15 @@
 """Metrics that cannot be computed, or mean something else than they seem to."""
 
+import json
+
+import numpy as np
 import pytest
-from conftest import override
+import torch
+from conftest import override, write_options
 from helpers.found import GONE, changed, found_in_test, found_in_training
+from helpers.trainings import train
+
+from mtkd_basicsr.host.api import METRIC_REGISTRY
 
 PSNR = {'type': 'calculate_psnr', 'crop_border': 2, 'test_y_channel': True}
 SINGLE = {
@@ -31,6 +38,18 @@ def _options(make_options, **changes):
     return make_options('KDModel', train__kd={'type': 'Scratch'}, **changes)
 
 
+@pytest.fixture
+def own_metric():
+    """Register a metric that returns a value; give its entry in ``val.metrics``."""
+
+    def register(value):
+        METRIC_REGISTRY._obj_map['own_metric'] = lambda img, img2: value
+        return {'type': 'own_metric'}
+
+    yield register
+    METRIC_REGISTRY._obj_map.pop('own_metric', None)
+
+
 def _as_test(opt, **changes):
     opt['datasets'] = {'test_1': opt['datasets']['val']}
     return override(opt, changes)
@@ -50,8 +69,29 @@ def test_less_is_better_with_niqe(make_options):
     errors, warnings = found_in_training(_options(make_options, val__metrics={'niqe': niqe}))
     assert not errors
     assert any('val.metrics.niqe.better: higher; less is better' in text for text in warnings)
+    assert not any('test_y_channel' in text for text in warnings), 'it has no such argument'
     opt = _options(make_options, val__metrics={'niqe': {**niqe, 'better': 'lower'}})
     assert not any('better' in text for text in found_in_training(opt)[1])
+
+
+@pytest.mark.parametrize(
+    'value', [np.float32(0.5), np.array([0.5]), torch.tensor(0.5), torch.tensor([0.5]), 1]
+)
+def test_a_metric_of_ones_own_may_return_any_number(
+    value, make_options, tmp_path, here, own_metric
+):
+    opt = _options(make_options, val__metrics={'psnr': PSNR, 'mine': own_metric(value)})
+    folder = train(here, tmp_path, opt)
+    best = json.loads((folder / 'training_states' / 'best.json').read_text())
+    assert best['val']['mine'] == {'better': 'higher', 'val': np.asarray(value).item(), 'iter': 2}
+    assert (folder / 'models' / 'net_g_best.pth').exists()
+
+
+def test_a_metric_that_returns_no_number_is_named(make_options, tmp_path, here, own_metric):
+    metrics = {'mine': own_metric(torch.zeros(3))}
+    path = write_options(tmp_path / 'a.yml', _options(make_options, val__metrics=metrics))
+    printed = here('train', '-opt', path, expect=1)
+    assert 'val.metrics.mine: returns tensor([0., 0., 0.]); expected a number' in printed
 
 
 @pytest.mark.parametrize('phase', ['val', 'val_2'])

@@ -64,6 +64,19 @@ def test_two_images_with_one_result_are_named(make_options, own_images, save_img
         assert error.endswith('; rename the images, or use false')
 
 
+@pytest.mark.parametrize('is_train', [True, False])
+def test_two_sets_with_the_same_names_are_found_in_a_training(make_options, is_train):
+    """It saves the images of all sets in one folder; a test has one for each."""
+    opt = make_options('KDModel', train__kd={'type': 'Scratch'}, is_train=is_train)
+    opt['val']['save_img'] = True
+    opt['datasets']['val_2'] = {**opt['datasets']['val'], 'name': 'other'}
+    errors = errors_in(opt)
+    assert len(errors) == is_train
+    for error in errors:
+        assert 'results of datasets.val_2 would replace those of datasets.val, because' in error
+        assert 'coffee' in error
+
+
 @pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere all names are Unicode')
 @pytest.mark.parametrize('save_img', [True, False])
 def test_a_name_that_opencv_cannot_write_is_refused(make_options, own_images, save_img):

@@ -124,6 +124,14 @@ def test_what_is_read_or_switched_off_is_left_alone(path, value, make_options):
     assert found_in_training(_scratch(make_options, path, value)) == ([], [])
 
 
+def test_a_loss_to_the_target_needs_one(make_options):
+    loss = {'type': 'L1Loss', 'loss_weight': 1.0, 'reduction': 'mean'}
+    opt = make_options('KDModel', train__kd={'type': 'Scratch'}, train__distill_opt=loss)
+    errors, warnings = found_in_training(opt)
+    assert not errors
+    assert any(text.startswith('train.distill_opt: not used, because') for text in warnings)
+
+
 def test_the_keys_of_a_test_are_checked(make_options):
     opt = _scratch(make_options, 'val__save_image', True)
     opt['datasets'] = {'test_1': {**opt['datasets']['val'], 'dataroot_gtt': 'x'}}

@@ -2,8 +2,9 @@ import logging
 
 import pytest
 import torch
-from conftest import build, changed, snapshot, tiny, write_weights
+from conftest import build, changed, parsed, snapshot, tiny, write_weights
 from helpers.distillation import kd_options
+from helpers.found import found_in_training
 from helpers.trainings import batch_of, model_of
 
 from mtkd_basicsr.errors import OptionError, WeightsError
@@ -363,6 +364,18 @@ def test_checkpoint_of_stage_1_names_its_teachers(make_options, tmp_path):
     opt['teachers']['hat'] = opt['teachers'].pop('rcan')
     with pytest.raises(OptionError, match='missing: rcan; unknown to it: hat'):
         model_of(opt, tmp_path)
+
+
+def test_a_checkpoint_of_a_network_with_a_class_as_argument_is_read(make_options, tmp_path):
+    """A class in it would not be read without executing code."""
+    network = {**tiny('SwinIR', 2), 'norm_layer': torch.nn.LayerNorm}
+    opt = make_options('KDModel', train__kd={'type': 'Scratch'}, network_g=network)
+    model = model_of(opt, tmp_path)
+    model.save(0, 2)
+    content = torch.load(f'{model.opt["path"]["models"]}/net_g_2.pth', weights_only=True)
+    assert 'network' not in content['mtkd']
+    warnings = found_in_training(parsed(opt, True, tmp_path))[1]
+    assert any(text.startswith('network_g.norm_layer: a class or function') for text in warnings)
 
 
 def test_resuming_brings_back_network_average_and_optimizer(make_options, tmp_path):

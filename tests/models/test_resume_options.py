@@ -173,6 +173,12 @@ SCHEDULES = [
         ],
     ),
     (
+        'lr at the end of a period, where both rates are eta_min',
+        {'train__scheduler': cosine(STOPPED - 1, TOTAL - STOPPED + 1)},
+        {'train__optim_g__lr': 1e-4},
+        ['train.optim_g.lr: 0.001 in the training state, 0.0001'],
+    ),
+    (
         'a warm-up',
         {},
         {'train__warmup_iter': 10},
@@ -582,6 +588,32 @@ def test_the_state_of_another_experiment_is_resumed_in_new_folders(trained, tmp_
     assert {p: p.read_bytes() for p in first.rglob('*.*') if p.is_file()} == before
     (aside,) = second.parent.glob('second_archived_*')
     assert (aside / 'models' / 'net_g_1.pth').exists()
+
+
+def test_a_state_goes_on_with_another_network(trained, tmp_path):
+    first = tmp_path / 'experiments' / 'first'
+    printed, second = trained(
+        name='second',
+        train__total_iter=8,
+        path__resume_state=str(first / 'training_states' / '6.state'),
+        path__ignore_resume_networks=['network_g'],
+        path__pretrain_network_g=str(first / 'models' / 'net_g_latest.pth'),
+    )
+    assert iterations(printed) == [7, 8]
+    assert (second / 'models' / 'net_g_latest.pth').exists()
+
+
+def test_the_option_file_in_an_experiment_resumes_it(trained, tmp_path, here):
+    folder = tmp_path / 'experiments' / 'first'
+    (file,) = folder.glob('*.yml')
+    content = file.read_text()
+    before = sorted(p.name for p in folder.parent.iterdir())
+    printed = here('train', '-opt', file, expect=1)
+    assert f"-opt: '{file}' lies in the folder of the experiment of this name" in printed
+    printed = here('train', '-opt', file, '--auto_resume', '--force_yml', 'train:total_iter=8')
+    assert iterations(printed) == [7, 8]
+    assert sorted(p.name for p in folder.parent.iterdir()) == before
+    assert file.read_text() == content
 
 
 def test_best_results_are_compared_with_their_like(trained, tmp_path):

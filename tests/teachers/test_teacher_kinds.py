@@ -3,6 +3,7 @@ in one run.
 """
 
 import importlib
+import os
 import re
 import sys
 
@@ -381,6 +382,43 @@ def test_folders_that_do_not_fit_the_images_are_refused(
     assert re.search(f'teachers.sr.images: .*{text}', printed)
     assert not (outputs / 'cache.lmdb').exists()
     assert not (outputs / 'cache.lmdb.partial').exists()
+
+
+@pytest.mark.parametrize('phase', ['val', 'val_2'])
+def test_a_training_finds_first_that_a_folder_lacks_validation_images(
+    make_options, outputs, tmp_path, here, phase
+):
+    opt = make_options('MTKDFusionModel', network_g=tiny('DCTSwin', 2, in_chans=12))
+    opt = with_folder(opt, outputs, val_images=str(outputs / 'val'))
+    here('cache', '-opt', write_options(tmp_path / 'o.yml', opt))
+    block = opt['datasets']['val']
+    if phase == 'val_2':
+        train_block = opt['datasets']['train']
+        block = {**block, 'name': 'more', 'dataroot_gt': train_block['dataroot_gt']}
+        opt['datasets'][phase] = {**block, 'dataroot_lq': train_block['dataroot_lq']}
+    else:
+        sorted((outputs / 'val').iterdir())[-1].unlink()
+    for command in ('train', 'check'):
+        try:
+            printed = here(command, '-opt', write_options(tmp_path / 'o.yml', opt), expect=1)
+        except SystemExit:  # of a check
+            printed = here.printed()
+        assert re.search(
+            r"teachers\.sr\.val_images: '\S+val' has no image for \d of \d gr", printed
+        )
+    assert not (tmp_path / 'experiments').exists()
+
+
+def test_stage_1_needs_the_weights_that_its_validations_need(cached, tmp_path, here):
+    opt = cached['MTKDFusionModel']
+    path = opt['teachers']['edsr']['weights']
+    os.remove(path)
+    printed = here('train', '-opt', write_options(tmp_path / 'o.yml', opt), expect=1)
+    assert f"teachers.edsr.weights: no file '{path}'" in printed
+    assert not (tmp_path / 'experiments').exists()
+    del opt['datasets']['val']
+    del opt['val']
+    here('train', '-opt', write_options(tmp_path / 'o.yml', opt))
 
 
 def test_a_folder_cannot_be_run(make_options, outputs, tmp_path):

@@ -12,6 +12,7 @@ from ...checks.networks import check_networks
 from ...checks.pretrained import check_resumed_network
 from ...checks.result_names import check_saved_images
 from ...checks.static import check_fast
+from ...checks.validated_teachers import check_validation_outputs
 from ...host.option_schema import structure_errors
 from ...host.resume import given_state, without_replaced_weights
 from .._option_files import OptionFile, parse_like_basicsr, read_with_overrides
@@ -37,6 +38,8 @@ def find(
         pixels = check_images(config, findings, ALL if all_images else SOME, workers)
         check_saved_images(config, findings)
         check_networks(config, device, findings)
+        with findings.collect_errors():
+            check_validation_outputs(config)
         check_disk(config, pixels, findings)
         if steps and not findings.failed:
             check_costs(config, pixels, device, findings)
