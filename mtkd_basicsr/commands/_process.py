@@ -1,5 +1,6 @@
 """Set-up of the process that a command runs in: registration, signals and error output."""
 
+import errno
 import os
 import signal
 import sys
@@ -54,6 +55,11 @@ def _exits_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if saved is None else saved)
 
 
+# What a disk answers that is full or may not be written to. Any other error of the system is a
+# fault of a command, or of BasicSR, and shows where.
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
 def _output_is_cut_off(text: str = '') -> bool:
     """Return whether the reader of standard output is gone, as after ``mtkd … | head``.
 
@@ -84,7 +90,8 @@ def run_in_this_process(command: str, call: Callable[[], object], launched: bool
             another one would never reach a handler of SIGTERM; it has none.
 
     Returns:
-        Exit status: 0; 1 after an error, or when standard output was closed by its reader.
+        Exit status: 0; 1 after an error, or when standard output was closed by its reader; 130
+        after Ctrl-C.
     """
     with ExitStack() as stack:
         stack.enter_context(_pickles_refused())
@@ -93,6 +100,9 @@ def run_in_this_process(command: str, call: Callable[[], object], launched: bool
         try:
             with spelled_as_options():
                 call()
+        except KeyboardInterrupt:
+            print(f'\nmtkd {command}: interrupted', file=sys.stderr)
+            return 128 + signal.SIGINT
         except BrokenPipeError:
             # Also the pipe to a process of the loader may be broken.
             if not _output_is_cut_off('\n'):
@@ -105,6 +115,12 @@ def run_in_this_process(command: str, call: Callable[[], object], launched: bool
                 distributed.defer_to_local_rank_zero()
             print(f'mtkd {command}: {without_worker(error)}', file=sys.stderr)
             _output_is_cut_off()
+            return 1
+        except OSError as error:
+            if error.errno not in _OF_DISKS:
+                raise
+            where = '' if error.filename is None else f"'{os.fspath(error.filename)}': "
+            print(f'mtkd {command}: {where}{error.strerror}', file=sys.stderr)
             return 1
         return int(_output_is_cut_off())
 

@@ -25,6 +25,12 @@ def image_names(dataset: PairedImageDataset, root: str) -> list[str]:
         names = [os.path.relpath(name, root).replace(os.sep, '/') for name in names]
     if len(set(names)) < len(names):
         duplicate = next(name for name in names if names.count(name) > 1)
+        listed = dataset.opt.get('meta_info_file')
+        if listed is not None and dataset.io_backend_opt.get('type') != 'lmdb':
+            raise DataError(
+                f"datasets.train.meta_info_file: '{listed}' names '{duplicate}' twice; remove a "
+                'line'
+            )
         raise DataError(
             f"datasets.train.dataroot_gt: '{root}' has the name '{duplicate}' twice; "
             'BasicSR truncates the keys of an LMDB at the first dot of a file name'

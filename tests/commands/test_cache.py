@@ -294,6 +294,16 @@ def test_names_with_dots_do_not_collide(make_options, photographs, tmp_path):
         build_dataset(block)
 
 
+def test_a_list_that_names_an_image_twice_is_named(make_options, tmp_path, here):
+    opt = with_cache(make_options('MTKDModel'), tmp_path / 'c.lmdb')
+    names = tmp_path / 'names.txt'
+    names.write_text('rocket.png\nmoon.png\nrocket.png\n')
+    opt['datasets']['train']['meta_info_file'] = str(names)
+    printed = here('cache', '-opt', write_options(tmp_path / 'a.yml', opt), expect=1)
+    text = f"datasets.train.meta_info_file: '{names}' names 'rocket.png' twice; remove a line"
+    assert text in printed
+
+
 @pytest.mark.slow
 def test_targets_of_a_self_ensemble_are_means_over_eight(make_options, photographs, tmp_path):
     opt = with_cache(make_options('MTKDModel'), tmp_path / 'self.lmdb')

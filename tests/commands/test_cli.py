@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import subprocess
@@ -147,6 +148,33 @@ def test_another_broken_pipe_is_an_error(monkeypatch):
     monkeypatch.setattr(COMMANDS['check'], 'run', fail)
     with pytest.raises(BrokenPipeError, match='of a worker'):
         main(['check', '-opt', 'train.yml'])
+
+
+@pytest.mark.parametrize('name', ['a.png', None])
+@pytest.mark.parametrize(('number', 'is_named'), [(errno.ENOSPC, True), (errno.ENOENT, False)])
+def test_a_full_disk_is_one_line(number, is_named, name, monkeypatch, capsys):
+    """Errors of the system that are no fault of the user's disk show where they come from."""
+
+    def fail(_):
+        raise OSError(number, os.strerror(number), name)
+
+    monkeypatch.setattr(COMMANDS['check'], 'run', fail)
+    if not is_named:
+        with pytest.raises(OSError, match='No such file'):
+            main(['check', '-opt', 'train.yml'])
+        return
+    assert main(['check', '-opt', 'train.yml']) == 1
+    where = "'a.png': " if name else ''
+    assert capsys.readouterr().err == f'mtkd check: {where}No space left on device\n'
+
+
+def test_ctrl_c_is_one_line(monkeypatch, capsys):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMMANDS['check'], 'run', stop)
+    assert main(['check', '-opt', 'train.yml']) == 130
+    assert capsys.readouterr().err.strip() == 'mtkd check: interrupted'
 
 
 @pytest.mark.parametrize(

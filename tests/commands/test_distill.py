@@ -122,8 +122,16 @@ def test_a_folder_becomes_a_student_and_a_second_call_repeats_nothing(
 @pytest.mark.slow
 def test_a_single_teacher_is_not_fused(folder, tiny_student, tmp_path):
     out = tmp_path / 'out'
-    distill(folder, out, scale=2, teachers=[teacher(tmp_path, 'SwinIR', 0)], hours=0.01)
+    teachers = [teacher(tmp_path, 'SwinIR', 0)]
+    distill(folder, out, scale=2, teachers=teachers, hours=0.01)
     assert not (out / 'options' / 'distill_fusion.yml').exists()
+    table = (out / 'results.md').read_text()
+    assert '| teacher swinir_0 |' in table
+    # What was deleted is made again.
+    for name in ('results.md', 'edsr_x2.pth'):
+        (out / name).unlink()
+        distill(folder, out, scale=2, teachers=teachers, hours=0.01)
+        assert (out / name).exists()
     assert '| teacher swinir_0 |' in (out / 'results.md').read_text()
 
 
@@ -168,6 +176,7 @@ def test_reference_teachers_are_for_one_scale(folder, tmp_path):
         ({'hours': True}, 'hours: True; expected a number above 0'),
         ({'hours': float('nan')}, 'hours: nan; expected a number above 0'),
         ({'validation': 0}, 'validation: 0; expected a whole number from 1 on'),
+        ({'validation': 4}, 'validation: 4; expected fewer than the 4 photographs'),
         ({'teachers': 'a.pth'}, "teachers: 'a.pth'; expected a list of files"),
         ({'teachers': ['a.pth']}, "teachers: no file 'a.pth'"),
     ],

@@ -241,7 +241,8 @@ class Distillation:
         exported = self.out / f'{self.settings.student}_x{self.settings.scale}.safetensors'
         released = exported.with_suffix('.pth')
         record = Record(self.out / 'runs' / 'report.json', '')
-        if not record.is_finished() or not exported.exists():
+        files = (table, picture, exported, released)
+        if not record.is_finished() or not all(file.exists() for file in files):
             with self.progress.timed():
                 torch.set_num_threads(self.threads)
                 config = self._config(STUDENT)
@@ -268,7 +269,12 @@ def _check_photographs(settings: Settings, out: Path) -> int:
 
 def _check_all(settings: Settings, out: Path) -> None:
     """Check photographs, student and teachers before anything is written."""
-    _check_photographs(settings, out)
+    count = _check_photographs(settings, out)
+    if settings.validation is not None and settings.validation >= count:
+        raise OptionError(
+            f'{spelled("validation")}: {settings.validation}; expected fewer than the {count} '
+            'photographs'
+        )
     # A student may need a package.
     build(yaml.safe_load(network_templates.student(settings.student, settings.scale)), '--student')
     names = option_files.teacher_names(settings.teachers)
