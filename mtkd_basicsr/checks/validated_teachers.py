@@ -31,7 +31,7 @@ def check_validation_outputs(config: TrainingConfig) -> None:
 
 
 def check_validation_teachers(config: TrainingConfig) -> None:
-    """Build the teachers as the first validation of stage 1 does; with a cache it is the first use.
+    """Build the teachers of stage 1 with a cache, whose first use is in its first validation.
 
     Args:
         config: The option file; of another stage than the first nothing is checked.
@@ -41,5 +41,7 @@ def check_validation_teachers(config: TrainingConfig) -> None:
     """
     if not config.is_fusion_stage or config.measured_phase is None:
         return
+    if config.target_cache is None:
+        return  # the model has built them
     TeacherEnsemble(config.teachers, config.scale, 'cpu', allow_precomputed=True)
     check_validation_outputs(config)
