@@ -5,6 +5,7 @@ What is a folder (photographs of the demo, an LMDB) is put in its place by its o
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,9 @@ from typing import Any, BinaryIO
 # Names of temporary files, as `replacing` makes them: hidden, because BasicSR takes every other
 # file of a folder for an image. Version 0.1.0 wrote them without the dot.
 _TEMPORARY = r'\.?{}\.\d+\.tmp'
+
+# What file systems take for a name, in bytes.
+_MAX_NAME = 255
 
 # What file systems answer that cannot wait for the disk: shared folders of VirtualBox, some CIFS
 # and FUSE. Other errors are those of the disk.
@@ -56,6 +60,21 @@ def is_temporary_of(name: str, pattern: str) -> bool:
     return re.fullmatch(_TEMPORARY.format(f'(?:{pattern})'), name) is not None
 
 
+def _shortened(name: str, most: int) -> str:
+    """Return a name that takes at most ``most`` bytes: itself, or its beginning and a checksum.
+
+    The checksum keeps names apart that begin alike. No character is cut in half.
+    """
+    encoded = os.fsencode(name)
+    if len(encoded) <= most:
+        return name
+    mark = f'-{hashlib.sha256(encoded).hexdigest()[:8]}'
+    kept = name[:most]
+    while kept and len(os.fsencode(kept + mark)) > most:
+        kept = kept[:-1]
+    return kept + mark
+
+
 @contextlib.contextmanager
 def replacing(
     path: str | os.PathLike[str], durable: bool = True, keep_suffix: bool = False
@@ -76,7 +95,9 @@ def replacing(
     """
     folder, name = os.path.split(os.path.abspath(path))
     suffix = os.path.splitext(name)[1] if keep_suffix else ''
-    temporary = os.path.join(folder, f'.{name}.{os.getpid()}.tmp{suffix}')
+    ending = f'.{os.getpid()}.tmp{suffix}'
+    beginning = _shortened(name, _MAX_NAME - len(os.fsencode(f'.{ending}')))
+    temporary = os.path.join(folder, f'.{beginning}{ending}')
     try:
         yield temporary
         if durable:

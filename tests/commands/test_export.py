@@ -3,16 +3,19 @@ no file.
 """
 
 import dataclasses
+import errno
 import json
+import os
 import re
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import ROOT, build, tiny, write_options, write_weights
+from conftest import ROOT, build, run, tiny, write_options, write_weights
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -319,6 +322,85 @@ def test_a_network_that_cannot_be_recorded_is_refused(here, tmp_path, monkeypatc
         'no such operator\n'
     )
     assert [p.name for p in tmp_path.iterdir()] == ['student.pth']
+
+
+# Writes of files of more than 8 KB fail, as on a disk that is full; pipes have no limit.
+ON_A_SMALL_DISK = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+from mtkd_basicsr.commands.cli import main
+sys.exit(main(['export', '--weights', 'student.pth', '--out', 'mine.pt']))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == 'win32', reason='has no limits')
+def test_a_full_disk_does_not_end_the_process(tmp_path, weights):
+    weights('EDSR')
+    assert (tmp_path / 'student.pth').stat().st_size > 8192
+    printed = run([sys.executable, '-c', ON_A_SMALL_DISK], tmp_path, 1, fresh=True)
+    assert "--out: 'mine.pt' cannot be written: File too large\n" in printed
+    assert os.listdir(tmp_path) == ['student.pth']
+
+
+@pytest.mark.parametrize('form', [*FORMS, 'pth'])
+def test_an_error_of_the_disk_is_not_one_of_torch(here, tmp_path, monkeypatch, weights, form):
+    there = tmp_path / f'mine{SUFFIXES.get(form, ".pth")}'
+    there.write_bytes(b'precious')
+
+    def full(path, content):
+        with open(path, 'wb') as file:
+            file.write(content[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, 'write_bytes', full)
+    arguments = ['export', '--weights', weights('EDSR'), '--out', there.name, '--overwrite']
+    printed = here(*arguments, expect=1)
+    text = f"mtkd export: --out: '{there.name}' cannot be written: No space left on device\n"
+    assert text in printed
+    assert 'cannot export' not in printed
+    assert there.read_bytes() == b'precious'
+    assert sorted(os.listdir(tmp_path)) == sorted([there.name, 'student.pth'])
+
+
+def test_a_file_that_gets_no_name_is_named(here, tmp_path, weights):
+    (tmp_path / 'mine.pt').mkdir()
+    arguments = ['export', '--weights', weights('EDSR'), '--out', 'mine.pt']
+    assert "--out: 'mine.pt' already exists" in here(*arguments, expect=1)
+    printed = here(*arguments, '--overwrite', expect=1)
+    assert "mtkd export: --out: 'mine.pt' cannot be written: Is a directory\n" in printed
+    assert sorted(os.listdir(tmp_path)) == ['mine.pt', 'student.pth']
+
+
+def test_a_file_that_cannot_be_opened_is_not_kept(here, tmp_path, monkeypatch, weights):
+    def broken(path, student):
+        raise RuntimeError('no such version\nand much more')
+
+    changed = dataclasses.replace(export.FORMATS['torchscript'], open=broken)
+    monkeypatch.setitem(export.FORMATS, 'torchscript', changed)
+    printed = here('export', '--weights', weights('EDSR'), '--format', 'torchscript', expect=1)
+    assert printed == (
+        "mtkd export: --format: 'student.pt': the torchscript file of EDSR cannot be opened and "
+        'was removed: no such version\n'
+    )
+    assert os.listdir(tmp_path) == ['student.pth']
+
+
+@pytest.mark.parametrize('given', ['.', '..', '/', '', 'folder'])
+def test_a_folder_is_no_weight_file(here, tmp_path, given):
+    (tmp_path / 'folder').mkdir()
+    for more in (['--format', 'torchscript'], ['--out', 'mine.pt']):
+        printed = here('export', '--weights', given, *more, expect=1)
+        assert printed == f"mtkd export: --weights: no file '{given}'\n"
+
+
+def test_a_link_that_leads_nowhere_is_a_file(here, tmp_path, weights):
+    link = tmp_path / 'mine.pt'
+    link.symlink_to('disk_that_is_not_mounted.pt')
+    arguments = ['export', '--weights', weights('EDSR'), '--out', 'mine.pt']
+    assert "--out: 'mine.pt' already exists" in here(*arguments, expect=1)
+    assert link.is_symlink()
 
 
 def test_upscale_takes_the_safetensors_file_alone(here, tmp_path, weights):

@@ -1,6 +1,8 @@
 """``mtkd upscale``: files and folders, and the names of results."""
 
 import os
+import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from conftest import tiny, write_weights
 from PIL import Image
 
 from mtkd_basicsr import commands
+from mtkd_basicsr.commands.upscale.names import Source, name_results
 from mtkd_basicsr.data.sample_photographs import load
 
 PICTURE = Image.fromarray(np.ascontiguousarray(load('chelsea')[100:112, 120:136]))
@@ -114,6 +117,61 @@ def test_clashes_of_names_are_resolved_by_the_ending(upscaled, pictures, expecte
     assert below('o') == expected
 
 
+def test_a_name_that_another_result_has_gets_a_number(upscaled):
+    save('in/photo.jpg', 'in/photo.webp', 'in/photo_jpg.png')
+    upscaled('in', '--out', 'o')
+    expected = ['photo_jpg_2_x2.png', 'photo_jpg_x2.png', 'photo_webp_x2.png']
+    assert below('o') == expected
+    Path('o/photo_jpg_2_x2.png').unlink()
+    printed = upscaled('in', '--out', 'o', '--skip-existing')
+    assert '2 of 3 results exist and are skipped' in printed
+    assert below('o') == expected
+    results = commands.upscale(['in'], weights='edsr.pth', out='o', skip_existing=True)
+    assert [path.name for path in results] == [
+        'photo_jpg_2_x2.png',  # of photo.jpg
+        'photo_webp_x2.png',
+        'photo_jpg_x2.png',  # of photo_jpg.png, whose name no other picture has
+    ]
+
+
+# Stems and endings whose results clash in many ways.
+STEMS = ['p', 'P', 'p_jpg', 'p_JPG', 'p_jpg_2', 'p_png', 'q']
+FILES = [f'{stem}{ending}' for stem in STEMS for ending in ('.jpg', '.JPG', '.png', '')]
+
+
+def test_names_are_never_equal_and_no_clash_changes_another_name():
+    choose = random.Random(0)
+    for _ in range(300):
+        files = choose.sample(FILES, choose.randint(1, 12))
+        sources = [Source(Path('in', file), Path()) for file in files]
+        names = dict(zip(files, name_results(sources, Path('o'), 2, 'png'), strict=True))
+        assert len({str(name).casefold() for name in names.values()}) == len(files), files
+        for file, name in names.items():
+            equal = [other for other in files if _stem(other) == _stem(file)]
+            if len(equal) == 1:
+                assert name == Path('o', f'{Path(file).stem}_x2.png'), files
+        choose.shuffle(sources)
+        again = name_results(sources, Path('o'), 2, 'png')
+        assert again == [names[source.path.name] for source in sources], files
+
+
+def _stem(file):
+    return Path(file).stem.casefold()
+
+
+def test_names_stay_where_results_lie_beside_their_originals(upscaled):
+    """Results of results would have names that clash with those of other pictures."""
+    save('in/a.png', 'in/a_x2.jpg', 'in/b.jpg', 'in/b.webp', 'in/b_jpg.png')
+    upscaled('in', '--out', 'in', '--skip-existing')
+    after = below('in')
+    assert {'a_x2.png', 'a_x2_x2.png'} < set(after)
+    assert len(after) == 10
+    printed = upscaled('in', '--out', 'in', '--skip-existing')
+    assert '5 pictures are results of others, and are left out' in printed
+    assert '5 of 5 results exist and are skipped' in printed
+    assert below('in') == after
+
+
 def test_clashes_that_remain_are_all_listed_before_anything_is_done(upscaled):
     save('a/p.png', 'b/p.png', 'a/q.jpg', 'b/q.jpg', 'c/q.jpg', 'r.png')
     paths = ['a/p.png', 'b/p.png', 'a/q.jpg', 'b/q.jpg', 'c/q.jpg', 'r.png']
@@ -144,6 +202,56 @@ def test_existing_results_are_all_named_or_skipped_or_replaced(upscaled):
     upscaled('in', '--out', 'o', '--overwrite')
     with Image.open('o/a_x2.png') as image:
         assert image.size == (32, 24)
+
+
+@pytest.fixture
+def _impatient():
+    """Let a test that waits fail after 20 seconds."""
+
+    def stop(number, frame):
+        pytest.fail('it waits for a pipe')
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='needs named pipes')
+@pytest.mark.usefixtures('_impatient')
+@pytest.mark.parametrize('name', ['pipe', 'pipe.png'])
+def test_pipes_are_not_opened(upscaled, name):
+    save('in/a.png', 'other/b.png')
+    os.mkfifo(f'in/{name}')
+    Path('in/link.png').symlink_to(name)
+    Path('in/picture').symlink_to('../other/b.png')
+    printed = upscaled('in', '--out', 'o')
+    assert f'left out, because they are no pictures: in/link.png, in/{name}\n' in printed
+    assert below('o') == ['a_x2.png', 'picture_x2.png']
+    for each in (f'in/{name}', 'in/link.png'):
+        printed = upscaled('in/a.png', each, '--out', 'p', expect=1)
+        assert f"IMAGE: '{each}' is no regular file; expected an image or a folder" in printed
+    assert not Path('p').exists()
+
+
+@pytest.mark.parametrize('stem', ['日' * 80, 'a' * 248])
+def test_names_can_be_as_long_as_the_file_system_allows(upscaled, stem):
+    save(f'{stem}.png')
+    upscaled(f'{stem}.png', '--out', 'o')
+    assert below('o') == [f'{stem}_x2.png']
+
+
+def test_a_name_that_is_too_long_is_said(upscaled):
+    stem = '日' * 83
+    save('a.png', f'{stem}.png')
+    printed = upscaled('a.png', f'{stem}.png', '--out', 'o', expect=1)
+    text = f"'o/{stem}_x2.png': cannot be written, 32×24 pixels: File name too long"
+    assert printed.count(text) == 1
+    assert below('o') == ['a_x2.png']
+    assert f"'{stem * 2}.png': cannot be read: File name too long" in upscaled(
+        f'{stem * 2}.png', '--out', 'o', expect=1
+    )
 
 
 @pytest.mark.parametrize('extra', [[], ['--overwrite']])

@@ -3,12 +3,14 @@
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from mtkd_basicsr.commands._lock import locked
 from mtkd_basicsr.data.sample_photographs import load
 
 
@@ -214,3 +216,132 @@ def test_damaged_records_are_made_anew(data, content):
 def test_a_test_set_is_counted_before_anything_is_made(data):
     assert '--verify Set5: 2 images; expected 5' in data('--verify', 'Set5', expect=1)
     assert not OUT.exists()
+
+
+def recorded():
+    """The pictures in the record, with the files that were made of each."""
+    sources = json.loads((OUT / 'mtkd_data.json').read_text())['sources']
+    return {stem: sorted(source['results']) for stem, source in sources.items()}
+
+
+def forget_folder(name):
+    """Leaves the record as a call leaves it that was killed while it wrote into a folder."""
+    record = json.loads((OUT / 'mtkd_data.json').read_text())
+    for source in record['sources'].values():
+        files = source['results'].items()
+        source['results'] = {file: crc for file, crc in files if not file.startswith(f'{name}/')}
+    (OUT / 'mtkd_data.json').write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize('parts', [(), ('--sub-image', '24', '--step', '24')])
+def test_scales_of_a_killed_call_are_not_left_behind(data, here, sources, parts):
+    both = ('--scale', '2', '3', '--multiple', '6', *parts)
+    data(*both)
+    low = OUT / ('LRbicx3_sub' if parts else 'LRbicx3')
+    forget_folder(low.name)
+    inverted(sources / 'coffee.png')
+    before = times()
+    printed = data('--scale', '2', '--multiple', '6', *parts, expect=1)
+    first = low / ('coffee_s001.png' if parts else 'coffee.png')
+    assert f"coffee.png': there is another image in '{first}'" in printed
+    assert times() == before
+    for file in low.glob('coffee*'):
+        file.unlink()
+    data('--scale', '2', '--multiple', '6', *parts)
+    data(*both)
+    here('data', sources, '--out', 'fresh', *both, '--workers', '1')
+    assert len(times()) == len(before)
+    for file in times():
+        assert np.array_equal(read(file), read(Path('fresh') / file.relative_to(OUT))), file
+
+
+def test_a_part_of_a_killed_call_that_the_picture_no_longer_has(data, sources):
+    parts = ('--multiple', '6', '--sub-image', '24', '--step', '24', '--scale', '2')
+    data(*parts, '3')
+    for folder in ('GTmod6_sub', 'LRbicx2_sub', 'LRbicx3_sub'):
+        for file in (OUT / folder).glob('coffee*'):
+            if (folder, file.name) != ('LRbicx3_sub', 'coffee_s012.png'):
+                file.unlink()
+    forget_folder('LRbicx3_sub')
+    smaller(sources / 'coffee.png')
+    assert "image in 'out/LRbicx3_sub/coffee_s012.png', which" in data(*parts, expect=1)
+    (OUT / 'LRbicx3_sub' / 'coffee_s012.png').unlink()
+    data(*parts)
+
+
+@pytest.mark.parametrize('older', [False, True])
+def test_a_reduced_image_that_is_not_recorded_is_compared(data, sources, older):
+    """Whoever wrote it, it must be of the picture as it is now; it is not written anew."""
+    arguments = ('--scale', '2', '3', '--multiple', '6')
+    data(*arguments)
+    forget_folder('LRbicx3')
+    file = OUT / 'LRbicx3' / 'coffee.png'
+    if older:
+        inverted(file)
+    before = times()
+    printed = data(*arguments, expect=int(older))
+    assert times() == before
+    assert (f"there is another image in '{file}', which this command did not write" in printed) == (
+        older
+    )
+    assert ('LRbicx3/coffee.png' in recorded()['coffee']) != older
+    assert 'LRbicx3/chelsea.png' in recorded()['chelsea']
+    file.unlink()
+    data(*arguments)
+    low = read(file).astype(int)
+    assert abs(low.mean() - read(sources / 'coffee.png').mean()) < 2
+
+
+def test_folders_that_are_none_of_this_command_are_left_alone(data, sources):
+    data()
+    for name in ('LRbicx3', 'LRbicx2_sub', 'LRbicx1', 'LRbicx', 'GTmod12', 'HR'):
+        (OUT / name).mkdir()
+        inverted_copy = 255 - read(sources / 'coffee.png')
+        cv2.imwrite(str(OUT / name / 'coffee.png'), inverted_copy)
+    one_pixel(sources / 'coffee.png')
+    data()
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='there are no such locks')
+@pytest.mark.parametrize('more', [(), ('--validation', '1')])
+def test_two_calls_do_not_write_into_one_folder(data, more):
+    data('--scale', '2', *more)
+
+    def files():
+        return {p: p.stat().st_mtime_ns for p in OUT.rglob('[!.]*') if p.is_file()}
+
+    before = files()
+    with locked(OUT / '.mtkd_data.lock', ''):
+        printed = data('--scale', '2', '3', '--multiple', '6', *more, expect=1)
+    assert "--out: another process is writing to 'out'; it has locked out/.mtkd_data.lock" in (
+        printed
+    )
+    assert files() == before
+    data('--scale', '2', *more)
+
+
+def test_pictures_are_recorded_before_a_call_ends(data, monkeypatch):
+    """A call that is killed loses what it has not recorded."""
+    run = import_module('mtkd_basicsr.commands.prepare_data.run')
+    record = import_module('mtkd_basicsr.commands.prepare_data.record')
+    process_image = run.process_image
+    found = {}
+
+    def looking(task):
+        found[task.path.stem] = set(recorded())
+        return process_image(task)
+
+    monkeypatch.setattr(run, 'process_image', looking)
+    monkeypatch.setattr(record, '_SECONDS', 0)
+    monkeypatch.setattr(record, '_TIMES', 0)
+    data()
+    assert found == {'chelsea': set(), 'coffee': {'chelsea'}}
+
+
+def test_records_are_not_saved_all_the_time(data, monkeypatch):
+    record = import_module('mtkd_basicsr.commands.prepare_data.record')
+    saved = []
+    save = record.Records.save
+    monkeypatch.setattr(record.Records, 'save', lambda self: saved.append(save(self)))
+    data()
+    assert len(saved) == 2, 'at the beginning and at the end'

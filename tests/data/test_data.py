@@ -176,7 +176,8 @@ def test_goes_on_where_it_was_stopped(images, tmp_path):
 
 
 def named(folder):
-    return {path.stem for path in folder.iterdir()}
+    """The files and folders that a user sees."""
+    return {path.stem for path in folder.iterdir() if not path.name.startswith('.')}
 
 
 def test_images_are_kept_apart_for_validation(images, here, tmp_path):
@@ -425,6 +426,22 @@ def test_verify_against_published_figures(images, here):
     )
     assert 'published 33.66 dB  DIFFERS' in printed
     assert 'the images are not those of the test set' in printed
+
+
+def test_the_figures_are_those_of_this_calls_images(images, here, tmp_path):
+    """A folder keeps the images of pictures that were renamed or removed."""
+    for name in ('a', 'b'):
+        cv2.imwrite(str(images / f'{name}.png'), load('brick')[:96, :96])
+    call = ('data', images, '--workers', '1', '--scale', '2', '--verify', 'Set5', '--out')
+    here(*call, 'out', expect=1)
+    (images / 'a.png').rename(images / 'renamed.png')
+    cv2.imwrite(str(images / 'coffee.png'), load('coffee')[200:260, 200:284])
+    found, expected = (
+        [line for line in here(*call, out, expect=1).splitlines() if ' dB' in line]
+        for out in ('out', 'fresh')
+    )
+    assert (tmp_path / 'out' / 'GTmod2' / 'a.png').is_file()
+    assert found == expected
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""The file formats of ``mtkd export``: how each is written and opened."""
+"""The file formats of ``mtkd export``: how each is encoded and opened."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -84,7 +84,7 @@ def function_of(net: nn.Module, scale: int) -> ImageFunction:
     return lambda lq: run_padded(net, lq, size_multiple(net), scale).clamp(0, 1)
 
 
-def _write_onnx(student: Student, path: str) -> None:
+def _encode_onnx(student: Student) -> bytes:
     program = torch.onnx.export(
         TraceableStudent(student.net, student.scale, student.half),
         (_example(),),
@@ -97,7 +97,7 @@ def _write_onnx(student: Student, path: str) -> None:
     )
     assert program is not None  # because of dynamo=True
     program.model.metadata_props.update(student.metadata)
-    program.save(path)
+    return program.model_proto.SerializeToString()
 
 
 def _open_onnx(path: str, student: Student) -> ImageFunction:
@@ -107,23 +107,25 @@ def _open_onnx(path: str, student: Student) -> ImageFunction:
     return lambda lq: torch.from_numpy(session.run(['sr'], {'lq': lq.numpy()})[0])
 
 
-def _write_torchscript(student: Student, path: str) -> None:
+def _encode_torchscript(student: Student) -> bytes:
     # PyTorch's own check would only trace again at the same size; verify() does more.
     graph = torch.jit.trace(
         TraceableStudent(student.net, student.scale), _example(), check_trace=False
     )
-    torch.jit.save(graph, path, _extra_files=student.metadata)
+    # Given a path, PyTorch ends the process where the disk is full.
+    file = io.BytesIO()
+    torch.jit.save(graph, file, _extra_files=student.metadata)
+    return file.getvalue()
 
 
 def _open_torchscript(path: str, student: Student) -> ImageFunction:
     return torch.jit.load(path)
 
 
-def _write_safetensors(student: Student, path: str) -> None:
-    # 'pt' is the format's mark for tensors with PyTorch's names and layout. Not save_file(), which
-    # creates a file that only its owner can read.
+def _encode_safetensors(student: Student) -> bytes:
+    # 'pt' is the format's mark for tensors with PyTorch's names and layout.
     tensors = student.stored(student.net.state_dict())
-    Path(path).write_bytes(save(tensors, {**student.metadata, 'format': 'pt'}))
+    return save(tensors, {**student.metadata, 'format': 'pt'})
 
 
 def _open_safetensors(path: str, student: Student) -> ImageFunction:
@@ -133,15 +135,19 @@ def _open_safetensors(path: str, student: Student) -> ImageFunction:
     return function_of(net, scale)
 
 
-def _write_pth(student: Student, path: str) -> None:
+def _encode_pth(student: Student) -> bytes:
     kept = released(student.net, student.network)
     print(f'names of the weights: {kept.names}{"; " if kept.hint else ""}{kept.hint}')
-    state = student.stored(kept.state)
-    if kept.network is None:
-        torch.save(state, path)
-        return
-    recorded = {**(metadata_of_texts(student.metadata) or {}), **IMAGES, 'network': kept.network}
-    torch.save({'params': state, METADATA: recorded}, path)
+    content: dict[str, Any] = student.stored(kept.state)
+    if kept.network is not None:
+        metadata = metadata_of_texts(student.metadata) or {}
+        content = {
+            'params': content,
+            METADATA: {**metadata, **IMAGES, 'network': kept.network},
+        }
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
 
 
 def _open_pth(path: str, student: Student) -> ImageFunction:
@@ -164,22 +170,23 @@ class Format:
 
     Attributes:
         suffix: Suffix of its files.
-        write: Function called as ``write(student, path)``.
+        encode: Function called as ``encode(student)``; returns the content of a file. It writes
+            nothing, so that its errors are not those of a disk.
         open: Function called as ``open(path, student)``; returns a function of images.
         packages: Packages that must be installed.
     """
 
     suffix: str
-    write: Callable[[Student, str], None]
+    encode: Callable[[Student], bytes]
     open: Callable[[str, Student], ImageFunction]
     packages: tuple[str, ...] = ()
 
 
 FORMATS = {
     'onnx': Format(
-        EXPORT_FORMATS['onnx'], _write_onnx, _open_onnx, ('onnx', 'onnxruntime', 'onnxscript')
+        EXPORT_FORMATS['onnx'], _encode_onnx, _open_onnx, ('onnx', 'onnxruntime', 'onnxscript')
     ),
-    'torchscript': Format(EXPORT_FORMATS['torchscript'], _write_torchscript, _open_torchscript),
-    'safetensors': Format(EXPORT_FORMATS['safetensors'], _write_safetensors, _open_safetensors),
-    'pth': Format(EXPORT_FORMATS['pth'], _write_pth, _open_pth),
+    'torchscript': Format(EXPORT_FORMATS['torchscript'], _encode_torchscript, _open_torchscript),
+    'safetensors': Format(EXPORT_FORMATS['safetensors'], _encode_safetensors, _open_safetensors),
+    'pth': Format(EXPORT_FORMATS['pth'], _encode_pth, _open_pth),
 }

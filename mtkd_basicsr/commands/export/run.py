@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from ...data.sample_photographs import load, low_resolution
-from ...errors import ExportError, OptionError, first_line
+from ...errors import ExportError, OptionError, WeightsError, first_line
 from ...host.yaml_loader import read_options
 from ...utils.atomic import replacing
 from ...utils.image_tensors import to_tensor
 from ...utils.json_types import to_json_types
-from ...utils.resources import REFERENCE
+from ...utils.resources import REFERENCE, weights_file
 from ...utils.version import __version__
 from ...weights.loading import load_weights, network_of
 from ...weights.metadata import metadata_texts
@@ -121,8 +121,8 @@ def verify(
             )
 
 
-def _weights(weights: StrPath | None, options_file: StrPath | None, safe: bool) -> str:
-    """Return the weight file: the one given, or the one that the option file names."""
+def _named_weights(weights: StrPath | None, options_file: StrPath | None, safe: bool) -> str:
+    """Return the weights that are given, or those that the option file names."""
     if weights is not None:
         return os.path.expanduser(weights)
     if options_file is None:
@@ -140,19 +140,72 @@ def _weights(weights: StrPath | None, options_file: StrPath | None, safe: bool) 
     return os.path.expanduser(path)
 
 
+def _weights(weights: StrPath | None, options_file: StrPath | None, safe: bool) -> tuple[str, str]:
+    """Return an existing weight file, or ``reference:NAME``, and the key that names it."""
+    found = _named_weights(weights, options_file, safe)
+    key = 'path.pretrain_network_g' if weights is None else spelled('weights')
+    if not os.path.isfile(weights_file(found, key)):
+        raise WeightsError(f"{key}: no file '{found}'")
+    return found, key
+
+
 def _target(out: StrPath | None, overwrite: bool, weights: str, suffix: str) -> Path:
     """Return the path of the new file: ``out``, or a file next to the weights."""
     target = Path(out) if out else Path(weights.removeprefix(REFERENCE)).with_suffix(suffix)
     key = spelled('out')
     if target.suffix != suffix:
         raise OptionError(f"{key}: '{target}'; expected a name that ends with {suffix}")
-    if target.resolve() == Path(weights).resolve():
+    if os.path.realpath(target) == os.path.realpath(weights):
         raise OptionError(f"{key}: '{target}' is the weight file itself; use another name")
-    if target.exists() and not overwrite:
+    if os.path.lexists(target) and not overwrite:
         raise OptionError(
             f"{key}: '{target}' already exists; use another name, or {spelled('overwrite')}"
         )
     return target
+
+
+def _encode(student: Student, format: str) -> bytes:
+    """Return the content of the file.
+
+    Raises:
+        ExportError: The format, or this release of PyTorch, does not fit the network.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # verify() checks the file
+            return FORMATS[format].encode(student)
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(
+            f'{spelled("format")}: torch {torch.__version__} cannot export '
+            f'{student.network["type"]} to {format}: {first_line(error)}'
+        ) from error
+
+
+def _open(path: str, student: Student, format: str, name: Path) -> ImageFunction:
+    """Open the written file as a user would.
+
+    Args:
+        path: The file.
+        student: What it was written from.
+        format: A key of ``FORMATS``.
+        name: Name that the file will have, for messages.
+
+    Raises:
+        ExportError: It cannot be opened.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return FORMATS[format].open(path, student)
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(
+            f"{spelled('format')}: '{name}': the {format} file of {student.network['type']} "
+            f'cannot be opened and was removed: {first_line(error)}'
+        ) from error
 
 
 def write(
@@ -173,11 +226,10 @@ def write(
             f'{spelled("format")}: {format} needs {", ".join(missing)}: pip install '
             "'mtkd_basicsr[export]'"
         )
-    weights = _weights(given_weights, options_file, safe)
+    weights, key = _weights(given_weights, options_file, safe)
     target = _target(out, overwrite, weights, file_format.suffix)
     network, scale = network_of(options_file, weights, safe)
     net = build(network, 'network_g').eval().requires_grad_(False)
-    key = spelled('weights') if given_weights else 'path.pretrain_network_g'
     load_weights(net, weights, key)
     network = to_json_types(network)
     if half:
@@ -193,24 +245,20 @@ def write(
     pairs = _expected(net, scale, format)
     student = Student(net, network, scale, metadata, half)
     make_folder(target.parent)
-    # After an error inside, no file is left behind.
-    with replacing(target, keep_suffix=True) as temporary:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter('ignore')  # verify() checks the file
-                file_format.write(student, temporary)
-                function = file_format.open(temporary, student)
-        except ExportError:
-            raise
-        except Exception as error:
-            raise ExportError(
-                f'{spelled("format")}: torch {torch.__version__} cannot export {network["type"]} '
-                f'to {format}: {first_line(error)}'
-            ) from error
-        with torch.no_grad():
-            # A graph computes with 16 bits, and what is converted or folded is rounded again.
-            is_rough = half and format in ('onnx', 'pth')
-            verify(function, pairs, target, HALF_TOLERANCE if is_rough else None)
+    content = _encode(student, format)
+    try:
+        # After an error inside, no file is left behind.
+        with replacing(target, keep_suffix=True) as temporary:
+            Path(temporary).write_bytes(content)
+            function = _open(temporary, student, format, target)
+            with torch.no_grad():
+                # A graph computes with 16 bits, and what is converted or folded is rounded again.
+                is_rough = half and format in ('onnx', 'pth')
+                verify(function, pairs, target, HALF_TOLERANCE if is_rough else None)
+    except OSError as error:
+        raise ExportError(
+            f"{spelled('out')}: '{target}' cannot be written: {error.strerror or error}"
+        ) from error
     megabytes = target.stat().st_size / 1e6
     name = network.get('arch', network['type'])  # of a network of spandrel
     print(f"{target}: {name} ×{scale}, {megabytes:.1f} MB, weights from '{weights}'")

@@ -1,5 +1,6 @@
 """``mtkd options``: write option files."""
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -59,6 +60,43 @@ def _has_options(found: str, text: str) -> bool:
     return re.fullmatch(pattern, content(found)) is not None
 
 
+def _refuse(path: Path, reason: str) -> OptionError:
+    return OptionError(f"{spelled('out')}: '{path}' {reason}")
+
+
+def _is_present(path: Path) -> bool:
+    """Return whether an option file, or a link that leads nowhere, is in the place of another one.
+
+    Raises:
+        OptionError: Something that is no file is there.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        kind = 'a folder' if os.path.isdir(path) else 'no regular file'
+        raise _refuse(path, f'is {kind}; expected an option file, or nothing; nothing was written')
+    return os.path.lexists(path)
+
+
+def _is_different(path: Path, text: str) -> bool:
+    """Return whether an existing file has other options.
+
+    Args:
+        path: The file, or a link that leads nowhere.
+        text: What it would be replaced with.
+
+    Raises:
+        OptionError: The file cannot be read.
+    """
+    if not os.path.exists(path):
+        return True
+    try:
+        # Windows editors add a byte order mark. What is not UTF-8 is not what was written.
+        found = path.read_text(encoding='utf-8-sig', errors='replace')
+    except OSError as error:
+        reason = f'cannot be read: {error.strerror or error}'
+        raise _refuse(path, f'{reason}; nothing was written') from error
+    return not _has_options(found, text)
+
+
 def write(out: Path, texts: dict[str, str], overwrite: bool) -> list[Path]:
     """Write option files; see :func:`mtkd_basicsr.commands.write_options`.
 
@@ -66,13 +104,15 @@ def write(out: Path, texts: dict[str, str], overwrite: bool) -> list[Path]:
         out: The folder.
         texts: Path in the folder -> text, whose comments call the folder ``options``.
         overwrite: Whether to replace existing files with other options.
+
+    Raises:
+        OptionError: A file with other options exists, or one cannot be read or written.
     """
-    present = [path for path in texts if (out / path).exists()]
+    present = [path for path in texts if _is_present(out / path)]
     different = []
-    for path in present:
-        if not _has_options((out / path).read_text(encoding='utf-8'), texts[path]):
-            different.append(path)
-    if different and not overwrite:
+    if not overwrite:
+        different = [path for path in present if _is_different(out / path, texts[path])]
+    if different:
         names = listed(different, 3)
         raise OptionError(
             f"{spelled('out')}: '{out}' has different files with these names: {names}; nothing was "
@@ -83,5 +123,9 @@ def write(out: Path, texts: dict[str, str], overwrite: bool) -> list[Path]:
         if path in present and not overwrite:
             continue
         make_folder((out / path).parent)
-        write_text(out / path, _in_folder(text, out))
+        try:
+            write_text(out / path, _in_folder(text, out))
+        except OSError as error:
+            reason = f'cannot be written: {error.strerror or error}'
+            raise _refuse(out / path, reason) from error
     return [out / path for path in texts]

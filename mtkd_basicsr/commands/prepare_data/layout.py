@@ -1,5 +1,6 @@
 """The folders that ``mtkd data`` writes, and the names of the files in them."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -45,11 +46,29 @@ class Layout:
 
     def folders(self) -> dict[int, Path]:
         """Return the folder of each scale; the ground truth has scale 1."""
-        end = '_sub' if self.sub else ''
+        end = self._end
         folders = {1: self.out / f'GTmod{self.multiple}{end}'}
         for scale in self.scales:
             folders[scale] = self.out / f'LRbicx{scale}{end}'
         return folders
+
+    @property
+    def _end(self) -> str:
+        """What the names of the folders end with."""
+        return '_sub' if self.sub else ''
+
+    def _scale_of(self, folder: str) -> int | None:
+        """Return the scale of a folder that a call may have written whose scales alone differ.
+
+        Args:
+            folder: Its name; the result is None for other folders.
+        """
+        if folder == f'GTmod{self.multiple}{self._end}':
+            return 1
+        found = re.fullmatch(f'LRbicx([2-9]|[1-9][0-9]+){self._end}', folder)
+        if found is None or self.multiple % int(found[1]):
+            return None
+        return int(found[1])
 
     def folders_of(self, results: Iterable[str]) -> dict[int, Path]:
         """Return the folders, with those of other scales that have some of the results.
@@ -59,10 +78,27 @@ class Layout:
         """
         folders = self.folders()
         for name in sorted({result.split('/')[0] for result in results}):
-            found = re.fullmatch(r'LRbicx(\d+)(_sub)?', name)
-            if found is not None:
-                folders[int(found[1])] = self.out / name
+            scale = self._scale_of(name)
+            if scale is not None:
+                folders[scale] = self.out / name
         return folders
+
+    def files_by_image(self) -> dict[str, list[str]]:
+        """Return the files that are in the folders, also in those of scales that are not written.
+
+        Returns:
+            Paths of files below ``out``, by the name of their image without suffix.
+        """
+        pattern = re.compile(r'([^.].*)_s\d{3,}\.png' if self.sub else r'([^.].*)\.png', re.DOTALL)
+        files: dict[str, list[str]] = {}
+        for folder in sorted(os.listdir(self.out)):
+            if self._scale_of(folder) is None or not (self.out / folder).is_dir():
+                continue
+            for name in sorted(os.listdir(self.out / folder)):
+                found = pattern.fullmatch(name)
+                if found is not None:
+                    files.setdefault(found[1], []).append(f'{folder}/{name}')
+        return files
 
 
 def corners(size: int, sub: int, step: int) -> list[int]:

@@ -1,9 +1,10 @@
 """Writing the files of one picture, which a worker process of ``mtkd data`` does."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,16 +12,29 @@ import numpy as np
 from ...errors import DataError
 from ...utils.atomic import write_bytes
 from ...utils.bicubic import resize_pixels
+from .files import naming, read_result
 from .layout import Layout, Part, parts_of
-from .record import Result, SourceRecord, describe_obstacle, files_to_write, status_of
+from .record import (
+    Result,
+    SourceRecord,
+    describe_obstacle,
+    files_to_add,
+    files_to_write,
+    status_of,
+)
 from .sources import Note, read_source
 
 
 def _write(path: Path, image: np.ndarray) -> int:
-    """Write a PNG, and return the CRC-32 of its bytes."""
+    """Write a PNG, and return the CRC-32 of its bytes.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     content = cv2.imencode('.png', image)[1].tobytes()
     # Not flushed to disk: there are thousands of files, and a missing one is written again.
-    write_bytes(path, content, durable=False)
+    with naming(path):
+        write_bytes(path, content, durable=False)
     return zlib.crc32(content)
 
 
@@ -28,7 +42,7 @@ def _results(
     image: np.ndarray,
     parts: list[Part],
     folders: dict[int, Path],
-    is_known: bool,
+    recorded: Mapping[str, int],
 ) -> Iterator[Result]:
     """Yield the files of an image in all scales.
 
@@ -36,15 +50,33 @@ def _results(
         image: (h, w, 3), BGR, uint8, cropped.
         parts: The files; see :func:`_names`.
         folders: Folder of each scale.
-        is_known: Whether this version has made files of the image before.
+        recorded: Files of the image that are recorded; others may be of another version.
     """
     for scale, folder in folders.items():
         pixels = image if scale == 1 else resize_pixels(image, 1 / scale)
         for part in parts:
             rows = slice(part.y // scale, (part.y + part.height) // scale)
             columns = slice(part.x // scale, (part.x + part.width) // scale)
-            tolerance = 0 if is_known or scale == 1 else 1
-            yield Result(f'{folder.name}/{part.name}', pixels[rows, columns], tolerance)
+            name = f'{folder.name}/{part.name}'
+            tolerance = 0 if name in recorded or scale == 1 else 1
+            yield Result(name, pixels[rows, columns], tolerance)
+
+
+class Task(NamedTuple):
+    """A picture whose files are written.
+
+    Attributes:
+        path: The picture.
+        layout: The folders.
+        known: What is known of the picture; None for a new one.
+        unrecorded: Paths below the folder of all results of files that have the name of one of
+            its, and are not in its record.
+    """
+
+    path: Path
+    layout: Layout
+    known: SourceRecord | None
+    unrecorded: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -68,13 +100,13 @@ def _lines(parts: list[Part]) -> list[str]:
     return [f'{part.name} ({part.height},{part.width},3)' for part in parts]
 
 
-def process_image(task: tuple[Path, Layout, SourceRecord | None]) -> Processed:
+def process_image(task: Task) -> Processed:
     """Write the files of an image that are missing, or all if the image has changed.
 
-    Args:
-        task: The image, the folders, and what is known of the image.
+    Raises:
+        OutputError: A file of the results cannot be read or written.
     """
-    path, layout, known = task
+    path, layout, known, _ = task
     try:
         status = status_of(path)
         unchanged = known is not None and known.has_status_of(path)
@@ -86,7 +118,8 @@ def process_image(task: tuple[Path, Layout, SourceRecord | None]) -> Processed:
         files = [
             f'{folder.name}/{name}' for folder in layout.folders().values() for name, *_ in parts
         ]
-        if all((layout.out / file).is_file() for file in files):
+        # One that is not recorded may have been made before the picture was what it is now.
+        if all(file in known.results and (layout.out / file).is_file() for file in files):
             return Processed(
                 _lines(parts),
                 None,
@@ -103,7 +136,7 @@ def process_image(task: tuple[Path, Layout, SourceRecord | None]) -> Processed:
         return Processed([], f"'{path}': {size} pixels; expected {smallest} or more on each side")
     parts = parts_of(path, h, w, layout)
     try:
-        found = _write_results(path, image[:h, :w], parts, layout, known, content)
+        found = _write_results(task, image[:h, :w], parts, content)
     except DataError as error:
         return Processed([], str(error))
     record = SourceRecord(*status, content, h, w, found)
@@ -111,21 +144,14 @@ def process_image(task: tuple[Path, Layout, SourceRecord | None]) -> Processed:
 
 
 def _write_results(
-    path: Path,
-    image: np.ndarray,
-    parts: list[Part],
-    layout: Layout,
-    known: SourceRecord | None,
-    content: int,
+    task: Task, image: np.ndarray, parts: list[Part], content: int
 ) -> dict[str, int]:
     """Write the files of an image that are missing or outdated.
 
     Args:
-        path: The image.
+        task: The image, and what is known of it.
         image: (h, w, 3), BGR, uint8, cropped.
-        parts: Its files; see :func:`_names`.
-        layout: The folders.
-        known: What is known of the image; None for a new one.
+        parts: Its files; see :func:`.layout.parts_of`.
         content: CRC-32 of its file.
 
     Returns:
@@ -133,26 +159,29 @@ def _write_results(
 
     Raises:
         DataError: Files of somebody else are in the way.
+        OutputError: A file cannot be read or written.
     """
-    folders = layout.folders()
-    is_new = known is None or known.content != content
-    if known is not None and is_new:
-        # An earlier call made other scales too, which would be outdated.
-        folders = layout.folders_of(known.results)
+    path, layout, known, unrecorded = task
     recorded = {} if known is None else dict(known.results)
-    results = list(_results(image, parts, folders, known is not None))
-    if not is_new:
-        to_write = [result for result in results if not (layout.out / result.name).is_file()]
+    to_delete: list[str] = []
+    if known is not None and known.content == content:
+        results = list(_results(image, parts, layout.folders(), recorded))
+        to_write, in_the_way = files_to_add(layout.out, results, recorded)
     else:
-        to_write, to_delete, in_the_way = files_to_write(layout.out, results, known)
-        if in_the_way:
-            raise DataError(describe_obstacle(path, layout.out, in_the_way))
-        for name in to_delete:
-            (layout.out / name).unlink()
+        # An earlier call made other scales too, which would be outdated.
+        folders = layout.folders_of([*recorded, *unrecorded])
+        results = list(_results(image, parts, folders, recorded))
+        decided = files_to_write(layout.out, results, recorded, unrecorded)
+        to_write, to_delete, in_the_way = decided
         recorded = {}
+    if in_the_way:
+        raise DataError(describe_obstacle(path, layout.out, in_the_way))
+    for name in to_delete:
+        with naming(layout.out / name):
+            (layout.out / name).unlink()
     for result in to_write:
         recorded[result.name] = _write(layout.out / result.name, result.pixels)
     for result in results:
         if result.name not in recorded:  # it was there before
-            recorded[result.name] = zlib.crc32((layout.out / result.name).read_bytes())
+            recorded[result.name] = zlib.crc32(read_result(layout.out / result.name))
     return recorded

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,9 +16,14 @@ from ...utils.atomic import write_json
 from ...utils.images import decode
 from ...utils.texts import begun
 from .._validation import spelled
+from .files import naming, read_result
 
 # Number of files that a message names.
 _MAX_LISTED = 3
+
+# Records are saved after that many seconds, and when that many times the last saving has passed.
+_SECONDS = 5
+_TIMES = 50
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,13 @@ class Records:
 
     Raises:
         OptionError: The folders were created with other settings, or the file is invalid.
+        OutputError: The file cannot be read.
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
         self.path = out / 'mtkd_data.json'
         self.settings = settings
+        self._due = time.monotonic() + _SECONDS
         recorded = self._read()
         differences = []
         # No image of that call could be used. One that was killed may have left some.
@@ -107,7 +115,7 @@ class Records:
 
     def _read(self) -> dict[str, Any]:
         try:
-            text = self.path.read_text(encoding='utf-8') if self.path.is_file() else None
+            text = read_result(self.path).decode('utf-8') if self.path.is_file() else None
             recorded = dict(self.settings) if text is None else json.loads(text)
         except ValueError:
             recorded = None
@@ -119,9 +127,26 @@ class Records:
         return recorded
 
     def save(self) -> None:
-        """Write the file."""
+        """Write the file.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        start = time.monotonic()
         sources = {stem: asdict(record) for stem, record in self.known.items()}
-        write_json(self.path, {**self.settings, 'sources': sources})
+        with naming(self.path):
+            write_json(self.path, {**self.settings, 'sources': sources})
+        now = time.monotonic()
+        self._due = now + max(_SECONDS, _TIMES * (now - start))
+
+    def save_now_and_then(self) -> None:
+        """Write the file if that was some time ago, so that a call that is killed loses little.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if time.monotonic() >= self._due:
+            self.save()
 
     def describe_removed(self, stems: Sequence[str]) -> str | None:
         """Describe the results of pictures that are no longer there; None if there are none.
@@ -168,8 +193,38 @@ class Result:
         return int(difference.max()) <= self.tolerance
 
 
+def files_to_add(
+    out: Path, results: Sequence[Result], recorded: Mapping[str, int]
+) -> tuple[list[Result], list[str]]:
+    """Decide which files of a picture that has not changed are written: those that are missing.
+
+    Files that its record does not have were left by a call that was killed, perhaps before the
+    picture was what it is now, or are of somebody else.
+
+    Args:
+        out: Parent of the folders.
+        results: What is to be made of the picture.
+        recorded: Files of its record, which are kept as they are.
+
+    Returns:
+        The files to write; those that are not recorded and have another image.
+
+    Raises:
+        OutputError: A file cannot be read.
+    """
+    to_write: list[Result] = []
+    in_the_way: list[str] = []
+    for result in results:
+        path = out / result.name
+        if not path.is_file():
+            to_write.append(result)
+        elif result.name not in recorded and not result.is_in(read_result(path)):
+            in_the_way.append(result.name)
+    return to_write, in_the_way
+
+
 def files_to_write(
-    out: Path, results: Sequence[Result], known: SourceRecord | None
+    out: Path, results: Sequence[Result], recorded: Mapping[str, int], unrecorded: Sequence[str]
 ) -> tuple[list[Result], list[str], list[str]]:
     """Decide which files of a new or changed picture are written.
 
@@ -178,13 +233,16 @@ def files_to_write(
     Args:
         out: Parent of the folders.
         results: What is to be made of the picture.
-        known: Its record; None if nothing is known of it.
+        recorded: Files of its record.
+        unrecorded: Other files that have the name of one of its.
 
     Returns:
         The files to write; those to delete, which were made of parts that the picture no longer
         has; those in the way of both.
+
+    Raises:
+        OutputError: A file cannot be read.
     """
-    recorded = {} if known is None else known.results
     to_write: list[Result] = []
     in_the_way: list[str] = []
     for result in results:
@@ -192,16 +250,16 @@ def files_to_write(
         if not path.is_file():
             to_write.append(result)
             continue
-        content = path.read_bytes()
+        content = read_result(path)
         if recorded.get(result.name) == zlib.crc32(content):
             to_write.append(result)
         elif not result.is_in(content):
             in_the_way.append(result.name)
     to_delete: list[str] = []
-    for name in sorted(set(recorded) - {result.name for result in results}):
+    for name in sorted({*recorded, *unrecorded} - {result.name for result in results}):
         path = out / name
         if path.is_file():
-            own = recorded[name] == zlib.crc32(path.read_bytes())
+            own = recorded.get(name) == zlib.crc32(read_result(path))
             (to_delete if own else in_the_way).append(name)
     return to_write, to_delete, in_the_way
 
@@ -210,6 +268,7 @@ def describe_obstacle(path: Path, out: Path, names: Sequence[str]) -> str:
     """Return the error text for files that are in the way of a new or changed picture."""
     listed = begun([f"'{out / name}'" for name in names], _MAX_LISTED)
     return (
-        f"'{path}': there is another image in {listed}, which this command did not write or "
-        'which was edited since; move or delete it to have it made anew'
+        f"'{path}': there is another image in {listed}, which this command did not write, or did "
+        'not record before it was killed, or which was edited since; move or delete it to have it '
+        'made anew'
     )

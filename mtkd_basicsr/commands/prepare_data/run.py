@@ -1,5 +1,6 @@
 """``mtkd data``: create BasicSR dataset folders from a folder of high-resolution images."""
 
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -22,9 +23,10 @@ from ...utils.progress import progress
 from ...utils.texts import listed
 from .._arguments import make_folder
 from .._validation import spelled
-from .held_out import held_out_names, recorded_count
+from .files import OutputError, locked_results, naming
+from .held_out import check_count, held_out_stems, recorded_count
 from .layout import Layout
-from .process import Processed, process_image
+from .process import Processed, Task, process_image
 from .record import Records
 from .sources import Note, find_images, print_notes, read_image
 
@@ -33,11 +35,28 @@ _MAX_LISTED = 3
 _MAX_WORKERS = 60  # Windows waits for at most 63 handles at once
 
 
+def _tasks(paths: list[Path], layout: Layout, records: Records) -> list[Task]:
+    """Return what is known of each image, and the files of it that are not recorded.
+
+    Raises:
+        OutputError: A folder of the results cannot be read.
+    """
+    with naming(layout.out):
+        existing = layout.files_by_image()
+    tasks: list[Task] = []
+    for path in paths:
+        known = records.known.get(path.stem)
+        recorded = {} if known is None else known.results
+        unrecorded = [name for name in existing.get(path.stem, ()) if name not in recorded]
+        tasks.append(Task(path, layout, known, unrecorded))
+    return tasks
+
+
 def _iter_processed(
     paths: list[Path], layout: Layout, records: Records, workers: int
 ) -> Iterator[Processed]:
     """Yield the result of :func:`.process.process_image` for each image, in order."""
-    tasks = [(path, layout, records.known.get(path.stem)) for path in paths]
+    tasks = _tasks(paths, layout, records)
     workers = min(workers, len(paths), _MAX_WORKERS)
     if workers <= 1:
         yield from map(process_image, tasks)
@@ -62,13 +81,17 @@ def _iter_processed(
             ) from error
 
 
-def _psnr(layout: Layout, scale: int) -> float:
-    """Compute the mean PSNR of bicubic enlargement over all images."""
+def _psnr(paths: list[Path], layout: Layout, scale: int) -> float:
+    """Compute the mean PSNR of bicubic enlargement over the images of this call.
+
+    The folders may have more: those of pictures that were removed are kept.
+    """
     folders = layout.folders()
     values = []
-    for path in sorted(folders[1].glob('*.png')):
-        large = resize_pixels(read_image(folders[scale] / path.name), scale)
-        values.append(psnr_y(large, read_image(path), scale))
+    for path in paths:
+        name = f'{path.stem}.png'
+        large = resize_pixels(read_image(folders[scale] / name), scale)
+        values.append(psnr_y(large, read_image(folders[1] / name), scale))
     return float(np.mean(values))
 
 
@@ -87,12 +110,13 @@ def _check_count(name: str, count: int) -> None:
         raise DataError(f'{spelled("verify")} {name}: {count} images; expected {expected}')
 
 
-def _verify(name: str, layout: Layout) -> None:
+def _verify(name: str, paths: list[Path], layout: Layout) -> None:
     """Compare the PSNR of bicubic enlargement with the published one of a test set.
 
     Args:
         name: Name of the test set.
-        layout: The folders.
+        paths: Its images.
+        layout: The folders, of whole images.
 
     Raises:
         DataError: A PSNR differs.
@@ -103,7 +127,7 @@ def _verify(name: str, layout: Layout) -> None:
         if scale not in known:
             print(f'{name} ×{scale}: no published figure')
             continue
-        value = _psnr(layout, scale)
+        value = _psnr(paths, layout, scale)
         text = f'{value:.2f} dB, published {known[scale]:.2f} dB'
         if abs(value - known[scale]) <= _TOLERANCE:
             print(f'{name} ×{scale}: bicubic {text}')
@@ -117,8 +141,8 @@ def _verify(name: str, layout: Layout) -> None:
         )
 
 
-def _open_records(layout: Layout, source: Path) -> Records:
-    """Read what an earlier call has recorded, and create the folder of all results.
+def _read_records(layout: Layout, source: Path) -> Records:
+    """Read what an earlier call has recorded.
 
     Args:
         layout: The folders.
@@ -126,6 +150,7 @@ def _open_records(layout: Layout, source: Path) -> Records:
 
     Raises:
         OptionError: The folders were created with other settings, or the record is invalid.
+        OutputError: The record cannot be read.
     """
     settings = {
         'folder': str(source.resolve()),
@@ -133,15 +158,14 @@ def _open_records(layout: Layout, source: Path) -> Records:
         'sub_image': layout.sub,
         'step': layout.step,
     }
-    records = Records(layout.out, settings)
-    make_folder(layout.out)
-    records.save()
-    return records
+    return Records(layout.out, settings)
 
 
 def _process(paths: list[Path], source: Path, layout: Layout, workers: int) -> list[str]:
     """Write the folders of a layout, and return an error for each image that cannot be used."""
-    records = _open_records(layout, source)
+    records = _read_records(layout, source)
+    make_folder(layout.out)
+    records.save()
     folders = list(layout.folders().values())
     for folder in folders:
         make_folder(folder)
@@ -158,9 +182,16 @@ def _process(paths: list[Path], source: Path, layout: Layout, workers: int) -> l
                 errors.append(result.error)
             if result.record is not None:
                 records.known[path.stem] = result.record
-    finally:
-        records.save()
-    write_text(layout.out / 'meta_info.txt', '\n'.join(lines) + '\n')
+                records.save_now_and_then()
+    except BaseException:
+        # On a full disk this fails as well; the first error is the one that says what happened.
+        with contextlib.suppress(OutputError):
+            records.save()
+        raise
+    records.save()
+    meta_info = layout.out / 'meta_info.txt'
+    with naming(meta_info):
+        write_text(meta_info, '\n'.join(lines) + '\n')
     blank = [path.name for path in paths if path.name.split() != [path.name]]
     if blank:
         print(
@@ -176,13 +207,38 @@ def _process(paths: list[Path], source: Path, layout: Layout, workers: int) -> l
     return errors
 
 
-def prepare(
-    source: Path, layout: Layout, workers: int, verify: str | None, validation: int
-) -> dict[int, Path]:
-    """Write the folders of a layout; see :func:`mtkd_basicsr.commands.prepare_data`."""
-    paths = find_images(source, layout.out)
-    if verify:
-        _check_count(verify, len(paths))
+def _prepare_all(
+    paths: list[Path], source: Path, layout: Layout, workers: int, validation: int
+) -> tuple[Layout, list[str]]:
+    """Write the folders of a layout, or those of training and validation; others write nothing.
+
+    Returns:
+        The folders of all images or of training; an error for each image that cannot be used.
+    """
+    if not validation:
+        return layout, _process(paths, source, layout, workers)
+    held_out = held_out_stems(paths, layout.out, validation)
+    layout, whole = _layouts(layout, validation)
+    errors = _process([p for p in paths if p.stem not in held_out], source, layout, workers)
+    errors += _process([p for p in paths if p.stem in held_out], source, whole, workers)
+    return layout, errors
+
+
+def _layouts(layout: Layout, validation: int) -> list[Layout]:
+    """Return the folders of all images, or those of training and validation."""
+    if not validation:
+        return [layout]
+    whole = replace(layout, out=layout.out / 'val', sub=0, step=0)
+    return [replace(layout, out=layout.out / 'train'), whole]
+
+
+def _check_earlier_call(source: Path, layout: Layout, validation: int) -> None:
+    """Check that an earlier call had the same settings, before anything is written.
+
+    Raises:
+        OptionError: It had others, or its record is invalid.
+        OutputError: Its record cannot be read.
+    """
     earlier = recorded_count(layout.out)
     if earlier and not validation:
         raise OptionError(
@@ -190,19 +246,34 @@ def prepare(
             f"'{layout.out}' apart for validation, which would be trained on; use "
             f'{spelled("validation")} {earlier}, or another folder'
         )
-    held_out: set[str] = set()
-    whole = replace(layout, out=layout.out / 'val', sub=0, step=0)
+    for each in _layouts(layout, validation):
+        _read_records(each, source)
+
+
+def prepare(
+    source: Path, layout: Layout, workers: int, verify: str | None, validation: int
+) -> dict[int, Path]:
+    """Write the folders of a layout; see :func:`mtkd_basicsr.commands.prepare_data`."""
+    out = layout.out
+    paths = find_images(source, out)
+    if verify:
+        _check_count(verify, len(paths))
     if validation:
-        held_out = held_out_names(paths, layout.out, validation)
-        layout = replace(layout, out=layout.out / 'train')
-    errors = _process([p for p in paths if p.name not in held_out], source, layout, workers)
-    if validation:
-        errors += _process([p for p in paths if p.name in held_out], source, whole, workers)
+        check_count(paths, out, validation)
+    try:
+        _check_earlier_call(source, layout, validation)
+        make_folder(out)
+        with locked_results(out):
+            layout, errors = _prepare_all(paths, source, layout, workers, validation)
+            if verify and not errors:
+                _verify(verify, paths, layout)
+    except OutputError as error:
+        raise OptionError(
+            f"{spelled('out')}: cannot read or write '{error.filename}': {error.strerror}"
+        ) from error
     if errors:
         summary = [f'{len(errors)} of {len(paths)} images cannot be used:', *errors[:10]]
         if len(errors) > 10:
             summary.append(f'and {len(errors) - 10} more')
         raise DataError('\n'.join(summary))
-    if verify:
-        _verify(verify, layout)
     return layout.folders()

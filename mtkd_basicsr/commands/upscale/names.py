@@ -39,8 +39,18 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def _is_no_file(path: Path) -> bool:
+    """Return whether something exists that is no file: a folder, a pipe, a device, a socket.
+
+    To open a pipe waits for who writes into it.
+    """
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
 def _is_picture(path: Path) -> bool:
     """Return whether a file is a picture by its content, or by the ending of its name."""
+    if _is_no_file(path):
+        return False
     if path.suffix.lower() in _ENDINGS:
         return True
     try:
@@ -100,11 +110,17 @@ def find_sources(inputs: list[Path], out: Path | None) -> list[Source]:
 
     Raises:
         DataError: A folder has no pictures.
+        OptionError: An input is neither a file nor a folder, for example a pipe.
     """
-    folders = [path for path in inputs if path.is_dir()]
+    folders = [path for path in inputs if os.path.isdir(path)]
     sources: dict[Path, Source] = {}
     for path in inputs:
         if path not in folders:
+            if _is_no_file(path):
+                raise OptionError(
+                    f"{spelled('images')}: '{path}' is no regular file; expected an image or a "
+                    'folder'
+                )
             sources.setdefault(_real(path), Source(path, Path()))
             continue
         top = Path(_real(path).name) if len(folders) > 1 else Path()
@@ -114,14 +130,20 @@ def find_sources(inputs: list[Path], out: Path | None) -> list[Source]:
     return list(sources.values())
 
 
-def _refuse_same_names(sources: list[Source], names: list[Path]) -> None:
-    """Raise if results have one name; all of them are listed."""
-    by_name: dict[Path, list[str]] = {}
-    for source, name in zip(sources, names, strict=True):
-        by_name.setdefault(name, []).append(str(source.path))
+def _with_kind(path: Path) -> str:
+    """Return the name of a file with its ending as a part of it: ``photo_jpg``."""
+    return f'{path.stem}_{path.suffix[1:]}' if path.suffix else path.stem
+
+
+def _refuse_same_files(sources: list[Source], out: Path, ending: str) -> None:
+    """Raise if files of one name would have their results in one folder; all are listed."""
+    by_place: dict[Path, list[str]] = {}
+    for source in sources:
+        by_place.setdefault(source.folder / source.path.name, []).append(str(source.path))
     clashes = []
-    for name, paths in by_name.items():
+    for place, paths in by_place.items():
         if len(paths) > 1:
+            name = out / place.parent / f'{_with_kind(place)}{ending}'
             clashes.append(f"'{name}' of {listed(paths, _MAX_LISTED)}")
     if clashes:
         raise OptionError(
@@ -134,7 +156,8 @@ def name_results(sources: list[Source], out: Path, scale: int, format: str) -> l
     """Name the result of each picture: ``NAME_x4.png``.
 
     Where that would be one name for several pictures, it has their endings: ``photo_jpg_x4.png``
-    and ``photo_webp_x4.png``.
+    and ``photo_webp_x4.png``. If another result has that name too, a number follows:
+    ``photo_jpg_2_x4.png``. The order of the pictures does not matter.
 
     Args:
         sources: The pictures.
@@ -143,27 +166,34 @@ def name_results(sources: list[Source], out: Path, scale: int, format: str) -> l
         format: Of the results.
 
     Returns:
-        A path for each picture.
+        A path for each picture; no two are equal, not even without regard to case.
 
     Raises:
-        OptionError: Several pictures have one result nevertheless; all of them are listed.
+        OptionError: Files from several folders have one name, and their results one folder; all of
+            them are listed.
     """
-    ending = PICTURE_FORMATS[format][0]
-    names = [out / source.folder / f'{source.path.stem}_x{scale}{ending}' for source in sources]
+    ending = f'_x{scale}{PICTURE_FORMATS[format][0]}'
+    _refuse_same_files(sources, out, ending)
+    names = [source.folder / f'{source.path.stem}{ending}' for source in sources]
     # Without regard to case, because some file systems have none.
     counts = Counter(str(name).casefold() for name in names)
-    for i, source in enumerate(sources):
-        if counts[str(names[i]).casefold()] > 1 and source.path.suffix:
-            kind = source.path.suffix[1:]
-            names[i] = names[i].with_name(f'{source.path.stem}_{kind}_x{scale}{ending}')
-    _refuse_same_names(sources, names)
-    return names
+    taken = {name for name, count in counts.items() if count == 1}
+    clashing = [i for i, name in enumerate(names) if str(name).casefold() not in taken]
+    for i in sorted(clashing, key=lambda i: (sources[i].folder, sources[i].path.name)):
+        longer = _with_kind(sources[i].path)
+        names[i] = names[i].with_name(f'{longer}{ending}')
+        number = 1
+        while str(names[i]).casefold() in taken:
+            number += 1
+            names[i] = names[i].with_name(f'{longer}_{number}{ending}')
+        taken.add(str(names[i]).casefold())
+    return [out / name for name in names]
 
 
 def names_a_file(out: str) -> bool:
     """Return whether ``--out`` is a file: it has an image's ending, and is no folder."""
     path = Path(out)
-    is_folder = path.is_dir() or out.endswith(('/', os.sep))
+    is_folder = os.path.isdir(path) or out.endswith(('/', os.sep))
     return path.suffix.lower() in _ENDINGS and not is_folder
 
 
@@ -199,7 +229,7 @@ def check_results(
             f'{spelled("out")}: {listed(same, _MAX_LISTED)}: also among the pictures to upscale; '
             'use another folder'
         )
-    existing = [str(result) for result in results if result.exists()]
+    existing = [str(result) for result in results if os.path.exists(result)]
     if existing and not overwrite and not skip_existing:
         verb = 'exists' if len(existing) == 1 else 'exist'
         raise OptionError(
@@ -208,15 +238,30 @@ def check_results(
         )
 
 
-def without_results(pairs: list[tuple[Path, Path]], inputs: list[Path]) -> list[tuple[Path, Path]]:
-    """Leave out the pictures of a folder that are results of others, from an earlier call.
+def name_all_but_results(
+    sources: list[Source], inputs: list[Path], out: Path, scale: int, format: str
+) -> tuple[list[Source], list[Path]]:
+    """Name results, and leave out the pictures of a folder that are results of an earlier call.
 
     Args:
-        pairs: Pictures with their results.
+        sources: The pictures.
         inputs: Files and folders as they were given; such a file is never left out.
+        out: Folder of the results.
+        scale: Factor.
+        format: Of the results.
+
+    Returns:
+        The pictures that remain, and their results, which have the names of that call.
     """
-    results = {_real(result) for _, result in pairs}
-    kept = [pair for pair in pairs if pair[0] in inputs or _real(pair[0]) not in results]
-    if len(kept) < len(pairs):
-        say(f'{len(pairs) - len(kept)} pictures are results of others, and are left out')
-    return kept
+    found = len(sources)
+    while True:
+        results = name_results(sources, out, scale, format)
+        real = {_real(result) for result in results}
+        kept = [each for each in sources if each.path in inputs or _real(each.path) not in real]
+        if len(kept) == len(sources):
+            break
+        # Once more: the results of what is left out may have changed the names of others.
+        sources = kept
+    if len(sources) < found:
+        say(f'{found - len(sources)} pictures are results of others, and are left out')
+    return sources, results

@@ -1,5 +1,6 @@
 """``mtkd upscale``: upscale images of all kinds with a trained network."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from .names import (
     check_results,
     find_sources,
     format_of,
+    name_all_but_results,
     name_results,
     names_a_file,
-    without_results,
 )
 from .network import best_of_the_package, load_network
 from .tiled_network import TiledNetwork
@@ -106,7 +107,7 @@ def _enlarge_file(path: Path, output: Path, network: TiledNetwork, settings: Set
     if note is not None:
         notes.append(note)
     make_folder(output.parent)
-    if output.exists() and not settings.overwrite:
+    if os.path.exists(output) and not settings.overwrite:
         raise DataError(f"'{path}': '{output}' has appeared in the meantime, and is kept")
     write_picture(output, pixels, format, profile, is_grey)
     h, w = pixels.shape[:2]
@@ -131,16 +132,18 @@ def _results(
     folder = Path(out).parent if is_file else Path(out)
     chosen = format_of(Path(out), is_file, format)
     sources = find_sources(inputs, None if is_file else folder)
-    if is_file and (len(sources) > 1 or any(path.is_dir() for path in inputs)):
+    if is_file and (len(sources) > 1 or any(os.path.isdir(path) for path in inputs)):
         raise OptionError(
             f"{spelled('out')}: '{out}' is one file, for {len(sources)} images; name a folder"
         )
-    names = [Path(out)] if is_file else name_results(sources, folder, scale, chosen)
-    check_results(sources, names, overwrite, skip_existing)
-    pairs = [(source.path, name) for source, name in zip(sources, names, strict=True)]
-    if skip_existing:
-        pairs = without_results(pairs, inputs)
-    return pairs, chosen
+    if is_file:
+        results = [Path(out)]
+    elif skip_existing:
+        sources, results = name_all_but_results(sources, inputs, folder, scale, chosen)
+    else:
+        results = name_results(sources, folder, scale, chosen)
+    check_results(sources, results, overwrite, skip_existing)
+    return [(source.path, result) for source, result in zip(sources, results, strict=True)], chosen
 
 
 def enlarge_files(
@@ -165,7 +168,7 @@ def enlarge_files(
     pairs, chosen = _results(inputs, out, scale, format, overwrite, skip_existing)
     network = TiledNetwork(net, scale, torch_device, tile, tile_overlap)
     settings = Settings(chosen, overwrite)
-    wanted = [pair for pair in pairs if not (skip_existing and pair[1].exists())]
+    wanted = [pair for pair in pairs if not (skip_existing and os.path.exists(pair[1]))]
     if len(wanted) < len(pairs):
         say(f'{len(pairs) - len(wanted)} of {len(pairs)} results exist and are skipped')
     errors = []
