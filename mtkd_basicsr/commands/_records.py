@@ -25,9 +25,10 @@ class Record:
     def read(self) -> dict[str, Any]:
         """Return ``fingerprint``, ``finished`` and ``seconds``; empty if there is no valid file."""
         try:
-            return json.loads(self.path.read_text(encoding='utf-8'))
+            content = json.loads(self.path.read_text(encoding='utf-8'))
         except (OSError, ValueError):
             return {}
+        return content if isinstance(content, dict) else {}
 
     def write(self, finished: bool, seconds: float = 0.0) -> None:
         """Replace the file atomically."""
@@ -39,7 +40,7 @@ class Record:
     def is_finished(self) -> bool:
         """Return whether the job has finished with the settings of this call."""
         content = self.read()
-        return content.get('fingerprint') == self.fingerprint and content['finished']
+        return content.get('fingerprint') == self.fingerprint and content.get('finished') is True
 
     def is_begun(self) -> bool:
         """Return whether the job was started with the settings of this call."""

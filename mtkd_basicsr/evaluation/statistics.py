@@ -49,8 +49,8 @@ def gain(values: np.ndarray, baseline: np.ndarray) -> tuple[float, float | None]
 def signed_rank_test(differences: Sequence[float] | np.ndarray) -> float:
     """Test whether paired differences are centred on zero.
 
-    This is Wilcoxon's signed-rank test, two-sided; differences of zero are ignored. Its only
-    assumption about the distribution is symmetry.
+    This is Wilcoxon's signed-rank test, two-sided. Differences of zero are left out, as Wilcoxon
+    does. Its only assumption about the distribution is symmetry.
 
     Wilcoxon: *Individual Comparisons by Ranking Methods*, Biometrics Bulletin 1, 1945.
 
@@ -59,29 +59,30 @@ def signed_rank_test(differences: Sequence[float] | np.ndarray) -> float:
             generalizes to other images, not to other seeds.
 
     Returns:
-        p, in (0, 1]; 1 if all differences are zero. The smallest p of n differences is 2 / 2^n, for
-        example 0.0625 for five images.
+        p, in (0, 1]; 1 if all differences are zero. The smallest p of n differences other than zero
+        is 2 / 2^n, for example 0.0625 for five images (:func:`smallest_p`).
     """
     # The import takes half a second, and only reports need it.
     from scipy.stats import wilcoxon
 
     array = np.asarray(differences, float)
-    if not np.any(array):
+    # Here, because scipy approximates p if there are zeros among more than 13 differences.
+    array = array[array != 0]
+    if not len(array):
         return 1.0
     return float(wilcoxon(array).pvalue)
 
 
-def smallest_p(count: int, comparisons: int) -> float:
-    """Compute the smallest p that Holm's correction can leave of signed-rank tests.
+def smallest_p(count: int) -> float:
+    """Compute the smallest p that a signed-rank test can have.
 
     Args:
-        count: Differences in each test.
-        comparisons: Number of tests.
+        count: Number of differences that are not zero.
 
     Returns:
-        A value in (0, 1]. Above the level of significance, no result could be significant.
+        A value in (0, 1]; that of differences which all have one sign.
     """
-    return min(1.0, comparisons * 2.0 / 2**count)
+    return min(1.0, 2.0 / 2**count)
 
 
 def holm_correction(p_values: Sequence[float]) -> list[float]:
@@ -89,7 +90,9 @@ def holm_correction(p_values: Sequence[float]) -> list[float]:
 
     Comparing the corrected values with a significance level keeps the probability of any false
     positive below that level. The smallest p is multiplied by the number of comparisons n, the next
-    one by n - 1, and so on; no corrected value is smaller than the one before.
+    one by n - 1, and so on; no corrected value is smaller than the one before. A larger p never
+    makes a corrected value smaller: the smallest possible values of p give the smallest corrected
+    ones.
 
     Holm: *A Simple Sequentially Rejective Multiple Test Procedure*, Scandinavian Journal of
         Statistics 6, 1979.

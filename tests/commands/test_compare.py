@@ -375,6 +375,13 @@ def test_a_test_set_with_other_images_is_measured_again(copied, photographs, her
     assert before['chelsea'] == values['cat']
     assert {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')} == weights
     assert 'NOT FINISHED' not in here(*whole, '--report-only')
+    # Another image of the same name.
+    image = folder / 'dataroot_lq' / 'cat.png'
+    kept = image.read_bytes()
+    cv2.imwrite(str(image), 255 - cv2.imread(str(image)))
+    assert here(*whole, '--list').count('--only ') == 5
+    image.write_bytes(kept)
+    assert here(*whole, '--list').count('--only ') == 0
     # One more image in the same folder.
     for key in folder.iterdir():
         shutil.copy(key / 'cat.png', key / 'kitten.png')

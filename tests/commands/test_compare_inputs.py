@@ -2,16 +2,20 @@
 
 import json
 import os
+import shlex
 import shutil
 
+import cv2
 import pytest
 import yaml
 from conftest import dataset, options_for, tiny, write_weights
 
-from mtkd_basicsr.commands.compare import worker
+from mtkd_basicsr.commands.compare import image_digests, worker
+from mtkd_basicsr.commands.compare.evaluation_sets import evaluation_sets
 from mtkd_basicsr.commands.compare.expansion import expand
 from mtkd_basicsr.commands.compare.plan import read_plan
-from mtkd_basicsr.commands.compare.store import is_done, record_of
+from mtkd_basicsr.commands.compare.store import is_done, pending, record_of, result_of
+from mtkd_basicsr.data.source_files import SourceFiles
 
 
 @pytest.fixture
@@ -112,10 +116,13 @@ def test_the_list_of_images_belongs_to_a_cache(content, runs_of):
 def write_results(runs, plan, out):
     """Results as a worker writes them, without their trainings."""
     out.mkdir()
+    sets = evaluation_sets(plan.test, 2, out)
+    digests = {name: image_digests.digests_of(dataset) for name, dataset in sets.items()}
     for run in runs.values():
         values = {name: {'chelsea': [30.0, 0.9], 'coffee': [31.0, 0.9]} for name in plan.test}
         tested = {run.method: values} if run.kind == 'student' else {}
-        worker._write_result(run, plan, out, tested, {}, 1.0, {'student': 'fp32'})
+        measured = worker.Measured(tested, digests if tested else {})
+        worker._write_result(run, plan, out, measured, {}, 1.0, {'student': 'fp32'})
 
 
 def test_a_report_needs_no_weights(content, runs_of, tmp_path, monkeypatch, here):
@@ -169,3 +176,158 @@ def test_a_cache_that_is_computed_anew_can_be_stopped(content, runs_of, tmp_path
     assert not record_of(run, out).is_finished()
     worker.execute(run, runs_of.plan, out)
     assert record_of(run, out).is_finished()
+
+
+@pytest.fixture
+def image_folders(content, tmp_path):
+    """The folders of the test set of ``content``, which now are in ``tmp_path``, by kind."""
+    folders = {}
+    for key, path in content['test']['two'].items():
+        folders[key[-2:]] = tmp_path / key
+        shutil.copytree(path, tmp_path / key)
+        content['test']['two'][key] = str(tmp_path / key)
+    return folders
+
+
+@pytest.fixture
+def measured(content, image_folders, runs_of, tmp_path):
+    """Gives the run that measures the teachers of a plan, which has been done, and the folder."""
+    out = tmp_path / 'out'
+    out.mkdir()
+    run = runs_of(content)['references_x2']
+    worker.execute(run, runs_of.plan, out)
+    assert is_done(run, runs_of.plan, out)
+    return run, out
+
+
+@pytest.mark.parametrize('kind', ['gt', 'lq'])
+def test_other_images_of_the_same_names_are_noticed(kind, measured, image_folders, runs_of):
+    run, out = measured
+    before = result_of(run, out)
+    path = image_folders[kind] / 'coffee.png'
+    image = cv2.imread(str(path))
+    cv2.imwrite(str(path), 255 - image)
+    assert not is_done(run, runs_of.plan, out)
+    worker.execute(run, runs_of.plan, out)
+    after = result_of(run, out)
+    assert is_done(run, runs_of.plan, out)
+    values = [result['results']['bicubic']['two'] for result in (before, after)]
+    assert values[0]['chelsea'] == values[1]['chelsea']
+    assert values[0]['coffee'] != values[1]['coffee']
+    assert before['test_images'] != after['test_images']
+    assert before['test_sets'] == after['test_sets']
+    assert len(list((out / 'results').glob('references_x2.json_archived_*'))) == 1
+    cv2.imwrite(str(path), image)
+    assert not is_done(run, runs_of.plan, out)
+
+
+def test_images_that_have_changed_places_are_noticed(measured, image_folders, runs_of):
+    run, out = measured
+    for folder in image_folders.values():
+        (folder / 'coffee.png').rename(folder / 'cup.png')
+        (folder / 'chelsea.png').rename(folder / 'coffee.png')
+        (folder / 'cup.png').rename(folder / 'chelsea.png')
+    assert not is_done(run, runs_of.plan, out)
+
+
+def test_the_same_pixels_in_other_files_are_the_same_images(measured, image_folders, runs_of):
+    run, out = measured
+    for folder in image_folders.values():
+        for path in folder.iterdir():
+            content = path.read_bytes()
+            cv2.imwrite(str(path), cv2.imread(str(path)), [cv2.IMWRITE_PNG_COMPRESSION, 0])
+            assert path.read_bytes() != content
+    assert is_done(run, runs_of.plan, out)
+
+
+def test_a_result_without_digests_counts_as_before(measured, image_folders, runs_of):
+    run, out = measured
+    path = out / 'results' / 'references_x2.json'
+    result = json.loads(path.read_text())
+    assert set(result.pop('test_images')['two']) == {'files', 'pixels'}
+    path.write_text(json.dumps(result))
+    image = image_folders['gt'] / 'coffee.png'
+    cv2.imwrite(str(image), 255 - cv2.imread(str(image)))
+    assert is_done(run, runs_of.plan, out)
+
+
+def test_results_count_where_the_images_are_not(measured, image_folders, runs_of):
+    run, out = measured
+    for folder in image_folders.values():
+        shutil.rmtree(folder)
+        assert is_done(run, runs_of.plan, out)
+
+
+def write_trained(runs, plan, out):
+    """Results, and networks of the students."""
+    write_results(runs, plan, out)
+    for run in runs.values():
+        if run.kind == 'student':
+            folder = out / 'experiments' / run.name / 'models'
+            folder.mkdir(parents=True)
+            write_weights(folder / 'net_g_latest.pth', tiny('EDSR', 2))
+
+
+def test_a_test_set_is_read_once_for_all_runs(
+    content, image_folders, runs_of, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(worker, 'read_training', lambda *_: ([[2, 1.0, 30.0]], 1.0))
+    monkeypatch.setattr(image_digests, '_known', {})
+    out = tmp_path / 'out'
+    runs = runs_of(content)
+    write_results(runs, runs_of.plan, out)
+    read = []
+    original = SourceFiles.read
+
+    def counted(self, index, kind):
+        read.append((index, kind))
+        return original(self, index, kind)
+
+    monkeypatch.setattr(SourceFiles, 'read', counted)
+    monkeypatch.setattr(image_digests, '_known', {})
+    names = {run.name for run in pending(list(runs.values()), runs_of.plan, out)}
+    assert not any('EDSR' in name for name in names)
+    assert sorted(read) == [(0, 'gt'), (0, 'lq'), (1, 'gt'), (1, 'lq')]
+
+
+@pytest.mark.parametrize(
+    ('remove', 'reason'),
+    [
+        (lambda folders: None, None),
+        (
+            lambda folders: [shutil.rmtree(folder) for folder in folders.values()],
+            "test.two.dataroot_gt: no folder '",
+        ),
+        (
+            lambda folders: (folders['lq'] / 'coffee.png').unlink(),
+            'test.two: BasicSR cannot list its images',
+        ),
+    ],
+)
+def test_a_report_needs_no_images(
+    remove, reason, content, image_folders, runs_of, tmp_path, monkeypatch, here
+):
+    monkeypatch.setattr(worker, 'read_training', lambda *_: ([[2, 1.0, 30.0]], 1.0))
+    out = tmp_path / 'out'
+    write_trained(runs_of(content), runs_of.plan, out)
+    remove(image_folders)
+    printed = here('compare', '-opt', 'plan.yml', '--out', out, '--report-only')
+    assert '| LogitKD |' in printed
+    assert (out / 'report' / 'crops_EDSR_x2.png').is_file() == (reason is None)
+    said = [line for line in printed.splitlines() if line.startswith('No crops')]
+    if reason is None:
+        assert said == []
+    else:
+        assert len(said) == 1
+        assert reason in said[0]
+
+
+@pytest.mark.parametrize('safe', [[], ['--safe']])
+def test_the_last_line_of_the_list_can_be_run_from_anywhere(safe, content, runs_of, tmp_path, here):
+    runs_of(content)
+    printed = here('compare', '-opt', 'plan.yml', '--out', 'out', '--list', *safe)
+    *lines, last = [line for line in printed.splitlines() if 'mtkd_basicsr' in line]
+    beginning = f'cd {shlex.quote(str(tmp_path))} && '
+    assert all(line.startswith(beginning) for line in lines)
+    assert last.startswith(f'# then: {beginning}')
+    assert shlex.split(last)[-1 - len(safe) :] == ['--report-only', *safe]

@@ -261,6 +261,35 @@ def test_a_p_that_cannot_be_significant_is_not_given(count, methods, p):
         assert reason == ''
 
 
+def test_images_on_which_methods_are_equal_are_not_counted():
+    """Five images that differ never give a p below 0.06, however many others there are."""
+    base = np.arange(28.0, 43.0)
+    five = np.where(np.arange(15) < 5, 0.1 + np.arange(15) / 100, 0)
+    cells = {'scratch': cell([base], (0,)), 'AT': cell([base + five], (0,))}
+    results = results_of(cells)
+    found = differences(cells, 'scratch', 'Set5')['AT', 'scratch']
+    assert found.images == 5
+    assert found.p == found.smallest == pytest.approx(0.0625)
+    assert not found.is_testable
+    assert tables.significance(results, cells, 'Set5').rows[1][1] == '+0.040 (p –)'
+    assert tables.too_few_images(results, cells) == (
+        'No p for too few images: of the 15 of Set5, AT and scratch differ on 5.'
+    )
+    first = next(iter(verdicts(results)))
+    assert 'over scratch (only 5 of 15 images differ, too few for a test)' in first
+    # The others of a table are tested.
+    cells['MTKD'] = cell([base + 0.5 + np.arange(15) / 1000], (0,))
+    found = differences(cells, 'scratch', 'Set5')
+    testable = {pair: difference.is_testable for pair, difference in found.items()}
+    assert testable == {
+        ('AT', 'scratch'): False,
+        ('MTKD', 'scratch'): True,
+        ('MTKD', 'AT'): True,
+    }
+    assert found['MTKD', 'scratch'].smallest == pytest.approx(3 * 2 / 2**15)
+    assert found['AT', 'scratch'].smallest == pytest.approx(0.0625)
+
+
 ONE = 'CPU, 1 threads, AVX2; torch 2.14.1, Python 3.11.7, mtkd_basicsr 0.1.0'
 NEWER = 'CPU, 1 threads, AVX2; torch 2.14.1, Python 3.12.1, mtkd_basicsr 0.2.0'
 TWO = 'CPU, 2 threads, AVX2; torch 2.14.1, Python 3.11.7, mtkd_basicsr 0.1.0'

@@ -11,7 +11,15 @@ from conftest import ROOT
 from mtkd_basicsr.commands.compare.expansion import Run, expand
 from mtkd_basicsr.commands.compare.fingerprints import own_fingerprint
 from mtkd_basicsr.commands.compare.plan import read_plan
-from mtkd_basicsr.commands.compare.store import _lines_of, is_done, pending, result_of, result_path
+from mtkd_basicsr.commands.compare.store import (
+    _lines_of,
+    has_other_result,
+    is_done,
+    pending,
+    recorded_digests,
+    result_of,
+    result_path,
+)
 from mtkd_basicsr.errors import DataError
 
 RESULTS = ROOT / 'benchmarks' / 'results'
@@ -72,6 +80,19 @@ def test_a_damaged_line_is_named(line, tmp_path):
     path.write_text(path.read_text() + '\n' + line + '\n')
     with pytest.raises(DataError, match=r"some.jsonl', line 3: expected the result of a run"):
         result_of(RUN, tmp_path)
+
+
+@pytest.mark.parametrize('text', ['', '{"name": "a_x4_s0", "finge', '[]', '{}', 'null', '7'])
+def test_a_damaged_file_is_named(text, tmp_path):
+    path = result_path(RUN, tmp_path)
+    write(path, result())
+    path.write_text(text)
+    expected = r"a_x4_s0.json': expected the result of a run as one JSON object"
+    for function in (result_of, has_other_result):
+        with pytest.raises(DataError, match=expected):
+            function(RUN, tmp_path)
+    with pytest.raises(DataError, match=expected):
+        recorded_digests(tmp_path)
 
 
 def test_the_results_of_the_repository_are_finished_anywhere(tmp_path):

@@ -168,8 +168,9 @@ def test_record(tmp_path):
     assert record.is_finished()
     assert json.loads((tmp_path / 'a.json').read_text())['seconds'] == 1.3
     assert not Record(tmp_path / 'a.json', 'other').is_begun()
-    (tmp_path / 'a.json').write_text('{"finger')  # what a full disk leaves
-    assert not record.is_finished()
+    for content in ('{"finger', '[]', '{}', '{"fingerprint": "now"}'):  # the first: a full disk
+        (tmp_path / 'a.json').write_text(content)
+        assert not record.is_finished()
 
 
 def test_nothing_is_lost_when_a_folder_gives_way(tmp_path):

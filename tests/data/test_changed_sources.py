@@ -305,6 +305,7 @@ def test_folders_that_are_none_of_this_command_are_left_alone(data, sources):
 @pytest.mark.skipif(os.name == 'nt', reason='there are no such locks')
 @pytest.mark.parametrize('more', [(), ('--validation', '1')])
 def test_two_calls_do_not_write_into_one_folder(data, more):
+    more = ('--multiple', '6', *more)
     data('--scale', '2', *more)
 
     def files():
@@ -312,7 +313,7 @@ def test_two_calls_do_not_write_into_one_folder(data, more):
 
     before = files()
     with locked(OUT / '.mtkd_data.lock', ''):
-        printed = data('--scale', '2', '3', '--multiple', '6', *more, expect=1)
+        printed = data('--scale', '2', '3', *more, expect=1)
     assert "--out: another process is writing to 'out'; it has locked out/.mtkd_data.lock" in (
         printed
     )

@@ -1,9 +1,12 @@
+import pytest
 import torch
-from conftest import write_weights
+from conftest import tiny, write_weights
 
+from mtkd_basicsr.archs.dctswin_arch import DCTSwin
 from mtkd_basicsr.distillers import training_config
 from mtkd_basicsr.evaluation import measure
 from mtkd_basicsr.teachers import ensemble
+from mtkd_basicsr.weights.networks import build
 
 
 def test_all_references_are_measured_in_one_precision(make_options, monkeypatch):
@@ -48,3 +51,26 @@ def test_everything_of_a_table_is_measured_in_full_fp32(make_options, tmp_path, 
         allowed.clear()
         function(torch.rand(1, 3, 12, 16))
         assert allowed == (set() if name == 'bicubic' else {False}), name
+
+
+@pytest.mark.parametrize('skip', ['none', 'mean', 'learned', 'adaptive'])
+def test_a_fusion_network_is_timed_as_after_its_training(skip, monkeypatch):
+    """Before, its last weights are zero, and on a CPU it does nothing but mix the teachers."""
+    net = build(tiny('DCTSwin', 2, skip=skip), 'network')
+    weights = {name: p.clone() for name, p in net.state_dict().items()}
+    calls = []
+    correct = DCTSwin._correction
+
+    def correction(self, x):
+        calls.append(x)
+        return correct(self, x)
+
+    monkeypatch.setattr(DCTSwin, '_correction', correction)
+    state = torch.get_rng_state()
+    lq = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    found = measure.cost(net, 2, lq, 'cpu')
+    assert len(calls) == 6 + 1, 'timed, and counted'
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(p, weights[name]) for name, p in net.state_dict().items())
+    torch.nn.init.normal_(net.conv_last.weight)
+    assert measure.cost(net, 2, lq, 'cpu')['macs'] == found['macs'] > 0

@@ -11,6 +11,7 @@ from mtkd_basicsr.evaluation.statistics import (
     holm_correction,
     mean_and_deviation,
     signed_rank_test,
+    smallest_p,
 )
 
 
@@ -76,12 +77,35 @@ def test_signed_rank_test_of_no_difference():
     assert signed_rank_test([0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7, -0.8]) > 0.5
 
 
+@pytest.mark.parametrize('zeros', [1, 8, 10, 60])
+def test_differences_of_zero_change_nothing(zeros):
+    """scipy gives 0.043 for five differences and ten zeros, less than five can have."""
+    five = np.arange(1.0, 6.0)
+    assert signed_rank_test([*five, *[0.0] * zeros]) == pytest.approx(0.0625)
+    some = np.random.default_rng(3).normal(0.05, 0.1, 9)
+    assert signed_rank_test([*some, *[0.0] * zeros]) == pytest.approx(enumerated(some))
+
+
+@pytest.mark.parametrize('n', [1, 2, 5, 8])
+def test_the_smallest_p_is_that_of_one_sign(n):
+    assert smallest_p(n) == pytest.approx(signed_rank_test(np.arange(1, n + 1) / 10))
+    assert smallest_p(0) == 1.0
+
+
 def test_holm_correction_by_hand():
     # Ordered 0.01, 0.03, 0.04: times 3, 2 and 1, and none smaller than the one before.
     assert holm_correction([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm_correction([0.5, 0.9]) == [1.0, 1.0]
     assert holm_correction([0.2]) == [0.2]
     assert holm_correction([]) == []
+
+
+def test_holm_correction_of_smaller_values_is_smaller():
+    rng = np.random.default_rng(4)
+    for _ in range(100):
+        p_values = rng.uniform(0, 1, 4)
+        smaller = p_values * rng.uniform(0, 1, 4)
+        assert np.all(np.array(holm_correction(smaller)) <= holm_correction(p_values))
 
 
 def test_holm_correction_rejects_what_the_step_down_procedure_rejects():

@@ -8,6 +8,7 @@ from typing import Any
 from ...config import DatasetConfig
 from ...config.plan import PlanOptions
 from ...utils.paths import expanded
+from .image_digests import have_other_contents
 from .overlay import fill
 from .relocatable import relocatable
 from .runs import Run
@@ -45,7 +46,8 @@ def evaluation_sets(folders: Mapping[str, Any], scale: int, out: Path) -> dict[s
 def other_sets(result: Mapping[str, Any], run: Run, plan: PlanOptions, out: Path) -> list[str]:
     """Return the test sets of a plan that a result was measured on with other images.
 
-    They have another folder in the plan now, or other files are in it.
+    They have another folder in the plan now, or other files are in it, or files of the same names
+    with other images. The last is noticed for results that have digests of their images.
 
     Args:
         result: Result of the run.
@@ -57,6 +59,7 @@ def other_sets(result: Mapping[str, Any], run: Run, plan: PlanOptions, out: Path
     if not measured:
         return []
     known = result.get('test_sets', {})  # not in results of version 0.1.0
+    digests = result.get('test_images', {})  # not in the first results of version 0.2.0
     found = []
     for name, dataset in evaluation_sets(plan.test, run.scale, out).items():
         if not all(name in values for values in measured):
@@ -64,7 +67,8 @@ def other_sets(result: Mapping[str, Any], run: Run, plan: PlanOptions, out: Path
         block = relocatable(plan.test[name], out)
         now = _image_names(dataset) if set(block) == set(_ROOTS) else None
         is_moved = known.get(name, block) != block
-        if is_moved or now not in (None, set(measured[0][name])):
+        has_other_names = now not in (None, set(measured[0][name]))
+        if is_moved or has_other_names or have_other_contents(digests.get(name), dataset):
             found.append(name)
     return found
 

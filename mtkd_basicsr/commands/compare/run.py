@@ -124,7 +124,8 @@ class Comparison:
                 else:
                     print(f'# finished: {run.name}')
             remaining = [run for run in remaining if run not in ready]
-        print(f'# then: {shlex.join(self._command("--report-only"))}')
+        report = shlex.join(self._command('--report-only', *safe))
+        print(f'# then: cd {folder} && {report}')
 
     def run_all(self, jobs: int) -> None:
         """Execute all pending runs, each in its own process.

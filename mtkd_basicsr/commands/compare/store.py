@@ -21,6 +21,11 @@ from .._records import Record
 from .evaluation_sets import other_sets
 from .runs import Run
 
+_EXPECTED = (
+    'expected the result of a run as one JSON object, with its name, its fingerprint and its '
+    'results; restore it, or remove it to have the run done again'
+)
+
 
 def record_of(run: Run, out: Path) -> Record:
     """Return the record of a run."""
@@ -30,6 +35,25 @@ def record_of(run: Run, out: Path) -> Record:
 def result_path(run: Run, out: Path) -> Path:
     """Return the path of the result of a run."""
     return out / 'results' / f'{run.name}.json'
+
+
+def _parse(text: str | bytes, where: str) -> dict[str, Any]:
+    """Parse the result of a run.
+
+    Args:
+        text: JSON.
+        where: Where it is from, for the message.
+
+    Raises:
+        DataError: It is not the result of a run.
+    """
+    try:
+        result = json.loads(text)
+        if isinstance(result['results'], dict) and result['name'] and result['fingerprint']:
+            return result
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f'{where}: {_EXPECTED}') from error
+    raise DataError(f'{where}: {_EXPECTED}')
 
 
 @functools.lru_cache(maxsize=64)
@@ -49,16 +73,9 @@ def _lines_of(path: Path, modified: int, size: int) -> dict[tuple[str, str], str
     """
     lines = {}
     for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            result = json.loads(line)
+        if line.strip():
+            result = _parse(line, f"'{path}', line {number}")
             lines[result['name'], result['fingerprint']] = line
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"'{path}', line {number}: expected the result of a run as one JSON object, with "
-                'its name and fingerprint'
-            ) from error
     return lines
 
 
@@ -68,9 +85,13 @@ def _collected(folder: Path) -> Iterable[dict[tuple[str, str], str]]:
         yield _lines_of(path, status.st_mtime_ns, status.st_size)
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON file that holds an object; return None if there is no file."""
-    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else None
+def _read_result(path: Path) -> dict[str, Any] | None:
+    """Read the file of the result of a run; return None if there is no file.
+
+    Raises:
+        DataError: It does not hold such a result, for example because it was cut off.
+    """
+    return _parse(path.read_bytes(), f"'{path}'") if path.is_file() else None
 
 
 def result_of(run: Run, out: Path) -> dict[str, Any] | None:
@@ -79,10 +100,10 @@ def result_of(run: Run, out: Path) -> dict[str, Any] | None:
     The result is in its own file, or in a file with the results of many runs.
 
     Raises:
-        DataError: A line of such a file is not the result of a run.
+        DataError: The content of one of these files is not the result of a run.
     """
     path = result_path(run, out)
-    content = _read_json(path)
+    content = _read_result(path)
     if content is not None and content['fingerprint'] == run.fingerprint:
         return content
     for lines in _collected(path.parent):
@@ -96,11 +117,11 @@ def _digests_of(files: tuple[tuple[Path, int, int], ...]) -> dict[str, str]:
     digests: dict[str, str] = {}
     for path, modified, size in files:
         if path.suffix == '.jsonl':
-            texts = list(_lines_of(path, modified, size).values())
+            results = [json.loads(line) for line in _lines_of(path, modified, size).values()]
         else:
-            texts = [path.read_text(encoding='utf-8')]
-        for text in texts:
-            digests.update(json.loads(text).get('weights', {}))
+            results = [_read_result(path) or {}]
+        for result in results:
+            digests.update(result.get('weights', {}))
     return digests
 
 
@@ -160,7 +181,7 @@ def refuse_other_images(run: Run, plan: PlanOptions, out: Path) -> None:
 
 def has_other_result(run: Run, out: Path) -> bool:
     """Return whether the file of the result of a run is that of other options."""
-    content = _read_json(result_path(run, out))
+    content = _read_result(result_path(run, out))
     return content is not None and content.get('fingerprint') != run.fingerprint
 
 

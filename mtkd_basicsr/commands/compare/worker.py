@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml
@@ -22,6 +22,7 @@ from ..cache import cache
 from ..train import train
 from .evaluation_sets import evaluation_sets, other_sets
 from .fingerprints import weight_digests
+from .image_digests import digests_of
 from .precision_records import of_cache, of_training
 from .relocatable import relocatable
 from .runs import Run
@@ -100,12 +101,25 @@ def _commit() -> str | None:
     return f'{commit} and changes' if changes else commit
 
 
+class Measured(NamedTuple):
+    """What was measured on the test sets.
+
+    Attributes:
+        results: Name -> test set -> image -> [PSNR in dB, SSIM]; with earlier measurements.
+        digests: Digests of the images (:mod:`.image_digests`) of the test sets that were read now,
+            by name; None if they are unknown.
+    """
+
+    results: dict[str, dict[str, Any]]
+    digests: dict[str, dict[str, str] | None]
+
+
 def _write_result(
     run: Run,
     plan: PlanOptions,
     out: Path,
-    results: dict[str, dict[str, Any]],
-    known_sets: dict[str, Any],
+    measured: Measured,
+    known: dict[str, Any],
     seconds: float,
     precision: dict[str, str] | None,
 ) -> None:
@@ -115,11 +129,13 @@ def _write_result(
         run: The run.
         plan: Its plan.
         out: Folder of the results.
-        results: Name -> test set -> image -> [PSNR in dB, SSIM].
-        known_sets: Folders of the test sets that it was measured on before.
+        measured: Its measurements.
+        known: Its earlier result, or an empty mapping.
         seconds: Time that the run took.
         precision: Precisions by name; None if they are unknown.
     """
+    results, digests = measured
+    test_images = {**known.get('test_images', {}), **digests}
     curve = None
     training_seconds = None
     if run.kind in ('prepare', 'student'):
@@ -140,7 +156,8 @@ def _write_result(
         'training_seconds': training_seconds,
         'curve': curve,
         'weights': {name: digest for name, digest in weight_digests(run, out) if digest},
-        'test_sets': {**known_sets, **plan.test} if results else {},
+        'test_sets': {**known.get('test_sets', {}), **plan.test} if results else {},
+        'test_images': {name: digest for name, digest in test_images.items() if digest},
         'results': results,
     }
     if run.kind == 'cache' and run.outputs_from is not None:
@@ -156,8 +173,8 @@ def _test(
     plan: PlanOptions,
     out: Path,
     device: str,
-) -> dict[str, dict[str, Any]]:
-    """Measure functions on the test sets: name -> test set -> image -> [PSNR in dB, SSIM].
+) -> Measured:
+    """Measure functions on the test sets.
 
     Args:
         functions: By name.
@@ -168,12 +185,15 @@ def _test(
         device: Where to compute.
     """
     results = {name: dict(known.get(name, {})) for name in functions}
+    digests = {}
     for test_set, dataset in evaluation_sets(plan.test, run.scale, out).items():
-        for name, function in functions.items():
-            if test_set not in results[name]:
-                where = 'cpu' if name == 'bicubic' else device
-                results[name][test_set] = measure(function, dataset, run.scale, where)
-    return results
+        missing = [name for name in functions if test_set not in results[name]]
+        if missing:
+            digests[test_set] = digests_of(dataset)
+        for name in missing:
+            where = 'cpu' if name == 'bicubic' else device
+            results[name][test_set] = measure(functions[name], dataset, run.scale, where)
+    return Measured(results, digests)
 
 
 def execute(run: Run, plan: PlanOptions, out: Path) -> None:
@@ -202,7 +222,7 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
         refuse_other_images(run, plan, out)
         known = result_of(run, out) or {'results': {}}
         replaced = other_sets(known, run, plan, out)
-        measured = {
+        kept = {
             name: {
                 test_set: images for test_set, images in sets.items() if test_set not in replaced
             }
@@ -216,24 +236,23 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
             record.write(finished=False)
         write_options(run, out)
         device = 'cuda' if run.config.wants_gpu and torch.cuda.is_available() else 'cpu'
-        results: dict[str, dict[str, Any]] = {}
+        measured = Measured({}, {})
         precision: dict[str, str] | None
         if run.kind == 'cache':
             _cache(run, out)
             precision = of_cache(required_cache_path(run.options))
         elif run.kind == 'references':
             functions, precision = references(run.config, device, run.self_ensemble)
-            results = _test(functions, measured, run, plan, out, device)
+            measured = _test(functions, kept, run, plan, out, device)
         else:
             _train(run, out)
             precision = of_training(experiment)
         if run.kind == 'student':
             assert run.method is not None  # every student has one
             trained = load_trained(run.config, experiment, device)
-            results = _test({run.method: trained}, measured, run, plan, out, device)
+            measured = _test({run.method: trained}, kept, run, plan, out, device)
         seconds = time.time() - start
         if replaced:
             archive(result_path(run, out))
-        known_sets = known.get('test_sets', {})
-        _write_result(run, plan, out, results, known_sets, seconds, precision)
+        _write_result(run, plan, out, measured, known, seconds, precision)
         record.write(finished=True, seconds=seconds)

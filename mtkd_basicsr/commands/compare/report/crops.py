@@ -7,9 +7,12 @@ import cv2
 import numpy as np
 import torch
 
+from ....data.whole_images import build_paired_dataset
+from ....errors import MTKDError
 from ....evaluation.measure import bicubic, iter_images, load_trained
 from ....utils.image_tensors import to_array
 from ....utils.images import psnr
+from ....utils.texts import listed
 from ..evaluation_sets import evaluation_sets
 from ..results import Cell, Results
 from ..runs import Run
@@ -49,6 +52,27 @@ def _images(
             for method, network in students.items():
                 columns[method] = _pixels(network(lq))
             yield test_set, name, columns
+
+
+def why_no_crops(results: Results, cells: dict[str, Cell], scale: int, out: Path) -> str:
+    """Return which images that methods were measured on are not here; empty if all are.
+
+    Args:
+        results: All results.
+        cells: Cells of one student at this scale, by method.
+        scale: Factor.
+        out: Folder of the results.
+    """
+    for test_set, dataset in evaluation_sets(results.plan.test, scale, out).items():
+        try:
+            images = build_paired_dataset(dict(dataset.options), f'test.{test_set}')
+        except MTKDError as error:
+            return str(error)
+        here = {Path(pair['gt_path']).stem for pair in images.paths}
+        absent = set(next(iter(cells.values())).names[test_set]) - here
+        if absent:
+            return f'test.{test_set}.dataroot_gt: no image {listed(sorted(absent), 3)}'
+    return ''
 
 
 def _pixels(image: torch.Tensor) -> np.ndarray:

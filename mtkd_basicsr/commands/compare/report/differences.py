@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ....evaluation.statistics import (
     SIGNIFICANT,
     gain,
@@ -24,13 +26,16 @@ class Difference:
         deviation: Standard deviation over seeds, in dB; None for one seed.
         p: p-value of the signed-rank test over images (averaged over seeds), corrected for all
             comparisons of the test set.
-        smallest: The smallest p that was possible with so many images and comparisons.
+        smallest: The smallest p that was possible with so many comparisons, and so many images on
+            which the two methods differ.
+        images: Number of these images.
     """
 
     mean: float
     deviation: float | None
     p: float
     smallest: float
+    images: int
 
     @property
     def is_testable(self) -> bool:
@@ -76,14 +81,17 @@ def differences(
         pairs += [(method, other) for other in earlier if other != method]
     gains = {}
     p_values = {}
+    counts = {}
     for method, other in pairs:
         values = paired_psnr(cells[method], cells[other], test_set)
         if values is not None:
             gains[method, other] = gain(*values)
-            p_values[method, other] = signed_rank_test(values[0].mean(0) - values[1].mean(0))
+            of_images = values[0].mean(0) - values[1].mean(0)
+            p_values[method, other] = signed_rank_test(of_images)
+            counts[method, other] = int(np.count_nonzero(of_images))
     corrected = holm_correction(list(p_values.values()))
+    smallest = holm_correction([smallest_p(count) for count in counts.values()])
     found = {}
-    for pair, p in zip(p_values, corrected, strict=True):
-        images = cells[pair[0]].values[test_set].shape[1]
-        found[pair] = Difference(*gains[pair], p, smallest_p(images, len(corrected)))
+    for pair, p, least in zip(p_values, corrected, smallest, strict=True):
+        found[pair] = Difference(*gains[pair], p, least, counts[pair])
     return found

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ....evaluation.statistics import gain
+from ....evaluation.statistics import SIGNIFICANT, gain, smallest_p
+from ....utils.texts import listed
 from ..precisions import MARK, mixed
 from ..results import Cell, Results, paired_psnr
 from .differences import compared_with, differences
@@ -179,13 +180,22 @@ def too_few_images(results: Results, cells: dict[str, Cell]) -> str:
     reasons = []
     for test_set in results.plan.test:
         found = differences(cells, results.plan.baseline, test_set)
-        for difference in list(found.values())[:1]:
-            if not difference.is_testable:
-                images = len(next(iter(cells.values())).names[test_set])
-                reasons.append(
-                    f'{test_set} has {images}: with {len(found)} comparisons, p cannot be below '
-                    f'{difference.smallest:.2g}'
-                )
+        untestable = [pair for pair, difference in found.items() if not difference.is_testable]
+        if not untestable:
+            continue
+        images = len(next(iter(cells.values())).names[test_set])
+        least = min(1.0, len(found) * smallest_p(images))
+        if least > SIGNIFICANT:
+            reasons.append(
+                f'{test_set} has {images}: with {len(found)} comparisons, p cannot be below '
+                f'{least:.2g}'
+            )
+            continue
+        texts = []
+        for method, other in untestable:
+            count = found[method, other].images
+            texts.append(f'{method} and {other} differ on {count}')
+        reasons.append(f'of the {images} of {test_set}, {listed(texts, 3)}')
     return f'No p for too few images: {"; ".join(reasons)}.' if reasons else ''
 
 

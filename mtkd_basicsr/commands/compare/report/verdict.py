@@ -12,6 +12,8 @@ def _certainty(difference: Difference | None, images: int) -> str:
     if difference is None:
         return 'not tested'
     if not difference.is_testable:
+        if difference.images < images:
+            return f'only {difference.images} of {images} images differ, too few for a test'
         return f'{images} images are too few for a test'
     p = f'p {difference.p:.2g}'
     return f'significant, {p}' if difference.is_significant else f'not significant, {p}'

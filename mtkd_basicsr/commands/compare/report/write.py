@@ -20,7 +20,7 @@ from ..results import Cell, Results
 from ..runs import Run
 from ..store import describe_machine
 from . import tables
-from .crops import crops, runs_to_show
+from .crops import crops, runs_to_show, why_no_crops
 from .document import Block, Heading, Picture, Text, markdown, page
 from .figures import bars, bars_caption, curves, curves_caption
 from .spreadsheets import write_csv
@@ -175,6 +175,10 @@ def _group(
     for run in runs_to_show(results, student, scale):
         if not weights_path(out / 'experiments' / run.name).is_file():
             return  # the results were copied without the networks
+    reason = why_no_crops(results, cells, scale, out)
+    if reason:
+        yield Text(f'No crops, for which the images of the test sets are needed: {reason}.')
+        return
     seed = crops(results, student, scale, out, path)
     yield Picture(
         path,
