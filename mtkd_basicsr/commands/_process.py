@@ -119,7 +119,7 @@ def run_in_this_process(command: str, call: Callable[[], object], launched: bool
         except OSError as error:
             if error.errno not in _OF_DISKS:
                 raise
-            where = '' if error.filename is None else f"'{os.fspath(error.filename)}': "
+            where = '' if error.filename is None else f"'{error.filename}': "
             print(f'mtkd {command}: {where}{error.strerror}', file=sys.stderr)
             return 1
         return int(_output_is_cut_off())

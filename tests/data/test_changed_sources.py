@@ -294,12 +294,18 @@ def test_a_reduced_image_that_is_not_recorded_is_compared(data, sources, older):
 
 def test_folders_that_are_none_of_this_command_are_left_alone(data, sources):
     data()
-    for name in ('LRbicx3', 'LRbicx2_sub', 'LRbicx1', 'LRbicx', 'GTmod12', 'HR'):
+    names = ('LRbicx3', 'LRbicx2_sub', 'LRbicx1', 'LRbicx', 'GTmod12', 'HR')
+    for name in names:
         (OUT / name).mkdir()
         inverted_copy = 255 - read(sources / 'coffee.png')
         cv2.imwrite(str(OUT / name / 'coffee.png'), inverted_copy)
+    before = {name: (OUT / name / 'coffee.png').read_bytes() for name in names}
     one_pixel(sources / 'coffee.png')
     data()
+    assert {name: (OUT / name / 'coffee.png').read_bytes() for name in names} == before
+    folders = {file.split('/')[0] for file in recorded()['coffee']}
+    assert not folders & set(names)
+    assert folders == {'GTmod2', 'LRbicx2'}
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='there are no such locks')

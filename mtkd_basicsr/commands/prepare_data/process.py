@@ -18,7 +18,6 @@ from .record import (
     Result,
     SourceRecord,
     describe_obstacle,
-    files_to_add,
     files_to_write,
     status_of,
 )
@@ -163,22 +162,22 @@ def _write_results(
     """
     path, layout, known, unrecorded = task
     recorded = {} if known is None else dict(known.results)
-    to_delete: list[str] = []
-    if known is not None and known.content == content:
-        results = list(_results(image, parts, layout.folders(), recorded))
-        to_write, in_the_way = files_to_add(layout.out, results, recorded)
-    else:
+    folders = layout.folders()
+    is_changed = known is None or known.content != content
+    if is_changed:
         # An earlier call made other scales too, which would be outdated.
         folders = layout.folders_of([*recorded, *unrecorded])
-        results = list(_results(image, parts, folders, recorded))
-        decided = files_to_write(layout.out, results, recorded, unrecorded)
-        to_write, to_delete, in_the_way = decided
-        recorded = {}
+    results = list(_results(image, parts, folders, recorded))
+    to_write, to_delete, in_the_way = files_to_write(
+        layout.out, results, recorded, unrecorded, is_changed
+    )
     if in_the_way:
         raise DataError(describe_obstacle(path, layout.out, in_the_way))
     for name in to_delete:
         with naming(layout.out / name):
             (layout.out / name).unlink()
+    if is_changed:
+        recorded = {}
     for result in to_write:
         recorded[result.name] = _write(layout.out / result.name, result.pixels)
     for result in results:

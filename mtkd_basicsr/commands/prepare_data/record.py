@@ -193,52 +193,29 @@ class Result:
         return int(difference.max()) <= self.tolerance
 
 
-def files_to_add(
-    out: Path, results: Sequence[Result], recorded: Mapping[str, int]
-) -> tuple[list[Result], list[str]]:
-    """Decide which files of a picture that has not changed are written: those that are missing.
-
-    Files that its record does not have were left by a call that was killed, perhaps before the
-    picture was what it is now, or are of somebody else.
-
-    Args:
-        out: Parent of the folders.
-        results: What is to be made of the picture.
-        recorded: Files of its record, which are kept as they are.
-
-    Returns:
-        The files to write; those that are not recorded and have another image.
-
-    Raises:
-        OutputError: A file cannot be read.
-    """
-    to_write: list[Result] = []
-    in_the_way: list[str] = []
-    for result in results:
-        path = out / result.name
-        if not path.is_file():
-            to_write.append(result)
-        elif result.name not in recorded and not result.is_in(read_result(path)):
-            in_the_way.append(result.name)
-    return to_write, in_the_way
-
-
 def files_to_write(
-    out: Path, results: Sequence[Result], recorded: Mapping[str, int], unrecorded: Sequence[str]
+    out: Path,
+    results: Sequence[Result],
+    recorded: Mapping[str, int],
+    unrecorded: Sequence[str],
+    is_changed: bool,
 ) -> tuple[list[Result], list[str], list[str]]:
-    """Decide which files of a new or changed picture are written.
+    """Decide which files of a picture are written.
 
-    Files that somebody else wrote, or has edited since, are never replaced.
+    Files that somebody else wrote, or has edited since, are never replaced. Those that its record
+    does not have may also have been left by a call that was killed, perhaps before the picture was
+    what it is now.
 
     Args:
         out: Parent of the folders.
         results: What is to be made of the picture.
         recorded: Files of its record.
         unrecorded: Other files that have the name of one of its.
+        is_changed: Whether it is new or has changed; otherwise recorded files are kept as they are.
 
     Returns:
-        The files to write; those to delete, which were made of parts that the picture no longer
-        has; those in the way of both.
+        The files to write; those to delete, which were made of parts that a changed picture no
+        longer has; those in the way of both.
 
     Raises:
         OutputError: A file cannot be read.
@@ -250,12 +227,16 @@ def files_to_write(
         if not path.is_file():
             to_write.append(result)
             continue
+        if not is_changed and result.name in recorded:
+            continue
         content = read_result(path)
         if recorded.get(result.name) == zlib.crc32(content):
             to_write.append(result)
         elif not result.is_in(content):
             in_the_way.append(result.name)
     to_delete: list[str] = []
+    if not is_changed:
+        return to_write, to_delete, in_the_way
     for name in sorted({*recorded, *unrecorded} - {result.name for result in results}):
         path = out / name
         if path.is_file():
