@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         argv: Arguments; None for those of the process.
 
     Returns:
-        Exit status: 0, or 1 after an error.
+        Exit status: 0, 1 after an error, 130 after Ctrl-C.
     """
     print_any_text()
     parser, _ = build_parsers()

@@ -1,5 +1,7 @@
 """Lower layers know nothing of higher ones, and what may import what is the same for all files."""
 
+from collections import Counter
+
 import pytest
 from source_tree import FILES, MODULES, PACKAGE, imports, imports_from_outside, module_of
 
@@ -85,3 +87,9 @@ def test_functional_imports_torch_alone():
 def test_no_file_is_longer_than_400_lines():
     for path in FILES:
         assert len(path.read_text(encoding='utf-8').splitlines()) <= 400, path
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by their names alone."""
+    names = Counter(path.name for path in (PACKAGE.parent / 'tests').rglob('test_*.py'))
+    assert [name for name, count in names.items() if count > 1] == []
