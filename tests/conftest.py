@@ -387,6 +387,8 @@ def parsed(opt, is_train=True, root='.'):
         log=str(folder),
         visualization=str(folder / 'visualization'),
     )
+    if not is_train:
+        opt['path']['results_root'] = str(Path(root) / 'results' / opt['name'])
     for phase, block in opt['datasets'].items():
         block.update(phase=phase.split('_')[0], scale=opt['scale'])
     return opt

@@ -1,4 +1,4 @@
-"""Inputs of a training that BasicSR would move away when the training begins."""
+"""Inputs that BasicSR would move away when a training or a test begins."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 from ..config import TrainingConfig
 from ..host.command_line import command_line
-from ..host.resume import begins_anew
+from ..host.resume import moves_folder_aside
 from ..utils.paths import expanded
 from .findings import Findings
 
@@ -32,29 +32,55 @@ def _lies_in(path: str, folder: str) -> bool:
     )
 
 
+def _inputs(options: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the texts of options that may be files, with their keys."""
+    for key, text in _texts(options, ''):
+        # BasicSR adds other paths, of results.
+        if not key.startswith('path.') or key == 'path.pretrain_network_g':
+            yield key, text
+
+
 def check_own_folder(config: TrainingConfig, findings: Findings) -> None:
     """Check that no file of the options lies in the folder of the experiment.
 
-    BasicSR renames that folder when a training of the same name begins, after all checks. A
-    training that goes on leaves it where it is.
+    BasicSR renames that folder when a training of the same name begins, after all checks; also
+    one that goes on from the state of another experiment. A training that goes on with its own
+    leaves it where it is.
 
     Args:
         config: Options of a training, as parsed by BasicSR.
         findings: Results are added to it.
+
+    Raises:
+        WeightsError: The state that the training resumes from cannot be read.
     """
     options = config.options
     folder = options['path']['experiments_root']
-    if not os.path.isdir(folder) or not begins_anew(options, options['auto_resume']):
+    if not os.path.isdir(folder) or not moves_folder_aside(options, options['auto_resume']):
         return
-    inputs = [('-opt', command_line().opt or '')]
-    for key, text in _texts(options, ''):
-        # BasicSR adds other paths, of results.
-        if not key.startswith('path.') or key == 'path.pretrain_network_g':
-            inputs.append((key, text))
-    for key, text in inputs:
+    for key, text in [('-opt', command_line().opt or ''), *_inputs(options)]:
         if _lies_in(expanded(text), folder):
             findings.error(
                 f"{key}: '{text}' lies in the folder of the experiment of this name, which is "
                 'moved aside when a training begins; use another name, put it elsewhere, or go on '
                 'with the experiment (--auto_resume)'
+            )
+
+
+def check_own_results(config: TrainingConfig, findings: Findings) -> None:
+    """Check that no file of the options lies in the folder of the results of a test.
+
+    BasicSR renames that folder when a test of the same name begins, after all checks. The option
+    file is read before that, and may lie there.
+
+    Args:
+        config: Options of a test, as parsed by BasicSR.
+        findings: Results are added to it.
+    """
+    folder = config.options['path']['results_root']
+    for key, text in _inputs(config.options):
+        if _lies_in(expanded(text), folder):
+            findings.error(
+                f"{key}: '{text}' lies in the folder of the results of this name, which is moved "
+                'aside when a test begins; use another name, or put it elsewhere'
             )

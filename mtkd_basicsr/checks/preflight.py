@@ -28,7 +28,7 @@ from .images import check_images
 from .loggers import check_loggers
 from .metrics import check_metric_use
 from .optimizer import check_loaders, check_metrics, refuse_unknown_model
-from .own_folder import check_own_folder
+from .own_folder import check_own_folder, check_own_results
 from .pretrained import check_resumed_network, load_pretrained
 from .result_names import check_saved_images
 from .static import check_datasets, check_folders, refuse
@@ -229,6 +229,7 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
         else:
             config = training_config(opt, errors=findings)
             _check_test(config, findings)
+            check_own_results(config, findings)
             if config.pretrained_network is None:
                 with findings.collect_errors():
                     refuse_random(build(config.network, 'network_g'))

@@ -121,6 +121,23 @@ def begins_anew(opt: dict[str, Any], auto_resume: bool) -> bool:
     return not path.get('resume_state') and not resumes
 
 
+def moves_folder_aside(opt: dict[str, Any], auto_resume: bool) -> bool:
+    """Return whether a training renames a folder of its name that is there when it begins.
+
+    Args:
+        opt: Options as parsed by BasicSR.
+        auto_resume: Whether the training resumes from its newest state, if there is one.
+
+    Raises:
+        WeightsError: The state that is given cannot be read.
+    """
+    path = given_state(opt, auto_resume)
+    if path is None:
+        return begins_anew(opt, auto_resume)
+    iteration = _read(path, opt, 'path.resume_state')['iter']
+    return _is_elsewhere(path, opt) and _networks_beside(opt, path, iteration) is not None
+
+
 def _saved_networks(opt: dict[str, Any], iteration: int) -> dict[str, str]:
     """Return the names of the network files of a training state, by key of ``path``."""
     ignored = opt['path'].get('ignore_resume_networks') or ()
@@ -131,23 +148,36 @@ def _saved_networks(opt: dict[str, Any], iteration: int) -> dict[str, str]:
     return files
 
 
-def _use_networks_beside(opt: dict[str, Any], path: str, iteration: int) -> None:
-    """Take the networks of a state of another experiment from there, and make new folders."""
+def _is_elsewhere(path: str, opt: dict[str, Any]) -> bool:
+    """Return whether a training state lies outside the folder of the experiment."""
+    root = os.path.realpath(opt['path']['experiments_root'])
+    return not os.path.realpath(os.path.dirname(path)).startswith(root + os.sep)
+
+
+def _networks_beside(opt: dict[str, Any], path: str, iteration: int) -> dict[str, str] | None:
+    """Return the networks that lie beside a state of another experiment, by key of ``path``; None
+    for a state of this one, and where they lie in the folder of this one.
+    """
     states = os.path.dirname(os.path.abspath(path))
     if os.path.realpath(states) == os.path.realpath(opt['path']['training_states']):
-        return
+        return None
     models = os.path.join(os.path.dirname(states), 'models')
-    beside = {}
     networks = _saved_networks(opt, iteration)
-    for key, name in networks.items():
-        if os.path.isfile(os.path.join(models, name)):
-            beside[key] = os.path.join(models, name)
-    if beside or not networks:  # all may be in path.ignore_resume_networks
-        opt['path'].update(beside)
-        root = os.path.realpath(opt['path']['experiments_root'])
-        if not os.path.realpath(states).startswith(root + os.sep):
-            # BasicSR moves a folder of this name, which is of another training, aside.
-            make_exp_dirs(opt)
+    beside = {key: os.path.join(models, name) for key, name in networks.items()}
+    beside = {key: file for key, file in beside.items() if os.path.isfile(file)}
+    # All may be in path.ignore_resume_networks.
+    return beside if beside or not networks else None
+
+
+def _use_networks_beside(opt: dict[str, Any], path: str, iteration: int) -> None:
+    """Take the networks of a state of another experiment from there, and make new folders."""
+    beside = _networks_beside(opt, path, iteration)
+    if beside is None:
+        return
+    opt['path'].update(beside)
+    if _is_elsewhere(path, opt):
+        # BasicSR moves a folder of this name, which is of another training, aside.
+        make_exp_dirs(opt)
 
 
 def _load(path: str, key: str) -> Any:

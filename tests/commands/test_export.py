@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import yaml
 from conftest import ROOT, build, run, tiny, write_options, write_weights
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -440,6 +441,27 @@ def test_the_weights_of_an_option_file_are_exported(here, tmp_path):
     assert 'does not say which network it belongs to' in here(
         'export', '--weights', 'plain.pth', '--format', 'onnx', expect=1
     )
+
+
+def test_a_network_with_a_class_as_argument_is_exported_where_no_record_is_needed(here, tmp_path):
+    write_weights(tmp_path / 'net.pth', tiny('SwinIR', 2), 3)
+    arguments = yaml.safe_dump({'scale': 2, 'network_g': tiny('SwinIR', 2)}, sort_keys=False)
+    layer = '  norm_layer: !!python/name:torch.nn.modules.normalization.LayerNorm\n'
+    (tmp_path / 'test.yml').write_text(arguments + layer)
+    given = ('export', '-opt', 'test.yml', '--weights', 'net.pth', '--out')
+    printed = here(*given, 'mine.safetensors', expect=1)
+    assert 'mtkd export: network_g.norm_layer: a class or function, which a saf' in printed
+    assert not (tmp_path / 'mine.safetensors').exists()
+    printed = here(*given, 'mine.pth')
+    assert 'network_g.norm_layer: a class or function; the file has no record' in printed
+    content = torch.load(tmp_path / 'mine.pth', weights_only=True)
+    assert 'mtkd' not in content
+    net = build(tiny('SwinIR', 2), 4).eval()
+    load_weights(net, str(tmp_path / 'mine.pth'), '--weights')
+    lq = photograph(1, 24, 32)
+    expected_image = expected(build(tiny('SwinIR', 2), 3).eval(), lq)
+    assert (net(lq).clamp(0, 1) - expected_image).abs().max() < 1e-4
+    here(*given, 'mine.pt')
 
 
 def test_the_colour_mean_of_released_weights_goes_with_them(here, tmp_path):

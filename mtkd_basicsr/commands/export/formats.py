@@ -13,6 +13,7 @@ from ...errors import OptionError, WeightsError
 from ...functional.padding import run_padded
 from ...teachers.spandrel import read_spandrel
 from ...utils.choices import EXPORT_FORMATS
+from ...utils.json_types import of_other_types
 from ...weights.differences import is_computed
 from ...weights.loading import load_weights, network_of
 from ...weights.metadata import IMAGES, METADATA, metadata_of_texts
@@ -139,7 +140,7 @@ def _encode_pth(student: Student) -> bytes:
     kept = released(student.net, student.network)
     print(f'names of the weights: {kept.names}{"; " if kept.hint else ""}{kept.hint}')
     content: dict[str, Any] = student.stored(kept.state)
-    if kept.network is not None:
+    if kept.network is not None and not any(of_other_types(kept.network, 'network_g')):
         metadata = metadata_of_texts(student.metadata) or {}
         content = {
             'params': content,

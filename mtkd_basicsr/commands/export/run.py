@@ -5,7 +5,7 @@ import inspect
 import os
 import warnings
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from ...errors import ExportError, OptionError, WeightsError, first_line
 from ...host.yaml_loader import read_options
 from ...utils.atomic import replacing
 from ...utils.image_tensors import to_tensor
-from ...utils.json_types import to_json_types
+from ...utils.json_types import of_other_types, to_json_types
 from ...utils.resources import REFERENCE, weights_file
 from ...utils.version import __version__
 from ...weights.loading import load_weights, network_of
@@ -208,6 +208,26 @@ def _open(path: str, student: Student, format: str, name: Path) -> ImageFunction
         ) from error
 
 
+def _recordable(network: dict[str, Any], format: str) -> dict[str, Any]:
+    """Return the network's block as a file can hold it; with classes and functions as it is.
+
+    Raises:
+        ExportError: The format needs a record of the network, and there can be none.
+    """
+    lost = list(of_other_types(network, 'network_g'))
+    if not lost:
+        recordable: dict[str, Any] = to_json_types(network)
+        return recordable
+    if format == 'safetensors':
+        raise ExportError(
+            f'{lost[0]}: a class or function, which a safetensors file cannot record; expected '
+            f'another {spelled("format")}, or a network that has it as default'
+        )
+    if format == 'pth':
+        print(f'{lost[0]}: a class or function; the file has no record of the network')
+    return dict(network)
+
+
 def write(
     given_weights: StrPath | None,
     *,
@@ -231,7 +251,7 @@ def write(
     network, scale = network_of(options_file, weights, safe)
     net = build(network, 'network_g').eval().requires_grad_(False)
     load_weights(net, weights, key)
-    network = to_json_types(network)
+    network = _recordable(network, format)
     if half:
         _round_to_half(net, scale)
     if 'rgb_mean' in inspect.signature(type(net)).parameters:
@@ -240,7 +260,9 @@ def write(
     metadata = {
         'format': format,
         'precision': 'fp16' if half else 'fp32',
-        **metadata_texts({'network': network, 'scale': scale, 'version': __version__}),
+        **metadata_texts(
+            {'network': to_json_types(network), 'scale': scale, 'version': __version__}
+        ),
     }
     pairs = _expected(net, scale, format)
     student = Student(net, network, scale, metadata, half)
