@@ -32,9 +32,9 @@ def _lies_in(path: str, folder: str) -> bool:
     )
 
 
-def _inputs(options: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _inputs(config: TrainingConfig) -> Iterator[tuple[str, str]]:
     """Yield the texts of options that may be files, with their keys."""
-    for key, text in _texts(options, ''):
+    for key, text in _texts(config.options, ''):
         # BasicSR adds other paths, of results.
         if not key.startswith('path.') or key == 'path.pretrain_network_g':
             yield key, text
@@ -58,7 +58,7 @@ def check_own_folder(config: TrainingConfig, findings: Findings) -> None:
     folder = options['path']['experiments_root']
     if not os.path.isdir(folder) or not moves_folder_aside(options, options['auto_resume']):
         return
-    for key, text in [('-opt', command_line().opt or ''), *_inputs(options)]:
+    for key, text in [('-opt', command_line().opt or ''), *_inputs(config)]:
         if _lies_in(expanded(text), folder):
             findings.error(
                 f"{key}: '{text}' lies in the folder of the experiment of this name, which is "
@@ -77,8 +77,10 @@ def check_own_results(config: TrainingConfig, findings: Findings) -> None:
         config: Options of a test, as parsed by BasicSR.
         findings: Results are added to it.
     """
-    folder = config.options['path']['results_root']
-    for key, text in _inputs(config.options):
+    folder = config.options['path'].get('results_root')
+    if folder is None:
+        return
+    for key, text in _inputs(config):
         if _lies_in(expanded(text), folder):
             findings.error(
                 f"{key}: '{text}' lies in the folder of the results of this name, which is moved "

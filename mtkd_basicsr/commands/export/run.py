@@ -208,15 +208,16 @@ def _open(path: str, student: Student, format: str, name: Path) -> ImageFunction
         ) from error
 
 
-def _recordable(network: dict[str, Any], format: str) -> dict[str, Any]:
-    """Return the network's block as a file can hold it; with classes and functions as it is.
+def _recordable(arguments: dict[str, Any], format: str) -> dict[str, Any]:
+    """Return the network's type and arguments as a file can hold them; unchanged with classes and
+    functions, which no file can.
 
     Raises:
         ExportError: The format needs a record of the network, and there can be none.
     """
-    lost = list(of_other_types(network, 'network_g'))
+    lost = list(of_other_types(arguments, 'network_g'))
     if not lost:
-        recordable: dict[str, Any] = to_json_types(network)
+        recordable: dict[str, Any] = to_json_types(arguments)
         return recordable
     if format == 'safetensors':
         raise ExportError(
@@ -225,7 +226,7 @@ def _recordable(network: dict[str, Any], format: str) -> dict[str, Any]:
         )
     if format == 'pth':
         print(f'{lost[0]}: a class or function; the file has no record of the network')
-    return dict(network)
+    return dict(arguments)
 
 
 def write(
