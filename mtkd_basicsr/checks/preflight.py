@@ -162,6 +162,7 @@ def _check_test(config: TrainingConfig, findings: Findings) -> None:
     check_metric_use(config, findings)
     check_loaders(config, findings)
     check_datasets(config, findings)
+    check_own_results(config, findings)
     if config.model is not None:  # BasicSR's own models read what they like
         check_unread_keys(config, findings)
         check_dataset_options(config, findings)
@@ -229,7 +230,6 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
         else:
             config = training_config(opt, errors=findings)
             _check_test(config, findings)
-            check_own_results(config, findings)
             if config.pretrained_network is None:
                 with findings.collect_errors():
                     refuse_random(build(config.network, 'network_g'))

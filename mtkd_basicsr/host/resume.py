@@ -134,8 +134,10 @@ def moves_folder_aside(opt: dict[str, Any], auto_resume: bool) -> bool:
     path = given_state(opt, auto_resume)
     if path is None:
         return begins_anew(opt, auto_resume)
+    if not _is_elsewhere(path, opt):
+        return False
     iteration = _read(path, opt, 'path.resume_state')['iter']
-    return _is_elsewhere(path, opt) and _networks_beside(opt, path, iteration) is not None
+    return _networks_beside(opt, path, iteration) is not None
 
 
 def _saved_networks(opt: dict[str, Any], iteration: int) -> dict[str, str]:

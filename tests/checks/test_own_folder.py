@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import parsed, with_cache, write_weights
+from conftest import parsed, with_cache, write_options, write_weights
 
 from mtkd_basicsr.checks.preflight import check_options
 from mtkd_basicsr.errors import MTKDError
@@ -107,3 +107,21 @@ def test_inputs_of_a_test_in_its_own_results_are_refused(make_options, tmp_path)
     (results / 'lq').symlink_to(block['dataroot_lq'])
     block['dataroot_lq'] = str(results / 'lq')
     assert refused(opt, False).startswith(f"datasets.val.dataroot_lq: '{results / 'lq'}{lies}")
+
+
+@pytest.mark.parametrize('model', ['KDModel', 'SRModel'])
+def test_the_command_refuses_weights_in_its_own_results(make_options, tmp_path, here, model):
+    opt = make_options('KDModel', train__kd={'type': 'Scratch'})
+    results = tmp_path / 'results' / opt['name']
+    results.mkdir(parents=True)
+    weights = write_weights(results / 'net_g.pth', opt['network_g'])
+    block = {**opt['datasets']['val'], 'phase': 'test'}
+    test = {
+        **{key: opt[key] for key in ('name', 'scale', 'num_gpu', 'network_g', 'val')},
+        'model_type': model,
+        'datasets': {'test': block},
+        'path': {'pretrain_network_g': weights},
+    }
+    printed = here('test', '-opt', write_options(tmp_path / 'test.yml', test), expect=1)
+    assert f"path.pretrain_network_g: '{weights}' lies in the folder of the results" in printed
+    assert [path.name for path in results.parent.iterdir()] == [results.name]
