@@ -396,6 +396,19 @@ def test_wrong_plans_are_refused(tmp_path, change, error, text):
         check(plan, expand(plan, OUT), OUT)
 
 
+def test_a_class_in_a_plan_is_refused(tmp_path):
+    """No option file of a run could hold it."""
+    text = (PLANS / 'small.yml').read_text()
+    layer = '      norm_layer: !!python/name:torch.nn.modules.normalization.LayerNorm\n'
+    block = '  EDSR:\n    network_g:\n'
+    changed = text.replace(block, block + layer)
+    assert changed != text
+    (tmp_path / 'plan.yml').write_text(changed)
+    plan = read_plan(tmp_path / 'plan.yml')
+    with pytest.raises(OptionError, match=r'norm_layer: a class or function, which the option f'):
+        check(plan, expand(plan, OUT), OUT)
+
+
 @pytest.fixture(scope='module')
 def mine(tmp_path_factory):
     """The plan of the page about comparisons, in a folder with the data that it names."""

@@ -19,6 +19,7 @@ from ...distillers.teacher_provider import choose_teacher
 from ...errors import DataError, OptionError, WeightsError
 from ...host.option_schema import REQUIRED_FOR_TRAINING, is_number
 from ...teachers import NetworkTeacher
+from ...utils.json_types import of_other_types
 from ...utils.paths import expanded
 from ...utils.resources import weights_file
 from ...weights.networks import build, is_inferred
@@ -31,6 +32,16 @@ _ROOTS = ('dataroot_gt', 'dataroot_lq')
 
 def _inside(path: str, folder: Path) -> bool:
     return os.path.abspath(os.path.expanduser(path)).startswith(str(folder) + os.sep)
+
+
+def _check_recorded_options(run: Run) -> None:
+    """Raise if the option file or the results of a run could not hold a value."""
+    for name, value in run.options.items():
+        for key in of_other_types(value, name):
+            raise OptionError(
+                f'{run.name}: {key}: a class or function, which the option files and results of a '
+                'comparison cannot hold; expected a network that has it as default'
+            )
 
 
 def _check_networks(run: Run, seen: set[str]) -> None:
@@ -239,6 +250,7 @@ def check(plan: PlanOptions, runs: list[Run], out: Path) -> None:
     for run in sorted(runs, key=lambda run: run.kind == 'references'):
         if run.kind == 'cache':
             continue
+        _check_recorded_options(run)
         if run.kind == 'student':
             _check_student(run)
         _check_networks(run, seen)
