@@ -14,8 +14,9 @@ from ..distillers import training_config
 from ..errors import DataError, MTKDError, OptionError, first_line
 from ..host.api import build_dataset, build_model, initialized_logger
 from ..host.one_gpu import use_one_gpu
-from ..host.option_schema import structure_errors
+from ..host.option_schema import replaced_folder_errors, structure_errors
 from ..host.resume import given_state, without_replaced_weights
+from ..host.yaml_loader import options_of_this_process
 from ..utils.random_state import unchanged
 from ..utils.resources import weights_file
 from ..weights.fitting import refuse_random
@@ -220,6 +221,10 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
         if not is_train:
             add_network(opt)
         for text in structure_errors(opt, is_train):
+            findings.error(text)
+        findings.raise_errors()
+        given = options_of_this_process().get('path') or {}
+        for text in replaced_folder_errors(given, opt['path'], is_train):
             findings.error(text)
         findings.raise_errors()
         if is_train:

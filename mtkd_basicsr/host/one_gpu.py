@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from ..errors import MTKDError, OptionError
+from ..errors import OptionError
 from .command_line import command_line
-from .yaml_loader import read_options
+from .yaml_loader import options_of_this_process
 
 
 def several_gpus_error(count: int) -> OptionError:
@@ -28,17 +28,11 @@ def _asked_for() -> Any:
     """Return ``num_gpu`` as BasicSR's command line and its option file have it, before BasicSR
     replaces ``auto``; None if they do not say.
     """
-    arguments = command_line()
-    values = [e.partition('=')[2] for e in arguments.force_yml if e.split('=')[0] == 'num_gpu']
+    overrides = command_line().force_yml
+    values = [e.partition('=')[2] for e in overrides if e.split('=')[0] == 'num_gpu']
     if values:
         return values[-1].strip()
-    if arguments.opt is None:
-        return None
-    try:
-        return read_options(arguments.opt, safe=True).get('num_gpu')
-    except MTKDError:
-        # It has Python tags, which have been executed already.
-        return read_options(arguments.opt).get('num_gpu')
+    return options_of_this_process().get('num_gpu')
 
 
 def use_one_gpu(opt: dict[str, Any]) -> None:

@@ -106,6 +106,16 @@ _EXPECTED = {
     'string': 'a string',
     'string or nothing': 'a string or nothing (~)',
 }
+# The folders of `path` that BasicSR sets when it parses the options of a training, below
+# experiments/NAME, and of a test, below results/NAME.
+_FOLDERS_OF_TRAINING = {
+    'experiments_root': '',
+    'models': 'models',
+    'training_states': 'training_states',
+    'log': '',
+    'visualization': 'visualization',
+}
+_FOLDERS_OF_TEST = {'results_root': '', 'log': '', 'visualization': 'visualization'}
 # Parts of the keys of `path` whose values are not folders to create.
 FILE_KEYS = ('resume', 'pretrain_network', 'param_key', 'strict_load')
 
@@ -174,13 +184,18 @@ def _dataset_errors(opt: dict[str, Any], is_train: bool) -> list[str]:
     return errors
 
 
-def _path_errors(opt: dict[str, Any]) -> list[str]:
+def _replaced_folders(is_train: bool) -> dict[str, str]:
+    return _FOLDERS_OF_TRAINING if is_train else _FOLDERS_OF_TEST
+
+
+def _path_errors(opt: dict[str, Any], is_train: bool) -> list[str]:
     errors = _value_errors(opt, 'path', 'mapping', 'path')
     if errors:
         return errors
     for key, value in opt['path'].items():
         if not any(part in key for part in FILE_KEYS):
-            if not isinstance(value, str) or not value:
+            is_unread = value is None and key in _replaced_folders(is_train)
+            if not is_unread and (not isinstance(value, str) or not value):
                 errors.append(
                     f'path.{key}: {value!r}; expected the path of a folder, which BasicSR creates'
                 )
@@ -189,6 +204,44 @@ def _path_errors(opt: dict[str, Any]) -> list[str]:
                 errors.append(f'path.{key}: {value!r}; expected true or false')
         elif any(part in key for part in ('resume_state', 'pretrain_network', 'param_key')):
             errors += _value_errors(opt['path'], key, 'string or nothing', f'path.{key}')
+    return errors
+
+
+def folders_of_training(root: str, name: str) -> dict[str, str]:
+    """Return the folders of a training as BasicSR sets them in ``path``.
+
+    Args:
+        root: The folder that experiments/ goes into.
+        name: The name of the training.
+    """
+    top = os.path.join(root, 'experiments', name)
+    return {key: os.path.join(top, folder) for key, folder in _FOLDERS_OF_TRAINING.items()}
+
+
+def replaced_folder_errors(
+    path: dict[str, Any], parsed: dict[str, Any], is_train: bool
+) -> list[str]:
+    """Find folders that an option file names, and that BasicSR replaces by its own.
+
+    Args:
+        path: The section ``path`` of the option file.
+        parsed: The same section as BasicSR has set it.
+        is_train: Whether the options are for a training; otherwise for a test.
+
+    Returns:
+        One message per key that names another folder than the one that is used.
+    """
+    top = 'experiments' if is_train else 'results'
+    errors = []
+    for key in _FOLDERS_OF_TRAINING if is_train else _FOLDERS_OF_TEST:
+        value = path.get(key)
+        if not isinstance(value, str) or not value:
+            continue
+        if os.path.realpath(os.path.expanduser(value)) != os.path.realpath(parsed[key]):
+            errors.append(
+                f"path.{key}: '{value}'; BasicSR does not read it, and would write into "
+                f"'{parsed[key]}'; remove it (for another disk make {top} a link to a folder there)"
+            )
     return errors
 
 
@@ -233,5 +286,5 @@ def structure_errors(opt: dict[str, Any], is_train: bool = True) -> list[str]:
     for key in ('network_g', 'train', 'logger') if is_train else ('network_g',):
         errors += _value_errors(opt, key, 'mapping', key)
     errors += _dataset_errors(opt, is_train)
-    errors += _path_errors(opt)
+    errors += _path_errors(opt, is_train)
     return errors + _val_errors(opt, is_train)

@@ -17,6 +17,7 @@ from basicsr.utils import options as basicsr_options
 
 from ..errors import OptionError, first_line
 from ..utils.version import __version__
+from .command_line import command_line
 from .startup import encoding_of
 
 # More than any option file needs. Thousands of nested blocks overflow the stack of PyYAML's C
@@ -62,6 +63,13 @@ SafeLoader.add_constructor(
 )
 SafeLoader.add_constructor(f'tag:yaml.org,2002:{HARMLESS}', lambda loader, node: __version__)
 SafeLoader.add_multi_constructor(_PYTHON, _refuse_python)
+
+
+class _PlainLoader(SafeLoader):
+    """A loader with None for the values of Python tags."""
+
+
+_PlainLoader.add_multi_constructor(_PYTHON, lambda loader, suffix, node: None)
 
 
 def _format_mark(mark: yaml.Mark | None) -> str:
@@ -168,9 +176,13 @@ def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, 
         OptionError: The file is missing, not text, not YAML, or not a mapping with strings as keys;
             with ``safe`` also if it has a Python tag. The message gives the line.
     """
+    return _read(path, SafeLoader if safe else basicsr_options.ordered_yaml()[0])
+
+
+def _read(path: str | os.PathLike[str], loader: type) -> dict[str, Any]:
+    """Read an option file with a loader; see :func:`read_options`."""
     if not Path(path).is_file():
         raise OptionError(f"-opt: no file '{path}'")
-    loader = SafeLoader if safe else basicsr_options.ordered_yaml()[0]
     try:
         content = Path(path).read_bytes()
         text = content.decode(encoding_of(content) or 'utf-8')
@@ -190,6 +202,22 @@ def read_options(path: str | os.PathLike[str], safe: bool = False) -> dict[str, 
     except OptionError as error:
         raise OptionError(f"-opt: '{path}': {error}") from error
     return options
+
+
+def options_of_this_process() -> dict[str, Any]:
+    """Return the options as the file of this process's command line has them.
+
+    BasicSR replaces some of them when it parses the file. Those of ``--force_yml`` are not in it.
+
+    Returns:
+        The options, with None for Python objects, which BasicSR has already created; empty without
+        ``-opt``.
+
+    Raises:
+        OptionError: As :func:`read_options`.
+    """
+    path = command_line().opt
+    return {} if path is None else _read(path, _PlainLoader)
 
 
 @contextlib.contextmanager

@@ -24,9 +24,11 @@ def build(network: dict[str, Any], key: str) -> torch.nn.Module:
         The network, with random weights.
 
     Raises:
-        OptionError: If the arch is unknown or rejects its arguments.
+        OptionError: If the arch is missing, unknown, or rejects its arguments.
     """
     name = network.get('type')
+    if name is None:
+        raise OptionError(f'{key}.type: missing; expected the name of an arch')
     known = registered_name(ARCH_REGISTRY, name)
     if known is None:
         raise OptionError(

@@ -570,6 +570,17 @@ def test_entries_laid_over_those_of_the_base(tmp_path):
     ):
         with pytest.raises(OptionError, match=text):
             plan_with(**{key: {'x': {'base': name}}})
+    smaller = {'network_g': {'num_feat': 8}}
+    with pytest.raises(OptionError, match=r'students.EDSR: no network_g.type, .* add base: EDSR$'):
+        plan_with(students={'EDSR': smaller})
+    plan = plan_with(students={'EDSR': {'base': 'EDSR', **smaller}, 'tiny': smaller})
+    assert plan.students['EDSR']['network_g'] == {
+        **small.students['EDSR']['network_g'],
+        'num_feat': 8,
+    }
+    # All trainings can have an arch in common.
+    plan = plan_with(options={'network_g': {'type': 'EDSR'}}, students={'EDSR': smaller})
+    assert plan.students['EDSR'] == smaller
     with pytest.raises(
         OptionError, match=r"methods.x.base: 'MTKD'; allowed only in a plan that has a base itself"
     ):

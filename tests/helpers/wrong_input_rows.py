@@ -617,6 +617,16 @@ VALUES = [
         'path.target_cache: unknown key; it belongs to another section: datasets.train.',
     ),
     (
+        'a folder for experiments, which BasicSR has no option for',
+        {'path__experiments_root': '/mnt/big/experiments'},
+        "path.experiments_root: '/mnt/big/experiments'; BasicSR does not read it",
+    ),
+    (
+        'a folder for models, which BasicSR has no option for',
+        {'path__models': '~/models'},
+        "path.models: '~/models'; BasicSR does not read it, and would write into '",
+    ),
+    (
         'val_freq in logger',
         {'logger__val_freq': 3},
         'logger.val_freq: unknown key; it belongs to another section: val.val_freq',
@@ -919,6 +929,18 @@ ROWS = [
         )
         for model in ('KDModel', 'SRModel')
         for what, make, text in WEIGHTS
+    ),
+    Row(
+        'test: a folder for results, which BasicSR has no option for',
+        TEST,
+        OptionError,
+        "path.results_root: 'mine'; BasicSR does not read it, and would write into '",
+        both(
+            named_as_in_the_options,
+            options(
+                'KDModel', 'test', path__pretrain_network_g='edsr.pth', path__results_root='mine'
+            ),
+        ),
     ),
     *(
         Row(
@@ -1650,6 +1672,13 @@ ROWS = [
                 {'options__datasets': None},
                 OptionError,
                 'EDSR_scratch_x2_s0: datasets: missing',
+                '',
+            ),
+            (
+                'a folder that BasicSR replaces',
+                {'options__path__training_states': 'states'},
+                OptionError,
+                "EDSR_scratch_x2_s0: path.training_states: 'states'; BasicSR does not read it",
                 '',
             ),
             (

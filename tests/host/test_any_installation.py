@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, options_for, run, write_options
+from conftest import ROOT, options_for, override, run, write_options
 
 pytestmark = pytest.mark.slow  # it starts many trainings
 
@@ -242,6 +242,15 @@ def test_folders_that_are_not_there_are_named(tree, photographs, tmp_path):
         "datasets.val.dataroot_gt: no folder 'no/gt'",
     ):
         assert text in printed, printed
+    assert not (tree / 'experiments').exists()
+
+    # The folders that BasicSR does not read either.
+    overridden = override(opt, {'path__experiments_root': str(tmp_path / 'elsewhere')})
+    options = write_options(tmp_path / 'elsewhere.yml', overridden)
+    printed = run([sys.executable, 'basicsr/train.py', '-opt', options], tree, expect=1)
+    used = tree / 'experiments' / opt['name']
+    text = f"path.experiments_root: '{tmp_path / 'elsewhere'}'; BasicSR does not read it, and would"
+    assert f"{text} write into '{used}'" in printed, printed
     assert not (tree / 'experiments').exists()
 
     # Models of BasicSR too, where the option file registers us.

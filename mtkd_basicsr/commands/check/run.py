@@ -13,7 +13,7 @@ from ...checks.pretrained import check_resumed_network
 from ...checks.result_names import check_saved_images
 from ...checks.static import check_fast
 from ...checks.validated_teachers import check_validation_outputs
-from ...host.option_schema import structure_errors
+from ...host.option_schema import replaced_folder_errors, structure_errors
 from ...host.resume import given_state, without_replaced_weights
 from .._option_files import OptionFile, parse_like_basicsr, read_with_overrides
 from .._validation import Overrides, StrPath
@@ -27,7 +27,10 @@ def find(
     findings = Findings()
     opt = read_with_overrides('check', file)
     if not structure_errors(opt):
+        given = opt['path']
         opt = parse_like_basicsr('check', file)
+        for text in replaced_folder_errors(given, opt['path'], is_train=True):
+            findings.error(text)
         opt = without_replaced_weights(opt, auto_resume=False)
     config = check_fast(opt, findings)
     if config is not None:

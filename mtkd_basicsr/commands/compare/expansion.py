@@ -10,7 +10,7 @@ from ...config import TrainingConfig, parse, parse_fusion, parse_teachers
 from ...config.plan import OF_METHODS, Condition, PlanOptions
 from ...distillers import training_config
 from ...errors import OptionError, did_you_mean
-from ...host.option_schema import structure_errors
+from ...host.option_schema import folders_of_training, replaced_folder_errors, structure_errors
 from .cache_runs import cache_runs, check_outputs
 from .fingerprints import own_fingerprint
 from .overlay import fill, merge
@@ -214,9 +214,12 @@ def _depends_on(run: Run, other: Run, out: Path, caches: dict[str, Run]) -> bool
     return any(other.name in text and folder in Path(text).parents for text in _texts_in(options))
 
 
-def _parse_options(run: Run) -> None:
+def _parse_options(run: Run, out: Path) -> None:
     """Parse the options of a training; raise if the plan cannot be derived from them."""
     errors = structure_errors(run.options)
+    if not errors:
+        folders = folders_of_training(str(out), run.name)
+        errors = replaced_folder_errors(run.options['path'], folders, is_train=True)
     if not errors:
         try:
             run.config = training_config(run.options)
@@ -246,7 +249,7 @@ def expand(plan: PlanOptions, out: Path) -> list[Run]:
     """
     trainings = [*_prepare_runs(plan, out), *_student_runs(plan, out)]
     for run in trainings:
-        _parse_options(run)
+        _parse_options(run, out)
         for key in {'teachers', 'fusion'} - _sections_used(run.config):
             run.options.pop(key, None)
     caches = cache_runs(trainings)

@@ -95,8 +95,25 @@ def _entries(content: dict[str, Any], base: dict[str, Any], key: str) -> dict[st
                     f'{key}.{name}.base: {base_name!r}; {did_you_mean(base_name, known)}'
                 )
             block = merge(known[base_name], {k: v for k, v in block.items() if k != 'base'})
+        elif key == 'students' and isinstance(block, dict) and name in (base.get(key) or {}):
+            _refuse_part(name, merge(content.get('options', {}), block))
         entries[name] = block
     return entries
+
+
+def _refuse_part(name: str, options: dict[str, Any]) -> None:
+    """Raise if a student that replaces one of the base is only a part of it.
+
+    Args:
+        name: Name of the student.
+        options: Options of all trainings, merged with its own.
+    """
+    network = options.get('network_g')
+    if not isinstance(network, dict) or network.get('type') is None:
+        raise OptionError(
+            f'students.{name}: no network_g.type, but this replaces the student of that name in '
+            f'the base; to change a part of that one, add base: {name}'
+        )
 
 
 def _with_base(path: str | os.PathLike[str], safe: bool) -> tuple[dict[str, Any], Any]:
