@@ -43,8 +43,10 @@ def psnr_y(a: np.ndarray, b: np.ndarray, border: int) -> float:
         border: Pixels that are left out at each side, the scale.
 
     Returns:
-        In dB; infinite where all is equal.
+        In dB; infinite where all is equal, not a number where nothing is left.
     """
     inner = slice(border, -border or None), slice(border, -border or None)
     difference = a[inner].astype(np.float32) - b[inner]
+    if difference.size == 0:
+        return math.nan
     return psnr(float(np.mean(cv2.transform(difference, LUMA) ** 2, dtype=np.float64)))

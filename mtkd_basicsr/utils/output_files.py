@@ -74,5 +74,5 @@ class OutputFiles:
             line = f'{name} -\n'
             if path is not None:
                 line = f'{name} {os.path.splitext(path)[1]} {os.path.getsize(path)}\n'
-            digest.update(line.encode())
+            digest.update(line.encode('utf-8', 'surrogateescape'))
         return digest.hexdigest()

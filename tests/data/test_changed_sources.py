@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -352,3 +353,67 @@ def test_records_are_not_saved_all_the_time(data, monkeypatch):
     monkeypatch.setattr(record.Records, 'save', lambda self: saved.append(save(self)))
     data()
     assert len(saved) == 2, 'at the beginning and at the end'
+
+
+@pytest.mark.parametrize('workers', ['1', '2'])
+def test_a_call_that_is_killed_between_two_files_of_a_picture(
+    data, here, sources, tmp_path, workers
+):
+    """Whoever takes the old picture back then would have the ground truth of the other one."""
+    data()
+    before = (sources / 'coffee.png').read_bytes()
+    good = {path: path.read_bytes() for path in OUT.rglob('coffee.png')}
+    assert len(good) == 2
+    inverted(sources / 'coffee.png')
+    script = tmp_path / 'killed.py'
+    script.write_text(
+        'import os, signal, sys\n'
+        'from mtkd_basicsr.commands import prepare_data\n'
+        'from mtkd_basicsr.commands.prepare_data import process\n'
+        'write = process._write\n'
+        'def killed(path, image):\n'
+        '    if "LRbicx2" in str(path) and path.name == "coffee.png":\n'
+        '        os.kill(os.getpid(), signal.SIGKILL)\n'
+        '    return write(path, image)\n'
+        'process._write = killed\n'
+        'prepare_data("src", "out", scales=[2], workers=1)\n'
+    )
+    assert subprocess.run([sys.executable, script], cwd=tmp_path).returncode < 0
+    (sources / 'coffee.png').write_bytes(before)
+    arguments = ('data', sources, '--out', 'out', '--scale', '2', '--workers', workers)
+    printed = here(*arguments, expect=1)
+    truth = next(path for path in good if path.parent.name.startswith('GT'))
+    assert f"another image in '{truth}', which this command did not write" in printed
+    assert 'or did not record before it was killed' in printed
+    truth.unlink()
+    here(*arguments)
+    assert {path: path.read_bytes() for path in good} == good
+
+
+def test_a_picture_that_was_only_touched_is_not_made_anew(data, sources):
+    data()
+    before = times()
+    record = (OUT / 'mtkd_data.json').read_text()
+    (sources / 'coffee.png').touch()
+    data()
+    assert times() == before
+    after = json.loads((OUT / 'mtkd_data.json').read_text())['sources']['coffee']
+    known = json.loads(record)['sources']['coffee']
+    assert (after['content'], after['results']) == (known['content'], known['results'])
+    # Nor is what is known forgotten where the picture cannot be read now.
+    content = (sources / 'coffee.png').read_bytes()
+    (sources / 'coffee.png').write_bytes(content[:100])
+    data(expect=1)
+    assert json.loads((OUT / 'mtkd_data.json').read_text())['sources']['coffee'] == after
+    (sources / 'coffee.png').write_bytes(content)
+    data()
+    assert times() == before
+
+
+def test_a_name_too_long_for_its_parts_is_that_of_one_picture(data, sources):
+    name = 'n' * 250
+    (sources / 'coffee.png').rename(sources / f'{name}.png')
+    printed = data('--scale', '2', '--sub-image', '48', '--step', '24', expect=1)
+    assert f"{name}.png': its name is too long for that of '" in printed
+    assert '1 of 2 images cannot be used' in printed
+    assert list(OUT.glob('GT*/chelsea_s001.png'))

@@ -1,5 +1,6 @@
 """Compute the missing images of a cache, and write them while the next ones are computed."""
 
+import math
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -30,11 +31,15 @@ class _Means:
         self.count = 0
 
     def add(self, values: list[float]) -> None:
-        """Add the values of one image, in the order of the outputs."""
+        """Add the values of one image, in the order of the outputs; none of one too small."""
+        if any(map(math.isnan, values)):
+            return
         self._sums = [total + value for total, value in zip(self._sums, values, strict=True)]
         self.count += 1
 
     def __str__(self) -> str:
+        if not self.count:
+            return ''
         means = []
         for name, total in zip(self._names, self._sums, strict=True):
             means.append(f'{name} {total / self.count:.2f} dB')

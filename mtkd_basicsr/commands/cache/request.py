@@ -22,6 +22,7 @@ from ...data.cache.key import CacheKey, CacheSettings
 from ...data.cache.manifest import cache_key
 from ...data.whole_images import build_paired_dataset, list_images
 from ...distillers.training_config import training_config
+from ...errors import DataError
 from ...utils.choices import CacheContents
 
 
@@ -70,6 +71,8 @@ class CacheRequest:
         teachers = parse_teachers(opt)
         fusion = (parse_fusion(opt) or require(opt, 'fusion')) if contents == 'target' else None
         dataset = build_paired_dataset(train, 'datasets.train')
+        if not dataset.paths:
+            raise DataError(f"datasets.train.dataroot_gt: no images in '{train['dataroot_gt']}'")
         # BasicSR lists a folder in the order of its file system, which differs between machines.
         dataset.paths.sort(key=lambda pair: pair['gt_path'])
         images = list_images(dataset, train['dataroot_gt'], scale)

@@ -54,6 +54,25 @@ def _complete_cache(path: str, key: CacheKey, overwrite: bool) -> CacheReader | 
     return None if differences else reader
 
 
+def _refuse_loss(complete: CacheReader, key: CacheKey) -> None:
+    """Raise if a cache that is to be repaired holds outputs that would not be in the repaired one.
+
+    Args:
+        complete: The cache, made with the same options.
+        key: The key of the repaired cache.
+
+    Raises:
+        CacheError: Names the teachers.
+    """
+    others = [name for name in complete.key.teachers if name not in key.teachers]
+    if others:
+        raise CacheError(
+            f"'{complete.path}' also holds the outputs of {', '.join(others)}, which the option "
+            f'file does not name, and which {spelled("overwrite")} would leave out; repair it with '
+            'an option file that names all its teachers'
+        )
+
+
 def _print_precision(precision: Precision, rank: int) -> None:
     """Print the precision of the networks, and a warning if there is one, in one process."""
     if rank == 0:
@@ -119,14 +138,23 @@ def _make(request: CacheRequest, device: torch.device, args: CacheArguments) -> 
             print(f"'{path}' is damaged: {describe(complete, damaged)}; recomputing these images")
         redone = {**redone, **damaged}
     if complete is not None and not redone:
-        remove_leftovers(path)
+        unfinished = remove_leftovers(path)
         print(request.complete)
+        if unfinished is not None:
+            size = os.path.getsize(unfinished) / 1e9
+            print(
+                f"'{os.path.dirname(unfinished)}' ({size:.2f} GB) was begun to replace it; delete "
+                f'it unless you go on with {spelled("overwrite")}'
+            )
         if resumed not in (None, default.name):
             print(
                 f'it was computed in {resumed} and is kept; to recompute it, use --precision '
                 f'{default.name} --overwrite ({default.reason})'
             )
         return
+    if complete is not None:
+        _refuse_loss(complete, key)
+        key = dataclasses.replace(key, format=complete.key.format)
     with CacheWriter(path, key, args.overwrite) as writer:
         now = _complete_cache(path, key, args.overwrite)
         if now is not None and (complete is None or now.file != complete.file):

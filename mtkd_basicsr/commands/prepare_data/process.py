@@ -1,5 +1,6 @@
 """Writing the files of one picture, which a worker process of ``mtkd data`` does."""
 
+import errno
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from ...errors import DataError
 from ...utils.atomic import write_bytes
 from ...utils.bicubic import resize_pixels
-from .files import naming, read_result
+from .files import OutputError, naming, read_result
 from .layout import Layout, Part, parts_of
 from .record import (
     Result,
@@ -138,6 +139,10 @@ def process_image(task: Task) -> Processed:
         found = _write_results(task, image[:h, :w], parts, content)
     except DataError as error:
         return Processed([], str(error))
+    except OutputError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return Processed([], f"'{path}': its name is too long for that of '{error.filename}'")
     record = SourceRecord(*status, content, h, w, found)
     return Processed(_lines(parts), None, record, notes)
 

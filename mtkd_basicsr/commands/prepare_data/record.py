@@ -5,7 +5,7 @@ import os
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from .files import naming, read_result
 
 # Number of files that a message names.
 _MAX_LISTED = 3
+
+# No CRC-32: that of a picture whose files may be of what it was, or of what it is.
+_DOUBTED = -1
 
 # Records are saved after that many seconds, and when that many times the last saving has passed.
 _SECONDS = 5
@@ -53,9 +56,10 @@ class SourceRecord:
     def parse(cls, values: Any) -> 'SourceRecord | None':
         """Return a record as :meth:`Records.save` wrote it; None if it is none."""
         try:
-            return cls(**values)
+            record = cls(**values)
         except TypeError:
             return None
+        return record if isinstance(record.results, dict) else None
 
     def has_status_of(self, path: Path) -> bool:
         """Return whether a file has not been changed, as far as the system knows."""
@@ -125,6 +129,27 @@ class Records:
                 'folder'
             )
         return recorded
+
+    def doubt_changed(self, paths: Sequence[Path]) -> None:
+        """Doubt, and save so, what is known of pictures that may have changed since.
+
+        A call that is killed while it replaces their files then leaves no record that these are of
+        the picture as it was before.
+
+        Args:
+            paths: The pictures of this call.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        for path in paths:
+            known = self.known.get(path.stem)
+            try:
+                if known is not None and not known.has_status_of(path):
+                    self.known[path.stem] = replace(known, content=_DOUBTED)
+            except OSError:  # which is said of the picture when it is read
+                continue
+        self.save()
 
     def save(self) -> None:
         """Write the file.
@@ -224,7 +249,9 @@ def files_to_write(
     in_the_way: list[str] = []
     for result in results:
         path = out / result.name
-        if not path.is_file():
+        with naming(path):
+            exists = path.is_file()
+        if not exists:
             to_write.append(result)
             continue
         if not is_changed and result.name in recorded:
@@ -239,7 +266,9 @@ def files_to_write(
         return to_write, to_delete, in_the_way
     for name in sorted({*recorded, *unrecorded} - {result.name for result in results}):
         path = out / name
-        if path.is_file():
+        with naming(path):
+            exists = path.is_file()
+        if exists:
             own = recorded.get(name) == zlib.crc32(read_result(path))
             (to_delete if own else in_the_way).append(name)
     return to_write, to_delete, in_the_way

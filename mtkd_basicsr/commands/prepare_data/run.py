@@ -52,12 +52,9 @@ def _tasks(paths: list[Path], layout: Layout, records: Records) -> list[Task]:
     return tasks
 
 
-def _iter_processed(
-    paths: list[Path], layout: Layout, records: Records, workers: int
-) -> Iterator[Processed]:
+def _iter_processed(tasks: list[Task], workers: int) -> Iterator[Processed]:
     """Yield the result of :func:`.process.process_image` for each image, in order."""
-    tasks = _tasks(paths, layout, records)
-    workers = min(workers, len(paths), _MAX_WORKERS)
+    workers = min(workers, len(tasks), _MAX_WORKERS)
     if workers <= 1:
         yield from map(process_image, tasks)
         return
@@ -165,23 +162,25 @@ def _process(paths: list[Path], source: Path, layout: Layout, workers: int) -> l
     """Write the folders of a layout, and return an error for each image that cannot be used."""
     records = _read_records(layout, source)
     make_folder(layout.out)
-    records.save()
+    tasks = _tasks(paths, layout, records)
+    records.doubt_changed(paths)
     folders = list(layout.folders().values())
     for folder in folders:
         make_folder(folder)
     lines: list[str] = []
     errors: list[str] = []
     notes: list[Note] = []
-    processed = _iter_processed(paths, layout, records, workers)
+    processed = _iter_processed(tasks, workers)
     try:
         bar = progress(processed, total=len(paths), unit='image')
-        for path, result in zip(paths, bar, strict=True):
+        for task, result in zip(tasks, bar, strict=True):
             lines += result.lines
             notes += result.notes
             if result.error is not None:
                 errors.append(result.error)
-            if result.record is not None:
-                records.known[path.stem] = result.record
+            record = result.record or task.known
+            if record is not None:
+                records.known[task.path.stem] = record
                 records.save_now_and_then()
     except BaseException:
         # On a full disk this fails as well; the first error is the one that says what happened.

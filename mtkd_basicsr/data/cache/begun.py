@@ -1,5 +1,6 @@
 """The precision with which an existing cache, finished or not, was started."""
 
+import contextlib
 import dataclasses
 import os
 
@@ -40,21 +41,20 @@ def existing_precision(path: str, wanted: CacheKey) -> str | None:
         wanted: The key to match, with any precision.
 
     Returns:
-        ``'fp32'`` or ``'bf16'``; None if there is no cache, or it does not match or is damaged.
+        ``'fp32'`` or ``'bf16'``, of the complete cache or else of an unfinished one; None if there
+        is none that matches and can be read.
     """
-    state = state_of(path)
-    cached: CacheKey | None = None
-    if state == 'complete':
-        try:
-            cached = CacheReader(path, readahead=True).key
-        except CacheError:
-            return None
-    elif state == 'partial':
-        cached = _unfinished_key(path)
-    if cached is None:
-        return None
-    precision = cached.settings.precision
-    settings = dataclasses.replace(wanted.settings, precision=precision)
-    wanted = dataclasses.replace(wanted, settings=settings)
-    use = Use.KEEP if state == 'complete' else Use.RESUME
-    return None if cached.differences(wanted, use) else precision
+    found: list[tuple[CacheKey | None, Use]] = []
+    if state_of(path) == 'complete':
+        with contextlib.suppress(CacheError):
+            found.append((CacheReader(path, readahead=True).key, Use.KEEP))
+    # Beside a complete cache there may be the one that is to replace it.
+    found.append((_unfinished_key(path), Use.RESUME))
+    for cached, use in found:
+        if cached is None:
+            continue
+        precision = cached.settings.precision
+        settings = dataclasses.replace(wanted.settings, precision=precision)
+        if not cached.differences(dataclasses.replace(wanted, settings=settings), use):
+            return precision
+    return None

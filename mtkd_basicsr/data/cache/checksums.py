@@ -56,7 +56,7 @@ def damaged_images(reader: CacheReader, workers: int | None = None) -> dict[int,
     # processes start fastest. macOS can fork, but its system libraries are not safe after a fork.
     forks = sys.platform == 'linux' and hasattr(os, 'fork')
     context = multiprocessing.get_context('fork' if forks else 'spawn')
-    with ProcessPoolExecutor(min(workers, count), context, _set_reader, (reader,)) as pool:
+    with ProcessPoolExecutor(max(1, min(workers, count)), context, _set_reader, (reader,)) as pool:
         chunk_size = max(1, min(16, count // (8 * workers)))
         results = pool.map(_damaged_arrays, range(count), chunksize=chunk_size)
         try:

@@ -82,7 +82,8 @@ class CacheInput:
 def teacher_differences(
     cached: Mapping[str, CacheInput], wanted: Mapping[str, CacheInput], refuse_others: bool
 ) -> Iterator[str]:
-    """Yield a description of each difference between teachers, regardless of their order.
+    """Yield a description of each difference between teachers, regardless of their order; see
+    :func:`teacher_order_differences`.
 
     Args:
         cached: Teachers of the cache, by name.
@@ -97,6 +98,20 @@ def teacher_differences(
     for name, teacher in wanted.items():
         if name in cached:
             yield from cached[name].differences(teacher, f'teachers.{name}')
+
+
+def teacher_order_differences(cached: Sequence[str], wanted: Sequence[str]) -> Iterator[str]:
+    """Yield a description if the same teachers were fused in another order.
+
+    Args:
+        cached: Names of the teachers of the cache, in the order of their fusion.
+        wanted: The same of the option file.
+    """
+    if tuple(cached) != tuple(wanted) and sorted(cached) == sorted(wanted):
+        yield (
+            f'teachers: {", ".join(cached)} in the cache, {", ".join(wanted)} in the option file; '
+            'their order matters, because the fusion network does not name its teachers'
+        )
 
 
 def name_differences(cached: Sequence[CachedImage], wanted: Sequence[CachedImage]) -> Iterator[str]:

@@ -25,6 +25,7 @@ from .inputs import (
     order_differences,
     size_differences,
     teacher_differences,
+    teacher_order_differences,
 )
 
 # Of new caches: images in strips (see layout.py). In format 1 they are stored row by row.
@@ -122,6 +123,9 @@ class CacheKey:
         fusion: The fusion network of ``'target'``; None for ``'teachers'``.
         images: The ground truths, in the order of the cache.
         settings: Settings with which the targets are computed.
+        teacher_order: Names of the teachers in the order in which they are fused, if the fusion
+            network does not know it and that of the option file is used; None otherwise, and of
+            caches of version 0.1.0.
         version: Version of the package that started the cache.
         format: Format of the cache. If it is not in :data:`READABLE`, the other fields are unknown.
     """
@@ -132,6 +136,7 @@ class CacheKey:
     fusion: CacheInput | None = None
     images: tuple[CachedImage, ...] = ()
     settings: CacheSettings = field(default_factory=CacheSettings)
+    teacher_order: tuple[str, ...] | None = None
     version: str | None = None
     format: int = FORMAT
 
@@ -145,6 +150,7 @@ class CacheKey:
         if manifest['format'] not in READABLE:
             return cls('target', 0, format=manifest['format'])
         fusion = manifest['fusion']
+        order = manifest.get('teacher_order')
         return cls(
             contents=manifest['what'],
             scale=manifest['scale'],
@@ -155,12 +161,14 @@ class CacheKey:
             fusion=None if fusion is None else CacheInput.from_manifest(fusion),
             images=tuple(CachedImage(*image) for image in manifest['images']),
             settings=CacheSettings.from_manifest(manifest['made_with']),
+            teacher_order=None if order is None else tuple(order),
             version=manifest.get('version'),
             format=manifest['format'],
         )
 
     def to_manifest(self) -> dict[str, Any]:
         """Return the manifest of a cache with this key, as JSON types."""
+        order = {} if self.teacher_order is None else {'teacher_order': list(self.teacher_order)}
         return {
             'format': self.format,
             'version': self.version,
@@ -170,6 +178,7 @@ class CacheKey:
             'fusion': None if self.fusion is None else self.fusion.to_manifest(),
             'images': [list(image) for image in self.images],
             'made_with': self.settings.to_manifest(),
+            **order,
         }
 
     def differences(self, wanted: 'CacheKey', use: Use) -> list[str]:
@@ -217,6 +226,11 @@ def _compare_teachers(cached: CacheKey, wanted: CacheKey, use: Use) -> Iterator[
 def _compare_fusion(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
     if cached.contents == wanted.contents and cached.fusion and wanted.fusion:
         yield from cached.fusion.differences(wanted.fusion, 'fusion')
+
+
+def _compare_teacher_order(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
+    if cached.teacher_order is not None and wanted.teacher_order is not None:
+        yield from teacher_order_differences(cached.teacher_order, wanted.teacher_order)
 
 
 def _compare_images(cached: CacheKey, wanted: CacheKey, _: Use) -> Iterator[str]:
@@ -281,6 +295,7 @@ KEYS = (
     KeyPart('contents', _WRITE | Use.TRAIN, _compare_contents),
     KeyPart('teachers', _WRITE | Use.TRAIN, _compare_teachers, ('teachers',)),
     KeyPart('fusion', _WRITE | Use.TRAIN, _compare_fusion, ('fusion',)),
+    KeyPart('teacher order', _WRITE | Use.TRAIN, _compare_teacher_order),
     KeyPart(
         'images',
         _WRITE | Use.READ,

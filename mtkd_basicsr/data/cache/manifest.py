@@ -1,13 +1,29 @@
 """The key of a target cache, built from the options of a training."""
 
+import os
 from collections.abc import Iterable, Mapping
 
 from ...config import TeacherConfig, TeacherOptions
 from ...errors import OptionError
 from ...utils.choices import CacheContents
+from ...utils.paths import expanded
+from ...utils.resources import weights_file
 from ...utils.version import __version__
+from ...weights.loading import read_weights
+from ...weights.metadata import METADATA
 from .inputs import CachedImage, CacheInput
 from .key import CacheKey, CacheSettings
+
+
+def _order_of_fusion(fusion: TeacherOptions, teachers: Iterable[str]) -> tuple[str, ...] | None:
+    """Return the order in which teachers are fused; None if the fusion network has its own.
+
+    It is unknown, None, of a network whose weights are not on this machine.
+    """
+    if not os.path.isfile(expanded(weights_file(fusion.weights, 'fusion.weights'))):
+        return None
+    metadata = read_weights(fusion.weights, 'fusion.weights').get(METADATA) or {}
+    return tuple(teachers) if metadata.get('teachers') is None else None
 
 
 def cache_key(
@@ -32,6 +48,7 @@ def cache_key(
 
     Raises:
         OptionError: The fusion network is missing.
+        WeightsError: Its weights cannot be read.
     """
     images = tuple(images)
     if contents == 'target' and fusion is None:
@@ -40,9 +57,10 @@ def cache_key(
     inputs = {}
     for name, options in teachers.items():
         inputs[name] = CacheInput(*options.cache_identity(names), is_folder=not options.runs_here)
-    used_fusion = None
+    used_fusion = order = None
     if fusion is not None and contents == 'target':
         used_fusion = CacheInput(*fusion.cache_identity(names))
+        order = _order_of_fusion(fusion, teachers)
     return CacheKey(
         contents=contents,
         scale=scale,
@@ -50,5 +68,6 @@ def cache_key(
         fusion=used_fusion,
         images=images,
         settings=settings or CacheSettings(),
+        teacher_order=order,
         version=__version__,
     )
