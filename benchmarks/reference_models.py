@@ -34,8 +34,9 @@ from mtkd_basicsr.host.yaml_loader import read_options
 from mtkd_basicsr.utils.atomic import write_json
 from mtkd_basicsr.utils.digest import sha256
 from mtkd_basicsr.utils.resources import STUDENTS, option_file
-from mtkd_basicsr.weights.loading import load_weights, network_of
+from mtkd_basicsr.weights.loading import load_weights
 from mtkd_basicsr.weights.networks import build
+from mtkd_basicsr.weights.reading import network_of
 
 SCALE = 4
 SETS = ('Set5', 'B100')

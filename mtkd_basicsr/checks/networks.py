@@ -17,9 +17,9 @@ from ..teachers import (
     check_channels,
     match_teachers,
 )
-from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import build
+from ..weights.reading import read_weights
 from .findings import Findings
 from .paired import build_paired, has_folders
 from .pretrained import load_pretrained

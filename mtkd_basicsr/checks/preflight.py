@@ -20,9 +20,9 @@ from ..host.yaml_loader import options_of_this_process
 from ..utils.random_state import unchanged
 from ..utils.resources import weights_file
 from ..weights.fitting import refuse_random
-from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import build
+from ..weights.reading import read_weights
 from .dataset_options import check_dataset_options
 from .findings import Findings
 from .images import check_images

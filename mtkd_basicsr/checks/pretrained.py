@@ -7,8 +7,8 @@ import torch
 from ..config import TrainingConfig
 from ..host.resume import networks_of_state
 from ..weights.fitting import fit_weights, refuse_random
-from ..weights.loading import read_weights
 from ..weights.networks import build
+from ..weights.reading import read_weights
 from ..weights.state_dicts import pretrained_key
 
 

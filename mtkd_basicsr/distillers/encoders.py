@@ -11,7 +11,7 @@ from ..archs.vqgan_encoder import VQGANEncoder, encoder_tensors, sizes_of
 from ..errors import MTKDError, WeightsError
 from ..utils.paths import expanded
 from ..weights.fitting import fit_weights
-from ..weights.loading import read_weights
+from ..weights.reading import read_weights
 from ..weights.state_dicts import state_dict_of
 
 # Where the files come from.

@@ -26,9 +26,9 @@ from ..utils.progress import on_terminal
 from ..utils.random_state import seed_of, unchanged
 from ..utils.version import __version__
 from ..weights.fitting import fit_weights, refuse_random
-from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import size_multiple
+from ..weights.reading import read_weights
 from ..weights.state_dicts import pretrained_key, warn_of_average
 from .checkpoint_rotation import remove_old_checkpoints
 from .inference import eager_inference

@@ -15,8 +15,8 @@ from ..teachers import TeacherEnsemble, check_channels, match_teachers
 from ..utils.image_tensors import to_tensor
 from ..utils.precision import Precision, teacher_precision
 from ..utils.registry import register
-from ..weights.loading import read_weights
 from ..weights.metadata import METADATA
+from ..weights.reading import read_weights
 from .base import DistillBase
 from .mix_fit import fit_mix
 

@@ -8,9 +8,10 @@ from torch import nn
 
 from ..config import TeacherOptions
 from ..errors import OptionError
-from ..weights.loading import load_weights, recorded_network
+from ..weights.loading import load_weights
 from ..weights.metadata import METADATA
 from ..weights.networks import build
+from ..weights.reading import recorded_network
 from .base import Frozen
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from ..config import TeacherOptions
 from ..errors import OptionError
 from ..functional.padding import run_padded
 from ..utils.memory import is_out_of_memory
-from ..weights.loading import load_weights, recorded_network
+from ..weights.loading import load_weights
 from ..weights.networks import arch_name, build, is_inferred, size_multiple
+from ..weights.reading import recorded_network
 from .kinds import register_teacher
 from .spandrel import load_spandrel
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ..archs import SpandrelNetwork
 from ..errors import OptionError, WeightsError
-from ..weights.loading import read_weights
 from ..weights.networks import SPANDREL
+from ..weights.reading import read_weights
 from ..weights.state_dicts import state_dict_of
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ def fit_weights(
 
     Args:
         net: The network.
-        content: As :func:`~mtkd_basicsr.weights.loading.read_weights` returns it.
+        content: As :func:`~mtkd_basicsr.weights.reading.read_weights` returns it.
         path, key, strict, param_key: As for :func:`~mtkd_basicsr.weights.loading.load_weights`.
         initial: Whether the network is trained from these weights on. Then tensors of other shapes
             stay random without ``strict``, as in BasicSR, whose networks for ×3 start from those

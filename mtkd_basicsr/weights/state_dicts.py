@@ -97,7 +97,7 @@ def state_dict_of(
     """Find the state dict in the content of a weight file.
 
     Args:
-        content: As :func:`~mtkd_basicsr.weights.loading.read_weights` returns it.
+        content: As :func:`~mtkd_basicsr.weights.reading.read_weights` returns it.
         path: The file, for messages.
         key: The option that names the file, for messages.
         param_key: The entry to take; None takes ``params_ema``, else ``params``, else the whole

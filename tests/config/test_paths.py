@@ -13,7 +13,7 @@ from mtkd_basicsr.config import cache_path
 from mtkd_basicsr.config.teacher_kinds import FolderOptions, Surroundings, TeacherOptions
 from mtkd_basicsr.errors import OptionError
 from mtkd_basicsr.utils.paths import expanded
-from mtkd_basicsr.weights.loading import read_weights
+from mtkd_basicsr.weights.reading import read_weights
 
 
 @pytest.fixture

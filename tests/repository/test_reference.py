@@ -22,8 +22,9 @@ from mtkd_basicsr.teachers.spandrel import read_spandrel
 from mtkd_basicsr.utils import resources
 from mtkd_basicsr.utils.digest import sha256
 from mtkd_basicsr.utils.resources import best_student, option_file, reference_names, weights_file
-from mtkd_basicsr.weights.loading import load_weights, read_weights
+from mtkd_basicsr.weights.loading import load_weights
 from mtkd_basicsr.weights.networks import build
+from mtkd_basicsr.weights.reading import read_weights
 
 NAMES = ('edsr_x4', 'rcan_x4', 'swinir_x4')
 FOLDER = Path(mtkd_basicsr.__file__).parent / 'reference'

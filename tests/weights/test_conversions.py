@@ -17,8 +17,9 @@ from mtkd_basicsr.weights.conversions import (
     to_basicsr,
 )
 from mtkd_basicsr.weights.fitting import fit_weights
-from mtkd_basicsr.weights.loading import READERS, load_weights
+from mtkd_basicsr.weights.loading import load_weights
 from mtkd_basicsr.weights.networks import build as build_network
+from mtkd_basicsr.weights.reading import READERS
 
 GOLDEN = ROOT / 'tests' / 'golden'
 CASES = {case['file']: case for case in torch.load(GOLDEN / 'formats.pth', weights_only=True)}

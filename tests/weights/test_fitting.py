@@ -12,8 +12,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from mtkd_basicsr.errors import WeightsError
 from mtkd_basicsr.weights.fitting import fit_weights
-from mtkd_basicsr.weights.loading import load_weights, read_weights
+from mtkd_basicsr.weights.loading import load_weights
 from mtkd_basicsr.weights.networks import build as build_network
+from mtkd_basicsr.weights.reading import read_weights
 from mtkd_basicsr.weights.state_dicts import state_dict_of
 
 NETWORKS = {

@@ -8,7 +8,7 @@ import torch
 from helpers.encoders import vqgan_state, write_vqgan
 
 from mtkd_basicsr.errors import WeightsError
-from mtkd_basicsr.weights.loading import read_weights
+from mtkd_basicsr.weights.reading import read_weights
 from mtkd_basicsr.weights.state_dicts import state_dict_of
 
 KEY = 'train.kd.encoder_weights'

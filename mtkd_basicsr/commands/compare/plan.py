@@ -101,14 +101,14 @@ def _entries(content: dict[str, Any], base: dict[str, Any], key: str) -> dict[st
     return entries
 
 
-def _refuse_part(name: str, options: dict[str, Any]) -> None:
+def _refuse_part(name: str, merged: dict[str, Any]) -> None:
     """Raise if a student that replaces one of the base is only a part of it.
 
     Args:
         name: Name of the student.
-        options: Options of all trainings, merged with its own.
+        merged: Options of all trainings, merged with its own.
     """
-    network = options.get('network_g')
+    network = merged.get('network_g')
     if not isinstance(network, dict) or network.get('type') is None:
         raise OptionError(
             f'students.{name}: no network_g.type, but this replaces the student of that name in '

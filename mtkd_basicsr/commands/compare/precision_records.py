@@ -6,8 +6,8 @@ from typing import Any
 from ...data.cache.reader import CacheReader
 from ...distillers.training_config import used_teachers
 from ...host.training_loop import weights_path
-from ...weights.loading import read_weights
 from ...weights.metadata import METADATA
+from ...weights.reading import read_weights
 
 
 def of_training(experiment: Path) -> dict[str, str] | None:

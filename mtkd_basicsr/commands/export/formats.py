@@ -15,9 +15,10 @@ from ...teachers.spandrel import read_spandrel
 from ...utils.choices import EXPORT_FORMATS
 from ...utils.json_types import of_other_types
 from ...weights.differences import is_computed
-from ...weights.loading import load_weights, network_of
+from ...weights.loading import load_weights
 from ...weights.metadata import IMAGES, METADATA, metadata_of_texts
 from ...weights.networks import build, size_multiple
+from ...weights.reading import network_of
 from ...weights.released import released
 from .._validation import spelled
 from .traceable import TraceableStudent

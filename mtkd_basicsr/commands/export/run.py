@@ -18,9 +18,10 @@ from ...utils.image_tensors import to_tensor
 from ...utils.json_types import of_other_types, to_json_types
 from ...utils.resources import REFERENCE, weights_file
 from ...utils.version import __version__
-from ...weights.loading import load_weights, network_of
+from ...weights.loading import load_weights
 from ...weights.metadata import metadata_texts
 from ...weights.networks import build, check_scale
+from ...weights.reading import network_of
 from .._arguments import make_folder
 from .._validation import StrPath, spelled
 from .formats import FORMATS, ImageFunction, Student, function_of

@@ -12,9 +12,10 @@ from ...teachers.spandrel import read_spandrel
 from ...utils.progress import say
 from ...utils.resources import best_student
 from ...weights.folding import fold
-from ...weights.loading import load_weights, network_of, read_weights
+from ...weights.loading import load_weights
 from ...weights.metadata import METADATA
 from ...weights.networks import build, check_scale, is_inferred
+from ...weights.reading import network_of, read_weights
 from .._validation import spelled
 
 # Factor of the student that upscales where no weights are given.

@@ -9,8 +9,8 @@ from ...utils.choices import CacheContents
 from ...utils.paths import expanded
 from ...utils.resources import weights_file
 from ...utils.version import __version__
-from ...weights.loading import read_weights
 from ...weights.metadata import METADATA
+from ...weights.reading import read_weights
 from .inputs import CachedImage, CacheInput
 from .key import CacheKey, CacheSettings
 

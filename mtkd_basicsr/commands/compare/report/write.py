@@ -12,8 +12,8 @@ from ....errors import DataError, MTKDError
 from ....evaluation.measure import cost
 from ....host.training_loop import weights_path
 from ....utils.texts import listed
-from ....weights.loading import recorded_network
 from ....weights.networks import build, is_inferred
+from ....weights.reading import recorded_network
 from ..collection import collect
 from ..precisions import MARK
 from ..results import Cell, Results
