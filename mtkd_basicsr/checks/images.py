@@ -19,6 +19,9 @@ from .student import check_student
 
 # Number of pairs whose sizes are read. Of a larger dataset every n-th pair is read.
 _MAX_PAIRS = 2000
+# Ground truths of test sets are often larger than low-resolution images that were made after a crop
+# to multiples of 12, which fit all scales.
+_COMMON_MULTIPLE = 12
 # Number of pairs with different EXIF orientations that are decoded besides the sample.
 _MAX_TURNED = 4
 
@@ -72,8 +75,10 @@ def _fits_scale(gt: Head, lq: Head, scale: int, is_train: bool) -> bool:
     width = lq.width * scale
     if is_train:
         return (gt.height, gt.width) == (height, width)
-    # BasicSR crops ground truths of validation and test images: what is left over by the division.
-    return 0 <= gt.height - height < scale and 0 <= gt.width - width < scale
+    # BasicSR crops ground truths of validation and test images: what is left over by the division,
+    # also by that which the low-resolution images of all scales were made for.
+    rest = max(scale, _COMMON_MULTIPLE)
+    return 0 <= gt.height - height < rest and 0 <= gt.width - width < rest
 
 
 def _notes(head: Head) -> Iterator[str]:
@@ -117,6 +122,9 @@ def _read_sizes(
             sizes.mismatched.append(f'{size}, low-resolution {lq.height}×{lq.width}')
         elif min(gt.height, gt.width) < patch:
             sizes.small.append(size)
+        elif max(gt.height - lq.height * scale, gt.width - lq.width * scale) >= scale:
+            note = 'with more rows or columns than their pairs have, which BasicSR cuts'
+            sizes.notes[note].append(f'{size}, low-resolution {lq.height}×{lq.width}')
         if not all((gt.eight_bits, gt.opaque, lq.eight_bits, lq.opaque)):
             sizes.reduced.append(name)
         for path, head in ((name, gt), (dataset.paths[index]['lq_path'], lq)):

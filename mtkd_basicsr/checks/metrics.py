@@ -137,10 +137,11 @@ def _check_saving(config: TrainingConfig, findings: Findings) -> None:
     for dataset in config.datasets.values():
         name = dataset.options['name']
         if dataset.phase != 'train' and known.setdefault(name, dataset.key) != dataset.key:
-            findings.error(
-                f"{dataset.key}.name: '{name}' is the name of {known[name]} too; results would "
-                'replace each other'
-            )
+            text = f"{dataset.key}.name: '{name}' is the name of {known[name]} too; "
+            if val.get('save_img') is True:
+                findings.error(f'{text}images would replace each other')
+            else:
+                findings.warning(f'{text}the log does not tell them apart')
 
 
 def check_metric_use(config: TrainingConfig, findings: Findings) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 
+import numpy as np
 import torch
 
 from ..config import TeacherOptions, TrainingConfig
@@ -23,7 +24,7 @@ from ..weights.reading import read_weights
 from .findings import Findings
 from .paired import build_paired, has_folders
 from .pretrained import load_pretrained
-from .sample_crops import Crop, center_crops, mean_psnr, upscale
+from .sample_crops import Crop, center_crops, psnr_of, upscale
 
 # A teacher that is this far behind the best one, in dB, gets a warning.
 _MAX_PSNR_GAP = 1.0
@@ -43,7 +44,7 @@ def _check_teachers(
     config: TrainingConfig, crops: list[Crop], device: torch.device, findings: Findings
 ) -> dict[str, float]:
     """Measure the teachers. Return the PSNR of those that can be built, by name, in dB."""
-    measured: dict[str, float] = {}
+    measured: dict[str, np.ndarray] = {}
     scale = config.scale
     for name, options in config.teachers.items():
         with findings.collect_errors():
@@ -52,14 +53,17 @@ def _check_teachers(
                 findings.warning(warning)
             if crops:
                 function = functools.partial(upscale, teacher, teacher)
-                measured[name] = mean_psnr(function, crops, scale)
+                measured[name] = psnr_of(function, crops, scale)
+    means = {name: float(values.mean()) for name, values in measured.items()}
     if not crops:
-        return measured
-    floor = mean_psnr(lambda crop: bicubic(crop.lq, scale), crops, scale)
-    best = max(measured.values(), default=0)
-    for name, value in measured.items():
+        return means
+    of_bicubic = psnr_of(lambda crop: bicubic(crop.lq, scale), crops, scale)
+    floor = of_bicubic.mean()
+    best = max(means.values(), default=0)
+    for name, value in means.items():
         text = f'teachers.{name}: {value:.2f} dB on {_count(crops)} images, bicubic {floor:.2f} dB'
-        if value < floor:
+        # Of a nearly uniform image bicubic leaves next to nothing to gain.
+        if (measured[name] < of_bicubic).all():
             findings.error(
                 f'{text}: below bicubic; the weights are wrong, or img_range, rgb_mean or '
                 'upsampler belong to another network'
@@ -70,7 +74,7 @@ def _check_teachers(
             )
         else:
             findings.ok(text)
-    return measured
+    return means
 
 
 def _check_fusion(
@@ -96,7 +100,8 @@ def _check_fusion(
             f"fusion.weights: '{fusion.weights}' does not name its teachers; they are used in the "
             f'order of the option file: {", ".join(teachers)}'
         )
-    value = mean_psnr(lambda crop: upscale(target, target.ensemble, crop), crops, config.scale)
+    psnr = psnr_of(lambda crop: upscale(target, target.ensemble, crop), crops, config.scale)
+    value = psnr.mean()
     best = max(measured.values())
     text = f'fusion: {value:.2f} dB on {_count(crops)} images, best teacher {best:.2f} dB'
     if value < best:
@@ -128,7 +133,14 @@ def check_networks(config: TrainingConfig, device: torch.device, findings: Findi
         return
     crops: list[Crop] = []
     try:
-        crops = list(center_crops(config))
+        # An image that bicubic reproduces shows nothing, and makes every mean infinite.
+        crops = [
+            crop
+            for crop in center_crops(config)
+            if np.isfinite(
+                psnr_of(lambda each: bicubic(each.lq, config.scale), [crop], config.scale)
+            ).all()
+        ]
     except (MTKDError, ValueError, OSError) as error:
         # What folders are missing is said before.
         if all(has_folders(dataset) for dataset in config.paired_datasets):

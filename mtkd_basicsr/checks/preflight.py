@@ -13,7 +13,7 @@ from ..config import MODELS, TrainingConfig, model_of, parse_datasets, parse_sca
 from ..distillers import training_config
 from ..errors import DataError, MTKDError, OptionError, first_line
 from ..host.api import build_dataset, build_model, initialized_logger
-from ..host.one_gpu import use_one_gpu
+from ..host.one_gpu import refuse_without_gpus, use_one_gpu
 from ..host.option_schema import replaced_folder_errors, structure_errors
 from ..host.resume import given_state, without_replaced_weights
 from ..host.yaml_loader import options_of_this_process
@@ -183,6 +183,9 @@ def before_test(opt: dict[str, Any]) -> None:
     if opt['model_type'] not in _MODELS_WITHOUT_SIDE_EFFECTS:
         return
     findings = Findings()
+    is_paired = any(dataset.is_paired for dataset in parse_datasets(opt).values())
+    if opt.get('scale') is None and not is_paired and model_of(opt['model_type']) is None:
+        opt = {**opt, 'scale': 1}  # which BasicSR does not need without ground truths
     with findings.collect_errors():
         parse_scale(opt)
     findings.raise_errors()
@@ -239,6 +242,8 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
                 with findings.collect_errors():
                     refuse_random(build(config.network, 'network_g'))
     else:
+        if is_train and opt['dist']:
+            refuse_without_gpus(opt['model_type'])
         check_folders(parse_datasets(opt).values(), findings)
         if is_train:
             check_loggers(opt, findings)

@@ -90,20 +90,25 @@ def center_crops(config: TrainingConfig) -> Iterator[Crop]:
         )
 
 
-def mean_psnr(function: Callable[[Crop], torch.Tensor], crops: Sequence[Crop], scale: int) -> float:
-    """Compute the mean PSNR of upscaled crops on the Y channel, as papers do, in dB.
+def psnr_of(
+    function: Callable[[Crop], torch.Tensor], crops: Sequence[Crop], scale: int
+) -> np.ndarray:
+    """Compute the PSNR of upscaled crops on the Y channel, as papers do, in dB.
 
     Args:
         function: Upscales a crop: returns (1, 3, scale · h, scale · w).
-        crops: At least one crop.
+        crops: The crops.
         scale: Upscaling factor; also the width of the border that is ignored.
+
+    Returns:
+        (n,); infinite where nothing differs.
     """
     values = []
     for crop in crops:
         output = to_array(function(crop))
         gt = to_array(crop.gt)
         values.append(calculate_psnr(output, gt, crop_border=scale, test_y_channel=True))
-    return float(np.mean(values))
+    return np.array(values)
 
 
 def upscale(network: torch.nn.Module, ensemble: TeacherEnsemble, crop: Crop) -> torch.Tensor:

@@ -37,6 +37,12 @@ class Record:
             {'fingerprint': self.fingerprint, 'finished': finished, 'seconds': round(seconds, 1)},
         )
 
+    def seconds_of_stopped(self) -> float:
+        """Return the seconds of a job with the settings of this call that was stopped; else 0."""
+        content = self.read()
+        is_stopped = content.get('fingerprint') == self.fingerprint and not content.get('finished')
+        return float(content.get('seconds') or 0) if is_stopped else 0.0
+
     def is_finished(self) -> bool:
         """Return whether the job has finished with the settings of this call."""
         content = self.read()

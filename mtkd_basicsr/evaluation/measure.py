@@ -24,6 +24,7 @@ from ..utils.cudnn import cudnn_flags
 from ..utils.image_tensors import to_array
 from ..weights.loading import load_weights
 from ..weights.networks import build, size_multiple
+from .statistics import HIGHEST_PSNR
 
 # Multiply-adds are counted for an output of this size, as is usual in papers.
 HEIGHT = 720
@@ -154,7 +155,7 @@ def measure(
         device: Where the function wants its input.
 
     Returns:
-        PSNR in dB and SSIM, by image name.
+        PSNR in dB, at most :data:`~.statistics.HIGHEST_PSNR`, and SSIM, by image name.
     """
     border = {'crop_border': scale, 'test_y_channel': True}
     result: dict[str, list[float]] = {}
@@ -162,7 +163,7 @@ def measure(
         image = to_array(function(lq.to(device)))
         ground_truth = to_array(gt)
         result[name] = [
-            float(calculate_psnr(image, ground_truth, **border)),
+            min(float(calculate_psnr(image, ground_truth, **border)), HIGHEST_PSNR),
             float(calculate_ssim(image, ground_truth, **border)),
         ]
     return result

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# PSNR in dB that an image counts with, at most: that of equal images is infinite, and no mean, test
+# or curve could have it.
+HIGHEST_PSNR = 100.0
 # Highest p that counts as significant.
 SIGNIFICANT = 0.05
 

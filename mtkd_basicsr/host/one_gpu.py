@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ..errors import OptionError
+from .api import MODEL_REGISTRY, BaseModel
 from .command_line import command_line
 from .yaml_loader import options_of_this_process
 
@@ -56,6 +57,24 @@ def use_one_gpu(opt: dict[str, Any]) -> None:
         '--launcher pytorch',
         file=sys.stderr,
     )
+
+
+def refuse_without_gpus(model_type: str) -> None:
+    """Raise if a model would be trained in several processes without GPUs, which it needs for that.
+
+    Args:
+        model_type: A model. One that is put on its device as BasicSR does needs GPUs.
+
+    Raises:
+        OptionError: torch finds no CUDA device.
+    """
+    known = MODEL_REGISTRY.get(model_type) if model_type in MODEL_REGISTRY else None
+    needs_gpus = getattr(known, 'model_to_device', None) is BaseModel.model_to_device
+    if needs_gpus and not torch.cuda.is_available():
+        raise OptionError(
+            f"model_type: '{model_type}'; BasicSR trains its own models in several processes on "
+            'GPUs only, and torch finds no CUDA device; start one process, without --launcher'
+        )
 
 
 def check_gpus(opt: dict[str, Any]) -> None:

@@ -284,3 +284,29 @@ def test_a_part_of_the_validation_set_is_called_that(here, tmp_path, good):
     good['datasets']['val'].update(dataroot_gt=str(many / 'GT'), dataroot_lq=str(many / 'LRx2'))
     printed = check(here, tmp_path, good, 0, '--no-steps')
     assert len(re.findall(r'dB on the centers of 3 of 4 validation images', printed)) == 3
+
+
+def test_an_image_that_bicubic_reproduces_is_not_held_against_the_teachers(here, tmp_path, good):
+    """Its PSNR is infinite, and so is each mean with it."""
+    block = good['datasets']['val']
+    for key, side in (('dataroot_gt', 64), ('dataroot_lq', 32)):
+        shutil.copytree(block[key], tmp_path / key)
+        block[key] = str(tmp_path / key)
+        cv2.imwrite(str(tmp_path / key / 'white.png'), np.full((side, side, 3), 255, np.uint8))
+        cv2.imwrite(str(tmp_path / key / 'grey.png'), nearly_uniform(side))
+    printed = check(here, tmp_path, good, 0)
+    assert 'inf' not in printed.replace('info', '')
+    assert re.search(r'teachers.a: \d+\.\d\d dB on the centers of \d of 4 validation', printed)
+    # Nothing is left to measure on.
+    for key in ('dataroot_gt', 'dataroot_lq'):
+        for path in (tmp_path / key).iterdir():
+            if path.name != 'white.png':
+                path.unlink()
+    printed = check(here, tmp_path, good, 0)
+    assert 'teachers.a: ' not in printed
+
+
+def nearly_uniform(side):
+    """A page with a smooth shade, of which bicubic leaves next to nothing to gain."""
+    shade = np.linspace(250, 251, side)[:, None, None]
+    return np.broadcast_to(np.round(shade), (side, side, 3)).astype(np.uint8)

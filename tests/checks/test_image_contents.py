@@ -230,12 +230,25 @@ def test_all_images_are_decoded_if_asked_for(train, tmp_path, here):
     assert 'datasets.train (pair): 43 of 43' in printed
 
 
-@pytest.mark.parametrize(('excess', 'fits'), [((0, 0), True), ((1, 1), True), ((2, 0), False)])
-def test_less_than_a_low_resolution_pixel_is_left_over(train, tmp_path, excess, fits):
+@pytest.mark.parametrize(
+    ('excess', 'fits', 'is_said'),
+    [
+        ((0, 0), True, False),
+        ((1, 1), True, False),
+        ((2, 0), True, True),
+        ((11, 11), True, True),
+        ((12, 0), False, False),
+    ],
+)
+def test_what_a_crop_to_a_multiple_of_twelve_leaves_over(train, tmp_path, excess, fits, is_said):
+    """Original images beside the low-resolution images of their crops, which BasicSR tests."""
     path = tmp_path / 'val' / 'GT' / 'coffee.png'
     gt = cv2.imread(str(path))
     cv2.imwrite(str(path), np.pad(gt, ((0, excess[0]), (0, excess[1]), (0, 0)), mode='reflect'))
-    errors = found(train, tmp_path)['ERROR']
+    levels = found(train, tmp_path)
+    errors = levels['ERROR']
+    warnings = [text for text in levels['WARNING'] if 'more rows or columns than' in text]
+    assert len(warnings) == is_said, levels
     assert fits == (not errors)
     if not fits:
         assert 'ground truths are not 2 times as large as their low-resolution images' in errors[0]

@@ -276,6 +276,35 @@ def test_results_alone_are_enough_to_be_finished(complete, here, tmp_path):
     ]
 
 
+def test_what_was_deleted_is_made_anew_where_it_is_needed(copied, here):
+    """Large caches, and trainings, of a comparison that is extended later."""
+    out = copied.parent / OUT
+    whole = ('compare', '-opt', copied, '--out', out)
+    shutil.rmtree(out / 'caches' / 'target.lmdb')
+    assert '10 runs, 10 finished before' in here(*whole)
+    (out / 'results' / 'SwinIR_MTKD+DUKD_x2_s1.json').unlink()
+    shutil.rmtree(out / 'experiments' / 'SwinIR_MTKD+DUKD_x2_s1')
+    pending = ['cache_target', 'SwinIR_MTKD+DUKD_x2_s1']
+    assert re.findall('--only (.*)', here(*whole, '--list')) == pending
+    printed = here(*whole, '--only', pending[1], expect=1)
+    assert 'SwinIR_MTKD+DUKD_x2_s1 waits for cache_target' in printed
+    shutil.rmtree(out / 'experiments' / 'rcan_x2')
+    assert re.findall('--only (.*)', here(*whole, '--list')) == ['rcan_x2', *pending]
+
+
+def test_results_without_networks_are_not_trained_for_another_test_set(complete, here, tmp_path):
+    moved = tmp_path / 'moved'
+    shutil.copytree(complete.parent / OUT / 'results', moved / 'results')
+    content = yaml.safe_load(complete.read_text())
+    content['test']['again'] = content['test']['two']
+    other = tmp_path / 'sets.yml'
+    other.write_text(yaml.safe_dump(content, sort_keys=False))
+    printed = here('compare', '-opt', other, '--out', moved, '--list', expect=1)
+    text = 'test.again: the result of SwinIR_scratch_x2_s0 lacks this test set, and its network'
+    assert text in printed
+    assert not (moved / 'runs').exists()
+
+
 def test_results_say_what_they_were_made_with(complete):
     out = complete.parent / OUT
     paths = list((out / 'results').iterdir())

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import shutil
+import time
 
 import cv2
 import pytest
@@ -14,6 +15,7 @@ from mtkd_basicsr.commands.compare import image_digests, worker
 from mtkd_basicsr.commands.compare.evaluation_sets import evaluation_sets
 from mtkd_basicsr.commands.compare.expansion import expand
 from mtkd_basicsr.commands.compare.plan import read_plan
+from mtkd_basicsr.commands.compare.relocatable import relocatable
 from mtkd_basicsr.commands.compare.store import is_done, pending, record_of, result_of
 from mtkd_basicsr.data.source_files import SourceFiles
 
@@ -85,6 +87,29 @@ def test_weights_beside_the_results_are_no_results(content, runs_of, tmp_path):
     before = fingerprints(runs_of(content))
     write_weights('out_teacher.pth', tiny('EDSR', 2), seed=1)
     assert fingerprints(runs_of(content)) != before
+
+
+def test_weights_in_the_folder_of_the_results_are_read(content, runs_of, tmp_path):
+    (tmp_path / 'out' / 'w').mkdir(parents=True)
+    shutil.copy('teacher.pth', 'out/w/edsr.pth')
+    content['options']['teachers']['edsr']['weights'] = '{out}/w/edsr.pth'
+    before = fingerprints(runs_of(content))
+    assert fingerprints(runs_of(content)) == before
+    write_weights('out/w/edsr.pth', tiny('EDSR', 2), seed=1)
+    after = fingerprints(runs_of(content))
+    assert {name for name in before if before[name] == after[name]} == {'EDSR_scratch_x2_s0'}
+
+
+def test_a_folder_that_begins_like_that_of_the_results_is_another_one(content, runs_of, tmp_path):
+    plan = tmp_path / 'plan.yml'
+    shutil.copy('teacher.pth', 'out_teacher.pth')
+    content['options']['teachers']['edsr']['weights'] = str(tmp_path / 'out_teacher.pth')
+    before = fingerprints(runs_of(content))
+    moved = {run.name: run for run in expand(read_plan(plan), tmp_path / 'elsewhere')}
+    assert fingerprints(moved) == before
+    out = tmp_path / 'out'
+    found = relocatable([f'{out}/a', str(out), f'{out}er'], out)
+    assert found == ['{out}/a', '{out}', f'{out}er']
 
 
 def test_what_a_student_starts_from_belongs_to_its_run(content, runs_of):
@@ -167,15 +192,22 @@ def test_a_cache_that_is_computed_anew_can_be_stopped(content, runs_of, tmp_path
     run = runs_of(content)['cache_teachers']
 
     def stopped(*arguments, **more):
+        time.sleep(0.2)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(worker, 'cache', stopped)
-        with pytest.raises(KeyboardInterrupt):
-            worker.execute(run, runs_of.plan, out)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                worker.execute(run, runs_of.plan, out)
     assert not record_of(run, out).is_finished()
+    assert record_of(run, out).seconds_of_stopped() >= 0.4
     worker.execute(run, runs_of.plan, out)
     assert record_of(run, out).is_finished()
+    assert record_of(run, out).seconds_of_stopped() == 0
+    seconds = result_of(run, out)['seconds']
+    assert seconds >= 0.4, 'those of the calls that were stopped count'
+    assert record_of(run, out).read()['seconds'] == seconds
 
 
 @pytest.fixture

@@ -136,6 +136,15 @@ def all_averaged(plan):
     plan['options']['self_ensemble'] = True
 
 
+def averaged_without_a_cache(plan):
+    plan['methods']['LogitKD']['self_ensemble'] = True
+    plan['methods']['LogitKD']['datasets'] = {'train': {'target_cache': None}}
+
+
+def averaged_without_teachers(plan):
+    plan['methods']['scratch'] = {'self_ensemble': True, 'train': {'kd': {'type': 'Scratch'}}}
+
+
 def a_student_averaged(plan):
     plan['students']['EDSR']['self_ensemble'] = True
 
@@ -175,6 +184,11 @@ def a_typo(plan):
         (of_all_options, 'options.outputs_from: .*; allowed only in an entry of methods'),
         (all_averaged, 'options.self_ensemble: True; allowed only in an entry of methods'),
         (a_student_averaged, 'students.EDSR.self_ensemble: True; allowed only in an entry of'),
+        (
+            averaged_without_a_cache,
+            'EDSR_LogitKD_x2_s0: methods.LogitKD.self_ensemble: True; only the targets of a cache',
+        ),
+        (averaged_without_teachers, 'methods.scratch.self_ensemble: True; only the targets of'),
         (two_ways, "holds target .* from '.*' for EDSR_MTKD_x2_s0, and target without self"),
         (a_typo, r"methods.MTKD: unknown key 'output_from'; .*did you mean 'outputs_from'"),
     ],

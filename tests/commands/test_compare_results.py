@@ -1,12 +1,14 @@
 """What is read from logs and results of tests, against values worked out by hand."""
 
 import csv
+import math
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, tiny
+from conftest import ROOT, dataset, tiny
 
+from mtkd_basicsr.commands.compare import collection
 from mtkd_basicsr.commands.compare.plan import read_plan
 from mtkd_basicsr.commands.compare.precision_records import recorded
 from mtkd_basicsr.commands.compare.report import tables
@@ -20,15 +22,18 @@ from mtkd_basicsr.commands.compare.report.document import (
     markdown,
     page,
 )
-from mtkd_basicsr.commands.compare.report.figures import bars_caption, curves_caption
+from mtkd_basicsr.commands.compare.report.figures import bars_caption, curves, curves_caption
 from mtkd_basicsr.commands.compare.report.published import published
 from mtkd_basicsr.commands.compare.report.spreadsheets import write_csv
 from mtkd_basicsr.commands.compare.report.timing import Timing
 from mtkd_basicsr.commands.compare.report.verdict import verdicts
 from mtkd_basicsr.commands.compare.report.write import introduction
 from mtkd_basicsr.commands.compare.results import Cell, Results, paired_psnr
-from mtkd_basicsr.evaluation.measure import cost
-from mtkd_basicsr.evaluation.statistics import gain
+from mtkd_basicsr.commands.compare.runs import Run
+from mtkd_basicsr.config import parse_datasets
+from mtkd_basicsr.errors import DataError
+from mtkd_basicsr.evaluation.measure import bicubic, cost, iter_images, measure
+from mtkd_basicsr.evaluation.statistics import HIGHEST_PSNR, gain
 from mtkd_basicsr.weights.networks import build
 
 
@@ -223,6 +228,95 @@ def test_students_below_bicubic_are_no_comparison(psnr, is_said):
     results.references[4] = {'bicubic': {'Set5': (psnr, 1.0)}}
     said = [text for text in verdicts(results) if 'below bicubic enlargement on Set5' in text]
     assert bool(said) == is_said
+
+
+def test_methods_with_different_seeds_are_not_ranked():
+    cells = {'scratch': images(2), 'LogitKD': images(0, 3), 'AT': images(0, 0)}
+    first = next(verdicts(results_of(cells)))
+    assert first == 'EDSR ×4: scratch leads on Set5 with 1 of 2 seeds, too few to tell.'
+    cells['LogitKD'] = images(2, 3)
+    first = next(verdicts(results_of(cells)))
+    assert first == (
+        'EDSR ×4: LogitKD leads on Set5, but not all methods have its seeds, too few to tell.'
+    )
+
+
+@pytest.fixture
+def assembled(monkeypatch):
+    """Combine results of a student with several methods and seeds: (method, seed) -> images."""
+    monkeypatch.setattr(collection, 'has_all_sets', lambda *_: True)
+    monkeypatch.setattr(collection, 'evaluation_sets', lambda test, *_: test)
+
+    def assemble(values, curve=((10, 1.0, 28.0), (20, 2.0, 29.0)), bicubic_psnr=None):
+        plan = results_of({}).plan
+        found = []
+        for (method, seed), psnr in values.items():
+            run = Run(f'{method}_s{seed}', 'student', 4, {}, 'EDSR', method, seed)
+            tested = {
+                'machine': 'CPU',
+                'training_seconds': 1.0,
+                'curve': [list(point) for point in curve],
+                'precision': {'student': 'fp32'},
+                'results': {method: {'Set5': {name: [v, 0.9] for name, v in psnr.items()}}},
+            }
+            found.append((run, tested))
+        if bicubic_psnr is not None:
+            results = {'bicubic': {'Set5': {name: [v, 0.9] for name, v in bicubic_psnr.items()}}}
+            tested = {'machine': 'CPU', 'results': results}
+            found.append((Run('references_x4', 'references', 4, {}), tested))
+        return collection.assemble(plan, found, None)
+
+    return assemble
+
+
+def test_equal_images_have_a_finite_psnr(assembled, tmp_path):
+    names = 'abcdefgh'
+    values = {
+        (method, seed): {name: 28.0 + i + gain for i, name in enumerate(names)}
+        for method, gain in (('scratch', 0.0), ('AT', 0.5))
+        for seed in (0, 1)
+    }
+    for psnr in values.values():
+        psnr['white'] = math.inf
+    curve = [(10, 1.0, 28.0), (20, 2.0, math.inf)]
+    results = assembled(values, curve, {**values['scratch', 0], 'a': 1.0})
+    ((_, _, cells),) = results.groups()
+    assert cells['AT'].values['Set5'][:, -1, 0].tolist() == [HIGHEST_PSNR] * 2
+    assert cells['AT'].validation() == (HIGHEST_PSNR, 0)
+    said = list(verdicts(results))
+    assert said[0].startswith('EDSR ×4: AT is best on Set5, 0.444 dB over scratch (significant, p')
+    assert not any('below bicubic' in text for text in said)
+    table = tables.significance(results, cells, 'Set5')
+    assert 'nan' not in str(table.rows)
+    assert 'inf' not in str([*table.rows, *tables.quality(results, 'EDSR', 4, cells).rows])
+    curves(results, tmp_path / 'curves.png')
+    assert (tmp_path / 'curves.png').stat().st_size
+
+
+def test_images_are_compared_by_their_names(assembled):
+    values = {
+        ('scratch', 0): {'a': 28.0, 'b': 30.0},
+        ('scratch', 1): {'b': 31.0, 'a': 29.0},
+        ('AT', 0): {'b': 30.5, 'a': 28.5},
+    }
+    ((_, _, cells),) = assembled(values).groups()
+    assert cells['scratch'].values['Set5'][..., 0].tolist() == [[28.0, 30.0], [29.0, 31.0]]
+    assert cells['AT'].values['Set5'][..., 0].tolist() == [[28.5, 30.5]]
+    assert {tuple(cell.names['Set5']) for cell in cells.values()} == {('a', 'b')}
+    for other in ({'a': 1.0, 'c': 2.0}, {'a': 1.0}, {'a': 1.0, 'b': 2.0, 'c': 3.0}):
+        with pytest.raises(DataError, match=r'test.Set5: scratch_s0 and AT_s0 were measured on'):
+            assembled({**values, ('AT', 0): other})
+
+
+def test_an_image_that_is_reproduced_counts_with_a_finite_psnr(photographs):
+    val = parse_datasets(
+        {'datasets': {'val': {**dataset(photographs, 'val', 2), 'phase': 'val', 'scale': 2}}}
+    )
+    measured = measure(lambda lq: bicubic(lq, 2), val['val'], 2, 'cpu')
+    assert all(0 < psnr < 50 for psnr, _ in measured.values())
+    truths = iter([gt for _, _, gt in iter_images(val['val'])])
+    measured = measure(lambda lq: next(truths), val['val'], 2, 'cpu')
+    assert [psnr for psnr, _ in measured.values()] == [HIGHEST_PSNR] * len(measured)
 
 
 def test_results_of_a_test_set_that_the_plan_no_longer_has_are_left_out():

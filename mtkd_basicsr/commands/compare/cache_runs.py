@@ -52,6 +52,21 @@ def cache_runs(runs: list[Run]) -> dict[str, Run]:
     return caches
 
 
+def check_self_ensemble(run: Run) -> None:
+    """Raise if the targets of a training are to be averaged, but do not come from a cache.
+
+    Raises:
+        OptionError: Names the key, the value and what was expected.
+    """
+    train = run.options['datasets']['train']
+    has_cache = run.config.cache_contents is not None and train.get('target_cache') is not None
+    if run.self_ensemble and not has_cache:
+        raise OptionError(
+            f'{run.name}: methods.{run.method}.self_ensemble: True; only the targets of a cache '
+            'are averaged; expected a method with teachers, and datasets.train.target_cache'
+        )
+
+
 def check_outputs(run: Run, caches: Mapping[str, Run]) -> None:
     """Raise if the fused target of a training cannot be computed from the outputs that it names.
 

@@ -11,7 +11,7 @@ from ...config.plan import OF_METHODS, Condition, PlanOptions
 from ...distillers import training_config
 from ...errors import OptionError, did_you_mean
 from ...host.option_schema import folders_of_training, replaced_folder_errors, structure_errors
-from .cache_runs import cache_runs, check_outputs
+from .cache_runs import cache_runs, check_outputs, check_self_ensemble
 from .fingerprints import own_fingerprint
 from .overlay import fill, merge
 from .runs import Run
@@ -254,6 +254,7 @@ def expand(plan: PlanOptions, out: Path) -> list[Run]:
             run.options.pop(key, None)
     caches = cache_runs(trainings)
     for run in trainings:
+        check_self_ensemble(run)
         check_outputs(run, caches)
     prepared = [run for run in trainings if run.kind == 'prepare']
     students = [run for run in trainings if run.kind == 'student']

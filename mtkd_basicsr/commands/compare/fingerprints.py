@@ -71,12 +71,13 @@ def own_fingerprint(run: Run, out: Path) -> str:
 def weight_digests(run: Run, out: Path) -> list[tuple[str, str | None]]:
     """Return the files with weights that a run reads, as its options name them, and their digests.
 
-    Without those that the plan itself writes: the fingerprints of their runs cover them. The digest
+    Without those of trainings that the plan, or its base, writes: the fingerprints of their runs
+    cover them. The digest
     of a file that is not here is that of the results in the folder; None if they do not know it.
     """
     found = []
     for path in _weight_files(run):
-        if not _is_inside(path, out):
+        if not _is_inside(path, out / 'experiments'):
             digest = _hash(expanded(weights_file(path, 'weights')))
             name = relocatable(path, out)
             found.append((name, digest or recorded_digests(out).get(name)))
@@ -100,5 +101,5 @@ def _weight_files(run: Run) -> Iterator[str]:
         yield str(start)
 
 
-def _is_inside(path: str, out: Path) -> bool:
-    return path.startswith(str(out) + os.sep)
+def _is_inside(path: str, folder: Path) -> bool:
+    return path.startswith(str(folder) + os.sep)

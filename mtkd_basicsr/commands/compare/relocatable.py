@@ -1,6 +1,7 @@
 """Texts that stay the same when the folder of the results is moved."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ from typing import Any
 def relocatable_json(content: Any, out: Path, sort_keys: bool = False) -> str:
     """Return content as JSON in which ``{out}`` replaces the folder of the results."""
     text = json.dumps(content, default=str, sort_keys=sort_keys)
-    return text.replace(json.dumps(str(out))[1:-1], '{out}')
+    # Not in the name of another folder, which begins like that of this one.
+    folder = re.escape(json.dumps(str(out))[1:-1])
+    return re.sub(rf'{folder}(?=["/\\])', '{out}', text)
 
 
 def relocatable(content: Any, out: Path) -> Any:

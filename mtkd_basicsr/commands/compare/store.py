@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 
+from ...config import required_cache_path
 from ...config.plan import PlanOptions
+from ...data.cache.format import state_of
 from ...errors import DataError, OptionError
 from ...utils.precision import describe, describe_cpu
 from ...utils.version import __version__
@@ -165,17 +167,24 @@ def refuse_other_images(run: Run, plan: PlanOptions, out: Path) -> None:
     It would have to be trained again, which nobody asked for.
 
     Raises:
-        OptionError: It is so; names the test set, and the folder that it was before.
+        OptionError: It is so; names the test set, and the folder that it was before, if it was one.
     """
     result = result_of(run, out) if run.kind == 'student' else None
     if result is None or trained_network(run, out).is_file():
         return
+    for name in plan.test:
+        if not all(name in values for values in result['results'].values()):
+            raise OptionError(
+                f'test.{name}: the result of {run.name} lacks this test set, and its network is '
+                f'not in {out}; expected its network, a plan without the test set, or a folder '
+                'without this result, where the student is trained anew'
+            )
     for name in other_sets(result, run, plan, out):
         folder = result.get('test_sets', {}).get(name, plan.test[name])['dataroot_gt']
         raise OptionError(
             f"test.{name}: the result of {run.name} is of other images (in '{folder}' then), and "
-            f'its network is not in {out}; expected those images, another name for the test set, '
-            'or a folder without this result, where the student is trained anew'
+            f'its network is not in {out}; expected those images, its network, or a folder without '
+            'this result, where the student is trained anew'
         )
 
 
@@ -195,19 +204,25 @@ def is_done(run: Run, plan: PlanOptions, out: Path) -> bool:
     """Return whether a run is finished with the current options, and its outputs are available.
 
     The result of a student or of references may have been copied into the folder. A cache, or a
-    training that others build on, must have finished in this folder.
+    training that others build on, must have finished in this folder, and still be there.
     """
     result = result_of(run, out)
     if result is None or not has_all_sets(result, run, plan, out):
         return False
-    return run.kind in ('student', 'references') or record_of(run, out).is_finished()
+    if run.kind in ('student', 'references'):
+        return True
+    if not record_of(run, out).is_finished():
+        return False
+    if run.kind == 'cache':
+        return state_of(required_cache_path(run.options)) == 'complete'
+    return trained_network(run, out).is_file()
 
 
 def pending(runs: list[Run], plan: PlanOptions, out: Path) -> list[Run]:
     """Return the runs that have to be executed, in order.
 
-    A cache or training whose result was copied into the folder without its output is executed
-    only if a pending run needs that output.
+    A cache or training whose result is in the folder without its output, which was not copied or
+    has been removed, is executed only if a pending run needs that output.
     """
     found = []
     needed: set[str] = set()

@@ -235,24 +235,45 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
                 archive(result_path(run, out))
             record.write(finished=False)
         write_options(run, out)
-        device = 'cuda' if run.config.wants_gpu and torch.cuda.is_available() else 'cpu'
-        measured = Measured({}, {})
-        precision: dict[str, str] | None
-        if run.kind == 'cache':
-            _cache(run, out)
-            precision = of_cache(required_cache_path(run.options))
-        elif run.kind == 'references':
-            functions, precision = references(run.config, device, run.self_ensemble)
-            measured = _test(functions, kept, run, plan, out, device)
-        else:
-            _train(run, out)
-            precision = of_training(experiment)
-        if run.kind == 'student':
-            assert run.method is not None  # every student has one
-            trained = load_trained(run.config, experiment, device)
-            measured = _test({run.method: trained}, kept, run, plan, out, device)
-        seconds = time.time() - start
+        before = record.seconds_of_stopped()
+        try:
+            measured, precision = _execute(run, plan, out, kept)
+        except BaseException:
+            record.write(finished=False, seconds=before + time.time() - start)
+            raise
+        seconds = before + time.time() - start
         if replaced:
             archive(result_path(run, out))
         _write_result(run, plan, out, measured, known, seconds, precision)
         record.write(finished=True, seconds=seconds)
+
+
+def _execute(
+    run: Run, plan: PlanOptions, out: Path, kept: dict[str, dict[str, Any]]
+) -> tuple[Measured, dict[str, str] | None]:
+    """Train, measure or compute what a run makes.
+
+    Args:
+        run: The run.
+        plan: Its plan.
+        out: Folder of the results.
+        kept: Earlier measurements that are kept.
+
+    Returns:
+        What was measured, and the precisions by name, None if they are unknown.
+    """
+    experiment = out / 'experiments' / run.name
+    device = 'cuda' if run.config.wants_gpu and torch.cuda.is_available() else 'cpu'
+    if run.kind == 'cache':
+        _cache(run, out)
+        return Measured({}, {}), of_cache(required_cache_path(run.options))
+    if run.kind == 'references':
+        functions, precisions = references(run.config, device, run.self_ensemble)
+        return _test(functions, kept, run, plan, out, device), precisions
+    _train(run, out)
+    precision = of_training(experiment)
+    if run.kind != 'student':
+        return Measured({}, {}), precision
+    assert run.method is not None  # every student has one
+    trained = load_trained(run.config, experiment, device)
+    return _test({run.method: trained}, kept, run, plan, out, device), precision

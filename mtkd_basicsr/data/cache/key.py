@@ -123,11 +123,11 @@ class CacheKey:
         fusion: The fusion network of ``'target'``; None for ``'teachers'``.
         images: The ground truths, in the order of the cache.
         settings: Settings with which the targets are computed.
+        version: Version of the package that started the cache.
+        format: Format of the cache. If it is not in :data:`READABLE`, the other fields are unknown.
         teacher_order: Names of the teachers in the order in which they are fused, if the fusion
             network does not know it and that of the option file is used; None otherwise, and of
             caches of version 0.1.0.
-        version: Version of the package that started the cache.
-        format: Format of the cache. If it is not in :data:`READABLE`, the other fields are unknown.
     """
 
     contents: CacheContents
@@ -136,9 +136,9 @@ class CacheKey:
     fusion: CacheInput | None = None
     images: tuple[CachedImage, ...] = ()
     settings: CacheSettings = field(default_factory=CacheSettings)
-    teacher_order: tuple[str, ...] | None = None
     version: str | None = None
     format: int = FORMAT
+    teacher_order: tuple[str, ...] | None = None
 
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> 'CacheKey':
@@ -161,9 +161,9 @@ class CacheKey:
             fusion=None if fusion is None else CacheInput.from_manifest(fusion),
             images=tuple(CachedImage(*image) for image in manifest['images']),
             settings=CacheSettings.from_manifest(manifest['made_with']),
-            teacher_order=None if order is None else tuple(order),
             version=manifest.get('version'),
             format=manifest['format'],
+            teacher_order=None if order is None else tuple(order),
         )
 
     def to_manifest(self) -> dict[str, Any]:
@@ -295,7 +295,7 @@ KEYS = (
     KeyPart('contents', _WRITE | Use.TRAIN, _compare_contents),
     KeyPart('teachers', _WRITE | Use.TRAIN, _compare_teachers, ('teachers',)),
     KeyPart('fusion', _WRITE | Use.TRAIN, _compare_fusion, ('fusion',)),
-    KeyPart('teacher order', _WRITE | Use.TRAIN, _compare_teacher_order),
+    KeyPart('teacher_order', _WRITE | Use.TRAIN, _compare_teacher_order),
     KeyPart(
         'images',
         _WRITE | Use.READ,

@@ -68,6 +68,6 @@ def cache_key(
         fusion=used_fusion,
         images=images,
         settings=settings or CacheSettings(),
-        teacher_order=order,
         version=__version__,
+        teacher_order=order,
     )

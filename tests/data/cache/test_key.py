@@ -96,6 +96,14 @@ def set_to(**changes):
             '(SHA-256 dddddddddddd in the cache, 000000000000 here)',
         ),
         (
+            changed(teacher_order=('edsr', 'rcan')),
+            changed(teacher_order=('rcan', 'edsr')),
+            WRITE | Use.TRAIN,
+            'teachers: edsr, rcan in the cache, rcan, edsr in the option file; their order matters',
+        ),
+        (TARGET, changed(teacher_order=('rcan', 'edsr')), Use.NOWHERE, ''),
+        (changed(teacher_order=('rcan', 'edsr')), TARGET, Use.NOWHERE, ''),
+        (
             TARGET,
             changed(images=(*IMAGES, CachedImage('c.png', 8, 8))),
             WRITE | Use.READ,
@@ -173,7 +181,11 @@ def test_the_order_of_teachers_is_no_difference(use):
     assert TARGET.differences(turned, use) == []
 
 
-@pytest.mark.parametrize('key', [TARGET, TEACHERS], ids=['target', 'teachers'])
+@pytest.mark.parametrize(
+    'key',
+    [TARGET, TEACHERS, changed(teacher_order=('rcan', 'edsr'))],
+    ids=['target', 'teachers', 'ordered'],
+)
 def test_a_manifest_gives_its_key_back(key):
     assert key_in(manifest_of(key)) == key
 

@@ -44,6 +44,8 @@ def _of_test_set(cells: dict[str, Cell], baseline: str, test_set: str) -> str:
     seeds = [len(cells[method].seeds) for method in ranking]
     if seeds[0] < max(seeds):
         return f'{best} leads on {test_set} with {seeds[0]} of {max(seeds)} seeds, too few to tell'
+    if len({tuple(sorted(cell.seeds)) for cell in cells.values()}) > 1:
+        return f'{best} leads on {test_set}, but not all methods have its seeds, too few to tell'
     found = differences(cells, baseline, test_set)
     second = ranking[1]
     if best == baseline:
