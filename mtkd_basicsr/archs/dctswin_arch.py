@@ -218,7 +218,9 @@ class DCTSwin(nn.Module):
             resi_connection=resi_connection,
         )
         _check_sizes(depths, num_heads, embed_dim, window_size)
-        if skip != 'none' and (num_out_ch < 1 or in_chans % num_out_ch):
+        if num_out_ch != 3:
+            raise OptionError(f'DCTSwin: num_out_ch: {num_out_ch}; expected 3, an RGB image')
+        if skip != 'none' and in_chans % num_out_ch:
             raise OptionError(
                 f'DCTSwin: in_chans: {in_chans} is not a multiple of num_out_ch, {num_out_ch}; '
                 f'skip: {skip} requires that'

@@ -58,10 +58,14 @@ class Findings(list[Finding]):
         except MTKDError as error:
             self.error(str(error), type(error))
 
+    def count_errors(self) -> int:
+        """Return the number of errors."""
+        return sum(finding.level == ERROR for finding in self)
+
     @property
     def failed(self) -> bool:
         """Return whether there is an error."""
-        return any(finding.level == ERROR for finding in self)
+        return self.count_errors() > 0
 
     def raise_errors(self) -> None:
         """Raise all errors at once; do nothing if there is none.

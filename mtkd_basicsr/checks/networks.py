@@ -7,7 +7,7 @@ import torch
 
 from ..config import TeacherOptions, TrainingConfig
 from ..data.cache.reader import CacheReader
-from ..data.cache.validation import matching_cache
+from ..data.cache.validation import CACHE_DATASET, matching_cache
 from ..data.distill_dataset import matching_indices
 from ..errors import MTKDError
 from ..evaluation.measure import bicubic
@@ -112,13 +112,16 @@ def _check_fusion(
         findings.ok(text)
 
 
-def check_networks(config: TrainingConfig, device: torch.device, findings: Findings) -> None:
+def check_networks(
+    config: TrainingConfig, device: torch.device, findings: Findings, with_images: bool = True
+) -> None:
     """Build and load all networks, and measure teachers and fusion network on a few images.
 
     Args:
         config: The option file.
         device: Device of the teachers.
         findings: Results are added to it.
+        with_images: Whether to measure anything; not on images that are wrong.
     """
     with findings.collect_errors():
         net = build(config.network, 'network_g')
@@ -136,7 +139,7 @@ def check_networks(config: TrainingConfig, device: torch.device, findings: Findi
         # An image that bicubic reproduces shows nothing, and makes every mean infinite.
         crops = [
             crop
-            for crop in center_crops(config)
+            for crop in (center_crops(config) if with_images else ())
             if np.isfinite(
                 psnr_of(lambda each: bicubic(each.lq, config.scale), [crop], config.scale)
             ).all()
@@ -179,7 +182,8 @@ def _check_cache(config: TrainingConfig, findings: Findings) -> None:
             f'{len(cached.images)} images'
         )
     else:
+        how = '' if path is not None else f'with such a path, and type: {CACHE_DATASET}, '
         findings.warning(
             f'datasets.train.target_cache: {path!r}; without a cache the teachers run at every '
-            'step; mtkd cache -opt FILE creates one'
+            f'step; {how}mtkd cache -opt FILE creates one'
         )

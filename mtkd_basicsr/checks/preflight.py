@@ -6,13 +6,13 @@ import io
 import logging
 import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..config import MODELS, TrainingConfig, model_of, parse_datasets, parse_scale
 from ..distillers import training_config
 from ..errors import DataError, MTKDError, OptionError, first_line
-from ..host.api import build_dataset, build_model, initialized_logger
+from ..host.api import MODEL_REGISTRY, build_dataset, build_model, initialized_logger
 from ..host.one_gpu import refuse_without_gpus, use_one_gpu
 from ..host.option_schema import replaced_folder_errors, structure_errors
 from ..host.resume import given_state, without_replaced_weights
@@ -201,6 +201,24 @@ def before_test(opt: dict[str, Any]) -> None:
     _check_is_no_file(os.path.dirname(opt['path']['results_root']))
 
 
+def _refuse_ignored(model_type: str, keys: Sequence[str]) -> None:
+    """Raise if a model of BasicSR gets options of distillation, which it ignores.
+
+    Args:
+        model_type: The model. One of somebody else may read them.
+        keys: The options that are given.
+
+    Raises:
+        OptionError: Names them.
+    """
+    known = MODEL_REGISTRY.get(model_type) if model_type in MODEL_REGISTRY else None
+    if keys and getattr(known, '__module__', '').partition('.')[0] == 'basicsr':
+        raise OptionError(
+            f"model_type: '{model_type}', which does not read {', '.join(keys)}; expected "
+            f'{", ".join(MODELS)}, or none of these keys'
+        )
+
+
 @unchanged()
 def check_options(opt: dict[str, Any], is_train: bool) -> None:
     """Raise if a script of BasicSR would fail, before it creates folders.
@@ -226,8 +244,8 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
         for text in structure_errors(opt, is_train):
             findings.error(text)
         findings.raise_errors()
-        given = options_of_this_process().get('path') or {}
-        for text in replaced_folder_errors(given, opt['path'], is_train):
+        folders = options_of_this_process().get('path') or {}
+        for text in replaced_folder_errors(folders, opt['path'], is_train):
             findings.error(text)
         findings.raise_errors()
         if is_train:
@@ -244,6 +262,11 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
     else:
         if is_train and opt['dist']:
             refuse_without_gpus(opt['model_type'])
+        if is_train:
+            train = opt.get('train') or {}
+            given = [key for key in ('teachers', 'fusion') if opt.get(key)]
+            given += [f'train.{key}' for key in ('kd', 'distill_opt') if train.get(key)]
+            _refuse_ignored(opt['model_type'], given)
         check_folders(parse_datasets(opt).values(), findings)
         if is_train:
             check_loggers(opt, findings)

@@ -30,6 +30,10 @@ class _Argument(NamedTuple):
     expected: str
 
 
+# These multiply the present rate, which a warm-up leaves a step below that of the optimizer; in a
+# long one that is next to nothing.
+_STEPWISE = ('MultiStepLR', 'MultiStepRestartLR')
+_SHORT_WARMUP = 100
 _ITERATIONS = 'a list of iterations, whole numbers from 1 on'
 _SCHEDULE = (
     _Argument('milestones', True, 1, True, _ITERATIONS),
@@ -92,6 +96,11 @@ def check_schedule_numbers(config: TrainingConfig, findings: Findings) -> bool:
         findings.warning(
             f'train.warmup_iter: {warmup}, but train.total_iter is {total}: the learning rate '
             'never reaches train.optim_g.lr'
+        )
+    elif is_number(warmup, 2, _SHORT_WARMUP) and train['scheduler'].get('type') in _STEPWISE:
+        findings.warning(
+            f"train.warmup_iter: {warmup}; BasicSR's {train['scheduler']['type']} goes on with the "
+            f'last rate of the warm-up, {warmup - 1:g}/{warmup:g} of train.optim_g.lr'
         )
     optimizer = _check(config, 'optim_g', _OPTIMIZER, findings)
     return _check(config, 'scheduler', _SCHEDULE, findings) and optimizer

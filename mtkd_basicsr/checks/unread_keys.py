@@ -135,6 +135,10 @@ def _check_stage(config: TrainingConfig, findings: Findings) -> None:
                 'train.distill_opt: not used, because train.kd.type needs no teacher; remove it, '
                 'or choose another method'
             )
+        if config.is_train and train.get('mix_batches'):
+            findings.warning(
+                f'train.mix_batches: {config.model_type} does not read it; it belongs to stage 1'
+            )
         return
     given = {'fusion': config.options.get('fusion')}
     for key in ('kd', 'distill_opt'):

@@ -121,7 +121,9 @@ def _parse_keep_last(logger: Mapping[str, Any]) -> int | None:
     return None if keep is None else _parse_count(keep, 1, 'checkpoints', 'logger.keep_last')
 
 
-def _parse_mix_batches(train: dict[str, Any], network: Mapping[str, Any]) -> int:
+def _parse_mix_batches(
+    train: dict[str, Any], network: Mapping[str, Any], path: Mapping[str, Any]
+) -> int:
     for name in ('amp', 'channels_last', 'compile', 'init'):
         # Stage 1 runs in fp32, so asking for fp32 is allowed.
         if train.get(name) and train[name] != 'fp32':
@@ -133,6 +135,13 @@ def _parse_mix_batches(train: dict[str, Any], network: Mapping[str, Any]) -> int
     )
     if batches:
         _require_mix(network, f'train.mix_batches: {batches}')
+        start = path.get('pretrain_network_g')
+        # A training that goes on has its networks there too, and the iteration that it is at.
+        if start is not None and path.get('resume_state') is None:
+            raise OptionError(
+                f"train.mix_batches: {batches}, but path.pretrain_network_g is '{start}', and the "
+                'rest of a trained network belongs to its own mix; expected 0'
+            )
     return batches
 
 
@@ -201,7 +210,8 @@ class _Parser:
             self.fields['steps'] = _parse_steps(train)
         if self.model.trains_fusion:
             with self.errors.collect_errors():
-                self.fields['mix_batches'] = _parse_mix_batches(train, network)
+                path = self.opt.get('path') or {}
+                self.fields['mix_batches'] = _parse_mix_batches(train, network, path)
             if fits_only(train):
                 with self.errors.collect_errors():
                     _check_fit(self.opt, network)
@@ -218,7 +228,8 @@ class _Parser:
                     'train.perceptual_opt: distillation has no perceptual loss; remove it'
                 )
         default = {'type': self.model.default_method} if self.model.default_method else None
-        return parse_distillation(self.methods, train.get('kd', default), self.errors)
+        block = train.get('kd')
+        return parse_distillation(self.methods, default if block is None else block, self.errors)
 
     @property
     def _distillation(self) -> DistillationConfig | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
-from ..config import TargetSource, TrainingConfig
+from ..config import MethodConfig, TargetSource, TrainingConfig
 from ..errors import OptionError
 from ..losses.build import build
 from .base import Batch, Method, Step
@@ -16,6 +16,32 @@ if TYPE_CHECKING:  # given by whoever builds a distiller
 
 # Losses of the training itself: log name -> option key.
 _LOSSES_OF_TRAINING = {'l_pix': 'train.pixel_opt', 'l_distill': 'train.distill_opt'}
+
+
+def _checked(losses: Any, owner: str) -> dict[str, torch.Tensor]:
+    """Return the losses of a method.
+
+    Args:
+        losses: What it has returned.
+        owner: Name of the method.
+
+    Raises:
+        OptionError: It is not what :meth:`.Method.losses` has to return.
+    """
+    expected = 'expected a dict with a scalar tensor for each log name'
+    if not isinstance(losses, dict):
+        raise OptionError(f'train.kd: {owner}.losses returned {type(losses).__name__}; {expected}')
+    for name, loss in losses.items():
+        if not isinstance(loss, torch.Tensor):
+            raise OptionError(
+                f"train.kd: {owner}.losses returned {type(loss).__name__} as '{name}'; {expected}"
+            )
+        if loss.numel() != 1:
+            raise OptionError(
+                f'train.kd: {owner}.losses returned a tensor of shape {tuple(loss.shape)} as '
+                f"'{name}'; {expected}"
+            )
+    return losses
 
 
 class Distiller(nn.Module):
@@ -65,8 +91,20 @@ class Distiller(nn.Module):
         self.methods = nn.ModuleList()
         for method in distillation.all:
             method_class = cast(type[Method], method.spec)
+            self.teachers.asked_for.clear()
             self.methods.append(method_class(method.options, self.teachers, method.key))
+            if method is not distillation.main:
+                self._check_teacher(method)
         self.to(teachers.device)
+
+    def _check_teacher(self, method: MethodConfig) -> None:
+        """Raise if a method of ``also`` has not asked for the teacher that its options name."""
+        name = method.options.teacher
+        if name is not None and name not in self.teachers.asked_for:
+            raise OptionError(
+                f"{method.key}.teacher: '{name}'; {method.options.type} uses the target of the "
+                'training alone, whose teacher train.kd.teacher names; remove it'
+            )
 
     def losses(
         self, student: Callable[[torch.Tensor], torch.Tensor], batch: Batch
@@ -113,7 +151,7 @@ class Distiller(nn.Module):
         owners = dict(_LOSSES_OF_TRAINING)
         for method in cast(Iterable[Method], self.methods):
             owner = type(method).__name__
-            for name, loss in method.losses(step).items():
+            for name, loss in _checked(method.losses(step), owner).items():
                 if name in owners:
                     raise OptionError(
                         f"train.kd: {owners[name]} and {owner} both have a loss '{name}'; "

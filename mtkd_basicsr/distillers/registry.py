@@ -53,8 +53,20 @@ def register_method(method: _MethodClass) -> _MethodClass:
             'with @dataclass(frozen=True)'
         )
     _translate_old_attributes(method)
+    if method.needs_target and 'losses' not in _own_attributes(method):
+        method.has_own_losses = False
     add(METHODS, 'train.kd.type', method)
     return method
+
+
+def _own_attributes(method: type['Method']) -> set[str]:
+    """Return the names that a method and its bases define, without the base of all methods."""
+    return {
+        name
+        for base in method.__mro__
+        if base.__name__ != 'Method' and base is not object
+        for name in vars(base)
+    }
 
 
 def _translate_old_attributes(method: type['Method']) -> None:

@@ -53,6 +53,7 @@ class TeacherProvider:
     Attributes:
         teacher: Name of the teacher whose output is the target, unless it is fused, and whose
             features are compared unless a method names another; None if methods must name one.
+        asked_for: Names of the teachers that a method has asked for by name.
         ensembles: The teachers built so far, by name.
         fused_teachers: Teachers and fusion network of a fused target; None if not built.
         cached: Channels of a cached batch that are the target; None without a cache.
@@ -78,6 +79,7 @@ class TeacherProvider:
         self.student_precision = 'fp32'
         self.teachers = dict(config.teachers)
         self.teacher: str | None = None
+        self.asked_for: set[str] = set()
         if config.target_source is TargetSource.NONE:
             return
         named = None if config.distillation is None else config.distillation.main.options.teacher
@@ -116,7 +118,9 @@ class TeacherProvider:
         Raises:
             OptionError: ``teacher`` is not a known teacher, or is not set and there are several.
         """
-        return choose_teacher(options.teacher or self.teacher, self.teachers, f'{key}.teacher')
+        name = choose_teacher(options.teacher or self.teacher, self.teachers, f'{key}.teacher')
+        self.asked_for.add(name)
+        return name
 
     def build_target(self) -> None:
         """Build the networks of :meth:`target`, before the methods, which share them."""
@@ -151,6 +155,7 @@ class TeacherProvider:
 
     def network(self, name: str) -> nn.Module:
         """Return the bare network of a teacher."""
+        self.asked_for.add(name)
         return self._ensemble_of(name).network(name)
 
     def autocast(self, name: str) -> torch.autocast:
@@ -159,6 +164,7 @@ class TeacherProvider:
 
     def teacher_tap(self, name: str) -> FeatureTap:
         """Return the tap of a teacher, which all methods share."""
+        self.asked_for.add(name)
         if name not in self._taps:
             self._taps[name] = FeatureTap(self.network(name))
         return self._taps[name]

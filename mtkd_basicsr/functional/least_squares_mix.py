@@ -35,7 +35,10 @@ def solve_mix(
         (m, n), float64.
     """
     # At the minimum W (X Xᵀ + λ I) = Y Xᵀ + λ W₀, whose transpose is solved; X Xᵀ is symmetric.
-    weight = ridge * xx.diagonal().mean()
+    mean_square = xx.diagonal().mean()
+    if mean_square == 0:  # of black images any mix is right
+        return prior.to(xx)
+    weight = ridge * mean_square
     eye = torch.eye(len(xx), dtype=xx.dtype, device=xx.device)
     transposed: torch.Tensor = torch.linalg.solve(xx + weight * eye, (yx + weight * prior).T)
     return transposed.T

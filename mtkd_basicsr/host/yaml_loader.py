@@ -7,15 +7,17 @@ executed.
 import contextlib
 import os
 import re
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
+import basicsr
 import yaml
 from basicsr.utils import options as basicsr_options
 
-from ..errors import OptionError, first_line
+from ..errors import MTKDError, OptionError, first_line
 from ..utils.version import __version__
 from .command_line import command_line
 from .startup import encoding_of
@@ -26,6 +28,11 @@ _MAX_DEPTH = 50
 _MAX_VALUES = 100_000
 # Longest part of a key that a message shows, in characters.
 _MAX_SHOWN = 60
+# Python's own modules, PyYAML and BasicSR, and this package.
+_NOT_OF_USERS = tuple(
+    os.path.dirname(os.path.abspath(path)) + os.sep
+    for path in (os.__file__, yaml.__file__, basicsr.__file__, os.path.dirname(__file__))
+)
 _OPENING = yaml.SequenceStartEvent, yaml.MappingStartEvent
 _CLOSING = yaml.SequenceEndEvent, yaml.MappingEndEvent
 _PYTHON = 'tag:yaml.org,2002:python/'
@@ -83,11 +90,31 @@ def _start(event: yaml.Event) -> yaml.Mark | None:
 
 
 def _describe(error: Exception) -> str:
-    """Describe an error of PyYAML, with its line, or of a class named in the file."""
+    """Describe an error of PyYAML, with its line, or of a module or class named in the file."""
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
+        cause = error.__context__
+        place = None if cause is None else _place_of(cause)
+        if isinstance(cause, ImportError) and place is not None:  # PyYAML: "cannot find module"
+            return f'{_format_mark(mark)}: a module that it names cannot import: {cause}{place}'
         return f'{_format_mark(mark)}: {error.problem or error.context}'
-    return f': {first_line(error)}'
+    place = _place_of(error)
+    if place is None:
+        return f': {first_line(error)}'
+    kind = '' if isinstance(error, MTKDError) else f'{type(error).__name__}: '
+    return f': {kind}{first_line(error)}{place}'
+
+
+def _place_of(error: BaseException) -> str | None:
+    """Return ``' (my_module.py, line 3)'`` for an error in a module that the file names.
+
+    It is the innermost line that belongs neither to a library nor to this package.
+    """
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = os.path.abspath(frame.filename)
+        if os.path.isfile(path) and not path.startswith(_NOT_OF_USERS):
+            return f' ({os.path.basename(path)}, line {frame.lineno})'
+    return None
 
 
 class _Keys:

@@ -300,6 +300,7 @@ class DistillBase(ResumableModel):
         seed, process and iteration.
         """
         self._iteration = current_iter
+        self.loss_guard.remember(self.get_bare_model(self.net_g))
         torch.manual_seed(self.seed(current_iter, 'network'))
         self.step(self.losses(current_iter), current_iter)
         torch.manual_seed(self.seed(current_iter, 'next'))
@@ -394,7 +395,6 @@ class DistillBase(ResumableModel):
 
     def _save_networks(self, name: str) -> None:
         if hasattr(self, 'net_g_ema'):
-            nets = [self.net_g, self.net_g_ema]
-            self._write(nets, 'net_g', name, ['params', 'params_ema'])
+            self._write([self.net_g, self.net_g_ema], 'net_g', name, ['params', 'params_ema'])
         else:
             self._write(self.net_g, 'net_g', name, 'params')

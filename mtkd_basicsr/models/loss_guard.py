@@ -32,9 +32,29 @@ class LossGuard:
         self.max_skipped = max_skipped
         self.distributed = distributed
         self.skipped = 0
+        self._buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._names: list[str] = []
         self._host: torch.Tensor | None = None
         self._event: torch.cuda.Event | None = None
+
+    @torch.no_grad()
+    def remember(self, net: torch.nn.Module) -> None:
+        """Copy the buffers of a network before a step, which may be skipped.
+
+        Running statistics, as of BatchNorm, change in the forward pass.
+
+        Args:
+            net: The network that is trained, not wrapped for parallel training.
+        """
+        buffers = list(net.buffers())
+        known = [buffer for buffer, _ in self._buffers]
+        if len(known) != len(buffers) or any(
+            a is not b for a, b in zip(known, buffers, strict=True)
+        ):
+            self._buffers = [(buffer, buffer.clone()) for buffer in buffers]
+            return
+        for buffer, copy in self._buffers:
+            copy.copy_(buffer)
 
     def start(self, losses: dict[str, torch.Tensor]) -> None:
         """Start copying losses to the host.
@@ -64,7 +84,7 @@ class LossGuard:
         return dict(zip(self._names, self._host.tolist(), strict=True))
 
     def accepts(self, values: dict[str, float], iteration: int, images: list[str]) -> bool:
-        """Return whether to run the optimizer step; log a warning if not.
+        """Return whether to run the optimizer step; if not, log a warning and restore buffers.
 
         Args:
             values: Result of :meth:`values`.
@@ -84,6 +104,9 @@ class LossGuard:
         if not wrong:
             self.skipped = 0
             return True
+        with torch.no_grad():
+            for buffer, copy in self._buffers:
+                buffer.copy_(copy)
         self.skipped += 1
         listed = begun(images, _MAX_LISTED) or 'unknown'
         text = (
@@ -102,10 +125,14 @@ class LossGuard:
 def first_not_finite(net: torch.nn.Module) -> str | None:
     """Return the name of the first parameter with a value that is not finite; None if all are.
 
-    On a GPU that waits once for all of them, not for each.
+    Or of the first buffer with NaN; infinity may be meant there, as in a mask. On a GPU that waits
+    once for all of them, not for each.
     """
-    parameters = dict(net.named_parameters())
-    if not parameters:
+    right = {name: torch.isfinite(p).all() for name, p in net.named_parameters()}
+    for name, buffer in net.named_buffers():
+        if buffer.is_floating_point():
+            right[name] = ~torch.isnan(buffer).any()
+    if not right:
         return None
-    finite = torch.stack([torch.isfinite(p).all() for p in parameters.values()]).tolist()
-    return next((name for name, ok in zip(parameters, finite, strict=True) if not ok), None)
+    values = torch.stack(list(right.values())).tolist()
+    return next((name for name, ok in zip(right, values, strict=True) if not ok), None)

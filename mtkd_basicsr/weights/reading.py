@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 
 from ..errors import OptionError, WeightsError, why_unreadable
+from ..host.api import ARCH_REGISTRY, registered_name
 from ..host.yaml_loader import read_options
 from ..utils.paths import expanded
 from ..utils.resources import weights_file
@@ -174,4 +175,10 @@ def network_of(opt: str | None, weights: str, safe: bool = False) -> tuple[dict[
             f"--weights: '{weights}' does not say which network it belongs to; pass its option "
             'file with -opt'
         )
-    return metadata['network'], metadata['scale']
+    network = metadata['network']
+    if registered_name(ARCH_REGISTRY, network.get('type')) is None:
+        raise OptionError(
+            f"--weights: '{weights}' is of the network {network.get('type')!r}, which nothing here "
+            'registers; pass the option file that imports it with -opt'
+        )
+    return network, metadata['scale']

@@ -64,7 +64,7 @@ def _why_none(content: Mapping[Any, Any], state: Any) -> str:
     return f'its first keys are {_first_keys(content)}'
 
 
-def _refuse_state_of_a_training(content: Mapping[Any, Any], where: str) -> None:
+def refuse_state_of_a_training(content: Mapping[Any, Any], where: str) -> None:
     """Raise for the files of optimizers and schedules, which lie beside those of the networks."""
     if 'optimizers' in content and 'iter' in content:
         raise WeightsError(
@@ -110,7 +110,7 @@ def state_dict_of(
         WeightsError: If there is no state dict, or several, or it contains NaN or Inf.
     """
     where = f"{key}: '{path}'"
-    _refuse_state_of_a_training(content, where)
+    refuse_state_of_a_training(content, where)
     if param_key is None:
         param_key = _default_entry(content, where)
     elif param_key not in content:
@@ -211,15 +211,26 @@ def unwrap(
     return found[prefixes[0]][1]
 
 
-def warn_of_average(content: Mapping[str, Any], path: str) -> None:
-    """Warn that a test without ``path.param_key_g`` does not take the moving average of a file.
+def average_left_out(content: Mapping[str, Any], path: str) -> str | None:
+    """Return the warning that a test without ``path.param_key_g`` takes no moving average.
 
     Args:
         content: Content of the file.
         path: The file.
+
+    Returns:
+        The warning; None if the file has none.
     """
-    if 'params_ema' in content:
-        logging.getLogger('basicsr').warning(
-            f"path.param_key_g: missing, so that 'params' of '{path}' are tested, as in BasicSR; "
-            "its moving average is 'params_ema'"
-        )
+    if 'params_ema' not in content:
+        return None
+    return (
+        f"path.param_key_g: missing, so that 'params' of '{path}' are tested, as in BasicSR; "
+        "its moving average is 'params_ema'"
+    )
+
+
+def warn_of_average(content: Mapping[str, Any], path: str) -> None:
+    """Log :func:`average_left_out`."""
+    text = average_left_out(content, path)
+    if text is not None:
+        logging.getLogger('basicsr').warning(text)

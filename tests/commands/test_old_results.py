@@ -39,8 +39,18 @@ def change_test_sets(plan):
 
 
 @pytest.fixture
-def finished(here):
-    """Names of the runs of ``plan.yml`` that are finished, after a change of it."""
+def finished(here, version_0_1_0):
+    """Names of the runs of ``plan.yml`` that are finished, after a change of it.
+
+    What they made is in its place, as far as it is looked at: caches, and files of networks.
+    """
+    for name in ('teachers', 'target'):
+        shutil.copytree(f'{name}.lmdb', f'compared/caches/{name}.lmdb')
+    for name in RUNS:
+        if not name.startswith(('cache', 'references')):
+            models = Path('compared', 'experiments', name, 'models')
+            models.mkdir(parents=True)
+            models.joinpath('net_g_latest.pth').touch()
 
     def names(change=lambda plan: None):
         plan = yaml.safe_load(Path('plan.yml').read_text(encoding='utf-8'))
@@ -82,5 +92,12 @@ def test_nothing_is_done_again(version_0_1_0, here):
         ),
     ],
 )
-def test_what_has_changed_is_not_finished(version_0_1_0, finished, change, expected):
+def test_what_has_changed_is_not_finished(finished, change, expected):
     assert finished(change) == expected
+
+
+def test_what_a_changed_method_needs_is_not_finished_where_it_is_gone(version_0_1_0, finished):
+    shutil.rmtree('compared/caches/target.lmdb')
+    assert finished() == RUNS
+    expected = RUNS - {'small_MTKD_x2_s0', 'cache_target'}
+    assert finished(lambda plan: plan['methods']['MTKD']['train'].update(ema_decay=0.5)) == expected

@@ -38,9 +38,11 @@ def find(
             check_resumed_network(config, given_state(opt, auto_resume=False))
         device = device_of(config)
         workers = (os.cpu_count() or 1) if all_images else 0
+        errors = findings.count_errors()
         pixels = check_images(config, findings, ALL if all_images else SOME, workers)
+        are_right = findings.count_errors() == errors
         check_saved_images(config, findings)
-        check_networks(config, device, findings)
+        check_networks(config, device, findings, are_right)
         with findings.collect_errors():
             check_validation_outputs(config)
         check_disk(config, pixels, findings)

@@ -1,5 +1,6 @@
 """``mtkd compare``: run all trainings of a plan, and write a report."""
 
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,9 @@ class Comparison:
         )
         # Paths of data and weights in the plan are relative to the current directory.
         folder = shlex.quote(str(Path.cwd()))
+        # So are those of modules that the plan imports, which a scheduler's shell may not know.
+        path = os.environ.get('PYTHONPATH', '')
+        path = f'PYTHONPATH={shlex.quote(path)} ' if path else ''
         safe = ['--safe'] if self.safe else []
         unfinished = pending(self.runs, self.plan, self.out)
         remaining = list(self.runs)
@@ -120,12 +124,12 @@ class Comparison:
             for run in ready:
                 if run in unfinished:
                     command = shlex.join(self._command('--only', run.name, *safe))
-                    print(f'cd {folder} && {command}')
+                    print(f'cd {folder} && {path}{command}')
                 else:
                     print(f'# finished: {run.name}')
             remaining = [run for run in remaining if run not in ready]
         report = shlex.join(self._command('--report-only', *safe))
-        print(f'# then: cd {folder} && {report}')
+        print(f'# then: cd {folder} && {path}{report}')
 
     def run_all(self, jobs: int) -> None:
         """Execute all pending runs, each in its own process.

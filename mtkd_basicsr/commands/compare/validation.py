@@ -18,7 +18,7 @@ from ...config.teachers import parse_teacher
 from ...distillers.teacher_provider import choose_teacher
 from ...errors import DataError, OptionError, WeightsError
 from ...host.option_schema import REQUIRED_FOR_TRAINING, is_number
-from ...teachers import NetworkTeacher
+from ...teachers import NetworkTeacher, check_channels
 from ...utils.json_types import of_other_types
 from ...utils.paths import expanded
 from ...utils.resources import weights_file
@@ -75,10 +75,13 @@ def _check_networks(run: Run, seen: set[str]) -> None:
                 f'{run.name}: {key}.upscale: {factor}; the scale of the run is {run.scale}; '
                 "expected it, or '{scale}' for any"
             )
-        text = json.dumps(block, default=str)
+        teachers = list(run.options.get('teachers') or {}) if is_fusion else []
+        text = json.dumps([block, teachers], default=str)
         # Spandrel reads the arch from the weights.
         if text not in seen and not is_inferred(block):
-            build(block, f'{run.name}: {key}')
+            net = build(block, f'{run.name}: {key}')
+            if is_fusion:
+                check_channels(net, teachers, f'{run.name}: {key}')
             seen.add(text)
 
 

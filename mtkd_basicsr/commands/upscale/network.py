@@ -16,6 +16,7 @@ from ...weights.loading import load_weights
 from ...weights.metadata import METADATA
 from ...weights.networks import build, check_scale, is_inferred
 from ...weights.reading import network_of, read_weights
+from ...weights.state_dicts import refuse_state_of_a_training
 from .._validation import spelled
 
 # Factor of the student that upscales where no weights are given.
@@ -76,7 +77,9 @@ def load_network(options_file: str | None, weights: str, safe: bool) -> tuple[nn
             network.
     """
     key = spelled('weights')
-    metadata = read_weights(weights, key).get(METADATA, {})
+    content = read_weights(weights, key)
+    refuse_state_of_a_training(content, f"{key}: '{weights}'")
+    metadata = content.get(METADATA, {})
     options = {} if options_file is None else read_options(options_file, safe)
     block = options.get('network_g')
     net: nn.Module
