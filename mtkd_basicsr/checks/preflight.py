@@ -185,7 +185,8 @@ def before_test(opt: dict[str, Any]) -> None:
     findings = Findings()
     is_paired = any(dataset.is_paired for dataset in parse_datasets(opt).values())
     if opt.get('scale') is None and not is_paired and model_of(opt['model_type']) is None:
-        opt = {**opt, 'scale': 1}  # which BasicSR does not need without ground truths
+        # BasicSR needs none without ground truths. Its archs call theirs so.
+        opt = {**opt, 'scale': opt['network_g'].get('upscale', 1)}
     with findings.collect_errors():
         parse_scale(opt)
     findings.raise_errors()

@@ -310,3 +310,23 @@ def nearly_uniform(side):
     """A page with a smooth shade, of which bicubic leaves next to nothing to gain."""
     shade = np.linspace(250, 251, side)[:, None, None]
     return np.broadcast_to(np.round(shade), (side, side, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize('scale', [2, 4])
+def test_teachers_are_not_measured_on_pairs_that_do_not_fit(here, tmp_path, good, scale):
+    """The images are named; the measurement would end in an assertion of BasicSR."""
+    block = good['datasets']['val']
+    wrong = tmp_path / 'wrong'
+    wrong.mkdir()
+    for path in Path(block['dataroot_gt']).iterdir():
+        image = cv2.imread(str(path))
+        if scale == 4:
+            image = image[: image.shape[0] // 4, : image.shape[1] // 4]
+        cv2.imwrite(str(wrong / path.name), image)
+    block['dataroot_lq'] = str(wrong)
+    printed = check(here, tmp_path, good, 1, '--no-steps')
+    (error,) = lines(printed, 'ERROR')
+    assert error.startswith('datasets.val: 2 ground truths are not 2 times as large as their low')
+    assert 'Traceback' not in printed
+    assert 'dB' not in printed
+    assert 'network_g: EDSR' in printed, 'the rest is checked'

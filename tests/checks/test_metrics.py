@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import override, write_options
+from conftest import override, write_options, write_weights
 from helpers.found import GONE, changed, found_in_test, found_in_training
 from helpers.trainings import train
 
@@ -115,6 +115,23 @@ def test_a_metric_needs_ground_truths_in_each_test(model, make_options):
     ]
 
 
+@pytest.mark.parametrize('save_img', [True, False])
+def test_two_test_sets_of_one_name(save_img, make_options):
+    """Their images would replace each other; of the figures the log has both."""
+    opt = _as_test(_options(make_options))
+    opt['datasets']['test_2'] = dict(next(iter(opt['datasets'].values())))
+    opt['val'].update(save_img=save_img, suffix=None)
+    errors, warnings = found_in_test(opt)
+    first, second = opt['datasets']
+    name = opt['datasets'][first]['name']
+    text = f"datasets.{second}.name: '{name}' is the name of datasets.{first} too; "
+    if save_img:
+        assert f'{text}images would replace each other' in errors
+    else:
+        assert not errors
+        assert f'{text}the log does not tell them apart' in warnings
+
+
 @pytest.mark.parametrize(
     'metrics', [None, {'n': {'type': 'calculate_niqe', 'crop_border': 0, 'better': 'lower'}}]
 )
@@ -141,3 +158,19 @@ def test_saved_images_have_a_name_each(changes, text, make_options):
     errors, _ = found_in_test(opt)
     assert len(errors) == 1
     assert text in errors[0]
+
+
+def test_a_model_of_basicsr_needs_no_scale_without_ground_truths(make_options, tmp_path, here):
+    opt = _as_test(_options(make_options, model_type='SRModel', val__metrics=None))
+    block = next(iter(opt['datasets'].values()))
+    weights = write_weights(tmp_path / 'net_g.pth', opt['network_g'])
+    opt['path'] = {'pretrain_network_g': weights, 'strict_load_g': True}
+    opt['val'].update(save_img=True, suffix=None)
+    opt['datasets'] = {'test': {**SINGLE, 'dataroot_lq': block['dataroot_lq'], 'name': 'single'}}
+    for key in ('scale', 'train', 'logger'):
+        opt.pop(key, None)
+    here('test', '-opt', write_options(tmp_path / 'test.yml', opt))
+    assert list((tmp_path / 'results' / opt['name']).glob('visualization/single/*.png'))
+    opt['model_type'] = 'KDModel'
+    printed = here('test', '-opt', write_options(tmp_path / 'test.yml', opt), expect=1)
+    assert 'scale: None; expected a whole number from 1 on' in printed

@@ -81,6 +81,7 @@ WARNINGS = [
     ('datasets__train__sigma_range', 25, 'nothing reads this key; remove it'),
     ('dist_params__inits', 'x', 'nothing reads this key; remove it'),
     ('queue_size', 180, 'nothing reads this key; remove it'),
+    ('train__mix_batches', 5, 'KDModel does not read it; it belongs to stage 1'),
     ('datasets__train__use_shuffle', False, 'which nothing reads; BasicSR always shuffles'),
 ]
 

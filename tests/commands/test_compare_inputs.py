@@ -354,6 +354,20 @@ def test_a_report_needs_no_images(
         assert reason in said[0]
 
 
+def test_lines_of_the_list_find_modules_of_a_user(content, runs_of, tmp_path, here, monkeypatch):
+    runs_of(content)
+    command = ('compare', '-opt', 'plan.yml', '--out', 'out', '--list')
+    monkeypatch.delenv('PYTHONPATH', raising=False)
+    before = here(*command)
+    assert 'PYTHONPATH' not in before
+    monkeypatch.setenv('PYTHONPATH', 'my modules')
+    after = here(*command)
+    for line in after.splitlines():
+        if line.startswith('cd '):
+            assert " && PYTHONPATH='my modules' " in line
+    assert after.replace("PYTHONPATH='my modules' ", '') == before
+
+
 @pytest.mark.parametrize('safe', [[], ['--safe']])
 def test_the_last_line_of_the_list_can_be_run_from_anywhere(safe, content, runs_of, tmp_path, here):
     runs_of(content)

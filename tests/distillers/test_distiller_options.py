@@ -54,6 +54,17 @@ def make(photographs, tmp_path):
             "train.kd: unknown key 'angle_weigth'.*did you mean 'angle_weight'",
         ),
         ({'type': 'LogitKD', 'weight': 1.0}, "train.kd: unknown key 'weight'"),
+        (
+            {'type': 'Scratch', 'teacher': 'swinir'},
+            "train.kd.teacher: 'swinir', but Scratch has",
+        ),
+        *(
+            (
+                {'type': 'LogitKD', 'also': [{'type': 'DUKD', 'teacher': name}]},
+                rf"train.kd.also\[0\].teacher: '{name}'; DUKD uses the target of the",
+            )
+            for name in ('swinir', 'nobody')
+        ),
         ({'type': 'Scratch', 'form': 'l1'}, "train.kd: unknown key 'form'"),
         ({'type': 'AT', 'form': 'l1'}, r"train.kd.form: 'l1'; known: mean_l1, paper, authors"),
         ({'type': 'FitNet', 'form': 'l2'}, "train.kd.form: 'l2'; known: l1, paper, channel_mean"),

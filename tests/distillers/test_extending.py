@@ -12,7 +12,7 @@ import torch
 import yaml
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
 from conftest import ROOT, run, write_options
-from helpers.distillation import kd_options, model_of
+from helpers.distillation import batch_of, kd_options, model_of, step
 
 from mtkd_basicsr.config import TargetSource
 from mtkd_basicsr.distillers import METHODS, Method, register_method
@@ -209,3 +209,38 @@ def test_the_frozen_network_of_a_loss_is_not_trained(photographs, tmp_path, monk
     assert torch.equal(frozen.weight, saved['distill_loss.net.weight'])
     for name, p in model.adapters.items():
         assert torch.equal(p, saved[name])
+
+
+@pytest.mark.parametrize(
+    ('returned', 'text'),
+    [
+        (lambda loss: loss, 'returned Tensor; expected a dict with a scalar tensor'),
+        (lambda loss: {'l_mine': 3.0}, "returned float as 'l_mine'; expected"),
+        (
+            lambda loss: {'l_mine': loss.expand(2)},
+            "returned a tensor of shape (2,) as 'l_mine'",
+        ),
+    ],
+)
+def test_losses_of_another_form_name_their_method(returned, text, table, photographs, tmp_path):
+    register_method(named('Mine', losses=lambda self, step: returned(step.output.mean())))
+    opt = kd_options(photographs, tmp_path, {'type': 'LogitKD', 'also': ['Mine']})
+    model = model_of(opt, tmp_path)
+    with pytest.raises(OptionError) as error:
+        step(model, batch_of())
+    assert str(error.value).startswith(f'train.kd: Mine.losses {text}')
+
+
+def test_a_method_without_losses_needs_a_loss_of_the_training(table, photographs, tmp_path):
+    mine = named('Mine', needs_target=True, loss=lambda self, step: {})  # it meant `losses`
+    assert not register_method(mine).has_own_losses
+    opt = kd_options(photographs, tmp_path, 'Mine')
+    loss = opt['train'].pop('distill_opt')
+    with pytest.raises(OptionError, match='train.distill_opt: missing'):
+        model_of(opt, tmp_path)
+    opt['train']['distill_opt'] = loss
+    model_of(opt, tmp_path)
+    members = {'needs_target': True, 'losses': lambda self, step: {}}
+    assert register_method(named('Other', **members)).has_own_losses
+    derived = type('Derived', (table['Other'],), {'__module__': 'mine', '__qualname__': 'Derived'})
+    assert register_method(derived).has_own_losses

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from mtkd_basicsr.functional.least_squares_mix import (
@@ -42,3 +43,11 @@ def test_products_of_whole_numbers_are_exact():
     error = (weights @ flat.double()).square().sum()
     assert abs(weighted_square(products, weights) / error - 1) < 1e-9
     assert weighted_square(products[:2, :2], torch.zeros(2, dtype=torch.float64)) == 0
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_black_images_leave_the_mix_as_it_is(dtype):
+    prior = torch.rand(3, 6, dtype=dtype)
+    mix = solve_mix(*normal_equations(torch.zeros(1, 6, 4, 4), torch.zeros(1, 3, 4, 4)), prior)
+    assert mix.dtype == torch.float64
+    assert torch.equal(mix, prior.double())

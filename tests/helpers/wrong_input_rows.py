@@ -967,6 +967,40 @@ ROWS = [
         options('MTKDFusionModel', train__mix_batches=3, network_g__skip='mean'),
     ),
     Row(
+        'options: a mix of its own for a trained fusion network',
+        TRAIN,
+        OptionError,
+        "train.mix_batches: 3, but path.pretrain_network_g is 'fusion_x2.pth', and the rest of a",
+        options(
+            'MTKDFusionModel',
+            train__mix_batches=3,
+            network_g__skip='adaptive',
+            path__pretrain_network_g='fusion_x2.pth',
+        ),
+    ),
+    Row(
+        'options: a fusion network of grey images',
+        TRAIN,
+        OptionError,
+        'network_g: DCTSwin cannot be built: DCTSwin: num_out_ch: 1; expected 3, an RGB image',
+        options('MTKDFusionModel', network_g__num_out_ch=1),
+    ),
+    *(
+        Row(
+            f'options: {key} for a model of BasicSR',
+            TRAIN,
+            OptionError,
+            f"model_type: 'SRModel', which does not read {key.replace('__', '.')}; expected MTKD",
+            options('SRModel', **{key: value}),
+        )
+        for key, value in {
+            'teachers': {'edsr': {'network': tiny('EDSR', 2), 'weights': 'edsr.pth'}},
+            'fusion': {'weights': 'fusion_x2.pth'},
+            'train__kd': {'type': 'LogitKD'},
+            'train__distill_opt': {'type': 'L1Loss'},
+        }.items()
+    ),
+    Row(
         'options: amp in stage 1',
         TRAIN,
         OptionError,
@@ -1696,6 +1730,21 @@ ROWS = [
                 '',
             ),
             (
+                'a fusion network of three teachers for two',
+                {
+                    'options__teachers': {
+                        name: {'network': tiny('EDSR', 2), 'weights': 'EDSR_x2.pth'}
+                        for name in 'ab'
+                    },
+                    'options__fusion': {'network': tiny('DCTSwin', 2), 'weights': 'fusion_x2.pth'},
+                    'options__train__distill_opt': {'type': 'L1Loss'},
+                    'methods__MTKD': {'train': {'kd': {'type': 'MTKD'}}},
+                },
+                OptionError,
+                'EDSR_MTKD_x2_s0: fusion.network.in_chans: 9; expected 6, 3 for each of the 2',
+                '',
+            ),
+            (
                 'a list of teachers',
                 {'options__teachers': [1]},
                 OptionError,
@@ -1997,7 +2046,15 @@ ROWS = [
                     'student.pth', {'params': {}, 'mtkd': {'network': {'type': 'x'}, 'scale': 2}}
                 ),
                 OptionError,
-                "network_g.type: unknown arch 'x'",
+                "--weights: 'student.pth' is of the network 'x', which nothing here registers; "
+                'pass the option file that imports it with -opt',
+                '',
+            ),
+            (
+                'a training state',
+                saved('student.pth', {'iter': 20, 'optimizers': [], 'schedulers': []}),
+                WeightsError,
+                "--weights: 'student.pth' is the training state of iteration 20, which has no ",
                 '',
             ),
             (

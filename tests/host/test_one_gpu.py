@@ -4,6 +4,8 @@ import sys
 
 import pytest
 import torch
+from basicsr.models.sr_model import SRModel
+from basicsr.utils.registry import MODEL_REGISTRY
 from conftest import parsed, write_options
 
 from mtkd_basicsr.checks.preflight import check_options
@@ -70,6 +72,25 @@ def test_scripts_of_basicsr_use_one_gpu(make_options, tmp_path, monkeypatch):
         with pytest.raises(OptionError, match='num_gpu: 1, but torch finds no CUDA device'):
             check_options(opt, is_train=True)
     assert opt['num_gpu'] == 1
+
+
+def test_models_of_basicsr_need_gpus_for_several_processes(make_options, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    opt = parsed(make_options('SRModel'), True, tmp_path)
+    check_options(opt, is_train=True)
+    opt['dist'] = True
+    with pytest.raises(OptionError, match=r"model_type: 'SRModel'; BasicSR trains its own models"):
+        check_options(opt, is_train=True)
+
+    @MODEL_REGISTRY.register()
+    class OnAnyDevice(SRModel):
+        def model_to_device(self, net):
+            return net
+
+    try:
+        check_options({**opt, 'model_type': 'OnAnyDevice'}, is_train=True)
+    finally:
+        del MODEL_REGISTRY._obj_map['OnAnyDevice']
 
 
 def test_a_model_refuses_several_gpus(make_options, tmp_path, monkeypatch):

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 import torch
-from conftest import build, changed, parsed, snapshot, tiny, write_weights
+from conftest import build, changed, parsed, snapshot, tiny, write_options, write_weights
 from helpers.distillation import kd_options
 from helpers.found import found_in_training
 from helpers.trainings import batch_of, model_of
@@ -299,6 +299,26 @@ def test_fitted_mix_is_at_once_as_good_as_the_best_teacher(make_options, tmp_pat
     model.feed_data(batch)
     model.optimize_parameters(2)
     assert torch.equal(model.net_g_ema.mix.weight, before), 'fitted after the first batch'
+
+
+def test_a_mix_is_fitted_for_a_new_fusion_network_alone(make_options, tmp_path, here):
+    """The rest of a trained one belongs to its own mix; a training that goes on has such a one."""
+    opt = make_options('MTKDFusionModel', train__mix_batches=1, name='first')
+    opt['network_g']['skip'] = 'adaptive'
+    opt['logger']['save_checkpoint_freq'] = 1
+    here('train', '-opt', write_options(tmp_path / 'first.yml', opt))
+    models = tmp_path / 'experiments' / 'first' / 'models'
+    for path in (models / 'net_g_2.pth', models / 'net_g_latest.pth'):
+        path.unlink()
+    (models.parent / 'training_states' / '2.state').unlink()
+    here('train', '-opt', write_options(tmp_path / 'first.yml', opt), '--auto_resume')
+    assert (models / 'net_g_2.pth').is_file()
+    opt['name'] = 'second'
+    opt['path']['pretrain_network_g'] = str(models / 'net_g_2.pth')
+    printed = here('train', '-opt', write_options(tmp_path / 'second.yml', opt), expect=1)
+    assert 'train.mix_batches: 1, but path.pretrain_network_g is ' in printed
+    opt['train']['mix_batches'] = 0
+    here('train', '-opt', write_options(tmp_path / 'second.yml', opt))
 
 
 @pytest.mark.parametrize('name', ['MTKDFusionModel', 'MTKDModel'])

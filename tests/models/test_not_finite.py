@@ -4,10 +4,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.trainings import model_of
+from basicsr.utils.registry import ARCH_REGISTRY
+from conftest import snapshot
+from helpers.trainings import batch_of, model_of
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtkd_basicsr.models.loss_guard import first_not_finite
+from mtkd_basicsr.utils.registry import register
+
+
+@register(ARCH_REGISTRY)
+class WithStatistics(nn.Module):
+    """A student with running statistics, and a mask that is infinite on purpose."""
+
+    def __init__(self, upscale):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), nn.BatchNorm2d(4))
+        self.tail = nn.Sequential(nn.Conv2d(4, 3 * upscale**2, 1), nn.PixelShuffle(upscale))
+        self.register_buffer('mask', torch.tensor([0.0, -torch.inf]))
+
+    def forward(self, x):
+        return self.tail(self.body(x))
 
 
 class Waits(TorchDispatchMode):
@@ -47,3 +65,39 @@ def test_all_parameters_are_looked_at_in_one_wait():
         assert torch.isfinite(net[0].weight).all()
     assert waits.count == 1, 'it counts'
     assert first_not_finite(torch.nn.ReLU()) is None
+
+
+def test_a_skipped_step_leaves_running_statistics_as_they_were(make_options, tmp_path):
+    network = {'type': 'WithStatistics', 'upscale': 2}
+    opt = make_options('KDModel', train__kd={'type': 'Scratch'}, network_g=network)
+    model = model_of(opt, tmp_path)
+    batch = batch_of(opt, tmp_path)
+    model.feed_data(batch)
+    model.optimize_parameters(1)
+    before, average = snapshot(model.net_g), snapshot(model.net_g_ema)
+    wrong = {**batch, 'lq': batch['lq'].clone()}
+    wrong['lq'][0, 0, 0, 0] = float('nan')
+    for iteration in (2, 3):
+        model.feed_data(wrong)
+        model.optimize_parameters(iteration)
+    assert model.loss_guard.skipped == 2
+    for net, state in ((model.net_g, before), (model.net_g_ema, average)):
+        assert all(torch.equal(value, state[name]) for name, value in snapshot(net).items())
+    model.feed_data(batch)
+    model.optimize_parameters(4)
+    after = snapshot(model.net_g)
+    assert not torch.equal(after['body.1.running_mean'], before['body.1.running_mean'])
+    assert after['body.1.num_batches_tracked'] == before['body.1.num_batches_tracked'] + 1
+    model.save(0, 4)
+    saved = torch.load(Path(model.opt['path']['models'], 'net_g_4.pth'), weights_only=True)
+    assert all(not value.isnan().any() for value in saved['params_ema'].values())
+
+
+def test_running_statistics_that_are_no_number_are_not_written(make_options, tmp_path, caplog):
+    network = {'type': 'WithStatistics', 'upscale': 2}
+    opt = make_options('KDModel', train__kd={'type': 'Scratch'}, network_g=network)
+    model = model_of(opt, tmp_path)
+    model.net_g.body[1].running_var[2] = float('nan')
+    model.save(0, 7)
+    assert 'iteration 7: body.1.running_var is no longer finite: no checkpoint' in caplog.text
+    assert not list(Path(model.opt['path']['models']).iterdir())

@@ -427,6 +427,24 @@ def test_a_test_says_if_it_leaves_the_average(make_options, stopped, tmp_path, c
     assert 'param_key_g: missing' not in caplog.text
 
 
+@pytest.mark.parametrize('model', ['KDModel', 'SRModel'])
+def test_the_command_says_once_if_it_leaves_the_average(model, stopped, tmp_path, here, caplog):
+    opt, folder = stopped
+    test = {
+        **{key: opt[key] for key in ('name', 'scale', 'num_gpu', 'network_g', 'val')},
+        'model_type': model,
+        'datasets': {'test': opt['datasets']['val']},
+        'path': {'pretrain_network_g': str(folder / 'models' / 'net_g_3.pth')},
+    }
+    for entry, count in ((None, 1), ('params', 0), ('params_ema', 0)):
+        if entry is not None:
+            test['path']['param_key_g'] = entry
+        caplog.clear()
+        printed = here('test', '-opt', write_options(tmp_path / 'test.yml', test))
+        said = f'{caplog.text}{printed if model == "SRModel" else ""}'
+        assert said.count('path.param_key_g: missing, so that') == count
+
+
 @pytest.mark.parametrize(
     ('changes', 'text'),
     [
