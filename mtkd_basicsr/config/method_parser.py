@@ -54,8 +54,6 @@ def parse_distillation(
         )
     main = _parse_method(methods, block, 'train.kd')
     kd = main.options
-    if main.spec.target_source is TargetSource.NONE and kd.teacher is not None:
-        raise OptionError(f'train.kd.teacher: {kd.teacher!r}, but {kd.type} has no teacher')
     also: list[MethodConfig] = []
     with errors.collect_errors():
         if main.spec.target_source is TargetSource.NONE and kd.also:
