@@ -54,10 +54,6 @@ def make(photographs, tmp_path):
             "train.kd: unknown key 'angle_weigth'.*did you mean 'angle_weight'",
         ),
         ({'type': 'LogitKD', 'weight': 1.0}, "train.kd: unknown key 'weight'"),
-        (
-            {'type': 'Scratch', 'teacher': 'swinir'},
-            "train.kd.teacher: 'swinir', but Scratch has",
-        ),
         *(
             (
                 {'type': 'LogitKD', 'also': [{'type': 'DUKD', 'teacher': name}]},
