@@ -60,13 +60,9 @@ def register_method(method: _MethodClass) -> _MethodClass:
 
 
 def _own_attributes(method: type['Method']) -> set[str]:
-    """Return the names that a method and its bases define, without the base of all methods."""
-    return {
-        name
-        for base in method.__mro__
-        if base.__name__ != 'Method' and base is not object
-        for name in vars(base)
-    }
+    """Return the names that a method and its bases define, without the bases of all methods."""
+    bases = [base for base in method.__mro__ if base.__module__ != f'{__package__}.base']
+    return {name for base in bases for name in vars(base)}
 
 
 def _translate_old_attributes(method: type['Method']) -> None:

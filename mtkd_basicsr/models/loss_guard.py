@@ -10,6 +10,8 @@ from ..utils.texts import begun
 
 # Number of images that a log line names.
 _MAX_LISTED = 8
+# Packages whose modules have constant buffers alone.
+_WITH_CONSTANTS = ('basicsr.', 'mtkd_basicsr.')
 
 
 class LossGuard:
@@ -32,6 +34,7 @@ class LossGuard:
         self.max_skipped = max_skipped
         self.distributed = distributed
         self.skipped = 0
+        self._net: torch.nn.Module | None = None
         self._buffers: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._names: list[str] = []
         self._host: torch.Tensor | None = None
@@ -46,12 +49,9 @@ class LossGuard:
         Args:
             net: The network that is trained, not wrapped for parallel training.
         """
-        buffers = list(net.buffers())
-        known = [buffer for buffer, _ in self._buffers]
-        if len(known) != len(buffers) or any(
-            a is not b for a, b in zip(known, buffers, strict=True)
-        ):
-            self._buffers = [(buffer, buffer.clone()) for buffer in buffers]
+        if net is not self._net:
+            self._net = net
+            self._buffers = [(buffer, buffer.clone()) for buffer in _changing_buffers(net)]
             return
         for buffer, copy in self._buffers:
             copy.copy_(buffer)
@@ -120,6 +120,19 @@ class LossGuard:
                 'checkpoint is unchanged'
             )
         return False
+
+
+def _changing_buffers(net: torch.nn.Module) -> list[torch.Tensor]:
+    """Return the buffers of a network that may change in its forward pass.
+
+    Those of modules of BasicSR and of this package are masks, indices and constants; copying them
+    would cost a small student some percent of a step on a GPU.
+    """
+    found: list[torch.Tensor] = []
+    for module in net.modules():
+        if not type(module).__module__.startswith(_WITH_CONSTANTS):
+            found += module.buffers(recurse=False)
+    return found
 
 
 def first_not_finite(net: torch.nn.Module) -> str | None:
