@@ -267,7 +267,8 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
             train = opt.get('train') or {}
             given = [key for key in ('teachers', 'fusion') if opt.get(key)]
             given += [f'train.{key}' for key in ('kd', 'distill_opt') if train.get(key)]
-            _refuse_ignored(opt['model_type'], given)
+            with findings.collect_errors():
+                _refuse_ignored(opt['model_type'], given)
         check_folders(parse_datasets(opt).values(), findings)
         if is_train:
             check_loggers(opt, findings)
