@@ -140,6 +140,14 @@ def _check_stage(config: TrainingConfig, findings: Findings) -> None:
                 f'train.mix_batches: {config.model_type} does not read it; it belongs to stage 1'
             )
         return
+    path = config.options['path']
+    start = path.get('pretrain_network_g')
+    # A training that goes on has its networks there too, and the iteration that it is at.
+    if config.mix_batches and start is not None and path.get('resume_state') is None:
+        findings.error(
+            f"train.mix_batches: {config.mix_batches}, but path.pretrain_network_g is '{start}', "
+            'and the rest of a trained network belongs to its own mix; expected 0'
+        )
     given = {'fusion': config.options.get('fusion')}
     for key in ('kd', 'distill_opt'):
         given[f'train.{key}'] = train.get(key)

@@ -121,9 +121,7 @@ def _parse_keep_last(logger: Mapping[str, Any]) -> int | None:
     return None if keep is None else _parse_count(keep, 1, 'checkpoints', 'logger.keep_last')
 
 
-def _parse_mix_batches(
-    train: dict[str, Any], network: Mapping[str, Any], path: Mapping[str, Any]
-) -> int:
+def _parse_mix_batches(train: dict[str, Any], network: Mapping[str, Any]) -> int:
     for name in ('amp', 'channels_last', 'compile', 'init'):
         # Stage 1 runs in fp32, so asking for fp32 is allowed.
         if train.get(name) and train[name] != 'fp32':
@@ -135,13 +133,6 @@ def _parse_mix_batches(
     )
     if batches:
         _require_mix(network, f'train.mix_batches: {batches}')
-        start = path.get('pretrain_network_g')
-        # A training that goes on has its networks there too, and the iteration that it is at.
-        if start is not None and path.get('resume_state') is None:
-            raise OptionError(
-                f"train.mix_batches: {batches}, but path.pretrain_network_g is '{start}', and the "
-                'rest of a trained network belongs to its own mix; expected 0'
-            )
     return batches
 
 
@@ -210,8 +201,7 @@ class _Parser:
             self.fields['steps'] = _parse_steps(train)
         if self.model.trains_fusion:
             with self.errors.collect_errors():
-                path = self.opt.get('path') or {}
-                self.fields['mix_batches'] = _parse_mix_batches(train, network, path)
+                self.fields['mix_batches'] = _parse_mix_batches(train, network)
             if fits_only(train):
                 with self.errors.collect_errors():
                     _check_fit(self.opt, network)
