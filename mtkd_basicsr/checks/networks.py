@@ -40,10 +40,29 @@ def _count(crops: list[Crop]) -> str:
     return f'the centers of {some}{crops[0].total} {kind}'
 
 
+def _measurable(config: TrainingConfig) -> tuple[list[Crop], np.ndarray]:
+    """Return the crops that show something, and the PSNR of bicubic on each, in dB.
+
+    One that bicubic reproduces shows nothing, and makes every mean infinite.
+    """
+    crops = list(center_crops(config))
+    values = psnr_of(lambda crop: bicubic(crop.lq, config.scale), crops, config.scale)
+    shows = np.isfinite(values)
+    return [crop for crop, kept in zip(crops, shows, strict=True) if kept], values[shows]
+
+
 def _check_teachers(
-    config: TrainingConfig, crops: list[Crop], device: torch.device, findings: Findings
+    config: TrainingConfig,
+    crops: list[Crop],
+    of_bicubic: np.ndarray,
+    device: torch.device,
+    findings: Findings,
 ) -> dict[str, float]:
-    """Measure the teachers. Return the PSNR of those that can be built, by name, in dB."""
+    """Measure the teachers, and compare them with the PSNR of bicubic on the same crops.
+
+    Returns:
+        Mean PSNR of those that can be built, by name, in dB.
+    """
     measured: dict[str, np.ndarray] = {}
     scale = config.scale
     for name, options in config.teachers.items():
@@ -57,17 +76,18 @@ def _check_teachers(
     means = {name: float(values.mean()) for name, values in measured.items()}
     if not crops:
         return means
-    of_bicubic = psnr_of(lambda crop: bicubic(crop.lq, scale), crops, scale)
     floor = of_bicubic.mean()
     best = max(means.values(), default=0)
     for name, value in means.items():
         text = f'teachers.{name}: {value:.2f} dB on {_count(crops)} images, bicubic {floor:.2f} dB'
-        # Of a nearly uniform image bicubic leaves next to nothing to gain.
-        if (measured[name] < of_bicubic).all():
+        below = measured[name] < of_bicubic
+        if below.all():
             findings.error(
                 f'{text}: below bicubic; the weights are wrong, or img_range, rgb_mean or '
                 'upsampler belong to another network'
             )
+        elif value < floor:  # bicubic leaves next to nothing to gain of a nearly uniform image
+            findings.warning(f'{text}: below bicubic, on {below.sum()} of these images')
         elif value < best - _MAX_PSNR_GAP:
             findings.warning(
                 f'{text}, best teacher {best:.2f} dB: far behind; it degrades a mean or a fusion'
@@ -135,15 +155,10 @@ def check_networks(
     if not config.teachers:
         return
     crops: list[Crop] = []
+    of_bicubic = np.array([])
     try:
-        # An image that bicubic reproduces shows nothing, and makes every mean infinite.
-        crops = [
-            crop
-            for crop in (center_crops(config) if with_images else ())
-            if np.isfinite(
-                psnr_of(lambda each: bicubic(each.lq, config.scale), [crop], config.scale)
-            ).all()
-        ]
+        if with_images:
+            crops, of_bicubic = _measurable(config)
     except (MTKDError, ValueError, OSError) as error:
         # What folders are missing is said before.
         if all(has_folders(dataset) for dataset in config.paired_datasets):
@@ -153,7 +168,7 @@ def check_networks(
             )
     measured: dict[str, float] = {}
     with findings.collect_errors(), torch.no_grad():
-        measured = _check_teachers(config, crops, device, findings)
+        measured = _check_teachers(config, crops, of_bicubic, device, findings)
     if config.fusion is not None:
         with findings.collect_errors(), torch.no_grad():
             _check_fusion(config, config.fusion, crops, device, measured, findings)

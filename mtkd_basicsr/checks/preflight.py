@@ -12,7 +12,7 @@ from typing import Any
 from ..config import MODELS, TrainingConfig, model_of, parse_datasets, parse_scale
 from ..distillers import training_config
 from ..errors import DataError, MTKDError, OptionError, first_line
-from ..host.api import MODEL_REGISTRY, build_dataset, build_model, initialized_logger
+from ..host.api import build_dataset, build_model, initialized_logger, model_class
 from ..host.one_gpu import refuse_without_gpus, use_one_gpu
 from ..host.option_schema import replaced_folder_errors, structure_errors
 from ..host.resume import given_state, without_replaced_weights
@@ -202,19 +202,17 @@ def before_test(opt: dict[str, Any]) -> None:
     _check_is_no_file(os.path.dirname(opt['path']['results_root']))
 
 
-def _refuse_ignored(model_type: str, keys: Sequence[str]) -> None:
-    """Raise if a model of BasicSR gets options of distillation, which it ignores.
+def _check_ignored(model_type: str, keys: Sequence[str], findings: Findings) -> None:
+    """Check that a model of BasicSR gets no options of distillation, which it ignores.
 
     Args:
         model_type: The model. One of somebody else may read them.
         keys: The options that are given.
-
-    Raises:
-        OptionError: Names them.
+        findings: Results are added to it.
     """
-    known = MODEL_REGISTRY.get(model_type) if model_type in MODEL_REGISTRY else None
-    if keys and getattr(known, '__module__', '').partition('.')[0] == 'basicsr':
-        raise OptionError(
+    package = getattr(model_class(model_type), '__module__', '').partition('.')[0]
+    if keys and package == 'basicsr':
+        findings.error(
             f"model_type: '{model_type}', which does not read {', '.join(keys)}; expected "
             f'{", ".join(MODELS)}, or none of these keys'
         )
@@ -261,15 +259,14 @@ def check_options(opt: dict[str, Any], is_train: bool) -> None:
                 with findings.collect_errors():
                     refuse_random(build(config.network, 'network_g'))
     else:
-        if is_train and opt['dist']:
-            refuse_without_gpus(opt['model_type'])
+        check_folders(parse_datasets(opt).values(), findings)
         if is_train:
+            if opt['dist']:
+                with findings.collect_errors():
+                    refuse_without_gpus(opt['model_type'])
             train = opt.get('train') or {}
             given = [key for key in ('teachers', 'fusion') if opt.get(key)]
             given += [f'train.{key}' for key in ('kd', 'distill_opt') if train.get(key)]
-            with findings.collect_errors():
-                _refuse_ignored(opt['model_type'], given)
-        check_folders(parse_datasets(opt).values(), findings)
-        if is_train:
+            _check_ignored(opt['model_type'], given, findings)
             check_loggers(opt, findings)
     findings.raise_errors()

@@ -72,6 +72,11 @@ __all__ = [
 ]
 
 
+def model_class(name: str) -> type | None:
+    """Return the registered model of a name; None if there is none."""
+    return MODEL_REGISTRY.get(name) if name in MODEL_REGISTRY else None
+
+
 def registered_name(registry: Registry, name: Any) -> str | None:
     """Return the name that a registry knows a class by, as its ``get`` finds it.
 

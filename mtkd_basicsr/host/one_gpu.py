@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..errors import OptionError
-from .api import MODEL_REGISTRY, BaseModel
+from .api import BaseModel, model_class
 from .command_line import command_line
 from .yaml_loader import options_of_this_process
 
@@ -68,8 +68,9 @@ def refuse_without_gpus(model_type: str) -> None:
     Raises:
         OptionError: torch finds no CUDA device.
     """
-    known = MODEL_REGISTRY.get(model_type) if model_type in MODEL_REGISTRY else None
-    needs_gpus = getattr(known, 'model_to_device', None) is BaseModel.model_to_device
+    needs_gpus = (
+        getattr(model_class(model_type), 'model_to_device', None) is BaseModel.model_to_device
+    )
     if needs_gpus and not torch.cuda.is_available():
         raise OptionError(
             f"model_type: '{model_type}'; BasicSR trains its own models in several processes on "

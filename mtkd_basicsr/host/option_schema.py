@@ -115,7 +115,7 @@ _FOLDERS_OF_TRAINING = {
     'log': '',
     'visualization': 'visualization',
 }
-_FOLDERS_OF_TEST = {'results_root': '', 'log': '', 'visualization': 'visualization'}
+_FOLDERS_OF_TEST = ('results_root', 'log', 'visualization')
 # Parts of the keys of `path` whose values are not folders to create.
 FILE_KEYS = ('resume', 'pretrain_network', 'param_key', 'strict_load')
 
@@ -184,8 +184,8 @@ def _dataset_errors(opt: dict[str, Any], is_train: bool) -> list[str]:
     return errors
 
 
-def _replaced_folders(is_train: bool) -> dict[str, str]:
-    return _FOLDERS_OF_TRAINING if is_train else _FOLDERS_OF_TEST
+def _replaced_folders(is_train: bool) -> tuple[str, ...]:
+    return tuple(_FOLDERS_OF_TRAINING) if is_train else _FOLDERS_OF_TEST
 
 
 def _path_errors(opt: dict[str, Any], is_train: bool) -> list[str]:
@@ -233,7 +233,7 @@ def replaced_folder_errors(
     """
     top = 'experiments' if is_train else 'results'
     errors = []
-    for key in _FOLDERS_OF_TRAINING if is_train else _FOLDERS_OF_TEST:
+    for key in _replaced_folders(is_train):
         value = path.get(key)
         if not isinstance(value, str) or not value:
             continue

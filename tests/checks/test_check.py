@@ -12,6 +12,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from conftest import mtkd, options_for, tiny, write_options, write_weights
 from torch import nn
 
+from mtkd_basicsr.checks import networks
 from mtkd_basicsr.checks.preflight import check_options
 from mtkd_basicsr.checks.sample_crops import center_crops
 from mtkd_basicsr.distillers import training_config
@@ -330,3 +331,29 @@ def test_teachers_are_not_measured_on_pairs_that_do_not_fit(here, tmp_path, good
     assert 'Traceback' not in printed
     assert 'dB' not in printed
     assert 'network_g: EDSR' in printed, 'the rest is checked'
+
+
+@pytest.mark.parametrize(
+    ('psnr', 'level', 'text'),
+    [
+        ((30.0, 60.0), 'WARNING', ': below bicubic, on 1 of these images'),
+        ((28.0, 60.0), 'ERROR', ': below bicubic; the weights are wrong'),
+        ((30.0, 71.0), 'ok', ''),
+    ],
+)
+def test_a_mean_below_bicubic_is_said(here, tmp_path, good, monkeypatch, psnr, level, text):
+    """Of a nearly uniform image bicubic leaves next to nothing to gain, and the mean is its."""
+    values = iter([(29.0, 70.0)])
+    monkeypatch.setattr(networks, 'psnr_of', lambda *_: np.array(next(values, psnr)))
+    printed = check(here, tmp_path, good, int(level == 'ERROR'), '--no-steps')
+    found = [line for line in lines(printed, level) if line.startswith('teachers.')]
+    mean = sum(psnr) / 2
+    beginning = f'{mean:.2f} dB on the centers of 2 validation images, bicubic 49.50 dB'
+    assert found == [f'teachers.{name}: {beginning}{rest}' for name, rest in rests(found)]
+    assert all(rest.startswith(text) for _, rest in rests(found))
+    assert len(found) == 2
+
+
+def rests(found):
+    """Names of teachers, and what is said after their figures."""
+    return [(line[9], line.partition('bicubic 49.50 dB')[2]) for line in found]

@@ -72,8 +72,8 @@ def weight_digests(run: Run, out: Path) -> list[tuple[str, str | None]]:
     """Return the files with weights that a run reads, as its options name them, and their digests.
 
     Without those of trainings that the plan, or its base, writes: the fingerprints of their runs
-    cover them. The digest
-    of a file that is not here is that of the results in the folder; None if they do not know it.
+    cover them. The digest of a file that is not here is that of the results in the folder; None if
+    they do not know it.
     """
     found = []
     for path in _weight_files(run):

@@ -1,5 +1,6 @@
 """Execution of one run of a plan in this process: training and testing, or a cache."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -239,7 +240,9 @@ def execute(run: Run, plan: PlanOptions, out: Path) -> None:
         try:
             measured, precision = _execute(run, plan, out, kept)
         except BaseException:
-            record.write(finished=False, seconds=before + time.time() - start)
+            # On a full disk this fails as well; the first error is the one that says what happened.
+            with contextlib.suppress(OSError):
+                record.write(finished=False, seconds=before + time.time() - start)
             raise
         seconds = before + time.time() - start
         if replaced:

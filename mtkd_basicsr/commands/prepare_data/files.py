@@ -45,6 +45,16 @@ def read_result(path: Path) -> bytes:
         return path.read_bytes()
 
 
+def is_there(path: Path) -> bool:
+    """Return whether there is a file of the results.
+
+    Raises:
+        OutputError: The system does not say, for example because the name is too long.
+    """
+    with naming(path):
+        return path.is_file()
+
+
 @contextmanager
 def locked_results(out: Path) -> Iterator[None]:
     """Lock the folder of the results against other calls.

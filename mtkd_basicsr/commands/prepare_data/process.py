@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import DataError
 from ...utils.atomic import write_bytes
 from ...utils.bicubic import resize_pixels
-from .files import OutputError, naming, read_result
+from .files import OutputError, is_there, naming, read_result
 from .layout import Layout, Part, parts_of
 from .record import (
     Result,
@@ -119,7 +119,7 @@ def process_image(task: Task) -> Processed:
             f'{folder.name}/{name}' for folder in layout.folders().values() for name, *_ in parts
         ]
         # One that is not recorded may have been made before the picture was what it is now.
-        if all(file in known.results and (layout.out / file).is_file() for file in files):
+        if all(file in known.results and is_there(layout.out / file) for file in files):
             return Processed(
                 _lines(parts),
                 None,

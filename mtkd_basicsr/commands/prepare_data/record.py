@@ -16,7 +16,7 @@ from ...utils.atomic import write_json
 from ...utils.images import decode
 from ...utils.texts import begun
 from .._validation import spelled
-from .files import naming, read_result
+from .files import is_there, naming, read_result
 
 # Number of files that a message names.
 _MAX_LISTED = 3
@@ -182,7 +182,7 @@ class Records:
         out = self.path.parent
         removed = []
         for stem in sorted(set(self.known) - set(stems)):
-            if any((out / file).is_file() for file in self.known[stem].results):
+            if any(is_there(out / file) for file in self.known[stem].results):
                 removed.append(stem)
         if not removed:
             return None
@@ -249,9 +249,7 @@ def files_to_write(
     in_the_way: list[str] = []
     for result in results:
         path = out / result.name
-        with naming(path):
-            exists = path.is_file()
-        if not exists:
+        if not is_there(path):
             to_write.append(result)
             continue
         if not is_changed and result.name in recorded:
@@ -266,9 +264,7 @@ def files_to_write(
         return to_write, to_delete, in_the_way
     for name in sorted({*recorded, *unrecorded} - {result.name for result in results}):
         path = out / name
-        with naming(path):
-            exists = path.is_file()
-        if exists:
+        if is_there(path):
             own = recorded.get(name) == zlib.crc32(read_result(path))
             (to_delete if own else in_the_way).append(name)
     return to_write, to_delete, in_the_way
